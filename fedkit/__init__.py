@@ -1,0 +1,7 @@
+"""fedkit: learn, teach and check privacy-preserving federated learning for hospitals.
+
+Importing this package alone loads neither TensorFlow nor TenSEAL; each module
+loads what it needs (see the README for the map of modules).
+"""
+
+__version__ = "0.1.0"

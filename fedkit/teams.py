@@ -1,0 +1,129 @@
+"""Teams: the clients that train one model together, and the rounds they play.
+
+A federation is one team of all hospitals, joined by an aggregator; each hospital alone
+is a team of one; the centralised baseline is a team whose only client holds the pooled
+rows. So all three do the same local work, on the same rows, with the same budget.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fedkit import environment, evaluation, hospitals, parameters
+from fedkit.aggregators import Aggregator
+from fedkit.models import Model
+from fedkit.records import Ledger, Run
+from fedkit.tff import tff
+
+EACH_ROUND = ("auroc", "log_loss")
+SHARED = "shared"
+Rows = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass
+class Team:
+    """Clients that train one model, the hospitals it serves, and how updates are applied."""
+
+    clients: dict[str, Rows]
+    serves: list[str]
+    weights: list[np.ndarray]
+    aggregator: Aggregator | None = None
+    finalizer: tff.learning.templates.FinalizerProcess | None = None
+    aggregator_state: Any = None
+    optimizer_state: Any = None
+
+    def apply(self, updates: dict[str, np.ndarray], ledger: Ledger) -> None:
+        """Move the model by this round's updates, one flat vector a client."""
+        shapes = [weight.shape for weight in self.weights]
+        if self.aggregator is None:
+            (step,) = updates.values()
+            self.weights = [w + u for w, u in zip(self.weights, parameters.unflatten(step, shapes), strict=True)]
+            return
+        patients = {client: len(labels) for client, (_, labels) in self.clients.items()}
+        self.aggregator_state, mean = self.aggregator.aggregate(self.aggregator_state, updates, patients, ledger)
+        with ledger.timed("server", "finalize"):
+            step = self.finalizer.next(
+                self.optimizer_state,
+                tff.learning.models.ModelWeights(tuple(self.weights), ()),
+                tuple(parameters.unflatten(-mean, shapes)),
+            )
+        self.optimizer_state, self.weights = step.state, list(step.result.trainable)
+
+
+@dataclass
+class Training:
+    """A run in the making."""
+
+    seed: int
+    split: hospitals.Split
+    ledger: Ledger = field(default_factory=Ledger)
+    teams: list[Team] = field(default_factory=list)
+    metrics: list[tuple[int, str, str, float]] = field(default_factory=list)
+
+
+def row_order(seed: int, round: int, client: str, rows: int, epochs: int = 1) -> np.ndarray:
+    """Order in which a client goes through its rows: a function of these values alone.
+
+    Returns
+    -------
+    numpy.ndarray
+        int32, shape [epochs, rows]; each line is a permutation.
+    """
+    generator = np.random.default_rng([seed, round, *client.encode()])
+    return np.stack([generator.permutation(rows) for _ in range(epochs)]).astype(np.int32)
+
+
+def play_round(trainings: list[Training], model: Model, work: Callable, round: int, epochs: int, last: bool) -> None:
+    """Train every client of every team in one TFF call; then join, apply and test, a team at a time."""
+    jobs = [(training, team, client) for training in trainings for team in training.teams for client in team.clients]
+    data = []
+    for training, team, client in jobs:
+        features, labels = team.clients[client]
+        data.append([features, labels, row_order(training.seed, round, client, len(labels), epochs)])
+    clock = Ledger()
+    with clock.timed("all clients", "train"):
+        updates = work([team.weights for _, team, _ in jobs], data)
+    seconds = clock.frame()["seconds"].sum() / len(jobs)
+
+    sent: dict[int, dict[str, np.ndarray]] = {}
+    for (training, team, client), update in zip(jobs, updates, strict=True):
+        training.ledger.round = round
+        training.ledger.add(client, "", "train", seconds=seconds)
+        sent.setdefault(id(team), {})[client] = parameters.flatten(update)
+    for training in trainings:
+        for team in training.teams:
+            start = parameters.flatten(team.weights)
+            team.apply(sent[id(team)], training.ledger)
+            moved = parameters.flatten(team.weights) - start
+            for client, update in sent[id(team)].items():
+                training.metrics.append((round, client, "distance", float(np.linalg.norm(update - moved))))
+            for hospital in team.serves:
+                rows = training.split.hospitals[hospital]
+                wanted = evaluation.METRICS if last else EACH_ROUND
+                found = evaluation.scores(rows.test_labels, model.predict(team.weights, rows.test_features), wanted)
+                training.metrics += [(round, hospital, metric, value) for metric, value in found.items()]
+
+
+def finish(method: str, federation: hospitals.Federation, model: Model, training: Training, settings: dict) -> Run:
+    """Turn a training that has played its rounds into its record."""
+    predictions = []
+    for team in training.teams:
+        for hospital in team.serves:
+            rows = training.split.hospitals[hospital]
+            probability = model.predict(team.weights, rows.test_features).astype(float)
+            predictions.append(
+                pd.DataFrame({"hospital": hospital, "label": rows.test_labels.astype(int), "probability": probability})
+            )
+    shared = len(training.teams) == 1
+    return Run(
+        method=method,
+        settings=settings | {"seed": training.seed},
+        metrics=pd.DataFrame(training.metrics, columns=["round", "hospital", "metric", "value"]),
+        ledger=training.ledger.frame(),
+        predictions=pd.concat(predictions, ignore_index=True),
+        weights={SHARED if shared else next(iter(team.clients)): team.weights for team in training.teams},
+        provenance={"data": federation.name, "sha256": federation.sha256, "versions": environment.versions()},
+    )

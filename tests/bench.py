@@ -1,0 +1,97 @@
+"""How fast a round is: ours against TFF's stock process, and a whole comparison of methods.
+
+Not a test: machines differ, so nothing is asserted. The two kinds of round are timed in
+turn, in one process, so that a slow moment hits both. ``make bench`` prints the table
+and writes it to figures/measured/speed.json.
+"""
+
+import json
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+
+from fedkit import aggregators, computations, environment, hospitals, learning, models, teams
+from fedkit.tff import tf, tff
+
+REPETITIONS = 20
+
+
+def rounds_in_turn(federation: hospitals.Federation) -> dict[str, float]:
+    """Median milliseconds of a round of FedAvg: TFF's `build_weighted_fed_avg`, and fedkit's."""
+    model, split = models.logistic_regression(), hospitals.split(federation, 0)
+    clients = {name: (rows.train_features, rows.train_labels) for name, rows in split.hospitals.items()}
+
+    process = tff.learning.algorithms.build_weighted_fed_avg(
+        model_fn=model.functional(len(split.columns), 0),
+        client_optimizer_fn=tff.learning.optimizers.build_sgdm(0.1),
+        server_optimizer_fn=tff.learning.optimizers.build_sgdm(1.0),
+    )
+    state = process.initialize()
+    datasets = [tf.data.Dataset.from_tensor_slices(rows).batch(32) for rows in clients.values()]
+
+    weights = model.initial_weights(len(split.columns), 0)
+    shapes = [weight.shape for weight in weights]
+    work, finalizer = computations.client_work(model, len(split.columns), 32, 0.1), computations.finalizer(shapes)
+    team = teams.Team(clients, [], weights, aggregators.Mean(), finalizer, None, finalizer.initialize())
+    training = teams.Training(0, split, teams=[team])
+
+    seconds = {"stock": [], "fedkit": []}
+    for round in range(1, REPETITIONS + 3):  # the first two warm up
+        start = time.perf_counter()
+        state = process.next(state, datasets).state
+        middle = time.perf_counter()
+        teams.play_round([training], model, work, round, epochs=1, last=False)
+        seconds["stock"].append(middle - start)
+        seconds["fedkit"].append(time.perf_counter() - middle)
+    return {name: 1e3 * statistics.median(values[2:]) for name, values in seconds.items()}
+
+
+def comparison(federation: hospitals.Federation, seeds: int = 20, rounds: int = 50) -> dict[str, float]:
+    """Seconds of every method of notebook 04, all seeds side by side."""
+    how = {"seed": range(seeds), "rounds": rounds}
+    methods = {
+        "local": lambda: learning.train_local(federation, **how),
+        "centralized": lambda: learning.train_centralized(federation, **how),
+        "federated": lambda: learning.train_federated(federation, **how),
+        "federated + CKKS": lambda: learning.train_federated(
+            federation, aggregator=aggregators.EncryptedMean(scheme="ckks"), **how
+        ),
+        "federated + BFV": lambda: learning.train_federated(
+            federation, aggregator=aggregators.EncryptedMean(scheme="bfv"), **how
+        ),
+    }
+    seconds = {}
+    for name, train in methods.items():
+        start = time.perf_counter()
+        train()
+        seconds[name] = time.perf_counter() - start
+    return seconds
+
+
+def main() -> None:
+    federation = hospitals.load("heart_disease")
+    milliseconds = rounds_in_turn(federation)
+    ratio = milliseconds["stock"] / milliseconds["fedkit"]
+    print(f"One FedAvg round, {len(federation)} hospitals, median of {REPETITIONS}:")
+    print(f"  TFF's stock process  {milliseconds['stock']:8.1f} ms")
+    print(f"  fedkit               {milliseconds['fedkit']:8.1f} ms   ({ratio:.1f} times faster, evaluation included)")
+    seconds = comparison(federation)
+    print("20 seeds x 50 rounds, side by side:")
+    for name, value in seconds.items():
+        print(f"  {name:20} {value:8.1f} s")
+    print(f"  {'all five':20} {sum(seconds.values()):8.1f} s")
+    path = Path(__file__).parent.parent / "figures" / "measured" / "speed.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    report = {
+        "round_milliseconds": milliseconds,
+        "round_ratio": ratio,
+        "comparison_seconds": seconds | {"all five": float(np.sum(list(seconds.values())))},
+        "versions": environment.versions(),
+    }
+    path.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

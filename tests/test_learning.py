@@ -1,0 +1,171 @@
+"""Training against oracles: TFF's own process, a gradient written by hand, and what must not matter."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from fedkit import aggregators, hospitals, learning, models, parameters, records, teams
+from fedkit.tff import tf, tff
+
+
+@pytest.fixture(scope="module")
+def federation() -> hospitals.Federation:
+    return hospitals.load("heart_disease")
+
+
+def only(federation, *names):
+    return dataclasses.replace(federation, hospitals=tuple(federation[name] for name in names))
+
+
+def stock_fed_avg(federation, model, rounds, server_optimizer, epochs=2, batch_size=32, seed=0):
+    """The same training by `tff.learning.algorithms.build_weighted_fed_avg`: final weights."""
+    split = hospitals.split(federation, seed)
+    process = tff.learning.algorithms.build_weighted_fed_avg(
+        model_fn=model.functional(len(split.columns), seed),
+        client_optimizer_fn=tff.learning.optimizers.build_sgdm(0.1),
+        server_optimizer_fn=server_optimizer,
+    )
+    state = process.initialize()
+    for round in range(1, rounds + 1):
+        datasets = []
+        for name, rows in split.hospitals.items():
+            epochs_of_rows = None
+            for order in teams.row_order(seed, round, name, len(rows.train_labels), epochs):
+                epoch = tf.data.Dataset.from_tensor_slices((rows.train_features[order], rows.train_labels[order]))
+                epoch = epoch.batch(batch_size)
+                epochs_of_rows = epoch if epochs_of_rows is None else epochs_of_rows.concatenate(epoch)
+            datasets.append(epochs_of_rows)
+        state = process.next(state, datasets).state
+    return parameters.flatten(process.get_model_weights(state).trainable)
+
+
+@pytest.mark.parametrize(
+    ("model", "server_optimizer"),
+    [
+        (models.logistic_regression(), None),
+        (models.mlp((5,)), None),
+        (models.logistic_regression(), tff.learning.optimizers.build_adam(0.05)),
+        (models.logistic_regression(), tff.learning.optimizers.build_sgdm(1.0, 0.9)),
+    ],
+    ids=["logistic", "mlp", "server adam", "server momentum"],
+)
+def test_it_equals_tffs_own_process(federation, model, server_optimizer):
+    stock = stock_fed_avg(federation, model, 10, server_optimizer or tff.learning.optimizers.build_sgdm(1.0))
+    ours = learning.train_federated(federation, rounds=10, epochs=2, model=model, server_optimizer=server_optimizer)
+    weights = parameters.flatten(ours.weights["shared"])
+    assert np.abs(stock).max() > 0.1, "an oracle that stands still proves nothing"
+    assert np.abs(weights - stock).max() <= 1e-6
+
+
+def test_one_step_is_the_gradient_written_by_hand(federation):
+    cleveland = only(federation, "Cleveland")
+    rows = hospitals.split(cleveland, 0).hospitals["Cleveland"]
+    run = learning.train_local(cleveland, rounds=1, batch_size=None, learning_rate=0.5)
+    kernel, bias = run.weights["shared"]
+    errors = 0.5 - rows.train_labels  # at weights of zero, every probability is one half
+    assert np.allclose(kernel[:, 0], -0.5 * errors @ rows.train_features / len(errors), atol=1e-6)
+    assert np.allclose(bias, -0.5 * errors.mean(), atol=1e-6)
+
+
+def test_a_federation_of_one_is_local_training(federation):
+    cleveland = only(federation, "Cleveland")
+    alone = learning.train_local(cleveland, rounds=5).weights["shared"]
+    federated = learning.train_federated(cleveland, rounds=5).weights["shared"]
+    assert np.abs(parameters.flatten(alone) - parameters.flatten(federated)).max() <= 1e-7
+
+
+def test_one_full_step_of_the_federation_is_one_centralized_step(federation):
+    how = {"rounds": 3, "epochs": 1, "batch_size": None}
+    central = learning.train_centralized(federation, **how).weights["shared"]
+    federated = learning.train_federated(federation, **how).weights["shared"]
+    assert np.abs(parameters.flatten(central) - parameters.flatten(federated)).max() <= 1e-6
+
+
+def test_the_order_of_hospitals_does_not_matter(federation):
+    turned = dataclasses.replace(federation, hospitals=federation.hospitals[::-1])
+    one, other = (learning.train_federated(each, rounds=5).weights["shared"] for each in (federation, turned))
+    assert np.abs(parameters.flatten(one) - parameters.flatten(other)).max() <= 1e-6
+
+
+def test_a_run_is_the_same_again_and_beside_others(federation):
+    first = learning.train_federated(federation, rounds=4, seed=1, model=models.mlp((4,)))
+    again = learning.train_federated(federation, rounds=4, seed=1, model=models.mlp((4,)))
+    beside = learning.train_federated(federation, rounds=4, seed=[0, 1], model=models.mlp((4,)))[1]
+    assert records.compare(first, again).empty
+    assert records.compare(first, beside).empty
+    other = learning.train_federated(federation, rounds=4, seed=2, model=models.mlp((4,)))
+    assert not records.compare(first, other).empty
+
+
+@pytest.mark.parametrize(("scheme", "tolerance"), [("ckks", 1e-6), ("bfv", 1e-5)])
+def test_encryption_leaves_the_model_where_it_was(federation, scheme, tolerance):
+    plain = learning.train_federated(federation, rounds=5).weights["shared"]
+    secret = learning.train_federated(federation, rounds=5, aggregator=aggregators.EncryptedMean(scheme=scheme))
+    gap = np.abs(parameters.flatten(plain) - parameters.flatten(secret.weights["shared"])).max()
+    assert 0 < gap <= tolerance
+
+
+def test_encrypted_runs_repeat_bit_by_bit_with_bfv(federation):
+    one, other = (
+        learning.train_federated(federation, rounds=3, aggregator=aggregators.EncryptedMean(scheme="bfv")).weights
+        for _ in range(2)
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(one["shared"], other["shared"], strict=True))
+
+
+def test_a_hospital_left_out_is_tested_and_does_not_train(federation):
+    run = learning.train_federated(federation, rounds=2, leave_out=["Cleveland"])
+    assert "Cleveland" in run.final("auroc").index
+    assert "Cleveland" not in run.ledger["hospital"].tolist()
+    others = learning.train_federated(federation.without("Cleveland"), rounds=2)
+    same = zip(run.weights["shared"], others.weights["shared"], strict=True)
+    assert all(np.array_equal(a, b) for a, b in same)
+
+
+def test_local_training_gives_each_hospital_its_own_model(federation):
+    run = learning.train_local(federation, rounds=2)
+    assert list(run.weights) == federation.names
+    assert (run.metrics.query("metric == 'distance'")["value"] == 0).all()
+
+
+def test_what_a_run_records(federation):
+    run = learning.train_federated(federation, rounds=3)
+    auroc = run.metrics.query("metric == 'auroc'")
+    assert auroc.groupby("hospital")["round"].agg(list).tolist() == [[1, 2, 3]] * 4
+    assert auroc["value"].between(0.4, 1).all()
+    up = run.ledger.query("direction == 'up'")
+    assert (up["bytes"] == 14 * 4).all()
+    assert len(up) == 3 * 4
+    assert len(run.predictions) == sum(len(r.test_labels) for r in hospitals.split(federation, 0).hospitals.values())
+
+
+def test_a_centralized_run_counts_the_rows_that_travel(federation):
+    run = learning.train_centralized(federation, rounds=1)
+    rows = hospitals.split(federation, 0).hospitals["Cleveland"]
+    moved = run.ledger.query("hospital == 'Cleveland' and direction == 'up'")["bytes"].sum()
+    assert moved == rows.train_features.nbytes + rows.train_labels.nbytes
+
+
+def test_the_order_of_rows_is_a_function_of_seed_round_and_client():
+    orders = [
+        teams.row_order(*key, rows=50) for key in [(0, 1, "A"), (0, 1, "A"), (1, 1, "A"), (0, 2, "A"), (0, 1, "B")]
+    ]
+    assert np.array_equal(orders[0], orders[1])
+    assert not any(np.array_equal(orders[0], other) for other in orders[2:])
+    assert all(sorted(order[0]) == list(range(50)) for order in orders)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"rounds": 0}, "rounds must be positive"),
+        ({"batch_size": -1}, "batch_size must be positive"),
+        ({"learning_rate": float("nan")}, "learning_rate must be positive"),
+        ({"leave_out": ["Bern"]}, "Bern"),
+        ({"leave_out": ["Cleveland", "Hungary", "Switzerland", "VA Long Beach"]}, "nobody"),
+    ],
+)
+def test_wrong_settings_are_refused_by_name(federation, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        learning.train_federated(federation, **wrong)
