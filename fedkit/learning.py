@@ -26,7 +26,7 @@ def train_federated(
     model: Model | None = None,
     epochs: int = 1,
     batch_size: int | None = 32,
-    learning_rate: float = 0.1,
+    learning_rate: float = 0.3,
     server_optimizer: tff.learning.optimizers.Optimizer | None = None,
     leave_out: Sequence[str] = (),
 ) -> Run | list[Run]:
@@ -83,7 +83,7 @@ def train_federated(
         everybody = list(training.split.hospitals)
         return [Team(clients, everybody, weights, aggregator, finalizer, state, finalizer.initialize())]
 
-    method = f"federated, {aggregator.name}"
+    method = f"federated + {aggregator.name}" if aggregator.name else "federated"
     return _train(method, federation, team, seed, rounds, model, epochs, batch_size, learning_rate, leave_out)
 
 
@@ -95,7 +95,7 @@ def train_centralized(
     model: Model | None = None,
     epochs: int = 1,
     batch_size: int | None = 32,
-    learning_rate: float = 0.1,
+    learning_rate: float = 0.3,
     leave_out: Sequence[str] = (),
 ) -> Run | list[Run]:
     """Train one model on the pooled rows: what is given up when rows stay home.
@@ -122,7 +122,7 @@ def train_local(
     model: Model | None = None,
     epochs: int = 1,
     batch_size: int | None = 32,
-    learning_rate: float = 0.1,
+    learning_rate: float = 0.3,
 ) -> Run | list[Run]:
     """Train each hospital alone, on its own rows: what it has without the others.
 

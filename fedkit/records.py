@@ -64,7 +64,7 @@ class Run:
     Attributes
     ----------
     method : str
-        How the model was trained, for example "federated, mean".
+        How the model was trained, for example "federated".
     settings : dict
         Rounds, seed, learning rate and so on: text, numbers, lists.
     metrics : pandas.DataFrame

@@ -25,7 +25,7 @@ def rounds_in_turn(federation: hospitals.Federation) -> dict[str, float]:
 
     process = tff.learning.algorithms.build_weighted_fed_avg(
         model_fn=model.functional(len(split.columns), 0),
-        client_optimizer_fn=tff.learning.optimizers.build_sgdm(0.1),
+        client_optimizer_fn=tff.learning.optimizers.build_sgdm(0.3),
         server_optimizer_fn=tff.learning.optimizers.build_sgdm(1.0),
     )
     state = process.initialize()
@@ -33,7 +33,7 @@ def rounds_in_turn(federation: hospitals.Federation) -> dict[str, float]:
 
     weights = model.initial_weights(len(split.columns), 0)
     shapes = [weight.shape for weight in weights]
-    work, finalizer = computations.client_work(model, len(split.columns), 32, 0.1), computations.finalizer(shapes)
+    work, finalizer = computations.client_work(model, len(split.columns), 32, 0.3), computations.finalizer(shapes)
     team = teams.Team(clients, [], weights, aggregators.Mean(), finalizer, None, finalizer.initialize())
     training = teams.Training(0, split, teams=[team])
 

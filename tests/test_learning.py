@@ -23,7 +23,7 @@ def stock_fed_avg(federation, model, rounds, server_optimizer, epochs=2, batch_s
     split = hospitals.split(federation, seed)
     process = tff.learning.algorithms.build_weighted_fed_avg(
         model_fn=model.functional(len(split.columns), seed),
-        client_optimizer_fn=tff.learning.optimizers.build_sgdm(0.1),
+        client_optimizer_fn=tff.learning.optimizers.build_sgdm(0.3),
         server_optimizer_fn=server_optimizer,
     )
     state = process.initialize()
@@ -98,12 +98,15 @@ def test_a_run_is_the_same_again_and_beside_others(federation):
     assert not records.compare(first, other).empty
 
 
-@pytest.mark.parametrize(("scheme", "tolerance"), [("ckks", 1e-6), ("bfv", 1e-5)])
+@pytest.mark.parametrize(("scheme", "tolerance"), [("ckks", 1e-6), ("bfv", 1e-6)])
 def test_encryption_leaves_the_model_where_it_was(federation, scheme, tolerance):
     plain = learning.train_federated(federation, rounds=5).weights["shared"]
     secret = learning.train_federated(federation, rounds=5, aggregator=aggregators.EncryptedMean(scheme=scheme))
     gap = np.abs(parameters.flatten(plain) - parameters.flatten(secret.weights["shared"])).max()
-    assert 0 < gap <= tolerance
+    assert gap <= tolerance
+    assert secret.ledger.query("direction == 'up' and phase == 'send'")["bytes"].min() > 10_000, (
+        "this was not encrypted"
+    )
 
 
 def test_encrypted_runs_repeat_bit_by_bit_with_bfv(federation):
@@ -125,8 +128,8 @@ def test_a_hospital_left_out_is_tested_and_does_not_train(federation):
 
 def test_local_training_gives_each_hospital_its_own_model(federation):
     run = learning.train_local(federation, rounds=2)
-    assert list(run.weights) == federation.names
-    assert (run.metrics.query("metric == 'distance'")["value"] == 0).all()
+    assert tuple(run.weights) == federation.names
+    assert (run.metrics.query("metric == 'distance'")["value"] < 1e-6).all()  # a team of one is its own mean
 
 
 def test_what_a_run_records(federation):

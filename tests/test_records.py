@@ -16,7 +16,7 @@ def run() -> records.Run:
     with ledger.timed("server", "add"):
         pass
     return records.Run(
-        method="federated, mean",
+        method="federated",
         settings={"rounds": 1, "seed": 3, "leave_out": []},
         metrics=pd.DataFrame(
             {"round": [1, 1], "hospital": ["A", "NA"], "metric": ["auroc"] * 2, "value": [0.1 + 0.2, np.nan]}

@@ -1,0 +1,258 @@
+"""How well a model does: at each hospital, over many splits, one method against another."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy import special
+
+from fedkit.metrics import METRICS, scores
+
+HIGHER_IS_BETTER = {"auroc": True, "auprc": True, "accuracy": True, "brier": False, "log_loss": False}
+MEAN = "mean"  # the "hospital" of a mean over hospitals
+
+
+def stack(runs: Sequence, part: str = "metrics") -> pd.DataFrame:
+    """One table of many runs: a run's `part`, with the columns method and seed in front.
+
+    Parameters
+    ----------
+    runs
+        `fedkit.records.Run` objects, of any methods and seeds.
+    part
+        "metrics", "predictions" or "ledger".
+
+    Raises
+    ------
+    ValueError
+        If there are no runs, or two of one method and seed: each would count twice.
+    """
+    keys = [(run.method, run.settings["seed"]) for run in runs]
+    if not keys:
+        raise ValueError("No runs to look at: give at least one.")
+    if twice := [key for key in keys if keys.count(key) > 1]:
+        raise ValueError(f"Two runs of {twice[0][0]!r} have seed {twice[0][1]}: name the methods apart, or drop one.")
+    parts = [
+        getattr(run, part).assign(method=method, seed=seed) for run, (method, seed) in zip(runs, keys, strict=True)
+    ]
+    stacked = pd.concat(parts, ignore_index=True)
+    return stacked.set_index(["method", "seed"]).reset_index()
+
+
+def table(runs: Sequence, metrics: Sequence[str] = METRICS[:5], round: int | None = None) -> pd.DataFrame:
+    """Every value of every run: one row a method, seed, hospital and metric.
+
+    Parameters
+    ----------
+    runs
+        `fedkit.records.Run` objects.
+    metrics
+        Names out of a run's metrics; at the last round also any of `METRICS`, which
+        are then computed from its predictions.
+    round
+        Which round; the last of each run when None.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns method, seed, hospital, metric, value. The hospital "mean" is the
+        plain mean over those hospitals at which the metric is defined in every run,
+        so that all methods and seeds are averaged over the same hospitals.
+
+    Raises
+    ------
+    ValueError
+        If a metric was not recorded at that round.
+    """
+    recorded = stack(runs)
+    at = recorded.groupby(["method", "seed"])["round"].transform("max") if round is None else round
+    recorded = recorded[(recorded["round"] == at) & (recorded["hospital"] != MEAN)]
+    parts = [recorded[recorded["metric"].isin(metrics)].drop(columns="round")]
+    for metric in [metric for metric in metrics if metric not in set(recorded["metric"])]:
+        if round is not None or metric not in METRICS:
+            raise ValueError(f"{metric!r} was not recorded at {'the last round' if round is None else f'{round=}'}.")
+        keys = ["method", "seed", "hospital"]
+        for key, rows in stack(runs, "predictions").groupby(keys, sort=False):
+            value = scores(rows["label"], rows["probability"], [metric])[metric]
+            parts.append(pd.DataFrame([[*key, metric, value]], columns=[*keys, "metric", "value"]))
+    values = pd.concat(parts, ignore_index=True)
+    defined = values.groupby(["metric", "hospital"])["value"].transform("count") == len(runs)
+    means = values[defined].groupby(["method", "seed", "metric"], sort=False)["value"].mean().reset_index()
+    return pd.concat([values, means.assign(hospital=MEAN)], ignore_index=True)
+
+
+def interval(values: ArrayLike, test_to_train: float = 3 / 7, level: float = 0.95) -> tuple[float, float, float]:
+    """Mean over random splits, with a corrected resampled t interval (Nadeau and Bengio 2003, Mach Learn 52:239).
+
+    J splits of the same patients overlap, so more of them bring no new patients, and
+    the usual s^2 / J is too small a variance for their mean: it is taken as
+    (1/J + test/train) s^2. The interval tells how much the value moves from split to
+    split of *these* patients. It is an approximation, and says nothing about a
+    hospital that was not there.
+
+    Parameters
+    ----------
+    values
+        One value a split, shape [J]. NaN is left out.
+    test_to_train
+        Test rows for each training row; 3/7 for a test fraction of 0.3.
+    level
+        Confidence level.
+
+    Returns
+    -------
+    tuple
+        mean, low, high; low and high are NaN with fewer than two values.
+    """
+    kept = np.asarray(values, dtype=np.float64)
+    kept = kept[~np.isnan(kept)]
+    if kept.size < 2:
+        return (float(kept[0]) if kept.size else np.nan), np.nan, np.nan
+    mean = kept.mean()
+    half = special.stdtrit(kept.size - 1, (1 + level) / 2) * np.sqrt((1 / kept.size + test_to_train) * kept.var(ddof=1))
+    return float(mean), float(mean - half), float(mean + half)
+
+
+def summary(table: pd.DataFrame, test_to_train: float = 3 / 7, level: float = 0.95) -> pd.DataFrame:
+    """Mean and `interval` over seeds: columns method, hospital, metric, mean, low, high, n (values, not NaN).
+
+    A t interval knows no bounds; it is cut where the metric itself ends, as at an
+    AUROC of 1.
+    """
+    result = _summarize(table, test_to_train, level)
+    bounded = result["metric"].isin(["auroc", "auprc", "brier", "accuracy"])
+    result.loc[bounded, ["low", "high"]] = result.loc[bounded, ["low", "high"]].clip(0, 1)
+    return result
+
+
+def _summarize(table: pd.DataFrame, test_to_train: float, level: float) -> pd.DataFrame:
+    rows = [
+        (*key, *interval(values, test_to_train, level), int(values.notna().sum()))
+        for key, values in table.groupby(["method", "hospital", "metric"], sort=False)["value"]
+    ]
+    return pd.DataFrame(rows, columns=["method", "hospital", "metric", "mean", "low", "high", "n"])
+
+
+def paired_differences(
+    table: pd.DataFrame, reference: str, test_to_train: float = 3 / 7, level: float = 0.95
+) -> pd.DataFrame:
+    """Each method minus the reference on the same splits, as in `summary`.
+
+    A split that is hard for one method is hard for the others too; pairing takes
+    that common part away, and leaves a narrower interval than two separate means.
+
+    Raises
+    ------
+    ValueError
+        If the reference is not in the table, or a method lacks one of its seeds.
+    """
+    if reference not in set(table["method"]):
+        raise ValueError(
+            f"No method {reference!r} to compare with: the table has {', '.join(table['method'].unique())}."
+        )
+    seeds = {method: set(rows) for method, rows in table.groupby("method")["seed"]}
+    if unpaired := [method for method in seeds if seeds[method] != seeds[reference]]:
+        raise ValueError(f"{unpaired[0]!r} and {reference!r} were not run with the same seeds: run both with the same.")
+    keys = ["seed", "hospital", "metric"]
+    base = table.loc[table["method"] == reference, [*keys, "value"]]
+    paired = table[table["method"] != reference].merge(base, on=keys, suffixes=("", "_of_reference"))
+    return _summarize(paired.assign(value=paired["value"] - paired["value_of_reference"]), test_to_train, level)
+
+
+def verdict(low: float, high: float, margin: float) -> str:
+    """Say "non-inferior" if low > -margin, "inferior" if high < -margin, else "inconclusive"."""
+    return "non-inferior" if low > -margin else "inferior" if high < -margin else "inconclusive"
+
+
+def non_inferiority(
+    table: pd.DataFrame, method: str, reference: str, margin: float, metric: str = "auroc"
+) -> pd.DataFrame:
+    """Test whether a method is worse than the reference by less than a margin chosen beforehand.
+
+    The two-sided 95% `interval` of the paired difference is held against the margin,
+    which is a one-sided test at 2.5% (Piaggio et al. 2012, JAMA 308:2594, fig. 1),
+    at each hospital and not corrected for their number. "Inconclusive" is no proof
+    of equality.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns hospital, difference, low, high, margin, verdict. Differences are
+        turned so that positive is better, also for Brier score and log loss.
+
+    Raises
+    ------
+    ValueError
+        If the margin is not positive, or the metric has no better and worse.
+    """
+    if not margin > 0:
+        raise ValueError(f"The margin must be positive, not {margin}: it is the largest loss that would be accepted.")
+    if metric not in HIGHER_IS_BETTER:
+        raise ValueError(f"{metric!r} has no better and worse: choose from {', '.join(HIGHER_IS_BETTER)}.")
+    sign = 1 if HIGHER_IS_BETTER[metric] else -1
+    rows = table[(table["metric"] == metric) & table["method"].isin([method, reference])]
+    paired = paired_differences(rows.assign(value=sign * rows["value"]), reference)
+    result = paired[["hospital", "mean", "low", "high"]].rename(columns={"mean": "difference"})
+    words = [verdict(low, high, margin) for low, high in zip(result["low"], result["high"], strict=True)]
+    return result.assign(margin=margin, verdict=words)
+
+
+def costs(runs: Sequence) -> pd.DataFrame:
+    """Add up what one training costs: bytes and seconds of all hospitals and rounds, mean over seeds.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns method, direction, phase, bytes, seconds.
+    """
+    spent = stack(runs, "ledger").groupby(["method", "seed", "direction", "phase"], sort=False)[["bytes", "seconds"]]
+    return spent.sum().groupby(["method", "direction", "phase"], sort=False).mean().reset_index()
+
+
+def calibration_curve(predictions: pd.DataFrame, bins: int = 5) -> pd.DataFrame:
+    """Predicted against observed, in bins of equally many rows.
+
+    Parameters
+    ----------
+    predictions
+        Columns label and probability, and any of method, hospital and seed: one curve
+        for each method and hospital, over all seeds.
+    bins
+        Bins of each curve, at most one a row.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns (method, hospital,) bin, predicted (mean probability), observed (share
+        with label 1), low, high, rows. The 95% interval is Wilson's (1927) for the
+        rows of *one* seed: the splits share patients, so that more seeds steady the
+        curve, but bring no new patients.
+
+    Raises
+    ------
+    ValueError
+        If bins is not positive or a column is missing.
+    """
+    if bins < 1:
+        raise ValueError(f"A calibration curve needs at least one bin, not {bins}.")
+    if missing := [column for column in ("label", "probability") if column not in predictions]:
+        raise ValueError(f"Predictions lack the column {missing[0]!r}: give those of a run, or of `stack`.")
+    keys = [column for column in ("method", "hospital") if column in predictions]
+    seeds = predictions["seed"].nunique() if "seed" in predictions else 1
+    rows = []
+    groups = predictions.groupby(keys, sort=False) if keys else [((), predictions)]
+    for key, group in groups:
+        ranked = group.sort_values("probability", kind="stable")
+        for number, index in enumerate(np.array_split(np.arange(len(ranked)), min(bins, len(ranked)))):
+            part = ranked.iloc[index]
+            observed = part["label"].mean()
+            low, high = _wilson(observed, len(part) / seeds)
+            rows.append((*key, number, part["probability"].mean(), observed, low, high, len(part)))
+    return pd.DataFrame(rows, columns=[*keys, "bin", "predicted", "observed", "low", "high", "rows"])
+
+
+def _wilson(share: float, n: float, z: float = 1.959964) -> tuple[float, float]:
+    center = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return center - half, center + half

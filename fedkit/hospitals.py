@@ -1,0 +1,248 @@
+"""Where hospitals come from, and how their patients are split into train and test rows.
+
+Three ways in: `load` reads a data set that comes with the kit, `from_frame` takes
+anybody's table, and `fedkit.partitions` makes pretend hospitals out of a pooled table.
+One way on: `split`.
+"""
+
+import hashlib
+import io
+import json
+import operator
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fedkit import tables
+from fedkit.federation import Federation, Hospital
+from fedkit.preparation import (
+    Prepared,
+    Split,
+    Statistics,
+    Sums,
+    aggregate_statistics,
+    coded_columns,
+    local_sums,
+    prepare,
+)
+
+__all__ = [
+    "Federation",
+    "Hospital",
+    "Prepared",
+    "Split",
+    "Statistics",
+    "Sums",
+    "aggregate_statistics",
+    "from_frame",
+    "load",
+    "local_sums",
+    "prepare",
+    "split",
+]
+
+# In an installed wheel, and in a checkout.
+_ROOTS = (Path(__file__).parent / "data", Path(__file__).parent.parent / "data")
+
+
+def load(name: str = "heart_disease", features: Sequence[str] | None = None) -> Federation:
+    """Read a data set that comes with the kit, and verify it.
+
+    Parameters
+    ----------
+    name
+        A folder of ``data/``; its README.md is the card of the data set.
+    features
+        Columns to learn from; None means those that the data set proposes.
+
+    Returns
+    -------
+    Federation
+        One hospital for each CSV of the folder.
+
+    Raises
+    ------
+    ValueError
+        If there is no such data set, or a file is not the published one.
+    """
+    folders = {folder.parent.name: folder.parent for root in _ROOTS for folder in root.glob("*/dataset.json")}
+    if name not in folders:
+        raise ValueError(f"There is no data set {name!r}; there are: {', '.join(sorted(folders))}.")
+    folder = folders[name]
+    dataset = json.loads(_verified(folder, "dataset.json"))
+    frames = []
+    for hospital in dataset["hospitals"]:
+        frame = pd.read_csv(io.BytesIO(_verified(folder, hospital["file"])))
+        frames.append(frame.assign(hospital=hospital["name"]))
+    frame = pd.concat(frames, ignore_index=True)
+    label = dataset["label"]
+    frame[label["name"]] = (frame.pop(label["column"]) > label["above"]).astype(int)
+    for column, code in dataset["missing"].items():
+        frame[column] = frame[column].mask(frame[column] == code)
+    for column in dataset["categorical"]:
+        frame[column] = tables.as_names(frame[column])
+    chosen = dataset["features"] if features is None else features
+    return from_frame(frame, site="hospital", label=label["name"], features=chosen, name=name)
+
+
+def _verified(folder: Path, file: str) -> bytes:
+    """Read a file whose hash stands in the folder's SHA256SUMS, or refuse it."""
+    try:
+        lines = (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+        content = (folder / file).read_bytes()
+    except OSError as error:
+        raise ValueError(f"The data set {folder.name} is not complete ({error}): run `make data` again.") from error
+    expected = {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}.get(file)
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise ValueError(
+            f"data/{folder.name}/{file} is not the published file: its sha256 is {found}, and SHA256SUMS says "
+            f"{expected}. Run `make data` to build it again, or use from_frame for rows of your own."
+        )
+    return content
+
+
+def from_frame(
+    frame: pd.DataFrame,
+    *,
+    site: Hashable,
+    label: Hashable,
+    features: Sequence[Hashable] | None = None,
+    min_rows: int = 10,
+    name: str = "table",
+) -> Federation:
+    """Make a federation of anybody's table.
+
+    Numbers stay numbers; text, booleans and pandas categories become categories, with
+    the levels that occur anywhere in the federation. Missing values are kept, and
+    filled in after the split. A hospital may have patients of one class only (its
+    AUROC is then not defined), and a column may be empty at some hospitals.
+
+    Parameters
+    ----------
+    frame
+        A row a patient.
+    site
+        Column of the hospital; its values become names ("3" for 3).
+    label
+        Column of the label: 0 and 1, or False and True, never missing.
+    features
+        Columns to learn from; None means all others.
+    min_rows
+        A hospital with fewer patients is refused: its sums would say too much about
+        each of them, and a test of it nothing.
+    name
+        What the federation is called.
+
+    Returns
+    -------
+    Federation
+        The hospitals in the order in which they first occur.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the table cannot be used. The sentence names the column, the hospital or
+        the value, and says what to do.
+    """
+    features = tables.choose_columns(frame, site, label, features)
+    sites = tables.as_sites(frame[site], min_rows)
+    labels = tables.as_labels(frame[label])
+    if labels.min() == labels.max():
+        raise ValueError(f"The label {label!r} is {labels[0]} in every row: there is nothing to tell apart.")
+    values = {str(column): tables.as_feature(frame[column], sites) for column in features}
+    numeric = tuple(column for column, cells in values.items() if cells.dtype == np.float64)
+    names = list(dict.fromkeys(sites))
+    rows = {hospital: np.flatnonzero(sites == hospital) for hospital in names}
+    # The levels, and which of them is the reference, are agreed once for all splits.
+    # All it takes is one count a level and hospital.
+    categorical = {}
+    for column in [column for column in values if column not in numeric]:
+        counts = sum((Counter(values[column][rows[hospital]]) for hospital in names), Counter())
+        del counts[None]
+        categorical[column] = tables.order_levels(counts)
+        values[column] = pd.Categorical(values[column], categories=categorical[column])
+    coded = coded_columns(numeric, categorical)
+    if len(set(coded)) < len(coded) or not coded:
+        fault = "two columns of the same name" if coded else "no column, since none of the features ever varies"
+        raise ValueError(f"After coding there would be {fault}: {', '.join(coded or values)}. Rename or replace them.")
+    table = pd.DataFrame(values)
+    hospitals = (Hospital(n, table.iloc[rows[n]].reset_index(drop=True), labels[rows[n]]) for n in names)
+    return Federation(name, tuple(hospitals), numeric, categorical)
+
+
+def split(federation: Federation, seed: int, test_fraction: float = 0.3, leave_out: Sequence[str] = ()) -> Split:
+    """Split each hospital's patients into train and test rows, and prepare them.
+
+    Each hospital draws its own test rows, the same share of each class; which ones
+    depends on the seed and on its name only, so they stay the same when another
+    hospital leaves. The statistics are those of the training rows of the hospitals
+    that take part, aggregated from their sums.
+
+    Parameters
+    ----------
+    federation
+        The hospitals.
+    seed
+        Not negative.
+    test_fraction
+        Share of the rows of each class that are tested on, between 0 and 1, rounded
+        to whole rows. A class of two rows or more has at least one on each side; the
+        only row of a class is trained on.
+    leave_out
+        Hospitals that give no sums, and prepare their rows with those of the others.
+
+    Returns
+    -------
+    Split
+        In the federation's order, with the hospitals left out.
+
+    Raises
+    ------
+    ValueError
+        If the seed is negative, the fraction is not between 0 and 1, a hospital is too
+        small to have a test row, or `leave_out` names one that is not there or leaves
+        nobody.
+    """
+    trained = [hospital for hospital in federation if hospital.name not in leave_out]
+    if not trained or len(trained) + len(set(leave_out)) != len(federation):
+        there = ", ".join(federation.names)
+        raise ValueError(
+            f"leave_out must name some of {there} (without all of them nobody trains), and is {leave_out!r}."
+        )
+    seed = operator.index(seed)
+    if seed < 0 or not 0 < test_fraction < 1:
+        raise ValueError(f"The seed must be 0 or more and the fraction between 0 and 1: got {seed}, {test_fraction}.")
+    sides = {}
+    for hospital in federation:
+        test = _test_rows(hospital, seed, test_fraction)
+        sides[hospital.name] = np.setdiff1d(np.arange(len(hospital)), test), test
+    statistics = aggregate_statistics(
+        local_sums(hospital.table.iloc[sides[hospital.name][0]], federation.numeric, federation.categorical)
+        for hospital in trained
+    )
+    prepared = {}
+    for hospital in federation:
+        train, test = sides[hospital.name]
+        features = prepare(hospital.table, statistics)
+        labels = hospital.labels.astype(np.float32)
+        prepared[hospital.name] = Prepared(features[train], labels[train], features[test], labels[test], train, test)
+    return Split(seed, statistics.columns, prepared, statistics)
+
+
+def _test_rows(hospital: Hospital, seed: int, test_fraction: float) -> np.ndarray:
+    """Draw a hospital's test rows, a class at a time."""
+    name = int.from_bytes(hashlib.sha256(hospital.name.encode()).digest()[:8], "big")
+    rng = np.random.default_rng(np.random.SeedSequence([seed, name]))
+    drawn = []
+    for label in (0, 1):
+        rows = np.flatnonzero(hospital.labels == label)
+        count = min(max(round(test_fraction * len(rows)), 1), len(rows) - 1)
+        drawn.append(rng.permutation(rows)[: max(count, 0)])
+    rows = np.sort(np.concatenate(drawn))
+    if not len(rows):
+        raise ValueError(f"{hospital.name} has too few patients ({len(hospital)}) to test on any of them.")
+    return rows

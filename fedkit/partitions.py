@@ -1,0 +1,165 @@
+"""One pooled table split into pretend hospitals, to study what difference the split makes.
+
+Each function returns the table with a new column "hospital" ("hospital 1",
+"hospital 2", ...): every row belongs to one hospital, no hospital is empty, and the
+order of the rows stays. Go on with `fedkit.hospitals.from_frame`.
+"""
+
+from collections.abc import Hashable
+
+import numpy as np
+import pandas as pd
+
+
+def iid(frame: pd.DataFrame, hospitals: int, seed: int) -> pd.DataFrame:
+    """Deal the rows out at random, as even as possible: all hospitals are alike.
+
+    Parameters
+    ----------
+    frame
+        n rows.
+    hospitals
+        Their number k, at most n.
+    seed
+        Not negative.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows of `frame`, with the column "hospital".
+
+    Raises
+    ------
+    ValueError
+        If there are fewer rows than hospitals, or the column "hospital" exists.
+    """
+    _check(frame, hospitals, needed=hospitals)
+    return _assign(frame, _even_sizes(len(frame), hospitals), np.random.default_rng(seed))
+
+
+def by_label_skew(frame: pd.DataFrame, label: Hashable, hospitals: int, alpha: float, seed: int) -> pd.DataFrame:
+    """Give hospitals of one size different shares of each label.
+
+    A hospital's shares q are drawn from Dirichlet(alpha * p), p being the shares in
+    the whole table; its rows are then drawn without replacement, with the labels
+    drawn from q. Where a label has run out, the others take its place in proportion.
+
+    Parameters
+    ----------
+    frame
+        n rows.
+    label
+        Column of the label: any values, none missing.
+    hospitals
+        Their number k, at most n.
+    alpha
+        Above 0. Small: nearly one label a hospital; large: nearly `iid`.
+    seed
+        Not negative.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows of `frame`, with the column "hospital".
+
+    Raises
+    ------
+    ValueError
+        If there are fewer rows than hospitals, the column "hospital" exists, alpha is
+        not above 0, or the label is no column or has missing values.
+
+    References
+    ----------
+    Hsu, Qi and Brown, "Measuring the Effects of Non-Identical Data Distribution for
+    Federated Visual Classification", arXiv:1909.06335, 2019, section 3.
+    """
+    _check(frame, hospitals, needed=hospitals, alpha=alpha)
+    if label not in frame.columns or frame[label].isna().any():
+        raise ValueError(f"The label {label!r} must be a column of the table without missing values.")
+    rng = np.random.default_rng(seed)
+    codes, labels = pd.factorize(frame[label], sort=True)
+    waiting = [rng.permutation(np.flatnonzero(codes == code)).tolist() for code in range(len(labels))]
+    prior = np.bincount(codes) / len(codes)
+    owners = np.empty(len(frame), dtype=np.int64)
+    # The last hospitals get what is left, so they are served in a random order.
+    sizes = _even_sizes(len(frame), hospitals)
+    for hospital in rng.permutation(hospitals):
+        shares, needed = rng.dirichlet(alpha * prior), sizes[hospital]
+        while needed:
+            left = np.array([len(rows) for rows in waiting])
+            open_shares = np.where(left > 0, shares, 0)
+            # With a tiny alpha all the weight may lie on labels that have run out.
+            weights = open_shares if open_shares.sum() > 0 else left
+            wanted = rng.multinomial(needed, weights / weights.sum())
+            for rows, count in zip(waiting, np.minimum(wanted, left), strict=True):
+                for _ in range(count):
+                    owners[rows.pop()] = hospital
+                needed -= count
+    return _named(frame, owners)
+
+
+def by_quantity_skew(frame: pd.DataFrame, hospitals: int, alpha: float, seed: int, min_rows: int = 10) -> pd.DataFrame:
+    """Give hospitals different numbers of rows, dealt out at random.
+
+    Each gets `min_rows`; the rest is shared out in proportions drawn from
+    Dirichlet(alpha, ..., alpha).
+
+    Parameters
+    ----------
+    frame
+        n rows.
+    hospitals
+        Their number k, at most n / min_rows.
+    alpha
+        Above 0. Small: one hospital has nearly all rows; large: nearly `iid`.
+    seed
+        Not negative.
+    min_rows
+        The size of the smallest hospital; `fedkit.hospitals.from_frame` asks for 10.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows of `frame`, with the column "hospital".
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than k * min_rows rows, the column "hospital" exists, or
+        alpha is not above 0.
+
+    References
+    ----------
+    Li, Diao, Chen and He, "Federated Learning on Non-IID Data Silos: An Experimental
+    Study", ICDE 2022, arXiv:2102.02079 ("quantity skew"); the minimum is ours.
+    """
+    least = max(min_rows, 1)
+    _check(frame, hospitals, needed=hospitals * least, alpha=alpha)
+    rng = np.random.default_rng(seed)
+    shares = rng.dirichlet(np.full(hospitals, float(alpha)))
+    sizes = least + rng.multinomial(len(frame) - hospitals * least, shares / shares.sum())
+    return _assign(frame, sizes, rng)
+
+
+def _check(frame: pd.DataFrame, hospitals: int, needed: int, alpha: float = 1.0) -> None:
+    if "hospital" in frame.columns:
+        raise ValueError("The table has a column 'hospital' already: drop or rename it first.")
+    if hospitals < 1 or len(frame) < needed:
+        raise ValueError(
+            f"{len(frame)} rows cannot be split into {hospitals} hospitals: at least 1 hospital and {needed} rows "
+            "are needed."
+        )
+    if not 0 < alpha < np.inf:
+        raise ValueError(f"alpha must be a number above 0, and is {alpha}.")
+
+
+def _even_sizes(rows: int, hospitals: int) -> np.ndarray:
+    return np.full(hospitals, rows // hospitals) + (np.arange(hospitals) < rows % hospitals)
+
+
+def _assign(frame: pd.DataFrame, sizes: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
+    return _named(frame, rng.permutation(np.repeat(np.arange(len(sizes)), sizes)))
+
+
+def _named(frame: pd.DataFrame, owners: np.ndarray) -> pd.DataFrame:
+    return frame.assign(hospital=[f"hospital {owner + 1}" for owner in owners])

@@ -1,0 +1,221 @@
+"""How hospitals agree on one way to prepare their rows, from sums alone.
+
+A model can only be trained together if 140 mm Hg is the same number everywhere. Each
+hospital counts and sums its own training rows (`local_sums`), the sums are added up
+(`aggregate_statistics`), and every hospital prepares its own rows with the result
+(`prepare`). No row leaves a hospital. The sums do: a sum over few patients says much
+about each of them, so `fedkit.hospitals.from_frame` refuses very small hospitals.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+import pandas as pd
+
+# A spread this far below the size of the values is rounding, not information.
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """What one hospital tells about its rows, or several hospitals about theirs: sums add up.
+
+    Attributes
+    ----------
+    rows : int
+        Number of rows.
+    moments : pandas.DataFrame
+        A row for each numeric column: "count" of the values that are not missing,
+        their "sum", and their sum of "squares".
+    levels : dict of str to pandas.Series
+        For each categorical column, the number of rows at each level.
+    """
+
+    rows: int
+    moments: pd.DataFrame
+    levels: dict[str, pd.Series]
+
+    def __add__(self, other: "Sums") -> "Sums":
+        """Return the sums over the rows of both."""
+        levels = {column: counts + other.levels[column] for column, counts in self.levels.items()}
+        return Sums(self.rows + other.rows, self.moments + other.moments, levels)
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """How the hospitals of a federation prepare their rows: the same everywhere.
+
+    Attributes
+    ----------
+    rows : int
+        Number of rows that were counted.
+    moments : pandas.DataFrame
+        A row for each numeric column: the "mean" (which also stands in for a missing
+        value) and the "std" (the divisor; 1 for a column that never varies, infinite
+        for one without a single value, so that it becomes 0 everywhere).
+    levels : dict of str to tuple of str
+        The levels of each categorical column. The first is the reference: it has no
+        column of its own in the one-hot coding.
+    most_frequent : dict of str to str
+        For each categorical column the level that stands in for a missing value.
+    """
+
+    rows: int
+    moments: pd.DataFrame
+    levels: dict[str, tuple[str, ...]]
+    most_frequent: dict[str, str]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the d columns that `prepare` makes, in its order."""
+        return coded_columns(self.moments.index, self.levels)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """One hospital's patients, split and ready for a model.
+
+    Attributes
+    ----------
+    train_features, test_features : numpy.ndarray
+        float32, shapes [n, d] and [m, d], standardised with the shared statistics.
+    train_labels, test_labels : numpy.ndarray
+        float32 of zeros and ones, shapes [n] and [m].
+    train_rows, test_rows : numpy.ndarray
+        int64: which rows of ``Hospital.table`` these are, in ascending order.
+    """
+
+    train_features: np.ndarray
+    train_labels: np.ndarray
+    test_features: np.ndarray
+    test_labels: np.ndarray
+    train_rows: np.ndarray
+    test_rows: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """A federation's patients in train and test rows.
+
+    Attributes
+    ----------
+    seed : int
+        What the split was drawn with.
+    columns : tuple of str
+        Names of the d columns.
+    hospitals : dict of str to Prepared
+        In the federation's order.
+    statistics : Statistics
+        Aggregated from the training rows of these hospitals.
+    """
+
+    seed: int
+    columns: tuple[str, ...]
+    hospitals: dict[str, Prepared]
+    statistics: Statistics
+
+
+def coded_columns(numeric: Iterable[str], categorical: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Names of the columns after coding: the numeric ones, then "column=level" without the reference."""
+    coded = [f"{column}={level}" for column, levels in categorical.items() for level in levels[1:]]
+    return (*numeric, *coded)
+
+
+def local_sums(table: pd.DataFrame, numeric: Sequence[str], categorical: Mapping[str, Sequence[str]]) -> Sums:
+    """Count and sum one hospital's rows. This is all that the others learn of them.
+
+    Parameters
+    ----------
+    table
+        The hospital's rows; NaN where a value is missing.
+    numeric
+        Names of the numeric columns.
+    categorical
+        The levels of each categorical column.
+
+    Returns
+    -------
+    Sums
+        In the units of the columns (and their squares).
+    """
+    values = table[list(numeric)].to_numpy(np.float64)
+    known = ~np.isnan(values)
+    values = np.where(known, values, 0.0)
+    moments = np.stack([known.sum(axis=0), values.sum(axis=0), (values**2).sum(axis=0)], axis=1)
+    levels = {}
+    for column, names in categorical.items():
+        codes = _codes(table[column], names)
+        levels[column] = pd.Series(np.bincount(codes[codes >= 0], minlength=len(names)), index=list(names))
+    return Sums(len(table), pd.DataFrame(moments, list(numeric), ["count", "sum", "squares"]), levels)
+
+
+def aggregate_statistics(sums: Iterable[Sums]) -> Statistics:
+    """Turn the hospitals' sums into one mean, spread and most frequent level a column.
+
+    Equal to the statistics of the pooled rows, without pooling them: the mean is
+    sum/count, the variance squares/count - mean^2 (of the population, no n - 1).
+
+    Parameters
+    ----------
+    sums
+        One a hospital, all over the same columns.
+
+    Returns
+    -------
+    Statistics
+        Shared by all hospitals.
+
+    Raises
+    ------
+    ValueError
+        If there are no sums.
+    """
+    sums = list(sums)
+    if not sums:
+        raise ValueError("There are no sums to aggregate: give the local_sums of at least one hospital.")
+    total = reduce(Sums.__add__, sums)
+    count, summed, squares = total.moments.to_numpy().T
+    at_least_one = np.maximum(count, 1)
+    mean, mean_square = summed / at_least_one, squares / at_least_one
+    variance = mean_square - mean**2
+    std = np.where(variance > _ROUNDING * mean_square, np.sqrt(np.maximum(variance, 0)), 1.0)
+    std = np.where(count > 0, std, np.inf)
+    moments = pd.DataFrame({"mean": mean, "std": std}, index=total.moments.index)
+    levels = {column: tuple(counts.index) for column, counts in total.levels.items()}
+    return Statistics(total.rows, moments, levels, {column: counts.idxmax() for column, counts in total.levels.items()})
+
+
+def prepare(table: pd.DataFrame, statistics: Statistics) -> np.ndarray:
+    """Fill in, standardise and code one hospital's rows with the shared statistics.
+
+    A missing number becomes the mean (0 after standardising), a missing level the most
+    frequent one, and so does a level that the federation does not know. Levels are
+    coded one-hot and stay 0 or 1.
+
+    Parameters
+    ----------
+    table
+        n rows, with at least the columns that the statistics are about.
+    statistics
+        From `aggregate_statistics`.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape [n, d]; the names of the d columns are ``statistics.columns``.
+    """
+    values = table[list(statistics.moments.index)].to_numpy(np.float64)
+    mean, std = statistics.moments.to_numpy().T
+    parts = [(np.where(np.isnan(values), mean, values) - mean) / std]
+    for column, levels in statistics.levels.items():
+        codes = _codes(table[column], levels)
+        codes = np.where(codes < 0, levels.index(statistics.most_frequent[column]), codes)
+        parts.append(codes[:, None] == np.arange(1, len(levels)))
+    return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+def _codes(column: pd.Series, levels: Sequence[str]) -> np.ndarray:
+    """Position of each row's level, -1 where it is missing or unknown."""
+    return np.asarray(pd.Categorical(column, categories=list(levels)).codes, dtype=np.int64)

@@ -1,0 +1,250 @@
+"""Anybody's table read column by column, and refused with a sentence where it cannot be.
+
+`fedkit.hospitals.from_frame` asks these questions: which columns are meant, what are
+the hospitals called, what is the label, and is a column a number or a category?
+"""
+
+import difflib
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+# Words that stand beside the names of hospitals in ledgers and tables of results.
+_TAKEN = {"server", "mean"}
+# Beyond this a column of text is a name, an identifier or free text, not a category.
+MAX_LEVELS = 50
+# Beyond this the square of a value leaves the range of float64.
+_MAX_SIZE = 1e100
+_NUMBERS = {"integer", "floating", "mixed-integer-float", "decimal"}
+_TEXTS = {"string", "boolean", "categorical"}
+_DATES = {"datetime64", "datetime", "date", "timedelta64", "timedelta", "time", "period"}
+
+
+def choose_columns(
+    frame: pd.DataFrame, site: Hashable, label: Hashable, features: Sequence[Hashable] | None
+) -> list[Hashable]:
+    """Check that the columns exist, once each, and that each has one role.
+
+    Parameters
+    ----------
+    frame
+        The table.
+    site, label
+        Names of the column of hospitals and of the label.
+    features
+        Names of the columns to learn from; None means all others.
+
+    Returns
+    -------
+    list
+        The names of the features.
+
+    Raises
+    ------
+    TypeError
+        If `frame` is not a DataFrame, or `features` is one name and not a list.
+    ValueError
+        For anything else that is wrong.
+    """
+    if not isinstance(frame, pd.DataFrame):
+        raise TypeError(f"The table must be a pandas DataFrame, and is a {type(frame).__name__}.")
+    if isinstance(features, str):
+        raise TypeError(f'`features` must be a list of column names: write ["{features}"] for a single one.')
+    if frame.empty:
+        raise ValueError(f"The table is empty: it has {len(frame)} rows and {frame.shape[1]} columns.")
+    if site == label:
+        raise ValueError(f"Column {site!r} cannot be both the hospital and the label: name two columns.")
+    if features is None:
+        features = [column for column in frame.columns if column not in (site, label)]
+    if not len(features):
+        raise ValueError("There is no column to learn from beside the hospital and the label: name some features.")
+    known = [str(column) for column in frame.columns]
+    for column in (site, label, *features):
+        if column not in frame.columns:
+            near = difflib.get_close_matches(str(column), known, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(known)}."
+            raise ValueError(f"The table has no column {column!r}. {hint}")
+        if known.count(str(column)) > 1:
+            raise ValueError(f"The table has the column {str(column)!r} more than once: rename or drop one of them.")
+    for column in features:
+        if column in (site, label) or list(features).count(column) > 1:
+            what = "the hospital" if column == site else "the label" if column == label else "named twice"
+            raise ValueError(f"The feature {column!r} is {what}: name each column once, in one role.")
+    return list(features)
+
+
+def as_names(column: pd.Series) -> np.ndarray:
+    """Turn the values of a column into text; a missing or blank value becomes None.
+
+    1.0 becomes "1": pandas writes whole numbers so where another row has no value.
+
+    Returns
+    -------
+    numpy.ndarray
+        Of str or None, shape [n].
+
+    Raises
+    ------
+    ValueError
+        If two different values would get the same name (1 and "1"), or if a value is
+        not a single thing (a list, say).
+    """
+    try:
+        values = list(column.dropna().unique())
+    except TypeError as error:
+        raise ValueError(f"Column {column.name!r} holds values that are no single text or number ({error}).") from error
+    names: dict[Hashable, str] = {}
+    owners: dict[str, Hashable] = {}
+    for value in values:
+        whole = isinstance(value, float | np.floating) and float(value).is_integer()
+        names[value] = str(int(value)) if whole else str(value).strip()
+        owner = owners.setdefault(names[value], value)
+        if names[value] and owner is not value:
+            raise ValueError(
+                f"Column {column.name!r} holds both {owner!r} and {value!r}, which read the same: "
+                "write them the same way, or give them different names."
+            )
+    return np.array([(names.get(value) or None) for value in column.array], dtype=object)
+
+
+def as_sites(column: pd.Series, min_rows: int) -> np.ndarray:
+    """Turn the column of hospitals into their names.
+
+    Returns
+    -------
+    numpy.ndarray
+        Of str, shape [n].
+
+    Raises
+    ------
+    ValueError
+        If a name is missing or taken, there is one hospital only, or one has fewer
+        than `min_rows` patients.
+    """
+    sites = as_names(column)
+    missing = sum(site is None for site in sites)
+    if missing:
+        raise ValueError(
+            f"The hospital {column.name!r} is missing in {missing} of {len(sites)} rows: "
+            f"leave them out first, with frame.dropna(subset=[{column.name!r}])."
+        )
+    counts = Counter(sites)
+    if len(counts) == 1:
+        raise ValueError(
+            f"Column {column.name!r} names one hospital only ({sites[0]}), and a federation needs two: "
+            "fedkit.partitions makes pretend hospitals out of one table."
+        )
+    tiny = ", ".join(f"{site} has {count}" for site, count in counts.items() if count < min_rows)
+    if tiny:
+        raise ValueError(f"Fewer than min_rows={min_rows} patients: {tiny}. Leave these out, or join them with others.")
+    if _TAKEN & counts.keys():
+        raise ValueError(f"A hospital cannot be called {' or '.join(sorted(_TAKEN))}: these words are taken.")
+    return sites
+
+
+def as_labels(column: pd.Series) -> np.ndarray:
+    """Turn the label's column into zeros and ones.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, shape [n].
+
+    Raises
+    ------
+    ValueError
+        If a label is missing, or one is not 0, 1, False or True; the sentence says
+        how to convert them.
+    """
+    name = column.name
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(object)
+    missing = int(column.isna().sum())
+    if missing:
+        raise ValueError(
+            f"The label {name!r} is missing in {missing} of {len(column)} rows: "
+            f"leave them out first, with frame.dropna(subset=[{name!r}])."
+        )
+    kind = pd.api.types.infer_dtype(column)
+    if kind in _NUMBERS | {"boolean"} and column.isin([0, 1]).all():
+        return column.to_numpy().astype(np.int64)
+    found = sorted(column.drop_duplicates().tolist(), key=None if kind in _NUMBERS else str)
+    example = f"frame[{name!r}] > {found[0]}" if kind in _NUMBERS else f"frame[{name!r}] == {found[-1]!r}"
+    raise ValueError(
+        f"The label {name!r} must hold 0 and 1 (or False and True), and holds {_list(found)}. "
+        f"Convert it first, for instance frame[{name!r}] = ({example}).astype(int)."
+    )
+
+
+def as_feature(column: pd.Series, sites: np.ndarray) -> np.ndarray:
+    """Read a column as numbers or as names of levels.
+
+    Parameters
+    ----------
+    column
+        n values of one kind, some of which may be missing.
+    sites
+        The name of each row's hospital, shape [n].
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape [n]: float64 with NaN for missing (a numeric column), or str with None
+        for missing (text, booleans and pandas categories).
+
+    Raises
+    ------
+    ValueError
+        If the column holds dates, infinite numbers, more than `MAX_LEVELS` levels, a
+        mixture of numbers and text, or nothing at all.
+    """
+    name, kind = column.name, pd.api.types.infer_dtype(column, skipna=True)
+    values = as_names(column) if kind in _TEXTS else column
+    if pd.isna(values).all():
+        raise ValueError(f"Column {name!r} has no value at any hospital: leave it out of `features`.")
+    if kind in _DATES:
+        raise ValueError(
+            f"Column {name!r} holds dates or times, which say little as they are: "
+            "turn them into a number first, such as the age in years or the days since admission."
+        )
+    if kind in _NUMBERS:
+        values = pd.to_numeric(values).to_numpy(np.float64, na_value=np.nan)
+        wrong = np.abs(values) > _MAX_SIZE
+        if wrong.any():
+            raise ValueError(
+                f"Column {name!r} is infinite or beyond {_MAX_SIZE:g} in {wrong.sum()} of {len(column)} rows (the "
+                f"first is at {sites[wrong.argmax()]}): write the true value, or NaN for a missing one, instead."
+            )
+        return values
+    if kind not in _TEXTS:
+        raise ValueError(
+            f"Column {name!r} is neither all numbers nor all text ({kind}). Convert it first: with "
+            f'pd.to_numeric(frame[{name!r}], errors="coerce") to numbers, or with frame[{name!r}].astype(str) to text.'
+        )
+    levels = sorted({value for value in values if value is not None})
+    if len(levels) > MAX_LEVELS:
+        raise ValueError(
+            f"Column {name!r} holds {len(levels)} different texts ({_list(levels)}), and a category has at most "
+            f"{MAX_LEVELS}. Leave out what names a patient; if these are numbers written as text, use "
+            f'pd.to_numeric(frame[{name!r}], errors="coerce").'
+        )
+    return values
+
+
+def order_levels(counts: Mapping[str, int]) -> tuple[str, ...]:
+    """Put the most frequent level first, and the others in their natural order.
+
+    Parameters
+    ----------
+    counts
+        Level -> number of rows, over all hospitals.
+    """
+    levels = sorted(counts, key=lambda level: (not level.isdecimal(), level.isdecimal() and int(level), level))
+    reference = max(levels, key=counts.__getitem__)
+    return (reference, *(level for level in levels if level != reference))
+
+
+def _list(found: Sequence[object]) -> str:
+    return ", ".join(map(repr, found[:6])) + (", ..." if len(found) > 6 else "")

@@ -1,0 +1,206 @@
+"""Federations, the data that comes with the kit, and the split of each hospital's patients."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedkit import hospitals
+
+DATA = Path(__file__).resolve().parent.parent / "data"
+
+
+@pytest.fixture(scope="module")
+def heart():
+    return hospitals.load("heart_disease")
+
+
+def federation(labels_by_hospital):
+    """One numeric column that counts the rows, and the labels that are given."""
+    frame = pd.concat(
+        [pd.DataFrame({"site": name, "y": labels}) for name, labels in labels_by_hospital.items()], ignore_index=True
+    )
+    return hospitals.from_frame(frame.assign(x=np.arange(len(frame)) * 1.0), site="site", label="y", min_rows=1)
+
+
+def test_the_heart_data_as_a_federation(heart):
+    assert heart.names == ("Cleveland", "Hungary", "Switzerland", "VA Long Beach")
+    assert [len(hospital) for hospital in heart] == [303, 294, 123, 200]
+    assert heart.numeric == ("age", "sex", "trestbps", "chol", "fbs", "thalach", "exang", "oldpeak")
+    assert heart.categorical == {"cp": ("4", "1", "2", "3"), "restecg": ("0", "1", "2")}
+    assert len(hospitals.split(heart, seed=0).columns) == 13
+    assert repr(heart).startswith("<Federation heart_disease: 4 hospitals, 920 patients")
+    assert repr(heart["Hungary"]) == "<Hospital Hungary: 294 patients>"
+
+
+def test_the_summary_counts(heart):
+    summary = heart.summary().set_index("hospital")
+    assert summary["positives"].tolist() == [139, 106, 115, 149]
+    assert summary.loc["VA Long Beach", "prevalence"] == pytest.approx(0.745)
+    assert summary.loc["Cleveland", "missing"] == 0
+    # chol is 0 in all of Switzerland: one of ten columns, so more than a tenth is missing.
+    assert summary.loc["Switzerland", "missing"] > 0.1
+
+
+def test_a_zero_that_means_missing_is_missing(heart):
+    assert heart["Switzerland"].table["chol"].isna().all()
+    assert heart["VA Long Beach"].table["chol"].isna().sum() == 49 + 7
+    assert all((hospital.table[["chol", "trestbps"]].min() > 0).all() for hospital in heart if hospital.name[0] != "S")
+
+
+def test_all_thirteen_columns_can_be_asked_for_but_not_the_diagnosis():
+    columns = [*hospitals.load().numeric, "cp", "restecg", "slope", "ca", "thal"]
+    wide = hospitals.load("heart_disease", features=columns)
+    assert wide.categorical["thal"] == ("3", "6", "7")
+    with pytest.raises(ValueError, match="no column 'num'"):
+        hospitals.load("heart_disease", features=["age", "num"])
+
+
+def test_an_unknown_data_set_is_refused():
+    for name in ("hearts", "../data/heart_disease", ""):
+        with pytest.raises(ValueError, match=r"There is no data set .* there are: heart_disease"):
+            hospitals.load(name)
+
+
+def test_an_altered_or_absent_file_is_refused(tmp_path, monkeypatch):
+    folder = Path(shutil.copytree(DATA / "heart_disease", tmp_path / "heart_disease"))
+    monkeypatch.setattr(hospitals, "_ROOTS", (tmp_path,))
+    assert hospitals.load().sha256 == hospitals.load().sha256
+    for file in ("hungary.csv", "dataset.json"):
+        whole = (folder / file).read_bytes()
+        (folder / file).write_bytes(whole.replace(b"1", b"2", 1))
+        with pytest.raises(ValueError, match=f"{file} is not the published file.*make data"):
+            hospitals.load()
+        (folder / file).write_bytes(whole)
+    (folder / "SHA256SUMS").write_text("")
+    with pytest.raises(ValueError, match="SHA256SUMS says None"):
+        hospitals.load()
+    (folder / "SHA256SUMS").unlink()
+    with pytest.raises(ValueError, match="not complete"):
+        hospitals.load()
+
+
+def test_the_hash_follows_the_content(heart):
+    assert heart.sha256 == hospitals.load().sha256
+    others = [heart.without("Hungary"), hospitals.load(features=["age", "cp"]), hospitals.load(features=["age", "sex"])]
+    labels = {"A": [0, 1] * 5, "B": [0, 1] * 5}
+    others += [
+        federation(labels),
+        federation({**labels, "B": [1, 0] * 5}),
+        federation({"A": labels["A"], "C": [0, 1] * 5}),
+    ]
+    assert len({made.sha256 for made in (heart, *others)}) == len(others) + 1
+
+
+def test_a_federation_without_a_hospital(heart):
+    three = heart.without("Switzerland")
+    assert three.names == ("Cleveland", "Hungary", "VA Long Beach")
+    assert three.categorical == heart.categorical
+    with pytest.raises(KeyError, match="no hospital 'Swiss' in heart_disease; there are Cleveland"):
+        heart.without("Swiss")
+    last = three.without("Cleveland").without("Hungary")
+    with pytest.raises(ValueError, match="only hospital"):
+        last.without("VA Long Beach")
+
+
+def test_the_split_of_the_heart_data(heart):
+    split = hospitals.split(heart, seed=3)
+    assert list(split.hospitals) == list(heart.names)
+    for hospital in heart:
+        part = split.hospitals[hospital.name]
+        assert part.train_features.shape == (len(part.train_rows), 13)
+        assert part.test_features.dtype == part.test_labels.dtype == np.float32
+        np.testing.assert_array_equal(part.test_labels, hospital.labels[part.test_rows])
+        assert len(part.test_rows) / len(hospital) == pytest.approx(0.3, abs=0.01)
+        assert part.test_labels.mean() == pytest.approx(hospital.labels.mean(), abs=0.02)
+    pooled = np.concatenate([part.train_features for part in split.hospitals.values()])
+    np.testing.assert_allclose(pooled[:, :8].mean(axis=0), 0, atol=1e-5)
+
+
+def test_a_hospitals_rows_depend_on_the_seed_and_its_name_only(heart):
+    split, again = hospitals.split(heart, seed=1), hospitals.split(heart, seed=1)
+    fewer, other = hospitals.split(heart.without("Cleveland"), seed=1), hospitals.split(heart, seed=2)
+    for name in fewer.hospitals:
+        rows = split.hospitals[name].test_rows
+        np.testing.assert_array_equal(rows, again.hospitals[name].test_rows)
+        np.testing.assert_array_equal(rows, fewer.hospitals[name].test_rows)
+        assert not np.array_equal(rows, other.hospitals[name].test_rows)
+        np.testing.assert_array_equal(split.hospitals[name].test_features, again.hospitals[name].test_features)
+    # Who takes part decides about the statistics, though.
+    assert not np.allclose(split.statistics.moments["mean"], fewer.statistics.moments["mean"])
+
+
+def test_a_hospital_that_is_left_out_gives_no_sums_and_is_prepared_with_those_of_the_others(heart):
+    split, fewer = hospitals.split(heart, 1, leave_out=["Hungary"]), hospitals.split(heart.without("Hungary"), 1)
+    assert list(split.hospitals) == list(heart.names)
+    pd.testing.assert_frame_equal(split.statistics.moments, fewer.statistics.moments)
+    left_out = split.hospitals["Hungary"]
+    np.testing.assert_array_equal(
+        left_out.test_features,
+        hospitals.prepare(heart["Hungary"].table.iloc[left_out.test_rows], fewer.statistics),
+    )
+    for wrong in (["Swiss"], list(heart.names), "Hungary"):
+        with pytest.raises(ValueError, match="leave_out must name some of Cleveland, Hungary"):
+            hospitals.split(heart, 1, leave_out=wrong)
+
+
+def test_two_hospitals_of_the_same_rows_draw_different_test_rows():
+    split = hospitals.split(federation({"A": [0, 1] * 50, "B": [0, 1] * 50}), seed=0)
+    assert not np.array_equal(split.hospitals["A"].test_rows, split.hospitals["B"].test_rows)
+
+
+def test_test_rows_have_no_say_in_the_statistics():
+    labels = {"A": [0, 1] * 20, "B": [0, 1] * 20}
+    first = hospitals.split(federation(labels), seed=0)
+    changed = federation(labels)
+    for name, part in first.hospitals.items():
+        changed[name].table.loc[part.test_rows, "x"] = 1e6
+    second = hospitals.split(changed, seed=0)
+    for name, part in first.hospitals.items():
+        np.testing.assert_array_equal(part.train_features, second.hospitals[name].train_features)
+
+
+classes = st.tuples(st.integers(0, 30), st.integers(0, 30)).filter(lambda counts: max(counts) >= 2)
+
+
+@settings(deadline=None)
+@given(st.lists(classes, min_size=2, max_size=3), st.integers(0, 2**64), st.floats(0.01, 0.99))
+def test_every_row_is_on_one_side_and_each_class_on_both(counts, seed, fraction):
+    labels = {f"h{number}": [0] * none + [1] * ill for number, (none, ill) in enumerate(counts)}
+    if len({label for rows in labels.values() for label in rows}) < 2:
+        return
+    made = federation(labels)
+    split = hospitals.split(made, seed, fraction)
+    for hospital in made:
+        part = split.hospitals[hospital.name]
+        assert sorted([*part.train_rows, *part.test_rows]) == list(range(len(hospital)))
+        for label in (0, 1):
+            rows, tested = (hospital.labels == label).sum(), (part.test_labels == label).sum()
+            assert tested == (0 if rows < 2 else min(max(round(fraction * rows), 1), rows - 1))
+
+
+def test_a_hospital_of_one_class_is_split():
+    split = hospitals.split(federation({"A": [1] * 10, "B": [0, 1] * 5}), seed=0)
+    assert split.hospitals["A"].test_labels.tolist() == [1, 1, 1]
+
+
+def test_a_column_that_one_hospital_never_measured_becomes_the_federations_mean():
+    frame = pd.DataFrame({"site": ["A", "B"] * 20, "y": [0, 0, 1, 1] * 10, "x": [np.nan, 1.0, np.nan, 3.0] * 10})
+    split = hospitals.split(hospitals.from_frame(frame, site="site", label="y"), seed=0)
+    assert (split.hospitals["A"].train_features == 0).all()
+    assert split.hospitals["B"].train_features.std() > 0.9
+
+
+@pytest.mark.parametrize(("seed", "fraction"), [(-1, 0.3), (0, 0), (0, 1), (0, float("nan"))])
+def test_a_wrong_seed_or_fraction_is_refused(heart, seed, fraction):
+    with pytest.raises(ValueError, match="seed must be 0 or more and the fraction between 0 and 1"):
+        hospitals.split(heart, seed, fraction)
+
+
+def test_a_hospital_that_is_too_small_to_test_is_refused():
+    with pytest.raises(ValueError, match=r"B has too few patients \(2\)"):
+        hospitals.split(federation({"A": [0, 1] * 5, "B": [0, 1]}), seed=0)

@@ -1,0 +1,37 @@
+"""The report stands alone, shows every figure with its numbers, and refuses to be half a report."""
+
+import re
+
+import pandas as pd
+import pytest
+
+from fedkit import report
+
+ENTRIES = [name for entries in report.CHAPTERS.values() for name, _ in entries]
+PIXEL = bytes.fromhex("89504e470d0a1a0a")
+
+
+@pytest.fixture
+def figures(tmp_path):
+    for name in ENTRIES:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.with_suffix(".png").write_bytes(PIXEL)
+        pd.DataFrame({"hospital": ["<Cleveland>"], "value": [0.875]}).to_csv(path.with_suffix(".csv"), index=False)
+    return tmp_path
+
+
+def test_the_page_needs_no_other_file(figures):
+    page = report.page(figures)
+    assert not re.findall(r'(?:src|href)="(?!data:)', page)
+    assert page.count("<img ") == len(ENTRIES)
+    assert page.count("0.875") == len(ENTRIES)
+    assert "&lt;Cleveland&gt;" in page
+    assert "tensorflow-federated" in page
+
+
+@pytest.mark.parametrize("suffix", [".png", ".csv"])
+def test_a_missing_figure_or_table_is_named(figures, suffix):
+    (figures / ENTRIES[3]).with_suffix(suffix).unlink()
+    with pytest.raises(FileNotFoundError, match=ENTRIES[3]):
+        report.page(figures)
