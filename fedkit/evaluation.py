@@ -33,9 +33,7 @@ def stack(runs: Sequence, part: str = "metrics") -> pd.DataFrame:
         raise ValueError("No runs to look at: give at least one.")
     if twice := [key for key in keys if keys.count(key) > 1]:
         raise ValueError(f"Two runs of {twice[0][0]!r} have seed {twice[0][1]}: name the methods apart, or drop one.")
-    parts = [
-        getattr(run, part).assign(method=method, seed=seed) for run, (method, seed) in zip(runs, keys, strict=True)
-    ]
+    parts = [getattr(run, part).assign(method=key[0], seed=key[1]) for run, key in zip(runs, keys, strict=True)]
     stacked = pd.concat(parts, ignore_index=True)
     return stacked.set_index(["method", "seed"]).reset_index()
 
@@ -148,9 +146,7 @@ def paired_differences(
         If the reference is not in the table, or a method lacks one of its seeds.
     """
     if reference not in set(table["method"]):
-        raise ValueError(
-            f"No method {reference!r} to compare with: the table has {', '.join(table['method'].unique())}."
-        )
+        raise ValueError(f"No method {reference!r} in the table to compare with: add its runs, or check the name.")
     seeds = {method: set(rows) for method, rows in table.groupby("method")["seed"]}
     if unpaired := [method for method in seeds if seeds[method] != seeds[reference]]:
         raise ValueError(f"{unpaired[0]!r} and {reference!r} were not run with the same seeds: run both with the same.")
@@ -170,10 +166,9 @@ def non_inferiority(
 ) -> pd.DataFrame:
     """Test whether a method is worse than the reference by less than a margin chosen beforehand.
 
-    The two-sided 95% `interval` of the paired difference is held against the margin,
-    which is a one-sided test at 2.5% (Piaggio et al. 2012, JAMA 308:2594, fig. 1),
-    at each hospital and not corrected for their number. "Inconclusive" is no proof
-    of equality.
+    The two-sided 95% `interval` of the paired difference is held against the margin: a
+    one-sided test at 2.5% (Piaggio et al. 2012, JAMA 308:2594) at each hospital, not
+    corrected for their number. "Inconclusive" is no proof of equality.
 
     Returns
     -------
@@ -199,12 +194,9 @@ def non_inferiority(
 
 
 def costs(runs: Sequence) -> pd.DataFrame:
-    """Add up what one training costs: bytes and seconds of all hospitals and rounds, mean over seeds.
+    """Add up what one training costs, all hospitals and rounds: mean over seeds.
 
-    Returns
-    -------
-    pandas.DataFrame
-        Columns method, direction, phase, bytes, seconds.
+    Columns method, direction, phase, bytes, seconds.
     """
     spent = stack(runs, "ledger").groupby(["method", "seed", "direction", "phase"], sort=False)[["bytes", "seconds"]]
     return spent.sum().groupby(["method", "direction", "phase"], sort=False).mean().reset_index()
@@ -216,7 +208,7 @@ def calibration_curve(predictions: pd.DataFrame, bins: int = 5) -> pd.DataFrame:
     Parameters
     ----------
     predictions
-        Columns label and probability, and any of method, hospital and seed: one curve
+        Columns hospital, label and probability, and perhaps method and seed: one curve
         for each method and hospital, over all seeds.
     bins
         Bins of each curve, at most one a row.
@@ -224,7 +216,7 @@ def calibration_curve(predictions: pd.DataFrame, bins: int = 5) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns (method, hospital,) bin, predicted (mean probability), observed (share
+        Columns (method,) hospital, bin, predicted (mean probability), observed (share
         with label 1), low, high, rows. The 95% interval is Wilson's (1927) for the
         rows of *one* seed: the splits share patients, so that more seeds steady the
         curve, but bring no new patients.
@@ -236,13 +228,12 @@ def calibration_curve(predictions: pd.DataFrame, bins: int = 5) -> pd.DataFrame:
     """
     if bins < 1:
         raise ValueError(f"A calibration curve needs at least one bin, not {bins}.")
-    if missing := [column for column in ("label", "probability") if column not in predictions]:
+    if missing := [column for column in ("hospital", "label", "probability") if column not in predictions]:
         raise ValueError(f"Predictions lack the column {missing[0]!r}: give those of a run, or of `stack`.")
     keys = [column for column in ("method", "hospital") if column in predictions]
     seeds = predictions["seed"].nunique() if "seed" in predictions else 1
     rows = []
-    groups = predictions.groupby(keys, sort=False) if keys else [((), predictions)]
-    for key, group in groups:
+    for key, group in predictions.groupby(keys, sort=False):
         ranked = group.sort_values("probability", kind="stable")
         for number, index in enumerate(np.array_split(np.arange(len(ranked)), min(bins, len(ranked)))):
             part = ranked.iloc[index]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
+from scipy import optimize, special
 
 METRICS = ("auroc", "auprc", "brier", "accuracy", "log_loss", "calibration_intercept", "calibration_slope")
 CLIP = 1e-7  # keeps the logit of a probability of exactly 0 or 1 finite
@@ -78,7 +78,10 @@ def _intercept(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """
     if not 0 < labels.sum() < labels.size:
         return np.nan
-    return _fit(labels, np.ones((labels.size, 1)), _logit(probabilities))[0]
+    logits, share = _logit(probabilities), labels.mean()
+    # Had every patient the highest (lowest) logit, this a would be right: the true one lies between.
+    low, high = special.logit(share) - logits.max(), special.logit(share) - logits.min()
+    return optimize.brentq(lambda a: special.expit(a + logits).mean() - share, low - 1, high + 1, xtol=1e-10)
 
 
 def _slope(labels: np.ndarray, probabilities: np.ndarray) -> float:
@@ -92,26 +95,26 @@ def _slope(labels: np.ndarray, probabilities: np.ndarray) -> float:
     ill, healthy = logits[labels == 1], logits[labels == 0]
     if not ill.size or not healthy.size or healthy.max() <= ill.min() or ill.max() <= healthy.min():
         return np.nan
-    return _fit(labels, np.column_stack([np.ones_like(logits), logits]), np.zeros_like(logits))[1]
+    return _fit(labels, np.column_stack([np.ones_like(logits), logits]))[1]
 
 
 def _logit(probabilities: np.ndarray) -> np.ndarray:
     return special.logit(np.clip(probabilities, CLIP, 1 - CLIP))
 
 
-def _fit(labels: np.ndarray, columns: np.ndarray, offset: np.ndarray) -> np.ndarray:
+def _fit(labels: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Most likely coefficients of a logistic model, shape [k]: Newton's method; NaN if it does not settle.
 
     A step that would climb is halved: far from the solution a full one can overshoot.
     """
 
     def loss(coefficients: np.ndarray) -> float:
-        z = columns @ coefficients + offset
+        z = columns @ coefficients
         return np.sum(np.logaddexp(0, z) - labels * z)
 
     coefficients = np.zeros(columns.shape[1])
     for _ in range(100):
-        p = special.expit(columns @ coefficients + offset)
+        p = special.expit(columns @ coefficients)
         gradient = columns.T @ (labels - p)
         try:
             step = np.linalg.solve(columns.T @ (columns * (p * (1 - p))[:, None]), gradient)

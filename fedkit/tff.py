@@ -20,6 +20,8 @@ TFF is imported, and hands on ``tff`` and ``tf``::
    shell that ends with us (see `_Worker`).
 """
 
+import atexit
+import gc
 import importlib
 import importlib.util
 import os
@@ -147,6 +149,16 @@ def _mend_tff() -> None:
 
     graph_optimizations.optimize_graph_spec = lambda graph_spec, config: graph_spec
     executor_factory.subprocess = types.SimpleNamespace(Popen=_Worker)
+
+
+@atexit.register
+def _let_go() -> None:
+    """Let TFF end its worker now: it does so when its context goes, and later it no longer can."""
+    if "tensorflow_federated" in sys.modules:
+        from tensorflow_federated.python.core.impl.context_stack import set_default_context
+
+        set_default_context.set_no_default_context()
+        gc.collect()
 
 
 _check()

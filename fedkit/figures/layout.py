@@ -20,6 +20,7 @@ NAMES = {
     "log_loss": "log loss (nats)",
     "calibration_intercept": "calibration intercept",
     "calibration_slope": "calibration slope",
+    "distance": "L2 distance of the weights",
 }
 
 
@@ -42,6 +43,12 @@ def label(place: str) -> str:
     return "mean of hospitals" if place == MEAN else place
 
 
+def title(metric: str) -> str:
+    """Write a metric's name with a capital, unit left out."""
+    name = NAMES[metric].split(" (")[0]
+    return name[0].upper() + name[1:]
+
+
 def splits(rows: pd.DataFrame) -> str:
     """Say over how many splits a mean was taken."""
     return f"{rows['n'].max()} splits" if rows["n"].max() > 1 else "one split"
@@ -60,11 +67,11 @@ def banded(axes: Axes, groups: Sequence[str]) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-def panels(title: str, count: int, width: float = 8, height: float = 2.35) -> tuple[Figure, list[Axes]]:
+def panels(heading: str, count: int, width: float = 8, height: float = 2.35) -> tuple[Figure, list[Axes]]:
     """Open small multiples with the same scales, three a row (of four: two)."""
     columns = 2 if count == 4 else min(count, 3)
     rows = -(-count // columns)
-    figure, axes = sheet(title, width, 0.9 + height * rows, rows, columns, sharex=True, sharey=True)
+    figure, axes = sheet(heading, width, 0.9 + height * rows, rows, columns, sharex=True, sharey=True)
     for number, spare in enumerate(axes.flat):
         if number >= count:
             spare.remove()

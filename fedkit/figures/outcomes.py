@@ -49,7 +49,7 @@ def auroc_forest(summary: pd.DataFrame, metric: str = "auroc") -> Figure:
     rows = layout.rows_of(summary, metric)
     styles = looks(rows["method"])
     height = 1.3 + len(layout.places_of(rows)) * (0.25 + 0.17 * len(styles))
-    figure, axes = sheet(f"{layout.NAMES[metric]} of each method at each hospital", 8, height)
+    figure, axes = sheet(f"{layout.title(metric)} of each method at each hospital", 8, height)
     _forest(axes[0, 0], rows, styles)
     axes[0, 0].set_xlabel(
         f"{layout.NAMES[metric]} on held-out patients (mean and 95% interval over {layout.splits(rows)})"
@@ -86,7 +86,7 @@ def paired_differences(differences: pd.DataFrame, reference: str, margin: float,
     rows = layout.rows_of(differences, metric)
     styles = looks(rows["method"])
     height = 1.3 + len(layout.places_of(rows)) * (0.25 + 0.17 * len(styles))
-    figure, axes = sheet(f"{layout.NAMES[metric]} compared with {reference}, on the same splits", 8, height)
+    figure, axes = sheet(f"{layout.title(metric)} compared with {reference}, on the same splits", 8, height)
     words = {(row.method, row.hospital): evaluation.verdict(row.low, row.high, margin) for row in rows.itertuples()}
     _forest(axes[0, 0], rows, styles, words)
     left = min(rows["low"].min(), -margin) - 0.1 * np.ptp([*rows["low"], *rows["high"], -margin])
@@ -128,9 +128,8 @@ def calibration(curve: pd.DataFrame) -> Figure:
             part = rows[(rows["method"] == method) & (rows["hospital"] == place)]
             ink = {"color": look.color, "linewidth": 1.2}
             axes.vlines(part["predicted"], part["low"], part["high"], alpha=0.35, **ink)
-            axes.plot(
-                "predicted", "observed", data=part, marker=look.marker, markersize=sizes[method], ls=look.line, **ink
-            )
+            shape = {"marker": look.marker, "markersize": sizes[method], "linestyle": look.line}
+            axes.plot(part["predicted"], part["observed"], **shape, **ink)
         axes.set(title=place, xlim=(-0.04, 1.04), ylim=(-0.04, 1.04), aspect="equal")
         axes.grid()
     layout.outer_labels(panels, "predicted probability", "observed share (95% interval)")
@@ -154,7 +153,7 @@ def spread(table: pd.DataFrame, metric: str = "auroc") -> Figure:
     """
     rows = layout.rows_of(table, metric)
     styles, places = looks(rows["method"]), layout.places_of(rows)
-    figure, axes = sheet(f"{layout.NAMES[metric]} of every split: spread over hospitals and seeds", 8, 4.4)
+    figure, axes = sheet(f"{layout.title(metric)} of every split: spread over hospitals and seeds", 8, 4.4)
     axes = axes[0, 0]
     for number in range(0, len(places), 2):
         axes.axvspan(number - 0.5, number + 0.5, color=BAND, linewidth=0, zorder=0)
@@ -224,13 +223,8 @@ def training_gain(
     means = rows.groupby(["hospital", "method"])["value"].mean()
     places = sorted(gain.index, key=patients.__getitem__)
     styles = looks([before, after])
-    figure, axes = sheet(
-        f"Who gains by training together: {layout.NAMES[metric]}, {before} to {after}",
-        8,
-        1.5 + 0.5 * len(places),
-        columns=2,
-        sharey=True,
-    )
+    heading = f"Who gains by training together: {layout.NAMES[metric]}, {before} to {after}"
+    figure, axes = sheet(heading, 8, 1.5 + 0.5 * len(places), columns=2, sharey=True)
     left, right = axes[0]
     for panel in (left, right):
         layout.banded(panel, [f"{place}\n{patients[place]} patients" for place in places])
@@ -244,9 +238,8 @@ def training_gain(
         row, look = gain.loc[place], styles[after]
         right.plot([row["low"], row["high"]], [y, y], color=look.color)
         right.plot(row["mean"], y, marker=look.marker, color=look.color, markersize=8)
-        right.text(
-            row["mean"], y - 0.22, f"{row['mean']:+z.3f}".replace("-", "−"), ha="center", va="bottom", fontsize=8.5
-        )
+        text = f"{row['mean']:+z.3f}".replace("-", "−")
+        right.text(row["mean"], y - 0.22, text, ha="center", va="bottom", fontsize=8.5)
     right.axvline(0, color=FAINT, linewidth=1)
     left.set_xlabel(f"{layout.NAMES[metric]} (mean over {layout.splits(gain)})")
     right.set_xlabel(f"gain in {layout.NAMES[metric]} (paired, 95% interval)")

@@ -31,8 +31,7 @@ def convergence(metrics: pd.DataFrame, metric: str = "auroc") -> Figure:
     styles, places = looks(rows["method"]), layout.places_of(rows)
     # Later methods are drawn thinner, so that one that lies below them shows through.
     widths = dict(zip(styles, np.linspace(3, 1.8, len(styles)), strict=True))
-    name = layout.NAMES.get(metric, metric)
-    figure, panels = layout.panels(f"{name} on held-out patients, round by round", len(places))
+    figure, panels = layout.panels(f"{layout.title(metric)} on held-out patients, round by round", len(places))
     for axes, place in zip(panels, places, strict=True):
         for method, look in styles.items():
             values = rows[(rows["method"] == method) & (rows["hospital"] == place)].groupby("round")["value"]
@@ -43,7 +42,7 @@ def convergence(metrics: pd.DataFrame, metric: str = "auroc") -> Figure:
                 axes.fill_between(middle.index, low, high, color=look.color, alpha=0.09, linewidth=0)
         axes.set_title(layout.label(place))
         axes.grid()
-    layout.outer_labels(panels, "round", f"{name} (mean, middle 90%)")
+    layout.outer_labels(panels, "round", f"{layout.NAMES[metric]} (mean, middle 90%)")
     layout.legend(figure, styles, marker=False)
     return figure
 

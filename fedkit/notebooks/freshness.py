@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from fedkit.notebooks import names, root
+from fedkit import notebooks
 
 MAKERS = ("01", "02", "03", "04")  # the notebooks that draw the report's figures
 # What a notebook never imports, so that editing it makes no figure stale.
@@ -22,12 +22,12 @@ _APART = ("fedkit/notebooks/", "fedkit/report")
 
 def figure_folder() -> Path:
     """Return the folder of the report's figures."""
-    return root() / "figures"
+    return notebooks.root() / "figures"
 
 
 def makers() -> list[str]:
     """Return the names of the notebooks that draw the report's figures."""
-    return [name for name in names() if name.startswith(MAKERS)]
+    return [name for name in notebooks.names() if name.startswith(MAKERS)]
 
 
 def stale() -> list[str]:
@@ -92,9 +92,11 @@ def _is_fresh(name: str, record: dict | None) -> bool:
 
 
 def _inputs(name: str) -> str:
-    paths = _files([root() / "fedkit", root() / "data"])
-    used = [path for path in paths if not str(path.relative_to(root())).startswith(_APART)]
-    return _hash([root() / "notebooks" / "source" / f"{name}.py", root() / "requirements.lock", *used])
+    paths = _files([notebooks.root() / "fedkit", notebooks.root() / "data"])
+    used = [path for path in paths if not str(path.relative_to(notebooks.root())).startswith(_APART)]
+    return _hash(
+        [notebooks.root() / "notebooks" / "source" / f"{name}.py", notebooks.root() / "requirements.lock", *used]
+    )
 
 
 def _files(folders: Iterable[Path]) -> list[Path]:

@@ -10,14 +10,14 @@ import json
 import math
 from pathlib import Path
 
-from fedkit.notebooks import root
+from fedkit import notebooks
 
 MIME = "application/vnd.fedkit+json"
 
 
 def path(name: str) -> Path:
     """Return where the golden numbers of a notebook lie."""
-    return root() / "tests" / "golden" / f"{name}.json"
+    return notebooks.root() / "tests" / "golden" / f"{name}.json"
 
 
 def load(name: str) -> list[dict]:

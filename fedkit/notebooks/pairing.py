@@ -11,16 +11,15 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from fedkit import environment
-from fedkit.notebooks import names, root
+from fedkit import environment, notebooks
 
-# In order: a path or wheel somebody names, a wheel lying here, the checkout this notebook lies in, the repository.
+# fedkit comes from what FEDKIT_SOURCE names, else a wheel lying here, else the checkout around, else the repository.
 SETUP = """\
-# Set-up. On Colab this installs what is missing (about a minute); where all is there, it does nothing.
+# Set-up: on Colab this installs what is missing (about a minute); where all is there, it does nothing.
 import glob, importlib.util, os, subprocess, sys
-if importlib.util.find_spec("fedkit") is None:
-    places = [os.environ.get("FEDKIT_SOURCE"), *glob.glob("fedkit-*.whl"), *glob.glob("{checkout}/fedkit/..")]
-    source = next(filter(None, places), "git+{repository}")
+if getattr(importlib.util.find_spec("fedkit"), "origin", None) is None:
+    near = [*glob.glob("fedkit-*.whl"), *glob.glob("../fedkit/.."), *glob.glob("../../fedkit/..")]
+    source = os.environ.get("FEDKIT_SOURCE") or [*near, "git+{repository}"][0]
     pip = subprocess.run([sys.executable, "-m", "pip", "install", "--no-deps", source], capture_output=True, text=True)
     assert pip.returncode == 0, pip.stderr
 import fedkit.environment; fedkit.environment.install()"""
@@ -34,12 +33,12 @@ METADATA = {
 
 def path(name: str, solutions: bool = False) -> Path:
     """Return where the notebook lies: the student's copy, or the one with solutions."""
-    return root() / "notebooks" / ("solutions" if solutions else "") / f"{name}.ipynb"
+    return notebooks.root() / "notebooks" / ("solutions" if solutions else "") / f"{name}.ipynb"
 
 
 def source(name: str) -> Path:
     """Return where the notebook is edited."""
-    return root() / "notebooks" / "source" / f"{name}.py"
+    return notebooks.root() / "notebooks" / "source" / f"{name}.py"
 
 
 def make(name: str, text: str, repository: str, solutions: bool = False) -> dict:
@@ -82,8 +81,7 @@ def make(name: str, text: str, repository: str, solutions: bool = False) -> dict
         raise ValueError(f"{name}.py must have one cell tagged 'parameters', and it has {len(at)}.")
     title, _, rest = cells[0]["source"].partition("\n")
     cells[0]["source"] = f"{title}\n\n{_badge(name, repository, solutions)}\n\n{rest.lstrip()}".rstrip()
-    setup = SETUP.format(repository=repository, checkout="../.." if solutions else "..")
-    cells.insert(at[0], _cell("code", setup, ["setup"]))
+    cells.insert(at[0], _cell("code", SETUP.format(repository=repository), ["setup"]))
     _identify(cells)
     return {"cells": cells, "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5}
 
@@ -111,9 +109,9 @@ def check() -> list[str]:
     """
     problems = []
     for solutions in (False, True):
-        for name in names():
+        for name in notebooks.names():
             target = path(name, solutions)
-            where = target.relative_to(root())
+            where = target.relative_to(notebooks.root())
             expected = make(name, source(name).read_text(encoding="utf-8"), environment.repository(), solutions)
             if not target.exists():
                 problems.append(f"{where} is missing.")
@@ -127,8 +125,10 @@ def check() -> list[str]:
                 problems.append(f"{where}: cell {differing[0]} is not what the source makes.")
             elif len(found["cells"]) != len(expected["cells"]):
                 problems.append(f"{where} has {len(found['cells'])} cells; its source makes {len(expected['cells'])}.")
-        strays = {stray.stem for stray in path("any", solutions).parent.glob("*.ipynb")} - set(names())
-        problems += [f"{path(stray, solutions).relative_to(root())} has no source." for stray in sorted(strays)]
+        strays = {stray.stem for stray in path("any", solutions).parent.glob("*.ipynb")} - set(notebooks.names())
+        problems += [
+            f"{path(stray, solutions).relative_to(notebooks.root())} has no source." for stray in sorted(strays)
+        ]
     return problems
 
 

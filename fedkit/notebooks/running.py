@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fedkit.notebooks import pairing, root
+from fedkit import notebooks
+from fedkit.notebooks import pairing
 
 PROFILES = ("smoke", "full")
+CELL_SECONDS = 900  # a cell that takes longer hangs
 _BARS = "application/vnd.jupyter.widget-view+json"
 
 
@@ -56,7 +58,8 @@ def execute(notebook: dict, file: Path, *, profile: str, figures: Path, kernel: 
         "FEDKIT_FIGURES": str(figures.resolve()),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # else the kernel's debugger warns, on stderr
     }
-    file.parent.mkdir(parents=True, exist_ok=True)
+    for needed in (file.parent, figures):
+        needed.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, _environment(settings):
         raw = Path(folder) / "in.ipynb"
         pairing.write(notebook, raw)
@@ -67,7 +70,8 @@ def execute(notebook: dict, file: Path, *, profile: str, figures: Path, kernel: 
                 parameters={} if profile == "full" else {"PROFILE": profile},
                 kernel_name=kernel,
                 cwd=folder,
-                progress_bar=None if os.isatty(2) else False,
+                progress_bar=os.isatty(2),
+                execution_timeout=CELL_SECONDS,
             )
         except papermill.PapermillExecutionError as error:
             raise RuntimeError(f"{file.stem}: a cell failed. What was run is in {file}.\n{error}") from None
@@ -102,7 +106,7 @@ def machine_traces(notebook: dict) -> list[str]:
     list of str
         A sentence for each; empty where there is none.
     """
-    folders = {str(place.resolve()) for place in (root(), Path.home(), Path(tempfile.gettempdir()))} - {"/"}
+    folders = {str(place.resolve()) for place in (notebooks.root(), Path.home(), Path(tempfile.gettempdir()))} - {"/"}
     trace = re.compile("|".join([*map(re.escape, sorted(folders)), r"\bat 0x[0-9a-f]{6,}"]))
     found = []
     for number, cell in enumerate(notebook["cells"], 1):

@@ -1,0 +1,249 @@
+import itertools
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn import linear_model, metrics
+
+from fedkit import evaluation
+
+
+def a_run(method, seed, values, metric="auroc", **tables):
+    """Make what `evaluation` needs of a Run: hospital -> value at the last round."""
+    rows = [(round, hospital, metric, value * round / 2) for hospital, value in values.items() for round in (1, 2)]
+    recorded = pd.DataFrame(rows, columns=["round", "hospital", "metric", "value"])
+    return SimpleNamespace(method=method, settings={"seed": seed}, metrics=recorded, **tables)
+
+
+# Few distinct probabilities, so that ties are common.
+patients = st.lists(st.tuples(st.booleans(), st.integers(0, 20)), min_size=2, max_size=60)
+
+
+@settings(max_examples=100, deadline=None)
+@given(patients)
+def test_scores_agree_with_scikit_learn(rows):
+    labels, probabilities = np.array([row[0] for row in rows], float), np.array([row[1] / 20 for row in rows])
+    found = evaluation.scores(labels, probabilities, evaluation.METRICS[:5])
+    assert found["brier"] == pytest.approx(metrics.brier_score_loss(labels, probabilities))
+    assert found["accuracy"] == pytest.approx(metrics.accuracy_score(labels, probabilities > 0.5))
+    clipped = np.clip(probabilities, 1e-7, 1 - 1e-7)
+    assert found["log_loss"] == pytest.approx(metrics.log_loss(labels, clipped, labels=[0, 1]))
+    if len(set(labels)) == 2:
+        assert found["auroc"] == pytest.approx(metrics.roc_auc_score(labels, probabilities))
+        assert found["auprc"] == pytest.approx(metrics.average_precision_score(labels, probabilities))
+    else:
+        assert np.isnan(found["auroc"])
+        assert np.isnan(found["auprc"])
+
+
+@settings(max_examples=200, deadline=None)
+@given(patients, st.floats(0.1, 8), st.floats(-6, 6))
+def test_calibration_is_defined_exactly_where_it_should_be(rows, spread, shift):
+    labels, logits = np.array([row[0] for row in rows], float), np.array([(row[1] - 10) / 10 for row in rows])
+    probabilities = 1 / (1 + np.exp(-(spread * logits + shift)))
+    found = evaluation.scores(labels, probabilities, ["calibration_intercept", "calibration_slope"])
+    ill, healthy = logits[labels == 1], logits[labels == 0]
+    both = ill.size > 0 and healthy.size > 0
+    assert np.isfinite(found["calibration_intercept"]) == both
+    overlap = both and ill.min() < healthy.max() and healthy.min() < ill.max()
+    assert np.isfinite(found["calibration_slope"]) == overlap
+
+
+def test_calibration_agrees_with_an_unpenalised_logistic_regression():
+    random = np.random.default_rng(0)
+    logits = random.normal(size=400)
+    labels = (random.random(400) < 1 / (1 + np.exp(-(0.7 + 0.5 * logits)))).astype(float)
+    found = evaluation.scores(labels, 1 / (1 + np.exp(-logits)))
+    oracle = linear_model.LogisticRegression(penalty=None, solver="newton-cholesky").fit(logits[:, None], labels)
+    assert found["calibration_slope"] == pytest.approx(oracle.coef_[0, 0], abs=1e-5)
+    shifted = 1 / (1 + np.exp(-(logits + found["calibration_intercept"])))
+    assert shifted.mean() == pytest.approx(labels.mean(), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("labels", "probabilities"),
+    [([1, 1, 1], [0.2, 0.5, 0.9]), ([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9]), ([0, 1, 0], [0.5, 0.5, 0.5])],
+    ids=["one label", "separated", "constant"],
+)
+def test_calibration_slope_is_nan_where_undefined(labels, probabilities):
+    assert np.isnan(evaluation.scores(labels, probabilities)["calibration_slope"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "probabilities", "wanted", "message"),
+    [
+        ([0, 1], [0.5], ("auroc",), "one row a patient"),
+        ([], [], ("auroc",), "at least one"),
+        ([1, 2], [0.5, 0.5], ("auroc",), "must be 0 or 1"),
+        ([0, 1], [0.5, 1.5], ("auroc",), "from 0 to 1"),
+        ([0, 1], [0.5, np.nan], ("auroc",), "from 0 to 1"),
+        ([0, 1], [0.5, 0.5], ("auc",), "Unknown metric 'auc'"),
+    ],
+)
+def test_scores_say_what_is_wrong(labels, probabilities, wanted, message):
+    with pytest.raises(ValueError, match=message):
+        evaluation.scores(labels, probabilities, wanted)
+
+
+def test_table_takes_the_last_round_or_the_one_asked_for_and_adds_the_mean():
+    runs = [a_run("federated", 0, {"A": 0.8, "B": 0.6})]
+    last = evaluation.table(runs, ["auroc"]).set_index("hospital")["value"]
+    assert last.to_dict() == pytest.approx({"A": 0.8, "B": 0.6, "mean": 0.7})
+    first = evaluation.table(runs, ["auroc"], round=1).set_index("hospital")["value"]
+    assert first.to_dict() == pytest.approx({"A": 0.4, "B": 0.3, "mean": 0.35})
+
+
+def test_mean_is_over_the_hospitals_that_every_run_has_a_value_for():
+    runs = [
+        a_run("local", 0, {"A": 0.8, "B": np.nan, "C": 0.6}),
+        a_run("local", 1, {"A": 0.8, "B": 0.1, "C": 0.6}),
+        a_run("federated", 0, {"A": 0.9, "B": 0.1, "C": 0.7}),
+    ]
+    table = evaluation.table(runs, ["auroc"])
+    means = table[table["hospital"] == "mean"].set_index(["method", "seed"])["value"]
+    assert means.to_dict() == pytest.approx({("local", 0): 0.7, ("local", 1): 0.7, ("federated", 0): 0.8})
+
+
+def test_table_scores_the_predictions_where_a_metric_was_not_recorded():
+    predictions = pd.DataFrame({"hospital": ["A"] * 4, "label": [0, 1, 0, 1], "probability": [0.1, 0.4, 0.6, 0.9]})
+    run = a_run("local", 0, {"A": 0.75}, predictions=predictions)
+    table = evaluation.table([run], ["auroc", "brier"]).set_index(["hospital", "metric"])["value"]
+    assert table["A", "brier"] == pytest.approx(np.mean([0.01, 0.36, 0.36, 0.01]))
+    assert table["A", "auroc"] == 0.75
+    with pytest.raises(ValueError, match="'brier' was not recorded at round=1"):
+        evaluation.table([run], ["brier"], round=1)
+
+
+def test_stack_refuses_what_would_count_twice():
+    with pytest.raises(ValueError, match="Two runs of 'local' have seed 3"):
+        evaluation.stack([a_run("local", 3, {"A": 1}), a_run("local", 3, {"A": 1})])
+    with pytest.raises(ValueError, match="No runs"):
+        evaluation.stack([])
+
+
+def test_interval_without_correction_is_the_usual_t_interval():
+    values = np.random.default_rng(0).normal(size=12)
+    usual = stats.t.interval(0.9, 11, values.mean(), stats.sem(values))
+    assert evaluation.interval(values, test_to_train=0, level=0.9)[1:] == pytest.approx(usual)
+
+
+def test_more_splits_of_the_same_patients_do_not_shrink_the_interval_to_nothing():
+    values = np.tile([0.7, 0.8], 5000)
+    _, low, high = evaluation.interval(values)
+    # sqrt(3/7) s on either side, times 1.96
+    assert (high - low) / 2 == pytest.approx(1.96 * np.sqrt(3 / 7) * 0.05, rel=1e-3)
+
+
+def test_interval_leaves_nan_out_and_needs_two_values():
+    assert evaluation.interval([0.5, np.nan, 0.7]) == evaluation.interval([0.5, 0.7])
+    mean, low, high = evaluation.interval([0.5, np.nan])
+    assert mean == 0.5
+    assert np.isnan([low, high]).all()
+    assert np.isnan(evaluation.interval([])).all()
+
+
+def test_summary_stays_inside_the_metric():
+    runs = [a_run("local", seed, {"A": value}) for seed, value in enumerate([1.0, 0.6, 1.0])]
+    row = evaluation.summary(evaluation.table(runs, ["auroc"])).iloc[0]
+    assert (row["high"], row["n"]) == (1.0, 3)
+    assert row["low"] < row["mean"] == pytest.approx(2.6 / 3)
+
+
+def shuffled(methods, hospitals=("B", "A", "C"), seeds=(2, 0, 1)):
+    """Runs in an order that is neither sorted nor the same for each method."""
+    runs = [
+        a_run(method, seed, {hospital: gain + seed / 10 + ord(hospital) / 1000 for hospital in hospitals})
+        for number, (method, gain) in enumerate(methods.items())
+        for seed in (seeds if number % 2 else seeds[::-1])
+    ]
+    return evaluation.table(runs, ["auroc"])
+
+
+def test_paired_differences_match_seed_and_hospital_whatever_the_order():
+    table = shuffled({"local": 0.30, "federated": 0.34, "centralized": 0.35})
+    paired = evaluation.paired_differences(table, "centralized").set_index(["method", "hospital"])
+    for method, hospital in itertools.product(("local", "federated"), ("A", "B", "C", "mean")):
+        row = paired.loc[(method, hospital)]
+        expected = {"local": -0.05, "federated": -0.01}[method]
+        assert [row["mean"], row["low"], row["high"]] == pytest.approx([expected] * 3)  # the seeds' part cancels
+        assert row["n"] == 3
+    assert "centralized" not in paired.index.get_level_values("method")
+
+
+def test_paired_differences_need_the_same_seeds():
+    table = shuffled({"local": 0.3, "federated": 0.3})
+    with pytest.raises(ValueError, match="'local' and 'federated' were not run with the same seeds"):
+        evaluation.paired_differences(table[(table["method"] != "local") | (table["seed"] != 2)], "federated")
+    with pytest.raises(ValueError, match="No method 'pooled'"):
+        evaluation.paired_differences(table, "pooled")
+
+
+@pytest.mark.parametrize(("margin", "expected"), [(0.02, "inconclusive"), (0.05, "non-inferior"), (0.001, "inferior")])
+def test_non_inferiority_holds_the_interval_against_the_margin(margin, expected):
+    gaps = [-0.03, -0.02, -0.025, -0.02]
+    runs = [a_run("federated", seed, {"A": 0.8 + gap}) for seed, gap in enumerate(gaps)]
+    runs += [a_run("centralized", seed, {"A": 0.8}) for seed in range(4)]
+    verdicts = evaluation.non_inferiority(evaluation.table(runs, ["auroc"]), "federated", "centralized", margin)
+    row = verdicts.set_index("hospital").loc["A"]
+    assert row["verdict"] == expected
+    assert row["low"] < row["difference"] < row["high"]
+    assert row["difference"] == pytest.approx(-0.02375)
+
+
+def test_a_lower_brier_score_is_better():
+    runs = [a_run("federated", seed, {"A": 0.1 + seed / 1000}, "brier") for seed in range(3)]
+    runs += [a_run("centralized", seed, {"A": 0.2}, "brier") for seed in range(3)]
+    verdicts = evaluation.non_inferiority(
+        evaluation.table(runs, ["brier"]), "federated", "centralized", 0.01, metric="brier"
+    )
+    assert verdicts["difference"].iloc[0] == pytest.approx(0.099)
+    assert verdicts["verdict"].iloc[0] == "non-inferior"
+
+
+def test_non_inferiority_refuses_a_margin_or_metric_that_means_nothing():
+    table = shuffled({"local": 0.3, "federated": 0.3})
+    with pytest.raises(ValueError, match="margin must be positive"):
+        evaluation.non_inferiority(table, "federated", "local", 0)
+    with pytest.raises(ValueError, match="no better and worse"):
+        evaluation.non_inferiority(table, "federated", "local", 0.1, metric="calibration_slope")
+
+
+def test_costs_add_rounds_and_hospitals_and_average_seeds():
+    columns = ["round", "hospital", "direction", "phase", "bytes", "seconds"]
+    ledgers = [
+        pd.DataFrame([(1, h, "up", "send", sent, 0.5) for h in "AB" for _ in range(2)], columns=columns)
+        for sent in (10, 30)
+    ]
+    runs = [a_run("federated", seed, {"A": 1}, ledger=ledger) for seed, ledger in enumerate(ledgers)]
+    row = evaluation.costs(runs).iloc[0]
+    assert (row["direction"], row["phase"], row["bytes"], row["seconds"]) == ("up", "send", 80, 2.0)
+
+
+def test_calibration_curve_keeps_every_row_and_more_seeds_do_not_narrow_it():
+    random = np.random.default_rng(0)
+    one = pd.DataFrame({"hospital": "A", "probability": random.random(103)})
+    one["label"] = (random.random(103) < one["probability"]).astype(int)
+    curve = evaluation.calibration_curve(one, bins=4)
+    assert curve["rows"].sum() == 103
+    assert curve["rows"].max() - curve["rows"].min() <= 1
+    assert curve["predicted"].is_monotonic_increasing
+    assert (curve["observed"] * curve["rows"]).sum() == pytest.approx(one["label"].sum())
+    assert ((curve["low"] < curve["observed"]) & (curve["observed"] < curve["high"])).all()
+    first = curve.iloc[0]
+    wilson = stats.binomtest(round(first["observed"] * first["rows"]), int(first["rows"])).proportion_ci(
+        method="wilson"
+    )
+    assert (first["low"], first["high"]) == pytest.approx((wilson.low, wilson.high), abs=1e-6)
+    twice = evaluation.calibration_curve(pd.concat([one.assign(seed=0), one.assign(seed=1)]), bins=4)
+    assert (twice["high"] - twice["low"]).mean() == pytest.approx((curve["high"] - curve["low"]).mean(), rel=0.05)
+
+
+def test_calibration_curve_says_what_is_missing():
+    with pytest.raises(ValueError, match="lack the column 'probability'"):
+        evaluation.calibration_curve(pd.DataFrame({"hospital": ["A"], "label": [1]}))
+    with pytest.raises(ValueError, match="at least one bin"):
+        evaluation.calibration_curve(pd.DataFrame({"hospital": ["A"], "label": [1], "probability": [0.5]}), bins=0)

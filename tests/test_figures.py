@@ -1,0 +1,222 @@
+from types import SimpleNamespace
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.text import Text
+
+from fedkit import diagrams, evaluation, figures, style
+
+HOSPITALS = ("Cleveland", "Hungary", "Switzerland", "VA Long Beach")
+METHODS = ("federated + BFV", "local", "centralized", "federated + CKKS", "federated")
+NAMES = ["age", "trestbps", "chol", "thalach", "oldpeak", "sex = 1", "cp = 2", "cp = 3", "cp = 4", "fbs = 1", "bias"]
+
+
+def a_run(method, seed):
+    """Make up a run of five rounds that a figure can be drawn from."""
+    random = np.random.default_rng([len(method), seed])
+    rows, predictions, ledger = [], [], []
+    for number, hospital in enumerate(HOSPITALS):
+        for round in range(1, 6):
+            rows += [(round, hospital, "auroc", 0.7 + number / 20 + round / 50 + random.normal() / 50)]
+            rows += [(round, hospital, "distance", (1 + number) / round)]
+        for label in (0, 1) * 10:
+            predictions.append((hospital, label, float(np.clip(0.3 + 0.4 * label + random.normal() / 5, 0.01, 0.99))))
+        ledger += [(0, hospital, "peer", "keys", 300_000, 0.01), (1, hospital, "", "train", 0, 0.3)]
+        ledger += [(1, hospital, "up", "send", 60_000, 0), (1, hospital, "down", "send", 60_000, 0)]
+        ledger += [(1, hospital, "", "encrypt", 0, 0.02), (1, hospital, "", "decrypt", 0, 2e-4)]
+    return SimpleNamespace(
+        method=method,
+        settings={"seed": seed},
+        metrics=pd.DataFrame(rows, columns=["round", "hospital", "metric", "value"]),
+        predictions=pd.DataFrame(predictions, columns=["hospital", "label", "probability"]),
+        ledger=pd.DataFrame(ledger, columns=["round", "hospital", "direction", "phase", "bytes", "seconds"]),
+    )
+
+
+def a_federation():
+    random = np.random.default_rng(0)
+    for number, name in enumerate(HOSPITALS):
+        table = pd.DataFrame(random.normal(50, 9, size=(100 + 60 * number, 4)), columns=["age", "chol", "fbs", "cp"])
+        table.loc[: 20 * number, "chol"] = np.nan
+        yield SimpleNamespace(name=name, table=table, labels=(random.random(len(table)) < 0.5).astype(int))
+
+
+RUNS = [a_run(method, seed) for method in METHODS for seed in (1, 0, 2)]
+TABLE = evaluation.table(RUNS, ["auroc"])
+ERRORS = pd.DataFrame(
+    [(scheme, size, error) for scheme, error in (("ckks", 4e-9), ("bfv", 0.0)) for size in (14, 1000, 100_000)],
+    columns=["scheme", "parameters", "error"],
+)
+BYTES = np.random.default_rng(0).bytes(15_600)
+UPDATE = np.linspace(-0.3, 0.2, len(NAMES))
+
+DRAWN = {
+    "architecture": diagrams.architecture,
+    "architecture, in the clear": lambda: diagrams.architecture(encrypted=False),
+    "architecture of five": lambda: diagrams.architecture(("One", "Two", "Three", "Four", "Five")),
+    "auroc_forest": lambda: figures.auroc_forest(evaluation.summary(TABLE)),
+    "calibration": lambda: figures.calibration(evaluation.calibration_curve(evaluation.stack(RUNS, "predictions"))),
+    "convergence": lambda: figures.convergence(evaluation.stack(RUNS)),
+    "cost_by_method_and_phase": lambda: figures.cost_by_method_and_phase(evaluation.costs(RUNS)),
+    "encryption_error": lambda: figures.encryption_error(ERRORS),
+    "hospitals_at_a_glance": lambda: figures.hospitals_at_a_glance(a_federation()),
+    "local_global_distance": lambda: figures.local_global_distance(evaluation.stack(RUNS)),
+    "paired_differences": lambda: figures.paired_differences(
+        evaluation.paired_differences(TABLE, "centralized"), "centralized", margin=0.02
+    ),
+    "server_view": lambda: figures.server_view(UPDATE, BYTES, NAMES),
+    "server_view of many": lambda: figures.server_view(np.linspace(-1, 1, 241), BYTES),
+    "spread": lambda: figures.spread(TABLE),
+    "training_gain": lambda: figures.training_gain(TABLE, dict(zip(HOSPITALS, (303, 294, 123, 200), strict=True))),
+    "workflow": diagrams.workflow,
+}
+drawn = pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
+
+
+def words(figure):
+    """Find every text that is shown: tick labels only where their tick is in view."""
+    hidden = set()
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            shown = {tick for tick in axis.get_major_ticks() if axes.axison and low <= tick.get_loc() <= high}
+            for tick in axis.get_major_ticks() + axis.get_minor_ticks():
+                hidden |= {tick.label2} | (set() if tick in shown else {tick.label1})
+    return [
+        text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip() and text not in hidden
+    ]
+
+
+@drawn
+def test_text_is_large_enough_and_neither_cut_off_nor_on_top_of_other_text(draw):
+    figure = draw()
+    figure.canvas.draw()
+    boxes = [(text.get_text(), text.get_window_extent()) for text in words(figure)]
+    assert len(boxes) > 5
+    assert min(text.get_fontsize() for text in words(figure)) >= 8
+    width, height = figure.get_size_inches() * figure.dpi
+    for text, box in boxes:
+        inside = box.x0 > -1 and box.y0 > -1 and box.x1 < width + 1 and box.y1 < height + 1
+        assert inside, f"{text!r} is cut off"
+    for number, (text, box) in enumerate(boxes):
+        for other, its_box in boxes[:number]:
+            across = min(box.x1, its_box.x1) - max(box.x0, its_box.x0)
+            along = min(box.y1, its_box.y1) - max(box.y0, its_box.y0)
+            assert across < 1.5 or along < 3, f"{text!r} lies on {other!r}"
+
+
+@drawn
+def test_figures_say_what_they_show_and_axes_have_labels(draw):
+    figure = draw()
+    assert len(figure.get_suptitle()) > 10
+    plain = [axes for axes in figure.axes if axes.axison and axes.get_visible()]
+    rows = {axes.get_gridspec().nrows for axes in plain if axes.get_gridspec() is not None}
+    assert not plain or any(axes.get_xlabel() for axes in plain), rows
+
+
+@drawn
+def test_the_same_bytes_every_time(draw, tmp_path):
+    first, second = (style.save(draw(), "x", TABLE, folder=tmp_path / name) for name in "ab")
+    for ending in ("png", "svg", "csv"):
+        assert first[ending].read_bytes() == second[ending].read_bytes()
+
+
+def test_saved_files_carry_no_date_and_no_version(tmp_path):
+    paths = figures.save(DRAWN["encryption_error"](), "error", ERRORS, folder=tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"error.png", "error.svg", "error.csv"}
+    for ending in ("png", "svg"):
+        content = paths[ending].read_bytes().lower()
+        assert matplotlib.__version__.encode() not in content
+        assert b"matplotlib.org" not in content
+        assert b"<dc:date>" not in content
+    assert b"dejavu" in paths["svg"].read_bytes().lower()  # glyphs are drawn, so no reader needs the font
+
+
+def test_the_table_beside_a_figure_is_plain_csv(tmp_path):
+    table = pd.DataFrame({"method": ["ä"], "value": [1 / 3], "bytes": [12_345_678]})
+    paths = figures.save(DRAWN["encryption_error"](), "x", table, folder=tmp_path)
+    assert paths["csv"].read_bytes() == "method,value,bytes\nä,0.33333,12345678\n".encode()
+
+
+def test_where_figures_go(tmp_path, monkeypatch):
+    figure = DRAWN["encryption_error"]()
+    monkeypatch.setenv("FEDKIT_FIGURES", str(tmp_path / "here"))
+    assert figures.save(figure, "x", ERRORS)["png"] == tmp_path / "here" / "x.png"
+    assert figures.save(figure, "x", ERRORS, measured=True)["csv"] == tmp_path / "here" / "measured" / "x.csv"
+    monkeypatch.delenv("FEDKIT_FIGURES")
+    installed = tmp_path / "site-packages" / "fedkit" / "style.py"
+    monkeypatch.setattr(style, "__file__", str(installed))
+    monkeypatch.chdir(tmp_path)
+    assert figures.save(figure, "x", ERRORS)["svg"].resolve() == tmp_path / "figures" / "x.svg"
+    installed.parent.mkdir(parents=True)
+    (installed.parent.parent / "pyproject.toml").touch()
+    assert figures.save(figure, "x", ERRORS)["svg"] == tmp_path / "site-packages" / "figures" / "x.svg"
+
+
+def test_drawing_leaves_no_trace_in_matplotlib(tmp_path):
+    before = dict(matplotlib.rcParams)
+    style.save(DRAWN["convergence"](), "x", TABLE, folder=tmp_path)
+    assert dict(matplotlib.rcParams) == before
+    assert plt.get_fignums() == []
+
+
+def test_a_reader_s_own_settings_do_not_change_a_figure(tmp_path):
+    usual = style.save(DRAWN["auroc_forest"](), "x", TABLE, folder=tmp_path / "a")
+    with matplotlib.rc_context({"font.size": 20, "font.family": "serif", "axes.grid": True, "savefig.dpi": 30}):
+        odd = style.save(DRAWN["auroc_forest"](), "x", TABLE, folder=tmp_path / "b")
+    assert usual["png"].read_bytes() == odd["png"].read_bytes()
+
+
+def test_looks_differ_in_colour_marker_and_line():
+    looks = style.looks([*METHODS, "krum", "median"])
+    assert list(looks) == ["local", "centralized", "federated", "federated + CKKS", "federated + BFV", "krum", "median"]
+    for trait in ("color", "marker"):
+        assert len({getattr(look, trait) for look in looks.values()}) == len(looks)
+    # Centralized and federated share a full line; black and blue differ in grey as well.
+    assert len({look.line for look in looks.values()}) == len(looks) - 1
+    grey = {method: np.dot(to_rgb(look.color), (0.299, 0.587, 0.114)) for method, look in looks.items()}
+    assert abs(grey["centralized"] - grey["federated"]) > 0.25
+    with pytest.raises(ValueError, match="No look left for 'd'"):
+        style.looks("abcd")
+
+
+def test_a_method_has_one_colour_in_every_figure():
+    for name in ("auroc_forest", "convergence", "spread", "calibration"):
+        lines = DRAWN[name]().legends[0].get_lines()
+        assert {line.get_label(): line.get_color() for line in lines} == figures.COLORS
+
+
+def test_forest_draws_the_numbers_of_the_table():
+    summary = evaluation.summary(TABLE)
+    axes = figures.auroc_forest(summary).axes[0]
+    dots = sorted(float(line.get_xdata()[0]) for line in axes.lines if len(line.get_xdata()) == 1)
+    assert dots == pytest.approx(sorted(summary["mean"]), abs=1e-4)
+
+
+def test_paired_differences_refuses_a_metric_whose_margin_would_be_on_the_wrong_side():
+    with pytest.raises(ValueError, match="Higher values of 'brier' are not better"):
+        figures.paired_differences(TABLE, "centralized", 0.02, metric="brier")
+
+
+def test_figures_say_what_they_cannot_draw():
+    with pytest.raises(ValueError, match="no rows of the metric 'brier'"):
+        figures.spread(TABLE, metric="brier")
+    with pytest.raises(ValueError, match="No column 'weight'"):
+        figures.hospitals_at_a_glance(a_federation(), column="weight")
+    with pytest.raises(ValueError, match="6 hospitals do not fit"):
+        diagrams.architecture("ABCDEF")
+
+
+def test_server_view_counts_what_is_sent():
+    figure = figures.server_view(UPDATE, bytes(range(256)) * 10, NAMES)
+    plain, secret = figure.axes
+    assert (plain.get_title("left"), secret.get_title("left")) == (
+        "Plain: 11 numbers, 44 bytes",
+        "Encrypted: 2,560 bytes",
+    )
+    assert "8.000 of 8 bits" in secret.get_xlabel()
+    assert [bar.get_width() for bar in plain.patches if bar.get_height() < 0.9] == pytest.approx(UPDATE)
