@@ -9,6 +9,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.style.core import STYLE_BLACKLIST
 
 # Okabe and Ito's colours, told apart by colour-blind readers too ("Color Universal Design", 2008).
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = [
@@ -23,7 +24,9 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = [
 ]
 INK, FAINT, BAND = "#222222", "#8a8a8a", "#f3f3f3"
 
-STYLE = {
+# On top of matplotlib's own defaults, so that a reader's settings change no figure.
+_DEFAULTS = {key: value for key, value in matplotlib.rcParamsDefault.items() if key not in STYLE_BLACKLIST}
+STYLE = _DEFAULTS | {
     "axes.edgecolor": FAINT,
     "axes.labelcolor": INK,
     "axes.labelsize": 9,

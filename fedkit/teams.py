@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fedkit import environment, evaluation, hospitals, parameters
+from fedkit import environment, hospitals, parameters
 from fedkit.aggregators import Aggregator
+from fedkit.metrics import METRICS, scores
 from fedkit.models import Model
 from fedkit.records import Ledger, Run
 from fedkit.tff import tff
 
-EACH_ROUND = ("auroc", "log_loss")
+EACH_ROUND = ("auroc",)
 SHARED = "shared"
 Rows = tuple[np.ndarray, np.ndarray]
 
@@ -102,8 +103,8 @@ def play_round(trainings: list[Training], model: Model, work: Callable, round: i
                 training.metrics.append((round, client, "distance", float(np.linalg.norm(update - moved))))
             for hospital in team.serves:
                 rows = training.split.hospitals[hospital]
-                wanted = evaluation.METRICS if last else EACH_ROUND
-                found = evaluation.scores(rows.test_labels, model.predict(team.weights, rows.test_features), wanted)
+                wanted = METRICS if last else EACH_ROUND
+                found = scores(rows.test_labels, model.predict(team.weights, rows.test_features), wanted)
                 training.metrics += [(round, hospital, metric, value) for metric, value in found.items()]
 
 

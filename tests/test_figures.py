@@ -79,16 +79,15 @@ drawn = pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
 
 def words(figure):
     """Find every text that is shown: tick labels only where their tick is in view."""
-    hidden = set()
+    out_of_view = set()
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             low, high = sorted(axis.get_view_interval())
-            shown = {tick for tick in axis.get_major_ticks() if axes.axison and low <= tick.get_loc() <= high}
             for tick in axis.get_major_ticks() + axis.get_minor_ticks():
-                hidden |= {tick.label2} | (set() if tick in shown else {tick.label1})
-    return [
-        text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip() and text not in hidden
-    ]
+                if not axes.axison or not low <= tick.get_loc() <= high:
+                    out_of_view |= {tick.label1, tick.label2}
+    shown = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+    return [text for text in shown if text not in out_of_view]
 
 
 @drawn
@@ -113,9 +112,8 @@ def test_text_is_large_enough_and_neither_cut_off_nor_on_top_of_other_text(draw)
 def test_figures_say_what_they_show_and_axes_have_labels(draw):
     figure = draw()
     assert len(figure.get_suptitle()) > 10
-    plain = [axes for axes in figure.axes if axes.axison and axes.get_visible()]
-    rows = {axes.get_gridspec().nrows for axes in plain if axes.get_gridspec() is not None}
-    assert not plain or any(axes.get_xlabel() for axes in plain), rows
+    plain = [axes for axes in figure.axes if axes.axison]
+    assert not plain or any(axes.get_xlabel() or axes.get_ylabel() for axes in plain)
 
 
 @drawn

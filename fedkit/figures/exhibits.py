@@ -6,6 +6,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from fedkit.figures import layout
 from fedkit.style import BLUE, FAINT, INK, SKY, STYLE, VERMILLION, looks, sheet
@@ -134,6 +135,7 @@ def cost_by_method_and_phase(costs: pd.DataFrame) -> Figure:
                 panel.text(amounts[method], y + lane, text, va="center", fontsize=8)
         low, high = rows[unit].min() / 3, rows[unit].max()
         panel.set(xscale="log", xlabel=f"{unit} (log scale)", xlim=(low, high * (high / low) ** 0.32))
+        panel.xaxis.set_major_locator(LogLocator(numticks=5))
         panel.xaxis.set_major_formatter(lambda amount, _, unit=unit: _amount(amount, unit[0].replace("b", "B")))
         panel.grid(axis="x")
     left.set_title("Bytes sent")

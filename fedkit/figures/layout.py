@@ -101,10 +101,11 @@ def legend(figure: Figure, looks: Mapping[str, Look], line: bool = True, marker:
         )
         for method, look in looks.items()
     ]
+    lines = np.ceil(len(handles) / (figure.get_figwidth() // 1.55))  # inches, for the widest entry
     figure.legend(
         handles=handles,
         loc="outside lower center",
-        ncols=min(len(handles), 5),
+        ncols=int(np.ceil(len(handles) / lines)),
         columnspacing=1.8,
         handlelength=2.8 if line else 1,
     )
