@@ -24,9 +24,12 @@ class Aggregator(Protocol):
     name : str
         What makes it different from the plain mean, in a word: a run's method is
         "federated + NAME", or "federated" where the name is empty.
+    mean_is_read_by : str
+        "server" or "hospitals": who reads the mean, and so applies it to the model.
     """
 
     name: str
+    mean_is_read_by: str
 
     def start(self, hospitals: Sequence[str], shapes: Sequence[tuple[int, ...]], ledger: Ledger) -> Any:
         """Prepare a training: make and hand out keys, say. Returns the first state."""
@@ -53,6 +56,7 @@ class Mean:
     """The weighted mean, in the clear: the server reads every update."""
 
     name = ""
+    mean_is_read_by = "server"
 
     def start(self, hospitals: Sequence[str], shapes: Sequence[tuple[int, ...]], ledger: Ledger) -> None:
         """Nothing to prepare."""
@@ -138,6 +142,8 @@ class EncryptedMean:
     ValueError
         If the scheme is unknown, or a setting leaves no room.
     """
+
+    mean_is_read_by = "hospitals"
 
     def __init__(self, scheme: str = "bfv", *, fields: int = 2, growth: float = 2.0) -> None:
         if scheme not in schemes.SCHEMES:

@@ -5,6 +5,7 @@ is a team of one; the centralised baseline is a team whose only client holds the
 rows. So all three do the same local work, on the same rows, with the same budget.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,12 +46,15 @@ class Team:
             return
         patients = {client: len(labels) for client, (_, labels) in self.clients.items()}
         self.aggregator_state, mean = self.aggregator.aggregate(self.aggregator_state, updates, patients, ledger)
-        with ledger.timed("server", "finalize"):
-            step = self.finalizer.next(
-                self.optimizer_state,
-                tff.learning.models.ModelWeights(tuple(self.weights), ()),
-                tuple(parameters.unflatten(-mean, shapes)),
-            )
+        began = time.perf_counter()
+        step = self.finalizer.next(
+            self.optimizer_state,
+            tff.learning.models.ModelWeights(tuple(self.weights), ()),
+            tuple(parameters.unflatten(-mean, shapes)),
+        )
+        seconds = time.perf_counter() - began
+        for who in ["server"] if self.aggregator.mean_is_read_by == "server" else self.clients:
+            ledger.add(who, "", "finalize", seconds=seconds)
         self.optimizer_state, self.weights = step.state, list(step.result.trainable)
 
 
@@ -89,17 +93,17 @@ def play_round(trainings: list[Training], model: Model, work: Callable, round: i
         updates = work([team.weights for _, team, _ in jobs], data)
     seconds = clock.frame()["seconds"].sum() / len(jobs)
 
-    sent: dict[int, dict[str, np.ndarray]] = {}
-    for (training, team, client), update in zip(jobs, updates, strict=True):
-        training.ledger.round = round
-        training.ledger.add(client, "", "train", seconds=seconds)
-        sent.setdefault(id(team), {})[client] = parameters.flatten(update)
+    arrived = (parameters.flatten(update) for update in updates)
     for training in trainings:
+        training.ledger.round = round
         for team in training.teams:
+            sent = {client: next(arrived) for client in team.clients}
+            for client in sent:
+                training.ledger.add(client, "", "train", seconds=seconds)
             start = parameters.flatten(team.weights)
-            team.apply(sent[id(team)], training.ledger)
+            team.apply(sent, training.ledger)
             moved = parameters.flatten(team.weights) - start
-            for client, update in sent[id(team)].items():
+            for client, update in sent.items():
                 training.metrics.append((round, client, "distance", float(np.linalg.norm(update - moved))))
             for hospital in team.serves:
                 rows = training.split.hospitals[hospital]
