@@ -1,0 +1,71 @@
+# `make` alone explains itself. A command that needs .venv makes it first: all it takes
+# is a Python from 3.11 to 3.13 with venv, and the internet, once.
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
+	$$p -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	>/dev/null 2>&1 && echo $$p && break; done)
+NOTEBOOKS ?=
+TESTS ?=
+
+PY := .venv/bin/python
+MADE := .venv/made
+PIP := -m pip --disable-pip-version-check -qq install --no-deps
+UV := 0.13.9
+COMPILE := .cache/uv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
+
+.DEFAULT_GOAL := help
+.PHONY: help figures test lab notebooks report bench data lock colab-check clean
+
+help:  ## this list
+	@echo "fedkit: learn, teach and check privacy-preserving federated learning for hospitals."
+	@echo
+	@awk -F': .*## ' '/^[a-z-]+: .*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo "NOTEBOOKS=\"02 03\" narrows notebooks and colab-check; TESTS=tests/test_hospitals.py narrows test."
+
+figures: $(MADE)  ## every figure of the report, in figures/: runs notebooks 01 to 04 where something changed
+	@$(PY) -m fedkit.notebooks figures
+
+test: $(MADE)  ## unit tests, and every notebook at its smoke profile with its golden numbers
+	@$(PY) -m pytest $(TESTS)
+
+lab: $(MADE)  ## open JupyterLab on the notebooks
+	@cd notebooks && PYDEVD_DISABLE_FILE_VALIDATION=1 ../.venv/bin/jupyter lab
+
+notebooks: $(MADE)  ## build the notebooks from notebooks/source, execute them in full, and write them
+	@$(PY) -m fedkit.notebooks publish $(NOTEBOOKS)
+
+report: figures  ## one HTML page with every figure, its numbers, and what computed them
+	@$(PY) -m fedkit.report
+
+bench: $(MADE)  ## how fast a round is, beside TensorFlow Federated's own
+	@$(PY) tests/bench.py
+
+data: $(MADE)  ## build data/heart_disease from its pinned source, and verify it
+	@$(PY) data/make_heart_disease.py
+
+lock: .cache/uv/bin/uv  ## pin what pyproject.toml asks for (UPGRADE=--upgrade: the newest that fits)
+	@echo "Pinning requirements.lock and fedkit/runtime.lock ..."
+	@$(COMPILE) $(UPGRADE) --all-extras pyproject.toml -o requirements.lock
+	@$(COMPILE) $(UPGRADE) -c requirements.lock pyproject.toml -o fedkit/runtime.lock
+
+colab-check: $(MADE)  ## run the notebooks as Google Colab would: Python 3.13, Colab's pins, their own set-up cell
+	@$(PY) tests/colab/check.py $(NOTEBOOKS)
+
+clean:  ## remove what can be made again, except .venv and figures/
+	@rm -rf .cache .hypothesis .pytest_cache .ruff_cache build dist
+	@find fedkit tests data notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
+
+$(MADE): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 with venv was found. Install one (Debian: apt install \
+	python3.11-venv), or name it: make PYTHON=/path/to/python3.12 ..."; exit 1; }
+	@echo "Making .venv with $(PYTHON) (once, about two minutes) ..."
+	@$(PYTHON) -m venv .venv
+	@$(PY) $(PIP) --ignore-requires-python -r requirements.lock
+	@$(PY) $(PIP) -e .
+	@touch $@
+
+.cache/uv/bin/uv:
+	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 with venv was found."; exit 1; }
+	@$(PYTHON) -m venv .cache/uv
+	@.cache/uv/bin/python $(PIP) uv==$(UV)
