@@ -59,7 +59,7 @@ clean:  ## remove what can be made again, except .venv and figures/
 $(MADE): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 with venv was found. Install one (Debian: apt install \
 	python3.11-venv), or name it: make PYTHON=/path/to/python3.12 ..."; exit 1; }
-	@echo "Making .venv with $(PYTHON) (once, about two minutes) ..."
+	@echo "Making .venv with $(PYTHON) (the first time, about two minutes) ..."
 	@$(PYTHON) -m venv .venv
 	@$(PY) $(PIP) --ignore-requires-python -r requirements.lock
 	@$(PY) $(PIP) -e .

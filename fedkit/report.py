@@ -39,6 +39,7 @@ CHAPTERS = {
     ],
 }
 LONG_TABLE = 60
+START, END = "<!-- numbers: written by `make report` from figures/, do not edit -->", "<!-- /numbers -->"
 
 STYLE = """
 body { font: 16px/1.55 system-ui, sans-serif; color: #222; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
@@ -111,17 +112,64 @@ def _table(frame: pd.DataFrame) -> str:
     return f'<div class="table">{frame.to_html(index=False, border=0, na_rep="", float_format="{:.4g}".format)}</div>'
 
 
+def headline(figures: Path) -> str:
+    """Sum the report up for the README, from the tables of two figures.
+
+    Parameters
+    ----------
+    figures
+        The folder that ``make figures`` fills.
+
+    Returns
+    -------
+    str
+        Markdown: AUROC by hospital and method, and the differences to centralised.
+    """
+    auroc = pd.read_csv(figures / "auroc_forest.csv").query("metric == 'auroc'")
+    differences = pd.read_csv(figures / "paired_differences.csv").query("metric == 'auroc' and method == 'federated'")
+    methods, splits = list(dict.fromkeys(auroc["method"])), auroc["n"].max()
+    means = auroc.set_index(["hospital", "method"])["mean"]
+    gaps = {row.hospital: f"{row.mean:+.3f} [{row.low:+.3f}, {row.high:+.3f}]" for row in differences.itertuples()}
+    lines = [
+        f"AUROC on held-out patients, mean of {splits} splits (`make figures`, notebook 04); the last column is",
+        "federated minus centralised on the same splits, with its 95% interval:",
+        "",
+        f"| hospital | {' | '.join(methods)} | difference |",
+        f"|---|{'---|' * len(methods)}---|",
+    ]
+    for hospital in dict.fromkeys(auroc["hospital"]):
+        row = [f"{means[hospital, method]:.3f}" for method in methods]
+        lines.append(f"| {hospital} | {' | '.join(row)} | {gaps[hospital]} |")
+    return "\n".join(lines)
+
+
+def renewed(readme: str, numbers: str) -> str:
+    """Put the numbers between the README's two marks.
+
+    Raises
+    ------
+    ValueError
+        If the marks are not there.
+    """
+    before, start, rest = readme.partition(START)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise ValueError(f"README.md must hold the marks {START!r} and {END!r}, between which the numbers stand.")
+    return f"{before}{start}\n{numbers}\n{end}{after}"
+
+
 def main() -> int:
-    """Write build/report.html of this checkout."""
+    """Write build/report.html of this checkout, and the numbers in its README."""
     root = Path(__file__).parent.parent
-    path = root / "build" / "report.html"
+    path, readme = root / "build" / "report.html", root / "README.md"
     try:
         text = page(root / "figures")
-    except FileNotFoundError as error:
+        readme.write_text(renewed(readme.read_text(encoding="utf-8"), headline(root / "figures")), encoding="utf-8")
+    except (FileNotFoundError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
     path.parent.mkdir(exist_ok=True)
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     print(f"The report is in {path.relative_to(root)} ({len(text) / 1e6:.1f} MB, one file).")
     return 0
 

@@ -113,6 +113,17 @@ def _bare_package(name: str) -> types.ModuleType:
     return package
 
 
+def _any_class(name: str) -> type:
+    """Stand in for whatever class a stub is asked for.
+
+    A module's own attributes are not made up: whoever prints a traceback asks every
+    module for its ``__file__``.
+    """
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return type(name, (), {})
+
+
 def _mend_imports() -> None:
     sys.skip_tf_privacy_import = True  # tensorflow_privacy's own way out of its __init__
     privacy = importlib.import_module("tensorflow_privacy")
@@ -138,7 +149,7 @@ def _mend_imports() -> None:
             parent, _, child = name.rpartition(".")
             if parent:
                 setattr(stubs[parent], child, stub)
-            stub.__getattr__ = lambda attribute: type(attribute, (), {})
+            stub.__getattr__ = _any_class
             stub.__path__ = []
         sys.modules.update(stubs)
 

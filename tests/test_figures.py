@@ -188,6 +188,15 @@ def test_a_method_has_one_colour_in_every_figure():
         assert {line.get_label(): line.get_color() for line in lines} == figures.COLORS
 
 
+def test_each_panel_of_distances_shows_all_of_its_lines():
+    metrics = evaluation.stack(RUNS).query("metric == 'distance' and method in ('local', 'federated')")
+    far = metrics.assign(value=metrics["value"].where(metrics["method"] == "local", 3 * metrics["value"]))
+    for axes in figures.local_global_distance(far).axes:
+        low, high = axes.get_ylim()
+        assert low == 0
+        assert max(line.get_ydata().max() for line in axes.lines) < high
+
+
 def test_forest_draws_the_numbers_of_the_table():
     summary = evaluation.summary(TABLE)
     axes = figures.auroc_forest(summary).axes[0]

@@ -98,6 +98,18 @@ def test_no_worker_is_left_after_papermill(tmp_path, mark):
     assert survivors(mark) == set()
 
 
+def test_an_error_in_a_notebook_is_shown(tmp_path):
+    """IPython looks through every module to print one, so no stand-in may trip it up: it would never answer."""
+    cells = ["from fedkit.tff import tff", "for number in range(3):\n    assert number < 1, 'too large'"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, tmp_path / "in.ipynb")
+    with pytest.raises(papermill.PapermillExecutionError, match="too large"):
+        papermill.execute_notebook(
+            tmp_path / "in.ipynb", tmp_path / "out.ipynb", progress_bar=False, execution_timeout=60
+        )
+
+
 def test_tensorflow_imported_first_is_refused_with_what_to_do():
     done = run("import tensorflow\nimport fedkit.tff", TF_USE_LEGACY_KERAS="", TF_CPP_MIN_LOG_LEVEL="3")
     assert done.returncode != 0

@@ -72,8 +72,9 @@ def local_global_distance(metrics: pd.DataFrame) -> Figure:
             shape = {"linestyle": strokes[number % 4], "marker": ["", "o", "s", "^", "D", "v"][number // 4 % 6]}
             axes.plot(values.index, values, color=look.color, markevery=5, markersize=4, **shape)
             handles[place] = Line2D([], [], color=INK, markersize=4, label=place, **shape)
-        axes.set(title=method, ylim=(0, None))
+        axes.set_title(method)
         axes.grid()
+    panels[0].set_ylim(bottom=0)  # last: it ends the scaling that all panels share
     figure.legend(handles=list(handles.values()), loc="outside lower center", ncols=min(len(places), 5))
     layout.outer_labels(panels, "round", "L2 distance of the weights")
     return figure

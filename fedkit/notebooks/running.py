@@ -16,7 +16,7 @@ from fedkit import notebooks
 from fedkit.notebooks import pairing
 
 PROFILES = ("smoke", "full")
-CELL_SECONDS = 900  # a cell that takes longer hangs
+CELL_SECONDS = 300  # a cell that takes longer hangs
 _BARS = "application/vnd.jupyter.widget-view+json"
 
 

@@ -100,7 +100,7 @@ from fedkit import figures
 
 summary = evaluation.summary(scores)
 forest = figures.auroc_forest(summary)
-figures.save(forest, "auroc_forest", summary)
+figures.save(forest, "auroc_forest", summary.sort_values("metric", kind="stable"))
 forest
 
 # %% [markdown]
@@ -149,7 +149,7 @@ records.glue("largest_gap_of_encryption", max(gap.values()))
 # %%
 differences = evaluation.paired_differences(scores, "centralized")
 paired = figures.paired_differences(differences, "centralized", MARGIN)
-figures.save(paired, "paired_differences", differences)
+figures.save(paired, "paired_differences", differences.sort_values("metric", kind="stable"))
 paired
 
 # %% [markdown]
