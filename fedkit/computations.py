@@ -6,7 +6,7 @@ plain tensors and the epochs run inside the graph, which is many times faster
 (``make bench``) and computes the same (``tests/test_learning.py``).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -66,8 +66,9 @@ def client_work(model: Model, features: int, batch_size: int, learning_rate: flo
     return work
 
 
+@lru_cache(maxsize=32)
 def finalizer(
-    shapes: Sequence[tuple[int, ...]], optimizer: tff.learning.optimizers.Optimizer | None = None
+    shapes: tuple[tuple[int, ...], ...], optimizer: tff.learning.optimizers.Optimizer | None = None
 ) -> tff.learning.templates.FinalizerProcess:
     """Return TFF's own last step of a round: an optimizer applies the mean update to the model.
 

@@ -77,7 +77,7 @@ def train_federated(
     aggregator = aggregator or Mean()
 
     def team(training: Training, clients: dict[str, Rows], weights: list[np.ndarray]) -> list[Team]:
-        shapes = [weight.shape for weight in weights]
+        shapes = tuple(weight.shape for weight in weights)
         state = aggregator.start(list(clients), shapes, training.ledger)
         finalizer = computations.finalizer(shapes, server_optimizer)
         everybody = list(training.split.hospitals)

@@ -30,6 +30,7 @@ CHAPTERS = {
         ("auroc_forest", "AUROC by hospital and method, with 95% intervals over the seeds' splits."),
         ("paired_differences", "Differences from the centralised model on the same splits, and the margin."),
         ("spread", "Each seed's AUROC: how much the split alone decides."),
+        ("encrypted_rounds", "AUROC after each round, plain and encrypted: the lines lie on each other."),
         ("calibration", "Predicted probabilities against observed shares."),
     ],
     "What encryption does, and what it costs": [
@@ -38,7 +39,7 @@ CHAPTERS = {
         ("measured/cost_by_method_and_phase", "Bytes and seconds of a run, by what they were spent on."),
     ],
 }
-LONG_TABLE = 60
+LONG_TABLE = 200
 START, END = "<!-- numbers: written by `make report` from figures/, do not edit -->", "<!-- /numbers -->"
 
 STYLE = """

@@ -86,7 +86,7 @@ LOOKS = {
 }
 COLORS = {method: look.color for method, look in LOOKS.items()}
 _SPARE = [
-    Look(VERMILLION, "P", (0, (6, 1, 1, 1)), "--"),
+    Look(VERMILLION, "p", (0, (6, 1, 1, 1)), "--"),
     Look(SKY, "X", (0, (3, 1, 1, 1, 1, 1)), "||"),
     Look("#8c6d00", "*", (0, (8, 3)), "oo"),
 ]

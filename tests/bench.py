@@ -32,7 +32,7 @@ def rounds_in_turn(federation: hospitals.Federation) -> dict[str, float]:
     datasets = [tf.data.Dataset.from_tensor_slices(rows).batch(32) for rows in clients.values()]
 
     weights = model.initial_weights(len(split.columns), 0)
-    shapes = [weight.shape for weight in weights]
+    shapes = tuple(weight.shape for weight in weights)
     work, finalizer = computations.client_work(model, len(split.columns), 32, 0.3), computations.finalizer(shapes)
     team = teams.Team(clients, [], weights, aggregators.Mean(), finalizer, None, finalizer.initialize())
     training = teams.Training(0, split, teams=[team])

@@ -32,7 +32,7 @@ def _forest(axes: Axes, rows: pd.DataFrame, styles: Mapping[str, Look], note: Ma
 
 
 @matplotlib.rc_context(STYLE)
-def auroc_forest(summary: pd.DataFrame, metric: str = "auroc") -> Figure:
+def auroc_forest(summary: pd.DataFrame, metric: str = "auroc", heading: str = "") -> Figure:
     """Draw how well each method does at each hospital, with intervals: a forest plot.
 
     What to see: how wide the intervals of small hospitals are, and whether the
@@ -45,11 +45,13 @@ def auroc_forest(summary: pd.DataFrame, metric: str = "auroc") -> Figure:
         From `evaluation.summary`.
     metric
         Which of its metrics.
+    heading
+        What stands above it, if not the metric's name.
     """
     rows = layout.rows_of(summary, metric)
     styles = looks(rows["method"])
     height = 1.3 + len(layout.places_of(rows)) * (0.25 + 0.17 * len(styles))
-    figure, axes = sheet(f"{layout.title(metric)} of each method at each hospital", 8, height)
+    figure, axes = sheet(heading or f"{layout.title(metric)} of each method at each hospital", 8, height)
     _forest(axes[0, 0], rows, styles)
     axes[0, 0].set_xlabel(
         f"{layout.NAMES[metric]} on held-out patients (mean and 95% interval over {layout.splits(rows)})"

@@ -336,9 +336,8 @@ mean_stranger = table_stranger.groupby(["method", "seed", "metric"])["value"].me
 # %%
 table_three = pd.concat([table_both, table_stranger, mean_stranger.assign(hospital="mean")], ignore_index=True)
 summary_three = evaluation.summary(table_three)
-left_out = figures.auroc_forest(summary_three)
-title = "AUROC of a hospital's own model, and of models with and without its rows"
-left_out.suptitle(title, x=0.008, ha="left", size=11.5, weight="bold")
+heading = "AUROC of a hospital's own model, and of models with and without its rows"
+left_out = figures.auroc_forest(summary_three, heading=heading)
 figures.save(left_out, "hospital_left_out", summary_three)
 left_out
 
