@@ -80,6 +80,7 @@ def make(name: str, file: Path) -> dict:
             shutil.copyfile(path, target)
         outputs = {relative: _hash([path]) for relative, path in sorted(made.items())}
     manifest[name] = {"inputs": inputs, "outputs": outputs}
+    figure_folder().mkdir(exist_ok=True)  # a notebook may draw nothing
     _manifest_file().write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return notebook
 

@@ -48,9 +48,10 @@ def execute(notebook: dict, file: Path, *, profile: str, figures: Path, kernel: 
     ValueError
         If the profile is unknown.
     RuntimeError
-        If a cell raises.
+        If a cell raises, takes too long, or ends its Python.
     """
     import papermill
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
     if profile not in PROFILES:
         raise ValueError(f"The profile must be one of {', '.join(PROFILES)}, and it is {profile!r}.")
@@ -75,6 +76,10 @@ def execute(notebook: dict, file: Path, *, profile: str, figures: Path, kernel: 
             )
         except papermill.PapermillExecutionError as error:
             raise RuntimeError(f"{file.stem}: a cell failed. What was run is in {file}.\n{error}") from None
+        except DeadKernelError:
+            raise RuntimeError(f"{file.stem}: its Python ended in the middle of a cell (no memory left?).") from None
+        except CellTimeoutError:
+            raise RuntimeError(f"{file.stem}: a cell took more than {CELL_SECONDS} s, and was stopped.") from None
     executed = tidy(pairing.read(file))
     pairing.write(executed, file)
     return executed

@@ -84,6 +84,17 @@ def test_a_failing_cell_is_named_and_what_was_run_is_kept(tmp_path):
     assert "before" in (tmp_path / "01_small.ipynb").read_text()
 
 
+def test_a_cell_that_ends_its_python_is_reported(tmp_path):
+    with pytest.raises(RuntimeError, match="its Python ended"):
+        executed(tmp_path, "\n# %%\nimport os\nos._exit(1)\n")
+
+
+def test_a_cell_that_hangs_is_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "CELL_SECONDS", 2)
+    with pytest.raises(RuntimeError, match="took more than 2 s"):
+        executed(tmp_path, "\n# %%\nimport time\ntime.sleep(600)\n")
+
+
 def test_an_unknown_profile_is_refused(tmp_path):
     with pytest.raises(ValueError, match="one of smoke, full, and it is 'fast'"):
         executed(tmp_path, "", profile="fast")
