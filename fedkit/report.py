@@ -139,7 +139,7 @@ def headline(figures: Path) -> str:
         f"|---|{'---|' * len(methods)}---|",
     ]
     for hospital in dict.fromkeys(auroc["hospital"]):
-        row = [f"{means[hospital, method]:.3f}" for method in methods]
+        row = [f"{means[hospital, method]:.2f}" for method in methods]
         lines.append(f"| {hospital} | {' | '.join(row)} | {gaps[hospital]} |")
     return "\n".join(lines)
 

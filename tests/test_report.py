@@ -49,7 +49,7 @@ def test_a_changed_number_changes_the_readme(tmp_path):
     for name, mean in (("auroc_forest", 0.9), ("paired_differences", -0.01)):
         rows = [("federated", "Cleveland", "auroc", mean, mean - 0.1, mean + 0.1, 20)]
         pd.DataFrame(rows, columns=columns).to_csv(tmp_path / f"{name}.csv", index=False)
-    assert "| Cleveland | 0.900 | -0.010 [-0.110, +0.090] |" in report.headline(tmp_path)
+    assert "| Cleveland | 0.90 | -0.010 [-0.110, +0.090] |" in report.headline(tmp_path)
 
 
 def test_a_readme_without_marks_is_refused():
