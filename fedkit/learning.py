@@ -1,6 +1,6 @@
 """Train centrally, alone, or federated: the same work, grouped differently (see `teams`).
 
-A round goes: TFF client work -> aggregator -> TFF finalizer -> evaluation, a hospital
+A round goes: TFF client work -> aggregator -> TFF optimizer -> evaluation, a hospital
 at a time.
 """
 
@@ -79,9 +79,9 @@ def train_federated(
     def team(training: Training, clients: dict[str, Rows], weights: list[np.ndarray]) -> list[Team]:
         shapes = tuple(weight.shape for weight in weights)
         state = aggregator.start(list(clients), shapes, training.ledger)
-        finalizer = computations.finalizer(shapes, server_optimizer)
+        step = computations.optimizer_step(shapes, server_optimizer)
         everybody = list(training.split.hospitals)
-        return [Team(clients, everybody, weights, aggregator, finalizer, state, finalizer.initialize())]
+        return [Team(clients, everybody, weights, aggregator, state, step, step.start)]
 
     method = f"federated + {aggregator.name}" if aggregator.name else "federated"
     return _train(method, federation, team, seed, rounds, model, epochs, batch_size, learning_rate, leave_out)

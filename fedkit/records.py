@@ -37,7 +37,7 @@ class Ledger:
             "up" (hospital to server), "down" (server to hospital), "peer" (hospital
             to hospital), or "" for work that moves no bytes.
         phase
-            What was done: "train", "keys", "encrypt", "send", "add", "decrypt", "finalize".
+            What was done: "train", "keys", "encrypt", "send", "add", "decrypt", "apply".
         bytes
             Length of what was sent.
         seconds

@@ -15,10 +15,11 @@ import pandas as pd
 
 from fedkit import environment, hospitals, parameters
 from fedkit.aggregators import Aggregator
+from fedkit.computations import Step
 from fedkit.metrics import METRICS, scores
 from fedkit.models import Model
 from fedkit.records import Ledger, Run
-from fedkit.tff import tff
+from fedkit.tff import tf
 
 EACH_ROUND = ("auroc",)
 SHARED = "shared"
@@ -33,8 +34,8 @@ class Team:
     serves: list[str]
     weights: list[np.ndarray]
     aggregator: Aggregator | None = None
-    finalizer: tff.learning.templates.FinalizerProcess | None = None
     aggregator_state: Any = None
+    step: Step | None = None
     optimizer_state: Any = None
 
     def apply(self, updates: dict[str, np.ndarray], ledger: Ledger) -> None:
@@ -46,16 +47,18 @@ class Team:
             return
         patients = {client: len(labels) for client, (_, labels) in self.clients.items()}
         self.aggregator_state, mean = self.aggregator.aggregate(self.aggregator_state, updates, patients, ledger)
+        if not np.isfinite(mean).all():
+            raise ValueError("The mean update is not finite: training diverged. Try a smaller learning_rate.")
         began = time.perf_counter()
-        step = self.finalizer.next(
+        self.optimizer_state, weights = self.step.apply(
             self.optimizer_state,
-            tff.learning.models.ModelWeights(tuple(self.weights), ()),
-            tuple(parameters.unflatten(-mean, shapes)),
+            tuple(tf.constant(weight) for weight in self.weights),
+            tuple(tf.constant(gradient) for gradient in parameters.unflatten(-mean, shapes)),
         )
+        self.weights = [weight.numpy() for weight in weights]
         seconds = time.perf_counter() - began
         for who in ["server"] if self.aggregator.mean_is_read_by == "server" else self.clients:
-            ledger.add(who, "", "finalize", seconds=seconds)
-        self.optimizer_state, self.weights = step.state, list(step.result.trainable)
+            ledger.add(who, "", "apply", seconds=seconds)
 
 
 @dataclass

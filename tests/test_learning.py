@@ -104,7 +104,7 @@ def test_encryption_leaves_the_model_where_it_was(federation, scheme, tolerance)
     secret = learning.train_federated(federation, rounds=5, aggregator=aggregators.EncryptedMean(scheme=scheme))
     gap = np.abs(parameters.flatten(plain) - parameters.flatten(secret.weights["shared"])).max()
     assert gap <= tolerance
-    reads = secret.ledger.query("phase in ['decrypt', 'finalize']")["hospital"]
+    reads = secret.ledger.query("phase in ['decrypt', 'apply']")["hospital"]
     assert set(reads) == set(federation.names), "the server must neither decrypt nor apply a mean that it cannot read"
     assert secret.ledger.query("direction == 'up' and phase == 'send'")["bytes"].min() > 10_000, (
         "this was not encrypted"
