@@ -383,7 +383,7 @@ price
 # thing they were spent on. The scales are logarithmic: equal steps multiply.*
 #
 # Read the seconds with care. One machine played all hospitals, and no network is in them. Splits trained side by side,
-# which makes "train" cheaper. "Finalize" adds the mean to the model: once, at the server, without encryption; at every
+# which makes "train" cheaper. "Apply" adds the mean to the model: once, at the server, without encryption; at every
 # hospital with it, as only hospitals can read the mean.
 
 # %%
