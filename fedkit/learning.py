@@ -65,8 +65,8 @@ def train_federated(
     Raises
     ------
     ValueError
-        If a number is not positive, or `leave_out` names a hospital that is not
-        there or leaves nobody.
+        If a number is not positive, `leave_out` names a hospital that is not there or
+        leaves nobody, or training diverges.
 
     References
     ----------

@@ -47,8 +47,6 @@ class Team:
             return
         patients = {client: len(labels) for client, (_, labels) in self.clients.items()}
         self.aggregator_state, mean = self.aggregator.aggregate(self.aggregator_state, updates, patients, ledger)
-        if not np.isfinite(mean).all():
-            raise ValueError("The mean update is not finite: training diverged. Try a smaller learning_rate.")
         began = time.perf_counter()
         self.optimizer_state, weights = self.step.apply(
             self.optimizer_state,
@@ -101,7 +99,12 @@ def play_round(trainings: list[Training], model: Model, work: Callable, round: i
         training.ledger.round = round
         for team in training.teams:
             sent = {client: next(arrived) for client in team.clients}
-            for client in sent:
+            for client, update in sent.items():
+                if not np.isfinite(update).all():
+                    raise ValueError(
+                        f"The update of {client} in round {round} is not finite: training diverged. "
+                        "Choose a smaller learning_rate."
+                    )
                 training.ledger.add(client, "", "train", seconds=seconds)
             start = parameters.flatten(team.weights)
             team.apply(sent, training.ledger)

@@ -174,3 +174,9 @@ def test_the_order_of_rows_is_a_function_of_seed_round_and_client():
 def test_wrong_settings_are_refused_by_name(federation, wrong, message):
     with pytest.raises(ValueError, match=message):
         learning.train_federated(federation, **wrong)
+
+
+@pytest.mark.parametrize("train", [learning.train_federated, learning.train_centralized, learning.train_local])
+def test_a_training_that_diverges_is_stopped_and_says_where(federation, train):
+    with pytest.raises(ValueError, match=r"The update of \w+ in round \d is not finite.*smaller learning_rate"):
+        train(federation, rounds=3, learning_rate=1e30, model=models.mlp((4,)))

@@ -112,7 +112,7 @@ def cost_by_method_and_phase(costs: pd.DataFrame) -> Figure:
         From `evaluation.costs`: columns method, direction, phase, bytes, seconds.
     """
     directions = {"up": "to the server", "down": "to hospitals", "peer": "between hospitals"}
-    order = ["keys", "train", "encode", "encrypt", "add", "decrypt", "apply"]
+    order = ["keys", "train", "encrypt", "add", "decrypt", "apply"]
     phases = sorted(costs["phase"].unique(), key=lambda phase: order.index(phase) if phase in order else len(order))
     styles = looks(costs["method"])
     sent = costs[costs["bytes"] > 0]
