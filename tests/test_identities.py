@@ -1,0 +1,138 @@
+import copy
+import hashlib
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedkit import vault
+from fedkit.identities import Identity, check_name, fingerprint, seal_to, verify
+
+PASSPHRASE = "correct horse battery staple"
+# RFC 8032, section 7.1: secret, public key, message, signature.
+VECTORS = [
+    (
+        "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
+        "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+        "",
+        "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555"
+        "fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b",
+    ),
+    (
+        "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
+        "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+        "72",
+        "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
+        "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
+    ),
+]
+BASEL, ZURICH = Identity("Basel", bytes(32)), Identity("Universitätsspital Zürich", b"\1" * 32)
+
+
+@pytest.mark.parametrize("vector", VECTORS)
+def test_it_signs_as_the_standard_says(vector):
+    secret, public, message, signature = map(bytes.fromhex, vector)
+    identity = Identity("RFC 8032", secret)
+    assert identity.public == public
+    assert identity.sign(message) == signature
+    assert verify(public, signature, message)
+
+
+@given(st.binary(max_size=100), st.integers(0, 511), st.data())
+def test_a_signature_is_for_one_key_and_one_text(text, bit, data):
+    signature = BASEL.sign(text)
+    assert verify(BASEL.public, signature, text)
+    assert not verify(ZURICH.public, signature, text)
+    other = data.draw(st.binary(max_size=100).filter(lambda drawn: drawn != text))
+    assert not verify(BASEL.public, signature, other)
+    flipped = (int.from_bytes(signature) ^ 1 << bit).to_bytes(64)
+    assert not verify(BASEL.public, flipped, text)
+
+
+@given(st.binary(max_size=70), st.binary(max_size=70))
+def test_bytes_of_any_length_are_no_signature(public, signature):
+    assert not verify(public, BASEL.sign(b""), b"")
+    assert not verify(BASEL.public, signature, b"")
+
+
+def test_each_new_identity_has_its_own_key():
+    made = [Identity.new("Basel") for _ in range(3)]
+    assert len({identity.public for identity in made}) == 3
+    assert {len(identity.public) for identity in made} == {32}
+
+
+def test_it_is_saved_and_comes_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(vault, "_COST", 14)
+    ZURICH.save(tmp_path / "zurich.key", PASSPHRASE)
+    back = Identity.load(tmp_path / "zurich.key", PASSPHRASE)
+    assert (back.name, back.public, back.sign(b"text")) == (ZURICH.name, ZURICH.public, ZURICH.sign(b"text"))
+    with pytest.raises(ValueError, match="passphrase is wrong"):
+        Identity.load(tmp_path / "zurich.key", PASSPHRASE + "s")
+    vault.save(tmp_path / "other.key", "hospital keys", bytes(40), PASSPHRASE)
+    with pytest.raises(ValueError, match="'identity' is wanted"):
+        Identity.load(tmp_path / "other.key", PASSPHRASE)
+
+
+def test_what_is_shown_of_it_is_no_secret():
+    assert repr(ZURICH) == f"Identity(Universitätsspital Zürich, {fingerprint(ZURICH.public)})"
+    shown = repr(ZURICH) + repr(vars(ZURICH))
+    assert "\\x01" * 4 not in shown
+    assert "01" * 8 not in shown
+
+
+@pytest.mark.parametrize("way", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_it_is_not_pickled(way):
+    with pytest.raises(TypeError, match="save it with a passphrase"):
+        way(BASEL)
+
+
+@given(st.binary(max_size=300), st.data())
+def test_what_is_sealed_opens_for_one_person_unchanged(text, data):
+    sealed = seal_to(BASEL.public, text)
+    assert len(sealed) == len(text) + 48
+    assert BASEL.unseal(sealed) == text
+    assert seal_to(BASEL.public, text) != sealed
+    with pytest.raises(ValueError, match="not sealed for Universitätsspital Zürich"):
+        ZURICH.unseal(sealed)
+    at = data.draw(st.integers(0, 8 * len(sealed) - 1))
+    changed = (int.from_bytes(sealed, "little") ^ 1 << at).to_bytes(len(sealed), "little")
+    for other in (changed, sealed[:-1], sealed + b"\0", sealed[:40], b""):
+        with pytest.raises(ValueError, match="or changed"):
+            BASEL.unseal(other)
+
+
+def test_it_is_libsodiums_sealed_box():
+    """Made by libsodium with its own conversion of the keys, and opened here."""
+    from nacl.bindings import crypto_box_seal, crypto_sign_ed25519_pk_to_curve25519
+
+    assert BASEL.unseal(crypto_box_seal(b"text", crypto_sign_ed25519_pk_to_curve25519(BASEL.public))) == b"text"
+
+
+@pytest.mark.parametrize("public", [b"", bytes(31), bytes(32), b"\1" + bytes(31), b"\xff" * 32, "x" * 32, None])
+def test_nothing_is_sealed_to_what_is_no_key(public):
+    with pytest.raises(ValueError, match=r"ask for `identity\.public`"):
+        seal_to(public, b"text")
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_a_fingerprint_is_80_bits_of_the_hash_in_crockfords_digits(public):
+    number = int.from_bytes(hashlib.sha256(public).digest()) >> 176
+    digits = ["0123456789ABCDEFGHJKMNPQRSTVWXYZ"[number >> 5 * place & 31] for place in reversed(range(16))]
+    assert fingerprint(public).replace("-", "") == "".join(digits)
+    assert [len(group) for group in fingerprint(public).split("-")] == [4, 4, 4, 4]
+
+
+@pytest.mark.parametrize(
+    "name", ["Basel", "Universitätsspital Zürich", "北京协和医院", "St. John's (east) #2", "x" * 100]
+)
+def test_names_as_hospitals_have_them(name):
+    assert check_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", " ", " Basel", "Basel ", "x" * 101, "two\nlines", "\u202elesaB", "\ud800", 3, None]
+)
+def test_names_that_cannot_be_read_aloud_are_refused(name):
+    with pytest.raises(ValueError, match="1 to 100 printable characters"):
+        Identity(name, bytes(32))
