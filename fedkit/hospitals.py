@@ -8,7 +8,6 @@ One way on: `split`.
 import hashlib
 import io
 import json
-import operator
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from pathlib import Path
@@ -28,6 +27,7 @@ from fedkit.preparation import (
     local_sums,
     prepare,
 )
+from fedkit.splits import split
 
 __all__ = [
     "Federation",
@@ -172,77 +172,3 @@ def from_frame(
     table = pd.DataFrame(values)
     hospitals = (Hospital(n, table.iloc[rows[n]].reset_index(drop=True), labels[rows[n]]) for n in names)
     return Federation(name, tuple(hospitals), numeric, categorical)
-
-
-def split(federation: Federation, seed: int, test_fraction: float = 0.3, leave_out: Sequence[str] = ()) -> Split:
-    """Split each hospital's patients into train and test rows, and prepare them.
-
-    Each hospital draws its own test rows, the same share of each class; which ones
-    depends on the seed and on its name only, so they stay the same when another
-    hospital leaves. The statistics are those of the training rows of the hospitals
-    that take part, aggregated from their sums.
-
-    Parameters
-    ----------
-    federation
-        The hospitals.
-    seed
-        Not negative.
-    test_fraction
-        Share of the rows of each class that are tested on, between 0 and 1, rounded
-        to whole rows. A class of two rows or more has at least one on each side; the
-        only row of a class is trained on.
-    leave_out
-        Hospitals that give no sums, and prepare their rows with those of the others.
-
-    Returns
-    -------
-    Split
-        In the federation's order, with the hospitals left out.
-
-    Raises
-    ------
-    ValueError
-        If the seed is negative, the fraction is not between 0 and 1, a hospital is too
-        small to have a test row, or `leave_out` names one that is not there or leaves
-        nobody.
-    """
-    trained = [hospital for hospital in federation if hospital.name not in leave_out]
-    if not trained or len(trained) + len(set(leave_out)) != len(federation):
-        there = ", ".join(federation.names)
-        raise ValueError(
-            f"leave_out must name some of {there} (without all of them nobody trains), and is {leave_out!r}."
-        )
-    seed = operator.index(seed)
-    if seed < 0 or not 0 < test_fraction < 1:
-        raise ValueError(f"The seed must be 0 or more and the fraction between 0 and 1: got {seed}, {test_fraction}.")
-    sides = {}
-    for hospital in federation:
-        test = _test_rows(hospital, seed, test_fraction)
-        sides[hospital.name] = np.setdiff1d(np.arange(len(hospital)), test), test
-    statistics = aggregate_statistics(
-        local_sums(hospital.table.iloc[sides[hospital.name][0]], federation.numeric, federation.categorical)
-        for hospital in trained
-    )
-    prepared = {}
-    for hospital in federation:
-        train, test = sides[hospital.name]
-        features = prepare(hospital.table, statistics)
-        labels = hospital.labels.astype(np.float32)
-        prepared[hospital.name] = Prepared(features[train], labels[train], features[test], labels[test], train, test)
-    return Split(seed, statistics.columns, prepared, statistics)
-
-
-def _test_rows(hospital: Hospital, seed: int, test_fraction: float) -> np.ndarray:
-    """Draw a hospital's test rows, a class at a time."""
-    name = int.from_bytes(hashlib.sha256(hospital.name.encode()).digest()[:8], "big")
-    rng = np.random.default_rng(np.random.SeedSequence([seed, name]))
-    drawn = []
-    for label in (0, 1):
-        rows = np.flatnonzero(hospital.labels == label)
-        count = min(max(round(test_fraction * len(rows)), 1), len(rows) - 1)
-        drawn.append(rng.permutation(rows)[: max(count, 0)])
-    rows = np.sort(np.concatenate(drawn))
-    if not len(rows):
-        raise ValueError(f"{hospital.name} has too few patients ({len(hospital)}) to test on any of them.")
-    return rows

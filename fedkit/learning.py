@@ -12,7 +12,8 @@ from tqdm.auto import tqdm
 from fedkit import computations, hospitals
 from fedkit.aggregators import Aggregator, Mean
 from fedkit.models import Model, logistic_regression
-from fedkit.records import Run
+from fedkit.preparation import coded_columns
+from fedkit.records import Ledger, Run
 from fedkit.teams import Rows, Team, Training, finish, play_round
 from fedkit.tff import tff
 
@@ -77,14 +78,13 @@ def train_federated(
     aggregator = aggregator or Mean()
 
     def team(training: Training, clients: dict[str, Rows], weights: list[np.ndarray]) -> list[Team]:
-        shapes = tuple(weight.shape for weight in weights)
-        state = aggregator.start(list(clients), shapes, training.ledger)
-        step = computations.optimizer_step(shapes, server_optimizer)
+        step = computations.optimizer_step(tuple(weight.shape for weight in weights), server_optimizer)
         everybody = list(training.split.hospitals)
-        return [Team(clients, everybody, weights, aggregator, state, step, step.start)]
+        return [Team(clients, everybody, weights, aggregator, training.aggregator_state, step, step.start)]
 
     method = f"federated + {aggregator.name}" if aggregator.name else "federated"
-    return _train(method, federation, team, seed, rounds, model, epochs, batch_size, learning_rate, leave_out)
+    how = (seed, rounds, model, epochs, batch_size, learning_rate, leave_out)
+    return _train(method, federation, team, *how, aggregator=aggregator)
 
 
 def train_centralized(
@@ -147,6 +147,7 @@ def _train(
     batch_size: int | None,
     learning_rate: float,
     leave_out: Sequence[str],
+    aggregator: Aggregator | None = None,
 ) -> Run | list[Run]:
     """Run the rounds of one method, all seeds side by side."""
     model = model or logistic_regression()
@@ -157,8 +158,8 @@ def _train(
 
     trainings = []
     for one_seed in [seed] if isinstance(seed, int | np.integer) else list(seed):
-        split = hospitals.split(federation, int(one_seed), leave_out=leave_out)
-        training = Training(int(one_seed), split)
+        training = _prepared(federation, int(one_seed), model, leave_out, aggregator)
+        split = training.split
         clients = {
             name: (rows.train_features, rows.train_labels)
             for name, rows in split.hospitals.items()
@@ -175,3 +176,21 @@ def _train(
     settings |= {"model": model.name, "leave_out": list(leave_out)}
     runs = [finish(method, federation, model, training, settings) for training in trainings]
     return runs[0] if isinstance(seed, int | np.integer) else runs
+
+
+def _prepared(
+    federation: hospitals.Federation, seed: int, model: Model, leave_out: Sequence[str], aggregator: Aggregator | None
+) -> Training:
+    """Split the rows, and prepare them with statistics that the aggregator, if there is one, added up."""
+    ledger = Ledger()
+    if aggregator is None:
+        return Training(seed, hospitals.split(federation, seed, leave_out=leave_out), ledger)
+    names = [name for name in federation.names if name not in leave_out]
+    columns = coded_columns(federation.numeric, federation.categorical)
+    shapes = [weight.shape for weight in model.initial_weights(len(columns), seed)]
+    state = aggregator.start(names, dict(zip(model.layers, shapes, strict=True)), ledger)
+
+    def add(sums: dict[str, np.ndarray]) -> np.ndarray:
+        return aggregator.total(state, "statistics", sums, ledger)
+
+    return Training(seed, hospitals.split(federation, seed, leave_out=leave_out, add=add), ledger, state)

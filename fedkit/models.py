@@ -28,6 +28,12 @@ class Model:
         """How figures and tables call it."""
         return f"MLP {'-'.join(map(str, self.hidden))}" if self.hidden else "logistic regression"
 
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the arrays of `initial_weights`: "kernel", "bias", or "kernel 1", "bias 1", "kernel 2", ..."""
+        numbers = [f" {number}" for number in range(1, len(self.hidden) + 2)] if self.hidden else [""]
+        return tuple(f"{part}{number}" for number in numbers for part in ("kernel", "bias"))
+
     def initial_weights(self, features: int, seed: int) -> list[np.ndarray]:
         """Weights before the first round: kernel, bias, kernel, bias, ...
 

@@ -42,6 +42,22 @@ class Sums:
         levels = {column: counts + other.levels[column] for column, counts in self.levels.items()}
         return Sums(self.rows + other.rows, self.moments + other.moments, levels)
 
+    def to_vector(self) -> np.ndarray:
+        """All of it in a row: float64, shape [n]."""
+        counts = [counts.to_numpy() for counts in self.levels.values()]
+        return np.concatenate([[self.rows], self.moments.to_numpy().ravel(), *counts]).astype(np.float64)
+
+    def with_vector(self, vector: np.ndarray) -> "Sums":
+        """Return sums about the same columns, from what `to_vector` returned, or from a total of such."""
+        cells, rest = self.moments.size, vector[1:]
+        moments = pd.DataFrame(rest[:cells].reshape(self.moments.shape), self.moments.index, self.moments.columns)
+        moments["count"] = moments["count"].round()
+        levels, at = {}, cells
+        for column, counts in self.levels.items():
+            whole = np.rint(rest[at : at + len(counts)]).astype(np.int64)
+            levels[column], at = pd.Series(whole, index=counts.index), at + len(counts)
+        return Sums(round(vector[0]), moments, levels)
+
 
 @dataclass(frozen=True, eq=False)
 class Statistics:

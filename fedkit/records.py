@@ -37,7 +37,9 @@ class Ledger:
             "up" (hospital to server), "down" (server to hospital), "peer" (hospital
             to hospital), or "" for work that moves no bytes.
         phase
-            What was done: "train", "keys", "encrypt", "send", "add", "decrypt", "apply".
+            What was done: "train", "keys", "encrypt", "send", "clear" (sent readable,
+            beside what is encrypted), "refused" (sent, and not taken), "add", "decrypt",
+            "score" (look at what hospitals contribute), "apply".
         bytes
             Length of what was sent.
         seconds

@@ -66,6 +66,7 @@ class Training:
     seed: int
     split: hospitals.Split
     ledger: Ledger = field(default_factory=Ledger)
+    aggregator_state: Any = None
     teams: list[Team] = field(default_factory=list)
     metrics: list[tuple[int, str, str, float]] = field(default_factory=list)
 

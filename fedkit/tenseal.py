@@ -6,7 +6,7 @@ its own, and the first ``serialize()`` ends the process (a segmentation fault wi
 TensorFlow 2.20 and TenSEAL 0.3.18). ``RTLD_DEEPBIND`` (see ``man dlopen``) makes it
 look into itself first. Import it from here, in whatever order::
 
-    from fedkit.tenseal import ts
+    from fedkit.tenseal import ts  # its vectors; sealapi is the SEAL underneath
 """
 
 import os
@@ -16,7 +16,8 @@ _flags = sys.getdlopenflags()
 sys.setdlopenflags(_flags | os.RTLD_DEEPBIND)
 try:
     import tenseal as ts
+    from tenseal import sealapi
 finally:
     sys.setdlopenflags(_flags)
 
-__all__ = ["ts"]
+__all__ = ["sealapi", "ts"]

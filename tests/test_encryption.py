@@ -1,18 +1,25 @@
+import json
+import pickle
+
 import numpy as np
 import pytest
 
-from fedkit import encryption, parameters, quantization
-from fedkit.encryption import HospitalKeys, Server
-from fedkit.messages import Message, contains_plaintext
+from fedkit import encryption, messages, packing, parameters, quantization, schemes, vault
+from fedkit.encryption import HospitalKeys, Server, Sum
+from fedkit.messages import Message, MessageError, contains_plaintext
+from fedkit.rings import Ring
 
 PATIENTS = [212, 205, 86, 140]
-BFV_STEP = len(PATIENTS) * quantization.WIDE_STEP / 2 / sum(PATIENTS)  # largest error of the mean, by rounding
+BFV_STEP = 4 * 2.0**-22 / 2 / sum(PATIENTS)  # largest error of the mean, by rounding
 TOLERANCE = {"bfv": BFV_STEP, "ckks": 1e-6}
+PASSPHRASE = "correct horse battery staple"
 
 
-@pytest.fixture(scope="module", params=["bfv", "ckks"])
+@pytest.fixture(scope="module", params=["bfv", "ckks", "small bfv"])
 def keys(request):
-    return encryption.generate_keys(request.param, hospitals=4)
+    """The last in a small ring, whose coefficients lose 11 bits on their way."""
+    small = {"numbers": 14, "bits": 12} if "small" in request.param else {}
+    return encryption.generate_keys(request.param.removeprefix("small "), hospitals=4, **small)
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +31,12 @@ def updates(size, hospitals=4, seed=0):
     return np.random.default_rng(seed).normal(size=(hospitals, size))
 
 
-def encrypt_all(keys, vectors, weights=PATIENTS):
-    return [keys.encrypt(vector, weight) for vector, weight in zip(vectors, weights, strict=True)]
+def encrypt_all(keys, vectors, weights=PATIENTS, layout=None):
+    return [keys.encrypt(vector, weight, layout) for vector, weight in zip(vectors, weights, strict=True)]
+
+
+def packed(keys, size, bound):
+    return quantization.Layout((quantization.packed_layer(size, bound, keys.parameters),))
 
 
 def check_that_it_is_encrypted(encrypt, vector, weight):
@@ -34,7 +45,7 @@ def check_that_it_is_encrypted(encrypt, vector, weight):
         assert not contains_plaintext(message, plain), "The update can be read in the message."
 
 
-@pytest.mark.parametrize("size", [1, 14, 2047, 2048, 4095, 4096, 5000, 100_000])
+@pytest.mark.parametrize("size", [1, 14, 1021, 2047, 4096, 20_000])
 def test_the_mean_is_the_plain_mean(keys, server, size):
     vectors = updates(size)
     mean, patients = keys.decrypt(server.add(encrypt_all(keys, vectors)))
@@ -42,34 +53,48 @@ def test_the_mean_is_the_plain_mean(keys, server, size):
     assert np.abs(mean - parameters.weighted_mean(vectors, PATIENTS)).max() <= TOLERANCE[keys.scheme]
 
 
-def test_bfv_adds_the_integers_exactly():
-    keys = encryption.generate_keys("bfv", hospitals=24)  # as many as 52 bits allow
-    layers = [quantization.packed_layer(size, 24 * 1000.0, 26, 2, 24) for size in (3000, 4000)]
-    layout = quantization.Layout((quantization.wide_layer(2, 52, 24), *layers))
-    weights = np.arange(24) * 40
-    vectors = np.random.default_rng(0).uniform(-1, 1, (24, layout.size))
-    messages = [keys.encrypt(vector, weight, layout) for vector, weight in zip(vectors, weights, strict=True)]
-    mean, patients = keys.decrypt(Server(keys.public).add(messages), layout)
+@pytest.mark.parametrize(
+    ("hospitals", "bits", "security"), [(1, 4, 128), (24, 26, 128), (24, 12, 192), (60, 52, 128), (7, 10, 256)]
+)
+def test_bfv_adds_the_integers_exactly_though_all_are_as_large_as_can_be(hospitals, bits, security):
+    keys = encryption.generate_keys("bfv", hospitals=hospitals, numbers=700, bits=bits, security=security)
+    weights = np.arange(hospitals) * 40 + 1
+    layers = [quantization.packed_layer(size, bound, keys.parameters) for size, bound in ((300, weights.sum()), (2, 9))]
+    layout = quantization.Layout((quantization.exact_layer(2, keys.parameters), *layers))
+    vectors = np.random.default_rng(0).uniform(-1, 1, (hospitals, layout.size))
+    vectors[:, 2:150] = np.sign(vectors[0, 2:150])
+    vectors[:, -2:] *= 9 / weights.sum()
+    answer = Server(keys.public).add(encrypt_all(keys, vectors, weights, layout))
+    mean, patients = keys.decrypt(answer, layout)
     integers = sum(layout.encode(vector * weight) for vector, weight in zip(vectors, weights, strict=True))
     assert np.array_equal(mean, layout.decode(integers) / patients)
+    assert patients == weights.sum()
+    step = layers[0].step * hospitals / patients
+    assert np.abs(mean[2:-2] - np.average(vectors, axis=0, weights=weights)[2:-2]).max() <= step
+
+
+@pytest.mark.parametrize("hospitals", [56, 57, 70])
+def test_a_sum_of_many_hospitals_has_the_sum_of_their_c1_and_opens_all_the_same(hospitals):
+    keys = encryption.generate_keys("bfv", hospitals=200, numbers=14, bits=14)
+    assert keys.parameters.ring_dimension == 1024  # 56 seeds are as long as one c1, packed
+    layout, vectors = packed(keys, 14, 3.0 * hospitals), updates(14, hospitals).clip(-3, 3)
+    total = Sum(Server(keys.public))
+    for vector in vectors:
+        total.add(keys.encrypt(vector, 1, layout))
+    answer = total.to_bytes()
+    size = keys.message_bytes(layout)
+    assert len(answer) == (size + 55 * 64 if hospitals == 56 else size - 64 + 1024 * 7 // 2)
+    mean, patients = keys.decrypt(answer, layout)
+    integers = sum(layout.encode(vector) for vector in vectors)
+    assert (patients, total.hospitals) == (hospitals, hospitals)
+    assert np.array_equal(mean, layout.decode(integers) / hospitals)
 
 
 def test_the_order_of_hospitals_does_not_matter(keys, server):
-    messages = encrypt_all(keys, updates(14))
-    forward, _ = keys.decrypt(server.add(messages))
-    backward, _ = keys.decrypt(server.add(messages[::-1]))
-    if keys.scheme == "bfv":
-        assert np.array_equal(forward, backward)
-    else:
-        assert np.abs(forward - backward).max() <= 1e-9
-
-
-def test_sums_can_be_added_to_messages_one_at_a_time(keys, server):
-    messages = encrypt_all(keys, updates(14))
-    together, _ = keys.decrypt(server.add(iter(messages)))
-    halves, patients = keys.decrypt(server.add([server.add(messages[:2]), server.add(messages[2:])]))
-    assert patients == sum(PATIENTS)
-    assert np.abs(together - halves).max() <= (0 if keys.scheme == "bfv" else 1e-9)
+    sent = encrypt_all(keys, updates(14))
+    forward, _ = keys.decrypt(server.add(sent))
+    backward, _ = keys.decrypt(server.add(iter(sent[::-1])))
+    assert np.abs(forward - backward).max() <= (0 if keys.scheme == "bfv" else 1e-9)
 
 
 def test_the_bytes_are_encrypted_and_the_check_can_tell(keys):
@@ -78,63 +103,150 @@ def test_the_bytes_are_encrypted_and_the_check_can_tell(keys):
     switched_off = {
         "float64": lambda vector, weight: (vector * weight).tobytes(),
         "float32, big-endian": lambda vector, weight: b"head" + vector.astype(">f4").tobytes(),
-        "in a message": lambda vector, weight: Message("bfv", 1, keys.key_id, 15, [vector.tobytes()]).to_bytes(),
     }
     for encrypt in switched_off.values():
         with pytest.raises(AssertionError, match="can be read"):
             check_that_it_is_encrypted(encrypt, vector, 212)
 
 
-def test_the_server_holds_no_key(keys, server):
-    assert not server.context.is_private()
-    assert not server.context.has_secret_key()
+def test_the_integers_are_encrypted_and_the_check_can_tell(monkeypatch):
+    """As above for what is really encrypted: packed integers, as they would stand in the message."""
+    keys = encryption.generate_keys("bfv", hospitals=4, bits=52)
+    layout, vector, mask = packed(keys, 14, 4 * 700.0), updates(14)[0], (1 << keys.parameters.room_bits) - 1
+    plain = packing.to_bytes((layout.encode(vector * 212) & mask).astype(np.uint64), keys.parameters.sent_bits)
+    assert not contains_plaintext(keys.encrypt(vector, 212, layout), plain)
+    shift = keys.parameters.dropped_bits
+    monkeypatch.setattr(Ring, "encrypt", lambda self, values: ((values & mask).astype(np.uint64) << shift, bytes(64)))
+    assert contains_plaintext(keys.encrypt(vector, 212, layout), plain)
+
+
+def test_the_server_gets_no_key(keys, server):
+    secret = keys.secret.removeprefix(b"FKS2").partition(keys.public)[2][4:]
+    assert len(secret) > 100
+    assert not server.is_private
+    assert keys.is_private
+    seen = b"".join([keys.public, *encrypt_all(keys, updates(14)), repr(keys).encode(), keys.key_id])
+    assert not contains_plaintext(seen, secret[32:])
+    assert contains_plaintext(keys.secret, secret[32:])
     assert len(keys.public) < 200  # parameters, and no room for a key
-    with pytest.raises(ValueError, match=r"(?i)secret"):
-        server.context.secret_key()
-    total = server._open(server.add(encrypt_all(keys, updates(14))))[1][0]
-    with pytest.raises(ValueError, match=r"(?i)secret"):
-        total.decrypt()
+    assert not hasattr(server, "decrypt")
 
 
 def test_a_server_refuses_a_secret_key(keys):
-    relabelled = keys.public[:19] + keys.secret[19:]  # says that it is public
-    for data in (keys.secret, relabelled):
-        with pytest.raises(ValueError, match="must not have"):
-            Server(data)
-    with pytest.raises(ValueError, match="no secret key"):
+    with pytest.raises(ValueError, match="must not have: give it"):
+        Server(keys.secret)
+    with pytest.raises(ValueError, match=r"no keys|must not have"):
+        Server(b"FKP2" + keys.secret[4:])
+    with pytest.raises(ValueError, match="no secret key: a hospital needs"):
         HospitalKeys(keys.public)
 
 
-@pytest.mark.parametrize("data", [b"", b"nonsense", bytes(100), None, "text"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"numbers": float("inf")},
+        {"numbers": 10**400},
+        {"bits": 12.5},
+        {"hospitals": True},
+        {"hospitals": 10**6},
+        {"security": []},
+        {"security": 64},
+        {"scheme": None},
+        {"key": "00"},
+        {"key": 3},
+        {"more": 1},
+    ],
+    ids=str,
+)
+def test_hostile_public_bytes_are_no_keys(change):
+    about = {"scheme": "bfv", "hospitals": 4, "numbers": 14, "bits": 12, "security": 128, "key": "00" * 10}
+    assert Server(b"FKP2" + json.dumps(about).encode()).parameters.hospitals == 4
+    for hostile in (json.dumps(about).encode(), b"FKP2" + json.dumps(about | change).encode()):
+        with pytest.raises(ValueError, match="no keys"):
+            Server(hostile)
+
+
+@pytest.mark.parametrize("data", [b"", b"nonsense", bytes(100), None, "text", b"FKP2[]", b"FKP2" + b"[" * 100_000])
 def test_foreign_bytes_are_no_keys(data):
     for party in (Server, HospitalKeys):
-        with pytest.raises(ValueError, match="no keys"):
+        with pytest.raises(ValueError, match=r"no keys|no secret key"):
             party(data)
 
 
+def test_a_damaged_secret_is_noticed(keys):
+    for at in (-1, -40, 5, 30):
+        damaged = bytearray(keys.secret)
+        damaged[at] ^= 4
+        with pytest.raises(ValueError, match=r"no keys|damaged"):
+            HospitalKeys(bytes(damaged))
+    for damaged in (keys.secret[:-1], keys.secret + b"x"):
+        with pytest.raises(ValueError, match=r"no keys|damaged"):
+            HospitalKeys(damaged)
+
+
 def test_another_key_reads_nothing(keys, server):
-    message = server.add(encrypt_all(keys, updates(14)))
-    other = encryption.generate_keys(keys.scheme, hospitals=4)
-    with pytest.raises(ValueError, match="under key"):
-        other.decrypt(message)
-    forged = HospitalKeys(other.secret.replace(other.key_id, keys.key_id, 1))  # past the check: only mathematics left
-    right, wrong = (np.array(holder._open(message)[1][0].decrypt()) for holder in (keys, forged))
-    assert right[0] == pytest.approx(sum(PATIENTS))
-    assert not np.isclose(right, wrong, rtol=1e-3).any()
+    answer = server.add(encrypt_all(keys, updates(14)))
+    other = keys.renewed()
+    assert other.parameters == keys.parameters
+    assert other.fingerprint != keys.fingerprint
+    for party, message in [(other, answer), (Server(other.public), keys.encrypt(np.ones(14), 1))]:
+        with pytest.raises(MessageError, match="under another key"):
+            party.read(message)
+    with pytest.raises(MessageError, match="under another key"):
+        other.decrypt(answer)
+    relabelled = answer.replace(keys.key_id, other.key_id, 1)  # past the check: only mathematics left
+    right, wrong = keys._opened(keys.read(answer)), other._opened(other.read(relabelled))
+    assert np.abs(wrong - right).max() > 1000
 
 
 def test_the_same_update_never_looks_the_same(keys):
-    vector = updates(14)[0]
-    assert keys.encrypt(vector, 212) != keys.encrypt(vector, 212)
+    one, other = (keys.read(keys.encrypt(updates(14)[0], 212)) for _ in range(2))
+    assert one.seeds != other.seeds
+    assert np.mean(one.c0 == other.c0) < 0.1
 
 
 def test_keys_are_made_again_from_their_bytes(keys, server):
     again = HospitalKeys(keys.secret)
-    assert (again.secret, again.public, again.scheme) == (keys.secret, keys.public, keys.scheme)
+    assert (again.secret, again.public, again.parameters) == (keys.secret, keys.public, keys.parameters)
+    assert again.fingerprint == keys.fingerprint == server.fingerprint
     vector = updates(14)[0]
     mean, patients = again.decrypt(server.add([keys.encrypt(vector, 3), again.encrypt(vector, 4)]))
     assert patients == 7
     assert np.abs(mean - vector).max() < 1e-6
+
+
+def test_keys_are_saved_with_a_passphrase(keys, tmp_path, monkeypatch):
+    monkeypatch.setattr(vault, "_COST", 14)
+    keys.save(tmp_path / "hospitals.key", PASSPHRASE)
+    assert HospitalKeys.load(tmp_path / "hospitals.key", PASSPHRASE).secret == keys.secret
+    with pytest.raises(ValueError, match="passphrase is wrong"):
+        HospitalKeys.load(tmp_path / "hospitals.key", PASSPHRASE + "s")
+    with pytest.raises(ValueError, match="at least 12 characters"):
+        keys.save(tmp_path / "other.key", "short")
+    assert not contains_plaintext((tmp_path / "hospitals.key").read_bytes(), keys.secret[-100:])
+    vault.save(tmp_path / "identity.key", "identity", keys.secret, PASSPHRASE)
+    with pytest.raises(ValueError, match="holds 'identity'"):
+        HospitalKeys.load(tmp_path / "identity.key", PASSPHRASE)
+
+
+def test_keys_are_not_pickled(keys):
+    with pytest.raises(TypeError, match="with a passphrase"):
+        pickle.dumps(keys)
+
+
+def test_a_single_hospital_is_never_opened(keys, server):
+    own = keys.encrypt(updates(14)[0], 5)
+    few, some = server.add([own]), server.add([own, keys.encrypt(updates(14)[1], 5)])
+    for message in (own, few):
+        with pytest.raises(MessageError, match=r"message of 1 hospital\(s\) and no sum of 2"):
+            keys.decrypt(message)
+    with pytest.raises(MessageError, match="no sum of 3"):
+        keys.decrypt(some, at_least=3)
+    assert keys.decrypt(some, at_least=2)[1] == 10
+    with pytest.raises(MessageError, match="no sum of 1"):
+        keys.decrypt(own, at_least=1)
+    alone = encryption.generate_keys(keys.scheme, hospitals=1)
+    assert alone.decrypt(Server(alone.public).add([alone.encrypt(np.ones(3), 5)]))[1] == 5
 
 
 def test_a_hospital_without_patients_counts_nothing(keys, server):
@@ -142,8 +254,8 @@ def test_a_hospital_without_patients_counts_nothing(keys, server):
     mean, patients = keys.decrypt(server.add([keys.encrypt(vectors[0], 10), keys.encrypt(vectors[1], 0)]))
     assert patients == 10
     assert np.abs(mean - vectors[0]).max() < 1e-6
-    with pytest.raises(ValueError, match="sum to zero"):
-        keys.decrypt(server.add([keys.encrypt(vectors[0], 0)]))
+    with pytest.raises(MessageError, match="sum to zero"):
+        keys.decrypt(server.add([keys.encrypt(vectors[0], 0)] * 2))
 
 
 @pytest.mark.parametrize(
@@ -158,7 +270,7 @@ def test_a_hospital_without_patients_counts_nothing(keys, server):
         ([1.0], np.nan, "whole number of patients, and nan"),
         ([1.0], np.inf, "whole number of patients, and inf"),
         ([1e30], 5, "beyond"),
-        ([0.0], 1e300, "beyond"),
+        ([0.0], 1e200, "beyond"),
     ],
 )
 def test_what_cannot_be_added_is_refused(keys, vector, weight, sentence):
@@ -167,8 +279,8 @@ def test_what_cannot_be_added_is_refused(keys, vector, weight, sentence):
 
 
 def test_room_is_shared_so_that_no_sum_can_overflow(keys, server):
-    step = quantization.WIDE_STEP if keys.scheme == "bfv" else 1.0
-    most = keys.parameters.share * step
+    (layer,) = keys.plain_layout(1).layers
+    most = layer.limit * (layer.step or 1)
     for sign in (1, -1):
         mean, _ = keys.decrypt(server.add(encrypt_all(keys, np.full((4, 1), sign * most), [1] * 4)))
         assert mean[0] == pytest.approx(sign * most, abs=1e-6)
@@ -180,34 +292,62 @@ def test_messages_that_do_not_fit_are_refused(keys, server):
     message = keys.encrypt(np.ones(3), 1)
     other_scheme = "ckks" if keys.scheme == "bfv" else "bfv"
     foreign = encryption.generate_keys(other_scheme, hospitals=4).encrypt(np.ones(3), 1)
-    for messages, sentence in [
-        ([], "no message"),
+    for sent, sentence in [
         ([message, keys.encrypt(np.ones(4), 1)], "cannot be added"),
-        ([message] * 5, "5 hospitals were added up, and the keys have room for 1 to 4"),
+        ([message] * 5, "room for 4 hospitals, and one more message came"),
         ([message, foreign], f"{other_scheme} arrived where {keys.scheme}"),
         ([message, message[:-1]], "damaged"),
         ([message + b"x"], "damaged"),
-        ([Message.from_bytes(message)._replace(chunks=[b""]).to_bytes()], "damaged"),
-        ([Message.from_bytes(message)._replace(chunks=[b"nonsense"]).to_bytes()], "damaged"),
-        ([Message.from_bytes(message)._replace(slots=5).to_bytes()], "damaged"),
+        ([message, server.add([message])], "A sum arrived where one hospital's message was expected"),
     ]:
-        with pytest.raises(ValueError, match=sentence):
-            server.add(messages)
+        with pytest.raises(MessageError, match=sentence):
+            server.add(sent)
+    with pytest.raises(ValueError, match="no message to add"):
+        server.add([])
 
 
-def test_a_sum_of_another_layout_is_refused():
-    keys = encryption.generate_keys("bfv", hospitals=4)
-    layout = quantization.Layout((quantization.packed_layer(14, 100.0, 26, 2, 4),))
-    with pytest.raises(ValueError, match="7 slots were agreed on, and 14 came back"):
-        keys.decrypt(keys.encrypt(np.ones(14), 1), layout)
+def test_a_refused_message_leaves_the_sum_as_it_was(keys, server):
+    vectors, total = updates(14), Sum(server)
+    total.add(keys.encrypt(vectors[0], 3))
+    for bad in (b"", keys.encrypt(np.ones(15), 1), server.add([keys.encrypt(vectors[0], 3)])):
+        with pytest.raises(MessageError):
+            total.add(bad)
+    total.add(keys.encrypt(vectors[1], 3))
+    assert total.hospitals == 2
+    assert np.abs(keys.decrypt(total.to_bytes())[0] - vectors[:2].mean(axis=0)).max() < 1e-6
 
 
-def test_an_unknown_scheme_is_refused():
-    with pytest.raises(ValueError, match="choose one of bfv, ckks"):
-        encryption.generate_keys("rsa")
+def test_a_sum_of_another_layout_is_refused(keys, server):
+    answer = server.add(encrypt_all(keys, np.ones((4, 14))))
+    exact = quantization.Layout((quantization.exact_layer(3, keys.parameters),))
+    with pytest.raises(MessageError, match="coefficients were agreed on, and"):
+        keys.decrypt(answer, exact)
+
+
+@pytest.mark.parametrize("scheme", schemes.SCHEMES)
+def test_a_sum_that_is_too_short_for_any_layout_is_refused(scheme):
+    """Validly made, but for less than a weight and a number: what a hostile server may send."""
+    keys = encryption.generate_keys(scheme, hospitals=4)
+    least = keys.coefficients(keys.plain_layout(1))
+    for coefficients in range(1, least):
+        c0 = np.zeros(messages.carried(keys.parameters, coefficients), np.uint64)
+        short = Message(messages.SUM, keys.key_id, 2, coefficients, c0, [bytes(64)] * 2).to_bytes(keys.parameters)
+        with pytest.raises(MessageError, match=f"{least} coefficients were agreed on, and {coefficients} came back"):
+            keys.decrypt(short)
+
+
+def test_two_cores_make_the_same_message_as_one():
+    keys = encryption.generate_keys("bfv", hospitals=2, numbers=14, bits=12, cores=2)
+    layout, vectors = packed(keys, 20_000, 20.0), updates(20_000, 2).clip(-5, 5)
+    sent = encrypt_all(keys, vectors, [1, 1], layout)
+    assert keys._encryptor._pool is not None, "one core did all of it"
+    mean, _ = keys.decrypt(Server(keys.public).add(sent), layout)
+    assert np.array_equal(mean, layout.decode(sum(layout.encode(vector) for vector in vectors)) / 2)
+    with pytest.raises(ValueError, match="at least one core, and was given 0"):
+        HospitalKeys(keys.secret, cores=0)
 
 
 def test_keys_say_what_they_are_and_keep_the_secret(keys):
     assert keys.scheme in repr(keys)
-    assert keys.key_id.hex() in repr(keys)
+    assert keys.fingerprint in repr(keys)
     assert len(repr(keys)) < 100

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fedkit import aggregators, hospitals, learning, models, parameters, records, teams
+from fedkit import aggregators, hospitals, learning, models, parameters, preparation, records, teams
+from fedkit.messages import contains_plaintext
 from fedkit.tff import tf, tff
 
 
@@ -98,17 +99,70 @@ def test_a_run_is_the_same_again_and_beside_others(federation):
     assert not records.compare(first, other).empty
 
 
-@pytest.mark.parametrize(("scheme", "tolerance"), [("ckks", 1e-6), ("bfv", 1e-6)])
-def test_encryption_leaves_the_model_where_it_was(federation, scheme, tolerance):
-    plain = learning.train_federated(federation, rounds=5).weights["shared"]
-    secret = learning.train_federated(federation, rounds=5, aggregator=aggregators.EncryptedMean(scheme=scheme))
-    gap = np.abs(parameters.flatten(plain) - parameters.flatten(secret.weights["shared"])).max()
-    assert gap <= tolerance
+@pytest.mark.parametrize("scheme", ["bfv", "ckks"])
+def test_encryption_leaves_the_model_where_it_was_and_the_server_without_a_number(federation, scheme):
+    sent = []
+
+    def network(sender, message):
+        sent.append(message)
+        return message
+
+    encrypted = aggregators.EncryptedMean(scheme, network=network)
+    plain = learning.train_federated(federation, rounds=5)
+    secret = learning.train_federated(federation, rounds=5, aggregator=encrypted)
+    weights = parameters.flatten(secret.weights["shared"])
+    assert np.abs(parameters.flatten(plain.weights["shared"]) - weights).max() <= 1e-6
     reads = secret.ledger.query("phase in ['decrypt', 'apply']")["hospital"]
     assert set(reads) == set(federation.names), "the server must neither decrypt nor apply a mean that it cannot read"
-    assert secret.ledger.query("direction == 'up' and phase == 'send'")["bytes"].min() > 10_000, (
-        "this was not encrypted"
+    rows = hospitals.split(federation, 0).hospitals["Hungary"].train_rows
+    how = (federation.numeric, federation.categorical)
+    sums = preparation.local_sums(federation["Hungary"].table.iloc[rows], *how).to_vector()
+    for numbers in (weights, sums):
+        assert not contains_plaintext(b"".join(sent), numbers)
+        assert contains_plaintext(b"".join(sent) + numbers.tobytes(), numbers)
+    moved = secret.ledger.query("direction != '' and phase == 'send'")
+    assert moved.query("direction == 'up'")["bytes"].sum() == sum(len(m) for m in sent if b'"sender":"server"' not in m)
+    if scheme == "bfv":
+        assert moved.groupby(["round", "hospital"])["bytes"].sum().max() < 5_000
+
+
+@pytest.mark.parametrize("scheme", ["bfv", "ckks"])
+def test_statistics_that_nobody_read_prepare_the_rows_alike(federation, scheme):
+    run = learning.train_federated(federation, rounds=1, aggregator=aggregators.EncryptedMean(scheme))
+    messages = run.ledger.query("round == 0 and phase == 'send'")
+    assert messages.groupby("direction").size().to_dict() == {"up": 4, "down": 4}
+
+    aggregator, ledger = aggregators.EncryptedMean(scheme), records.Ledger()
+    state = aggregator.start(federation.names, {"kernel": (13, 1), "bias": (1,)}, ledger)
+    plain = hospitals.split(federation, 3, leave_out=["Hungary"])
+    secret = hospitals.split(
+        federation,
+        3,
+        leave_out=["Hungary"],
+        add=lambda sums: aggregator.total(state, "statistics", sums, ledger),
     )
+    assert secret.columns == plain.columns
+    assert secret.statistics.rows == plain.statistics.rows
+    assert secret.statistics.most_frequent == plain.statistics.most_frequent
+    for name, rows in plain.hospitals.items():
+        assert np.abs(secret.hospitals[name].train_features - rows.train_features).max() <= 1e-6
+        assert np.array_equal(secret.hospitals[name].test_rows, rows.test_rows)
+    assert "Hungary" not in set(ledger.frame().query("phase == 'send'")["hospital"])
+
+
+def test_layers_in_the_clear_go_by_the_models_names(federation):
+    model = models.mlp((4,))
+    how = {"rounds": 2, "model": model}
+    open_layers = aggregators.EncryptedMean(in_the_clear=["kernel 1", "bias 2"])
+    run = learning.train_federated(federation, aggregator=open_layers, **how)
+    plain = learning.train_federated(federation, **how)
+    gap = parameters.flatten(run.weights["shared"]) - parameters.flatten(plain.weights["shared"])
+    assert np.abs(gap).max() <= 1e-6
+    clear = run.ledger.query("phase == 'clear'")
+    assert set(clear["round"]) == {1, 2}
+    assert (clear.query("direction == 'down'")["bytes"] == 4 * (13 * 4 + 1)).all()
+    with pytest.raises(ValueError, match=r"no layer 'kernel' .* it has kernel 1, bias 1, kernel 2, bias 2"):
+        learning.train_federated(federation, aggregator=aggregators.EncryptedMean(in_the_clear=["kernel"]), **how)
 
 
 def test_encrypted_runs_repeat_bit_by_bit_with_bfv(federation):
@@ -140,8 +194,11 @@ def test_what_a_run_records(federation):
     assert auroc.groupby("hospital")["round"].agg(list).tolist() == [[1, 2, 3]] * 4
     assert auroc["value"].between(0.4, 1).all()
     up = run.ledger.query("direction == 'up'")
-    assert (up["bytes"] == 14 * 4).all()
-    assert len(up) == 3 * 4
+    assert up.groupby("round").size().to_dict() == {0: 4, 1: 4, 2: 4, 3: 4}
+    assert (up[up["round"] > 0]["bytes"] == 14 * 4).all()
+    (statistics,) = set(up[up["round"] == 0]["bytes"])
+    first = federation.hospitals[0].table
+    assert statistics == 8 * len(preparation.local_sums(first, federation.numeric, federation.categorical).to_vector())
     assert len(run.predictions) == sum(len(r.test_labels) for r in hospitals.split(federation, 0).hospitals.values())
 
 

@@ -1,66 +1,137 @@
+import struct
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedkit.messages import Message, contains_plaintext
+from fedkit import messages, schemes
+from fedkit.messages import LARGE_SUM, OWN, SUM, Message, MessageError, contains_plaintext, message_bytes
 
-MESSAGE = Message("bfv", 1, b"12345678", 5000, [b"first", b""])
+BFV = schemes.choose("bfv", 4, numbers=14, bits=12)  # drops bits, 4 of a coefficient are half a byte
+WHOLE = schemes.choose("bfv", 4, bits=52)
+CKKS = schemes.choose("ckks", 4)
+MODULUS = {BFV: 2**27 - 2**13 + 1, WHOLE: 2**60 - 2**14 + 1, CKKS: 2**54 - 2**12 + 1}  # any number of so many bits
+KEY = bytes(range(10))
 UPDATE = np.random.default_rng(0).normal(size=14)
 NOISE = np.random.default_rng(1).bytes(65_000)
 
 
-@given(
-    st.sampled_from(["bfv", "ckks"]),
-    st.integers(0, 65535),
-    st.binary(min_size=8, max_size=8),
-    st.integers(0, 2**32 - 1),
-    st.lists(st.binary(max_size=50), max_size=5),
-)
-def test_messages_come_back(scheme, hospitals, key_id, slots, chunks):
-    message = Message(scheme, hospitals, key_id, slots, chunks)
-    assert Message.from_bytes(message.to_bytes()) == message
+def message(parameters, kind=OWN, coefficients=5, hospitals=1, seed=0):
+    rng, count = np.random.default_rng(seed), messages.ciphertexts(parameters, coefficients)
+    q, size = MODULUS[parameters], messages.carried(parameters, coefficients)
+    c0 = rng.integers(0, q, size).astype(np.uint64)
+    c1 = rng.integers(0, q, count * parameters.ring_dimension).astype(np.uint64)
+    if kind == LARGE_SUM:
+        return Message(kind, KEY, hospitals, coefficients, c0, [], c1)
+    return Message(kind, KEY, hospitals, coefficients, c0, [rng.bytes(64 * count) for _ in range(hospitals)])
 
 
-@given(st.binary(max_size=60))
-def test_foreign_bytes_are_refused(data):
-    with pytest.raises(ValueError, match="damaged"):
-        Message.from_bytes(data)
+def read(data, parameters=BFV):
+    return Message.from_bytes(data, parameters, MODULUS[parameters], KEY)
 
 
-def test_a_message_of_another_length_is_refused():
-    data = MESSAGE.to_bytes()
-    for wrong in (data[:-1], data + b"x", data[:-5], b"", b"XXXX" + data[4:]):
-        with pytest.raises(ValueError, match="damaged"):
-            Message.from_bytes(wrong)
-    with pytest.raises(TypeError, match="str"):
-        Message.from_bytes("text")
+kinds = st.sampled_from([(OWN, 1), (SUM, 1), (SUM, 4), (LARGE_SUM, 3)])
+
+
+@settings(deadline=None)
+@given(st.sampled_from([BFV, WHOLE, CKKS]), kinds, st.integers(1, 10_000), st.integers(0, 2**32 - 1))
+def test_messages_come_back(parameters, kind, coefficients, seed):
+    sent = message(parameters, kind[0], coefficients, kind[1], seed)
+    data = sent.to_bytes(parameters)
+    assert len(data) == message_bytes(parameters, coefficients, kind[1], kind[0])
+    found = read(data, parameters)
+    assert found[:4] == sent[:4]
+    assert found.seeds == sent.seeds
+    assert found.c1 is None if sent.c1 is None else np.array_equal(found.c1, sent.c1)
+    lost = np.abs(found.c0.astype(np.int64) - sent.c0.astype(np.int64))
+    q = MODULUS[parameters]
+    assert np.minimum(lost, q - lost).max() <= (2 ** (parameters.dropped_bits - 1) if parameters.dropped_bits else 0)
+    assert found.c0.max() < q
+
+
+def test_the_format_is_the_one_written_down():
+    sent = message(BFV, SUM, 3, 2)
+    numbers = [int(value) >> 11 for value in sent.c0]
+    head = b"FKM2\2bfv\0" + KEY + struct.pack("<IQ", 2, 3)
+    assert sent.to_bytes(BFV) == head + struct.pack("<3H", *numbers) + b"".join(sent.seeds)
+    assert messages.HEAD.size == len(head) == 31
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("data", "sentence"),
     [
-        ({"scheme": "ckks"}, "ckks arrived where bfv"),
-        ({"key_id": b"87654321"}, "under key"),
-        ({"hospitals": 0}, "1 to 4"),
-        ({"hospitals": 5}, "1 to 4"),
-        ({"slots": 1}, "slots"),
-        ({"slots": 4096}, "4096 slots came in 2"),
-        ({"chunks": []}, "0 ciphertexts"),
+        ("text", "damaged or was not made by this version"),
+        (None, "damaged or was not made by this version"),
+        (b"", "damaged or was not made by this version"),
+        (b"FKM1" + bytes(500), "damaged or was not made by this version"),
+        (message(CKKS).to_bytes(CKKS), "message in ckks arrived where bfv was agreed"),
+        (message(BFV)._replace(key_id=bytes(10)).to_bytes(BFV), "under another key arrived: were the keys renewed"),
+        (message(BFV)._replace(hospitals=0).to_bytes(BFV), "0 hospitals were added up, .* room for 1 to 4"),
+        (message(BFV, SUM, hospitals=5).to_bytes(BFV), "5 hospitals were added up, .* room for 1 to 4"),
+        (message(BFV, OWN, hospitals=2).to_bytes(BFV), "2 hospitals were added up"),
+        (message(BFV)._replace(hospitals=2**32 - 1).to_bytes(BFV), "4294967295 hospitals"),
+        (message(BFV)._replace(kind=0).to_bytes(BFV), "not its length"),
+        (message(BFV)._replace(kind=4).to_bytes(BFV), "not its length"),
+        (message(BFV)._replace(kind=LARGE_SUM).to_bytes(BFV), "not its length"),
+        (message(BFV).to_bytes(BFV)[:-1], "5 coefficients from 1 hospitals has .* not its length"),
+        (message(BFV).to_bytes(BFV) + b"x", "not its length"),
+        (message(BFV)._replace(coefficients=0).to_bytes(BFV), "message of 0 coefficients"),
+        (message(BFV)._replace(coefficients=2**64 - 1).to_bytes(BFV), "message of 18446744073709551615 coefficients"),
     ],
 )
-def test_a_message_that_does_not_belong_here_is_refused(change, sentence):
-    MESSAGE.check("bfv", b"12345678", 4, 4096)
-    with pytest.raises(ValueError, match=sentence):
-        MESSAGE._replace(**change).check("bfv", b"12345678", 4, 4096)
+def test_what_does_not_belong_here_is_named(data, sentence):
+    with pytest.raises(MessageError, match=sentence):
+        read(data)
+
+
+def test_no_head_without_numbers():
+    with pytest.raises(MessageError, match="0 coefficients"):
+        read(messages.HEAD.pack(b"FKM2", OWN, b"bfv", KEY, 1, 0))
+
+
+@pytest.mark.parametrize("parameters", [BFV, WHOLE, CKKS])
+def test_numbers_beyond_the_modulus_are_refused(parameters):
+    q = MODULUS[parameters]
+    for kind in (OWN, LARGE_SUM):
+        sent = message(parameters, kind)
+        sent.c0[0] = q - 1
+        assert read(sent.to_bytes(parameters), parameters).c0.max() < q
+        sent.c0[0] = ((q - 1 >> parameters.dropped_bits) + 1) << parameters.dropped_bits
+        with pytest.raises(MessageError, match="beyond the modulus"):
+            read(sent.to_bytes(parameters), parameters)
+    sent.c0[0], sent.c1[0] = 0, q
+    with pytest.raises(MessageError, match="beyond the modulus"):
+        read(sent.to_bytes(parameters), parameters)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=300), st.sampled_from([b"", b"FKM2", b"FKM2\1bfv\0" + KEY, b"FKM2\3bfv\0" + KEY]))
+def test_any_bytes_are_refused(data, start):
+    with pytest.raises(MessageError):
+        read(start + data)
+
+
+def test_no_memory_is_taken_for_what_is_only_claimed(monkeypatch):
+    monkeypatch.setattr(messages.packing, "from_bytes", None)
+    monkeypatch.setattr(messages, "np", None)
+    for kind in (OWN, SUM, LARGE_SUM):
+        with pytest.raises(MessageError, match="not its length"):
+            read(b"FKM2" + bytes([kind]) + b"bfv\0" + KEY + struct.pack("<IQ", 1, 2**40) + bytes(500))
 
 
 @pytest.mark.parametrize("kind", ["<f8", ">f8", "<f4", ">f4"])
-@pytest.mark.parametrize("offset", [0, 3, 64_000])
+@pytest.mark.parametrize("offset", [0, 1, 3, 64_000])
 def test_plaintext_is_found_wherever_it_stands(kind, offset):
     hidden = NOISE[:offset] + UPDATE[5:7].astype(kind).tobytes() + NOISE[offset:]
     assert contains_plaintext(hidden, UPDATE)
     assert not contains_plaintext(NOISE, UPDATE)
+
+
+def test_plain_bytes_are_found_wherever_they_stand():
+    plain = np.random.default_rng(2).bytes(24)
+    assert contains_plaintext(NOISE[:5] + plain[7:15] + NOISE, plain)
+    assert not contains_plaintext(NOISE, plain)
 
 
 def test_one_number_is_found():
@@ -68,6 +139,8 @@ def test_one_number_is_found():
     assert not contains_plaintext(b"", UPDATE[:1])
 
 
-def test_round_numbers_prove_nothing():
+def test_what_proves_nothing_is_refused():
     with pytest.raises(ValueError, match="round"):
         contains_plaintext(NOISE, np.array([0.0, 1.0, 0.5]))
+    with pytest.raises(ValueError, match="8 bytes"):
+        contains_plaintext(b"1234567", b"1234567")

@@ -1,5 +1,7 @@
 """Statistics from the hospitals' sums are those of the pooled rows, and prepare every row alike."""
 
+from functools import reduce
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -73,6 +75,19 @@ def test_by_hand():
     assert found.most_frequent == {"pain": "mild"}
     # The missing pain of the second patient becomes "mild", the missing pulse the mean.
     np.testing.assert_allclose(prepare(first, found)[1], [10 / np.sqrt(200 / 3), 0, 1, 0], rtol=1e-6)
+
+
+@given(federations, st.floats(-(2.0**-40), 2.0**-40))
+def test_sums_travel_as_a_vector(hospitals, error):
+    """And come back as what they are, though the total of the vectors is only exact to 2^-40."""
+    sums = [local_sums(frame(cells), ["age", "pulse"], LEVELS) for cells in hospitals]
+    total = np.sum([own.to_vector() for own in sums], axis=0) + error
+    found, expected = sums[0].with_vector(total), reduce(preparation.Sums.__add__, sums)
+    assert found.rows == expected.rows
+    assert found.moments["count"].tolist() == expected.moments["count"].tolist()
+    np.testing.assert_allclose(found.moments, expected.moments, rtol=0, atol=2.0**-39)
+    assert found.levels["pain"].to_dict() == expected.levels["pain"].to_dict()
+    assert found.levels["pain"].dtype == np.int64
 
 
 def test_the_order_of_the_hospitals_does_not_matter():

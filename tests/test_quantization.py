@@ -1,84 +1,96 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedkit import quantization
-from fedkit.quantization import Layout, headroom, pack, packed_layer, unpack, wide_layer
+from fedkit import quantization, schemes
+from fedkit.quantization import EXACT_STEP, Layout, exact_layer, headroom, packed_layer, real_layer
 
-# Widths that fit one coefficient of 52 bits, as schemes.choose offers it.
-SHAPES = st.sampled_from([(52, 1), (26, 2), (17, 3), (13, 4)])
-
-
-@given(st.data(), SHAPES)
-def test_packed_integers_come_back(data, shape):
-    bits, fields = shape
-    half = 2 ** (bits - 1)
-    integers = np.array(data.draw(st.lists(st.integers(-half, half - 1), min_size=1, max_size=20)))
-    packed = pack(integers, bits, fields)
-    assert len(packed) == -(-len(integers) // fields)
-    assert np.array_equal(unpack(packed, bits, fields, len(integers)), integers)
+PARAMETERS = schemes.choose("bfv", 4)
+HOSPITALS = st.sampled_from([1, 2, 3, 8, 25, 1000])
+BITS = st.sampled_from([4, 8, 12, 17, 26, 40])
 
 
-@given(st.data(), SHAPES, st.integers(2, 24))
-def test_packed_integers_can_be_added(data, shape, hospitals):
-    bits, fields = shape
-    most = (2 ** (bits - 1) - 1) // hospitals
-    rows = st.lists(st.integers(-most, most), min_size=5, max_size=5)
-    integers = np.array([data.draw(rows) for _ in range(hospitals)])
-    total = sum(pack(row, bits, fields) for row in integers)
-    assert np.array_equal(unpack(total, bits, fields, 5), integers.sum(axis=0))
-
-
-def test_a_negative_digit_borrows_from_the_next():
-    assert pack(np.array([-1, 1]), 26, 2).tolist() == [2**26 - 1]
-
-
-@given(st.integers(2, 52), st.integers(1, 6241))
-def test_headroom_is_tight(bits, hospitals):
-    worst_rounding, largest = -(-hospitals // 2), 2 ** (bits - 1) - 1
-    if largest <= worst_rounding:
+@given(st.integers(2, 52), st.integers(1, 6241), st.sampled_from([0.5, 1.0]))
+def test_headroom_is_tight(bits, hospitals, rounding):
+    worst, largest = int(np.ceil(hospitals * rounding)), 2 ** (bits - 1) - 1
+    if largest <= worst:
         with pytest.raises(ValueError, match="no room"):
-            headroom(bits, hospitals)
-        return
-    room = headroom(bits, hospitals)
-    assert room + worst_rounding == largest  # the worst sum fits, and one step more would not
-    assert unpack(np.array([room + worst_rounding]), bits, 1, 1)[0] == largest
-    assert unpack(np.array([room + worst_rounding + 1]), bits, 1, 1)[0] < 0
+            headroom(bits, hospitals, rounding)
+    else:  # the worst sum fits, and one step more would not
+        assert headroom(bits, hospitals, rounding) + worst == largest
 
 
-@given(st.integers(1, 24), st.floats(1e-6, 1e6), SHAPES.filter(lambda shape: shape[1] > 1), st.integers(0, 2**32 - 1))
-def test_a_sum_within_its_bounds_is_right_to_half_a_step_a_hospital(hospitals, size, shape, seed):
-    bits, fields = shape
-    rng = np.random.default_rng(seed)
+@settings(deadline=None)
+@given(HOSPITALS, BITS, st.sampled_from([1e-10, 1e-6, 1.0, 1e6]), st.booleans(), st.integers(0, 2**32 - 1))
+def test_a_sum_within_its_bounds_is_right_to_the_rounding(hospitals, bits, size, stochastic, seed):
+    bits, rng = max(bits, (hospitals - 1).bit_length() + 3), np.random.default_rng(seed)
+    parameters = schemes.choose("bfv", hospitals, bits=bits)
+    rounding = 1.0 if stochastic else 0.5
     bounds = size * rng.random(hospitals) ** 4  # some hospitals are much larger than others
-    layout = Layout((packed_layer(7, bounds.sum(), bits, fields, hospitals),))
-    # Everybody at the bound at once, and on the same side, in the first number.
-    numbers = bounds[:, None] * np.concatenate([np.ones((hospitals, 1)), rng.uniform(-1, 1, (hospitals, 6))], axis=1)
-    decoded = layout.decode(sum(layout.encode(row) for row in numbers))
-    assert np.abs(decoded - numbers.sum(axis=0)).max() <= layout.layers[0].step * hospitals / 2 * (1 + 1e-6)
+    agreed = EXACT_STEP * (np.floor if stochastic else np.rint)(bounds / EXACT_STEP).sum()
+    layout = Layout((packed_layer(7, agreed, parameters, rounding),))
+    # Everybody at the bound at once: on the same side in the first number, on the other in the second.
+    share = rng.uniform(-1, 1, (hospitals, 7))
+    share[:, 0], share[:, 1] = 1, -1
+    numbers = bounds[:, None] * share
+    coefficients = sum(layout.encode(row, rng if stochastic else None) for row in numbers)
+    assert np.abs(coefficients).max() < 2 ** (parameters.room_bits - 1), "a sum must fit a coefficient"
+    error = np.abs(layout.decode(coefficients) - numbers.sum(axis=0)).max()
+    assert error <= layout.layers[0].step * hospitals * rounding * (1 + 1e-6)
+
+
+@settings(deadline=None)
+@given(HOSPITALS, st.sampled_from(["bfv", "ckks"]), st.integers(0, 2**32 - 1))
+def test_exact_layers_are_exact_up_to_an_equal_part_of_the_room(hospitals, scheme, seed):
+    parameters = schemes.choose(scheme, hospitals)
+    layer = exact_layer(3, parameters)
+    most = layer.limit * EXACT_STEP  # far more than any hospital counts, sums or squares
+    assert most > 1e21
+    counts = np.random.default_rng(seed).integers(0, 2**40, hospitals)
+    numbers = [np.array([count, -most, most]) for count in counts]
+    digits = sum(layer.encode(row) for row in numbers)
+    assert np.abs(digits).max() <= 2 ** (parameters.room_bits - 1)
+    assert layer.decode(digits).tolist() == [counts.sum(), -most * hospitals, most * hospitals]
+    with pytest.raises(ValueError, match="diverge"):
+        layer.encode(np.array([0, 0, most * 1.001]))
+    few = exact_layer(1, parameters, 1.0, 20)
+    assert few.limit * hospitals <= 2**19 - 1 < (few.limit + 1) * hospitals
+
+
+def test_stochastic_rounding_is_right_on_average():
+    layer = packed_layer(4000, 6.0, schemes.choose("bfv", 2, bits=4))  # steps of 1
+    numbers, rng = np.full(4000, 2.25), np.random.default_rng(0)
+    rounded = layer.round(numbers, rng)
+    assert set(rounded) == {2, 3}
+    assert abs(rounded.mean() - 2.25) < 0.03  # four standard errors
+    assert set(layer.round(numbers)) == {2}
+    assert layer.round(np.array([-3.0] * 4000), rng).max() == -3  # what is whole stays
+
+
+def test_rounded_is_what_arrives():
+    layout = Layout((exact_layer(2, PARAMETERS), packed_layer(3, 10.0, PARAMETERS), real_layer(1, PARAMETERS)))
+    numbers = np.array([3.0, 1e-7, 1.5, -2.25, 0.125, 7.1])
+    arrived = np.concatenate([layer.decode(layer.encode(part)) for layer, part in layout._parts(numbers)])
+    assert np.array_equal(layout.rounded(numbers), arrived)
 
 
 def test_layers_keep_their_own_steps_and_places():
-    layout = Layout((wide_layer(2, 52, 4), packed_layer(3, 10.0, 26, 2, 4), packed_layer(1, 0.001, 26, 2, 4)))
-    assert (layout.size, layout.coefficients) == (6, 2 + 2 + 1)
+    layout = Layout((exact_layer(2, PARAMETERS), packed_layer(3, 10.0, PARAMETERS), packed_layer(1, 0.001, PARAMETERS)))
+    assert (layout.size, layout.coefficients) == (6, 2 * 3 + 2 + 1)
     numbers = np.array([3.0, -700.0, 1.5, -2.25, 0.125, -0.0005])
-    assert np.abs(layout.decode(layout.encode(numbers)) - numbers).tolist() <= [2**-23] * 2 + [2e-7] * 3 + [2e-11]
-
-
-def test_a_wide_layer_gives_each_hospital_an_equal_part():
-    layer = wide_layer(1, 52, 24)
-    assert layer.limit * 24 <= 2**51 - 1 < (layer.limit + 1) * 24
-    with pytest.raises(ValueError, match="diverge"):
-        Layout((layer,)).encode(np.array([(layer.limit + 1) * layer.step]))
+    found = np.abs(layout.decode(layout.encode(numbers)) - numbers)
+    assert (found <= [0, 0, 2e-7, 2e-7, 2e-7, 2e-11]).all()
 
 
 def test_what_does_not_fit_is_refused():
-    layout = Layout((packed_layer(3, 1.0, 26, 2, 4),))
+    layout = Layout((packed_layer(3, 1.0, PARAMETERS),))
     with pytest.raises(ValueError, match="agreed on 3 numbers, and this vector has 4"):
         layout.encode(np.zeros(4))
-    with pytest.raises(ValueError, match="beyond"):
+    with pytest.raises(ValueError, match="beyond the 1 that one hospital has room for"):
         layout.encode(np.array([0.0, 1.1, 0.0]))
+    with pytest.raises(ValueError, match="beyond"):
+        Layout((real_layer(1, schemes.choose("ckks", 4)),)).encode(np.array([2**22 + 1.0]))
 
 
 def test_maxima_are_a_layers_own():

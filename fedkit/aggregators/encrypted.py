@@ -1,0 +1,240 @@
+"""The weighted mean of updates that the server cannot read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from fedkit import encryption, quantization, schemes
+from fedkit.aggregators.parties import Network, Parties, meet, through_server
+from fedkit.quantization import Layout
+from fedkit.records import Ledger
+
+ROUNDING = ("nearest", "stochastic", "feedback")
+_KEEP = 0.95  # of an old bound: FedAvg's updates then outgrow it about once in 100 rounds
+
+
+@dataclass(frozen=True)
+class EncryptedState:
+    """What an encrypted training carries from round to round.
+
+    Attributes
+    ----------
+    parties : Parties
+        Hospitals and server: keys, identities.
+    sizes : dict of str to int
+        Layer -> how many numbers, of those that are encrypted.
+    hidden : numpy.ndarray
+        Which numbers of an update these are: bool, shape [p].
+    agreements : int
+        BFV: how many messages of bounds alone were needed so far.
+    weights : dict
+        BFV: hospital -> patients, of those that agreed on `layout`.
+    bounds : dict
+        BFV: hospital -> how large an update it promised, one a layer. Each hospital
+        knows its own, and all know the sum of patients x bound.
+    layout : quantization.Layout or None
+        BFV: what follows from that sum.
+    residuals : dict
+        With feedback: hospital -> what rounding left over, in patients x update.
+    """
+
+    parties: Parties
+    sizes: dict[str, int]
+    hidden: np.ndarray
+    agreements: int = 0
+    weights: dict[str, float] = field(default_factory=dict)
+    bounds: dict[str, np.ndarray] = field(default_factory=dict)
+    layout: Layout | None = None
+    residuals: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+class EncryptedMean:
+    """The weighted mean, of updates that the server cannot read.
+
+    With BFV the hospitals send integers, which are added exactly. What a step is
+    worth follows from what they promise: in each layer, a hospital bounds its next
+    update by `growth` times the largest number of this one, and gives up an old
+    bound only slowly, since a bias that changes direction is small for one round.
+    The bounds travel, encrypted, beside the update, and only the sum of patients x
+    bound is ever seen. It is that sum that must fit, so a small hospital with large
+    updates needs no special care. Nothing is ever cut: before the first round, when
+    hospitals or their patients change, and when an update outgrows its bound, one
+    more message carries new bounds first (the server sees that, and not whose
+    numbers they are).
+
+    Every message is signed, by a key pair of each hospital's own, and checked before
+    it is read. One that cannot be taken is left out, and the round goes on; the ledger
+    has its bytes in the phase "refused".
+
+    In the simulation all hospitals are one process: the sum is decrypted once, and
+    the seconds are noted at each hospital, since each would spend them. Keys are
+    made once, and their bytes are noted as if handed to each.
+
+    Parameters
+    ----------
+    scheme
+        "bfv" (integers, exact) or "ckks" (real numbers, approximate).
+    bits
+        Of the sum of one number: 26 are as fine as float32; 12 are a quarter of its
+        bytes and enough for most trainings.
+    rounding
+        BFV: to the "nearest" step; "stochastic", up or down at random, right on average
+        (Alistarh et al. 2017); or with "feedback", where what rounding left over is added to the
+        hospital's next update (Seide et al. 2014). With few bits the last two win back what
+        rounding costs.
+    growth
+        BFV: how many times larger than its last one a hospital's update may be.
+    in_the_clear
+        Layers of the model that are not encrypted: the server reads patients x update
+        of them. Saves bytes, and gives away what `notebooks/06` reads from such numbers.
+    security
+        128, 192 or 256 bits.
+    renew_keys_every
+        So many rounds; never if None.
+    cores
+        How many processes encrypt a large update.
+    network
+        What becomes of a message on its way: ``network(sender, message)`` returns what
+        arrives. To watch or to disturb it; nothing happens to it if None.
+
+    Raises
+    ------
+    ValueError
+        If the scheme is unknown, or a setting leaves no room.
+    """
+
+    mean_is_read_by = "hospitals"
+
+    def __init__(
+        self,
+        scheme: str = "bfv",
+        *,
+        bits: int = 26,
+        rounding: str = "nearest",
+        growth: float = 2.0,
+        in_the_clear: Sequence[str] = (),
+        security: int = 128,
+        renew_keys_every: int | None = None,
+        cores: int = 1,
+        network: Network | None = None,
+    ) -> None:
+        schemes.choose(scheme, 2, bits=bits, security=security)
+        if rounding not in ROUNDING or (rounding != "nearest" and scheme != "bfv"):
+            raise ValueError(f"Rounding {rounding!r} is not one of {', '.join(ROUNDING)}, and only BFV rounds.")
+        if not 1 <= growth < float("inf"):
+            raise ValueError(f"An update may grow by a factor of 1 or more, not {growth}: change `growth`.")
+        if renew_keys_every is not None and renew_keys_every < 1:
+            raise ValueError(f"Keys are renewed every 1 or more rounds, not {renew_keys_every}.")
+        self.scheme, self.bits, self.rounding, self.growth = scheme, bits, rounding, growth
+        self.in_the_clear, self.security, self.renew_keys_every = tuple(in_the_clear), security, renew_keys_every
+        self.cores, self.network = cores, _undisturbed if network is None else network
+
+    def __repr__(self) -> str:
+        return f"EncryptedMean({self.scheme!r}, bits={self.bits})"
+
+    @property
+    def name(self) -> str:
+        """The scheme, as tables and figures write it: "BFV" or "CKKS"."""
+        return self.scheme.upper()
+
+    def start(self, hospitals: Sequence[str], shapes: Mapping[str, tuple[int, ...]], ledger: Ledger) -> EncryptedState:
+        """Make identities, and keys at the first hospital, and hand them out."""
+        sizes = {layer: int(np.prod(shape)) for layer, shape in shapes.items()}
+        if unknown := [layer for layer in self.in_the_clear if layer not in sizes]:
+            raise ValueError(f"The model has no layer {unknown[0]!r} to leave in the clear; it has {', '.join(sizes)}.")
+        if set(self.in_the_clear) == set(sizes):
+            raise ValueError("Every layer would travel in the clear: use aggregators.Mean for that.")
+        hidden = np.concatenate([np.full(size, layer not in self.in_the_clear) for layer, size in sizes.items()])
+        parties = meet(
+            hospitals,
+            lambda: encryption.generate_keys(
+                self.scheme,
+                hospitals=len(hospitals),
+                numbers=int(hidden.sum()),
+                bits=self.bits,
+                security=self.security,
+                cores=self.cores,
+            ),
+            self.network,
+            ledger,
+        )
+        return EncryptedState(parties, {n: s for n, s in sizes.items() if n not in self.in_the_clear}, hidden)
+
+    def total(
+        self, state: EncryptedState, purpose: str, numbers: Mapping[str, np.ndarray], ledger: Ledger
+    ) -> np.ndarray:
+        """See `Aggregator.total`: exact to 2^-40, and read by the hospitals only."""
+        (size,) = {len(own) for own in numbers.values()}
+        layout = Layout((quantization.exact_layer(size, state.parties.keys.parameters),))
+        told = through_server(state.parties, purpose, numbers, dict.fromkeys(numbers, 1), layout, ledger)
+        return told.mean * told.patients
+
+    def aggregate(
+        self, state: EncryptedState, updates: Mapping[str, np.ndarray], weights: Mapping[str, float], ledger: Ledger
+    ) -> tuple[EncryptedState, np.ndarray]:
+        """See `Aggregator.aggregate`; a ValueError names the hospital whose update or weight cannot be used."""
+        vectors = {hospital: np.asarray(update, dtype=np.float64) for hospital, update in updates.items()}
+        for hospital, vector in vectors.items():
+            if vector.shape != state.hidden.shape or hospital not in weights:
+                raise ValueError(
+                    f"{hospital}: {len(state.hidden)} numbers and a weight are needed, and the update has shape "
+                    f"{vector.shape}, the weight is {weights.get(hospital)}."
+                )
+        if self.renew_keys_every and ledger.round > 1 and (ledger.round - 1) % self.renew_keys_every == 0:
+            state = replace(state, parties=state.parties.renewed(ledger))
+        clear = {hospital: vector[~state.hidden] for hospital, vector in vectors.items()} if self.in_the_clear else None
+        hidden = {hospital: vector[state.hidden] for hospital, vector in vectors.items()}
+        weights = {hospital: weights[hospital] for hospital in vectors}
+        mean = np.empty(len(state.hidden))
+        if self.scheme == "ckks":
+            layout = Layout((quantization.real_layer(state.hidden.sum(), state.parties.keys.parameters),))
+            told = through_server(state.parties, "update", hidden, weights, layout, ledger, clear)
+            mean[state.hidden] = told.mean
+        else:
+            state, told = self._add_integers(state, hidden, weights, ledger, clear)
+            mean[state.hidden] = told.mean[len(state.sizes) :]
+        mean[~state.hidden] = told.clear[: (~state.hidden).sum()]
+        return state, mean
+
+    def _add_integers(self, state, vectors, weights, ledger, clear):
+        """One round of BFV: agree on bounds where it is needed, then send updates and the next bounds."""
+        vectors = {h: v + state.residuals.get(h, 0.0) / max(weights[h], 1) for h, v in vectors.items()}
+        sizes = list(state.sizes.values())
+        largest = {hospital: quantization.maxima(vector, sizes) for hospital, vector in vectors.items()}
+        bounds = {hospital: self._bounds(own, state.bounds.get(hospital, 0.0)) for hospital, own in largest.items()}
+        outgrown = any((own > state.bounds.get(hospital, 0.0)).any() for hospital, own in largest.items())
+        exact = quantization.exact_layer(len(sizes), state.parties.keys.parameters)
+        if weights != state.weights or outgrown:
+            told = through_server(state.parties, "bounds", bounds, weights, Layout((exact,)), ledger)
+            state = self._agreed(state, told.mean * told.patients, bounds, weights, told.hospitals)
+            state = replace(state, agreements=state.agreements + 1)
+            vectors = {hospital: vectors[hospital] for hospital in told.hospitals}
+        sent = {hospital: np.concatenate([bounds[hospital], vector]) for hospital, vector in vectors.items()}
+        layout = Layout((exact, *state.layout.layers))
+        stochastic = self.rounding == "stochastic"
+        told = through_server(state.parties, "update", sent, weights, layout, ledger, clear, stochastic)
+        if self.rounding == "feedback":
+            left = {h: v * weights[h] - state.layout.rounded(v * weights[h]) for h, v in vectors.items()}
+            state = replace(state, residuals=state.residuals | left)
+        return self._agreed(state, told.mean[: len(sizes)] * told.patients, bounds, weights, told.hospitals), told
+
+    def _bounds(self, largest: np.ndarray, before: np.ndarray | float) -> np.ndarray:
+        """Promise of a hospital for its next update, a layer; 1 where nothing ever moved."""
+        bounds = np.maximum(self.growth * largest, _KEEP * before)
+        return np.where(bounds == 0, 1.0, bounds)
+
+    def _agreed(self, state, total, bounds, weights, hospitals):
+        """Take on the bounds of the hospitals that were heard; `total` is their sum, each times its patients."""
+        rounding = 1.0 if self.rounding == "stochastic" else 0.5
+        layers = tuple(
+            quantization.packed_layer(size, bound, state.parties.keys.parameters, rounding)
+            for size, bound in zip(state.sizes.values(), total, strict=True)
+        )
+        heard = {"weights": {h: weights[h] for h in hospitals}, "bounds": {h: bounds[h] for h in hospitals}}
+        return replace(state, layout=Layout(layers), **heard)
+
+
+def _undisturbed(sender: str, message: bytes) -> bytes:
+    """Be a network that delivers what was sent."""
+    return message

@@ -1,0 +1,130 @@
+"""Integers side by side: fields in a coefficient, digits over coefficients, bits in bytes."""
+
+import numpy as np
+
+
+def pack(integers: np.ndarray, bits: int, fields: int) -> np.ndarray:
+    """Put `fields` signed integers into one: digits in base 2^bits.
+
+    Negative digits borrow from the next one, and `unpack` gives the loan back, so
+    packed integers can be added like plain ones.
+
+    Parameters
+    ----------
+    integers
+        int64, shape [n], each within ±2^(bits-1).
+    bits, fields
+        Width of a field, and fields to a coefficient; bits * fields <= 62.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, shape [ceil(n / fields)].
+    """
+    packed = np.zeros(-(-len(integers) // fields), dtype=np.int64)
+    for field in range(fields):
+        digits = integers[field::fields]
+        packed[: len(digits)] += digits << bits * field
+    return packed
+
+
+def unpack(coefficients: np.ndarray, bits: int, fields: int, size: int) -> np.ndarray:
+    """Take signed integers out of the fields `pack` put them in, or out of a sum of such.
+
+    Parameters
+    ----------
+    coefficients
+        int64, shape [ceil(size / fields)].
+    bits, fields
+        As in `pack`.
+    size
+        n, how many integers there are.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, shape [size], each in -2^(bits-1) .. 2^(bits-1) - 1.
+    """
+    rest = np.asarray(coefficients, dtype=np.int64)
+    digits = np.empty((len(rest), fields), dtype=np.int64)
+    for field in range(fields):
+        digits[:, field], rest = _lowest_digit(rest, bits)
+    return digits.reshape(-1)[:size]
+
+
+def spread(integers: np.ndarray, bits: int, digits: int) -> np.ndarray:
+    """Write each integer in several signed digits, lowest first: shape [n * digits].
+
+    Parameters
+    ----------
+    integers
+        int64, or Python integers of any size, shape [n].
+    bits, digits
+        Of a digit, and how many a number has; the last one holds whatever is left.
+    """
+    half, places = 1 << (bits - 1), bits * np.arange(digits).astype(integers.dtype)
+    rest = (integers[:, None] + sum(half << place for place in places[:-1])) >> places
+    rest[:, :-1] = (rest[:, :-1] & (2 * half - 1)) - half
+    return rest.astype(np.int64).reshape(-1)
+
+
+def gather(coefficients: np.ndarray, bits: int, digits: int) -> np.ndarray:
+    """Take integers out of the digits that `spread` wrote, or out of a sum of such: Python integers, shape [n]."""
+    columns = np.asarray(coefficients, dtype=np.int64).reshape(-1, digits).astype(object).T
+    return sum(column << bits * place for place, column in enumerate(columns))
+
+
+def _lowest_digit(integers: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
+    """Digit of each integer in -2^(bits-1) .. 2^(bits-1) - 1, and what is left."""
+    half = 1 << (bits - 1)
+    digit = ((integers + half) & (2 * half - 1)) - half
+    return digit, (integers - digit) >> bits
+
+
+def to_bytes(values: np.ndarray, bits: int) -> bytes:
+    """Write integers below 2^bits, each in so many bits: whole bytes first, then the half bytes.
+
+    Parameters
+    ----------
+    values
+        uint64, shape [n].
+    bits
+        A multiple of 4, from 8 to 64.
+
+    Returns
+    -------
+    bytes
+        `byte_count(n, bits)` of them.
+    """
+    whole, half = divmod(bits, 8)
+    values = np.ascontiguousarray(values, dtype="<u8")
+    low = _lowest_bytes(values, whole).tobytes()
+    if not half:
+        return low
+    high = np.zeros(len(values) + len(values) % 2, np.uint8)
+    high[: len(values)] = values >> np.uint64(8 * whole)
+    return low + (high[::2] | high[1::2] << 4).tobytes()
+
+
+def from_bytes(data: bytes, bits: int, size: int) -> np.ndarray:
+    """Read what `to_bytes` wrote: uint64, shape [size]; `data` has `byte_count(size, bits)` bytes."""
+    whole, half = divmod(bits, 8)
+    values = np.zeros(size, "<u8")
+    if half:
+        pairs = np.frombuffer(data, np.uint8, -(-size // 2), size * whole)
+        values[::2] = pairs & 15
+        values[1::2] = pairs[: size // 2] >> 4
+        values <<= np.uint64(8 * whole)
+    _lowest_bytes(values, whole)[:] = np.frombuffer(data, f"V{whole}", size)
+    return values
+
+
+def _lowest_bytes(values: np.ndarray, count: int) -> np.ndarray:
+    """See the lowest bytes of each uint64, as one element each, which numpy copies in one piece."""
+    return np.ndarray(values.shape, f"V{count}", values, strides=values.strides)
+
+
+def byte_count(size: int, bits: int) -> int:
+    """How many bytes `to_bytes` takes for so many integers."""
+    whole, half = divmod(bits, 8)
+    return size * whole + (-(-size // 2) if half else 0)

@@ -1,0 +1,242 @@
+import hashlib
+import json
+import struct
+from inspect import signature
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedkit import envelopes
+from fedkit.envelopes import About, Roster
+from fedkit.identities import Identity, fingerprint
+from fedkit.messages import MessageError
+
+BASEL, ZURICH = Identity("Basel", bytes(32)), Identity("Universitätsspital Zürich", b"\1" * 32)
+STUDY = "0123456789abcdef"
+ABOUT = About(STUDY, "update", 3, ZURICH.name, (ZURICH.name,))
+CONTENT = bytes(range(100))
+MESSAGE = envelopes.sign(CONTENT, ABOUT, ZURICH)
+EXPECTED = {"study": STUDY, "purpose": "update", "round": 3, "sender": ZURICH.name, "size": None, "most": 100}
+FIELDS = {"hospitals": [ZURICH.name], "purpose": "update", "round": 3, "sender": ZURICH.name, "study": STUDY}
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+def read(data, public=ZURICH.public, **changes):
+    return envelopes.read(data, public, **EXPECTED | changes)
+
+
+def written(fields) -> bytes:
+    return json.dumps(fields, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode(
+        "utf-8", "surrogatepass"
+    )
+
+
+def enveloped(head: bytes, content: bytes = CONTENT, domain: bytes = b"fedkit envelope 1\0") -> bytes:
+    """Sign any head: the format written down a second time, as a hostile hospital would."""
+    length = struct.pack("<H", len(head))
+    signed = ZURICH.sign(domain + length + head + hashlib.sha256(content).digest())
+    return b"FKE1" + signed + length + head + content
+
+
+@given(st.binary(max_size=100), st.integers(), st.text("aäß北 .", max_size=20).map("x{}x".format))
+def test_an_envelope_comes_back(content, number, name):
+    identity = Identity(name, bytes(32))
+    about = About(STUDY, "scores", number, name, ("Basel", name))
+    data = envelopes.sign(content, about, identity)
+    expected = {"purpose": "scores", "round": number, "sender": name}
+    assert read(data, identity.public, **expected) == (about, content)
+    assert read(data, identity.public, **expected, size=len(content), most=0) == (about, content)
+
+
+def test_the_format_is_the_one_written_down():
+    assert enveloped(written(FIELDS)) == MESSAGE
+    assert len(MESSAGE) == 70 + len(written(FIELDS)) + len(CONTENT)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"study": "ffff"}, "has study '0123456789abcdef', and 'ffff' is expected: it belongs to another training"),
+        ({"purpose": "bounds"}, "has purpose 'update', and 'bounds' is expected: it was sent for something else"),
+        ({"round": 4}, "has round 3, and 4 is expected: it is an old one sent again"),
+        ({"sender": "Bern"}, "has sender 'Universitätsspital Zürich', and 'Bern' is expected: it was signed under"),
+        ({"public": BASEL.public}, "not signed with Universitätsspital Zürich's key .*somebody else sent it"),
+        ({"public": b"short"}, "not signed"),
+        ({"size": 99}, "room for 100 bytes of content, and 99 were expected"),
+        ({"size": 101}, "room for 100 bytes of content, and 101 were expected"),
+        ({"most": 99}, "room for 100 bytes of content, and at most 99 were expected"),
+        ({"data": None}, "is bytes, and this is a NoneType"),
+        ({"data": bytearray(MESSAGE)}, "is bytes, and this is a bytearray"),
+        ({"data": b""}, "no message of this version"),
+        ({"data": b"FKE2" + MESSAGE[4:]}, "no message of this version"),
+        ({"data": enveloped(written(FIELDS), domain=b"another\0")}, "not signed"),
+        ({"data": MESSAGE[:70]}, "room for 0 bytes"),
+        ({"data": enveloped(written(FIELDS | {"study": "x" * 60_000}))}, "has study 'x{79}, and '0123456789abcdef' is"),
+    ],
+)
+def test_what_is_not_expected_is_named(change, sentence):
+    assert read(MESSAGE) == (ABOUT, CONTENT)
+    with pytest.raises(MessageError, match=sentence):
+        read(**{"data": MESSAGE} | change)
+
+
+def test_nothing_is_hashed_or_verified_before_the_length_is_right(monkeypatch):
+    monkeypatch.setattr(envelopes, "hashlib", None)
+    monkeypatch.setattr(envelopes.identities, "verify", None)
+    for size, most in [(99, 1000), (None, 99)]:
+        with pytest.raises(MessageError, match="room for 100 bytes"):
+            read(MESSAGE, size=size, most=most)
+
+
+def test_nothing_is_parsed_before_the_signature_is_right(monkeypatch):
+    monkeypatch.setattr(envelopes, "json", None)
+    with pytest.raises(MessageError, match="not signed"):
+        read(MESSAGE, BASEL.public)
+
+
+def test_a_bit_flipped_anywhere_is_refused():
+    for at in range(8 * len(MESSAGE)):
+        changed = bytearray(MESSAGE)
+        changed[at // 8] ^= 1 << at % 8
+        with pytest.raises(MessageError):
+            read(bytes(changed))
+
+
+@settings(max_examples=2000, deadline=None)
+@given(st.data())
+def test_a_message_cut_and_pasted_is_refused(data):
+    places = st.integers(0, len(MESSAGE))
+    changed = MESSAGE
+    for _ in range(data.draw(st.integers(1, 4))):
+        start, end = sorted((data.draw(places), data.draw(places)))
+        changed = changed[:start] + data.draw(st.binary(max_size=80) | st.just(MESSAGE[end:])) + changed[end:]
+    for size in (None, 100):
+        if changed == MESSAGE:
+            assert read(changed, size=size) == (ABOUT, CONTENT)
+        else:
+            with pytest.raises(MessageError):
+                read(changed, size=size)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.binary(max_size=300), st.sampled_from([b"", b"FKE1", MESSAGE[:68], MESSAGE[:70]]))
+def test_any_bytes_are_refused(data, start):
+    with pytest.raises(MessageError):
+        read(start + data)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(
+    st.binary(max_size=200)
+    | json_values.map(written)
+    | st.dictionaries(st.sampled_from([*FIELDS, "more"]), json_values).map(lambda some: written(FIELDS | some))
+)
+def test_a_hostile_head_is_refused_though_it_is_signed(head):
+    try:
+        about, _ = read(enveloped(head))
+    except MessageError:
+        return
+    # Other hospitals may be named: they are for the caller to compare.
+    assert about.hospitals
+    assert about._replace(hospitals=ABOUT.hospitals) == ABOUT
+    assert written(about._asdict()) == head
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"",
+        b"{}",
+        b"[" * 60_000,
+        b'{"study":' * 6_000,
+        b'{"round":' + b"9" * 50_000 + b"}",
+        written(FIELDS | {"study": [[]]}),
+        written(FIELDS | {"sender": None}),
+        written(FIELDS | {"round": True}),
+        written(FIELDS | {"round": 3.0}),
+        written(FIELDS | {"hospitals": ZURICH.name}),
+        written(FIELDS | {"hospitals": []}),
+        written(FIELDS | {"hospitals": [ZURICH.name, ZURICH.name]}),
+        written(FIELDS | {"hospitals": ["two\nlines"]}),
+        written(FIELDS | {"hospitals": ["\ud800"]}),
+        written(FIELDS | {"hospitals": [["nested"]]}),
+        written({key: value for key, value in FIELDS.items() if key != "round"}),
+        written(FIELDS | {"more": 1}),
+        written(FIELDS).replace(b":3,", b": 3,"),
+        written(FIELDS).replace(b":3,", b':4,"round":3,'),
+        written(FIELDS).replace(b":3,", b":3.0e0,"),
+        json.dumps(FIELDS, sort_keys=True, separators=(",", ":")).encode(),
+        json.dumps(FIELDS, ensure_ascii=False, separators=(",", ":")).encode("utf-16"),
+    ],
+    ids=range(22),
+)
+def test_there_is_one_way_to_write_a_head(head):
+    with pytest.raises(MessageError, match="malformed head"):
+        read(enveloped(head), round=1 if b"true" in head else 3)
+
+
+def test_nobody_signs_for_another_or_for_nobody():
+    with pytest.raises(ValueError, match="Basel cannot sign for Universitätsspital Zürich"):
+        envelopes.sign(CONTENT, ABOUT, BASEL)
+    with pytest.raises(ValueError, match="1 to 100 printable"):
+        envelopes.sign(CONTENT, ABOUT._replace(hospitals=("",)), ZURICH)
+
+
+def test_a_thousand_hospitals_fit_and_too_many_are_refused():
+    names = tuple(f"Krankenhaus der Barmherzigen Schwestern {number}" for number in range(2_000))
+    data = envelopes.sign(b"", ABOUT._replace(hospitals=names[:1_000]), ZURICH)
+    assert read(data)[0].hospitals == names[:1_000]
+    with pytest.raises(ValueError, match=r"names of 2000 hospitals take .* bytes, and 65535 fit"):
+        envelopes.sign(b"", ABOUT._replace(hospitals=names), ZURICH)
+
+
+def test_what_is_expected_is_always_said():
+    parameters = signature(envelopes.read).parameters.values()
+    assert all(parameter.default is parameter.empty for parameter in parameters)
+
+
+ROSTER = Roster({"Basel": BASEL.public, ZURICH.name: ZURICH.public})
+
+
+def test_a_roster_is_a_mapping_that_does_not_change():
+    assert list(ROSTER) == ["Basel", ZURICH.name]
+    assert (len(ROSTER), ROSTER["Basel"], "Bern" in ROSTER, "Basel" in ROSTER) == (2, BASEL.public, False, True)
+    with pytest.raises(TypeError):
+        ROSTER["Bern"] = bytes(32)
+    keys = {"Basel": BASEL.public}
+    roster = Roster(keys)
+    keys["Bern"] = ZURICH.public
+    assert list(roster) == ["Basel"]
+    assert roster == {"Basel": BASEL.public}
+
+
+def test_the_fingerprints_of_a_roster():
+    assert ROSTER.fingerprints() == {"Basel": fingerprint(BASEL.public), ZURICH.name: fingerprint(ZURICH.public)}
+    assert fingerprint(BASEL.public) in repr(ROSTER)
+
+
+def test_who_is_not_on_it_is_refused():
+    with pytest.raises(MessageError, match="'Bern' is not on the roster: only Basel, Universitätsspital Zürich take"):
+        ROSTER["Bern"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        ({"Basel": BASEL.public, "Bern": BASEL.public}, "Basel and Bern have the same public key"),
+        ({"Basel": BASEL.public[:31]}, "public key of Basel must be 32 bytes"),
+        ({"Basel": BASEL.public + b"\0"}, "public key of Basel must be 32 bytes"),
+        ({"Basel": BASEL.public.hex()[:32]}, "public key of Basel must be 32 bytes"),
+        ({"": BASEL.public}, "1 to 100 printable"),
+        ({"two\nlines": BASEL.public}, "1 to 100 printable"),
+    ],
+)
+def test_a_roster_that_cannot_be_is_refused(keys, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Roster(keys)

@@ -1,0 +1,152 @@
+"""What is taken out of SEAL's streams, and put back, against SEAL itself and against the ring's arithmetic."""
+
+import os
+
+import numpy as np
+import pytest
+
+from fedkit import rings, schemes
+from fedkit.rings import Ring
+from fedkit.tenseal import sealapi
+
+SMALL = schemes.choose("bfv", 4, numbers=14, bits=12)
+CHOICES = [SMALL, schemes.choose("bfv", 4), schemes.choose("ckks", 4)]
+
+
+@pytest.fixture(scope="module", params=CHOICES, ids=lambda choice: f"{choice.scheme} {choice.ring_dimension}")
+def ring(request):
+    return Ring(request.param, Ring(request.param).new_secret())
+
+
+def numbers(ring, seed):
+    return np.random.default_rng(seed).integers(-500, 500, ring.parameters.slots)
+
+
+def polynomials(ciphertext):
+    """(c0, c1), read through SEAL's own interface, number by number."""
+    array = ciphertext.dyn_array()
+    return np.array([array.at(at) for at in range(array.size())], np.uint64).reshape(2, -1)
+
+
+def test_what_is_encrypted_comes_back(ring):
+    c0, seed = ring.encrypt(numbers(ring, 0))
+    assert (c0.shape, len(seed)) == ((ring.parameters.ring_dimension,), schemes.SEED_BYTES)
+    assert c0.max() < ring.modulus
+    assert np.abs(ring.decrypt(c0, [seed]) - numbers(ring, 0)).max() < (1e-4 if ring.parameters.scheme == "ckks" else 1)
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=str)
+def test_as_many_ciphertexts_as_are_needed(choice):
+    ring, slots, size = Ring(choice, Ring(choice).new_secret()), choice.slots, choice.ring_dimension
+    values = np.random.default_rng(6).integers(-500, 500, 2 * slots + 3)
+    c0, seeds = ring.encrypt(values)
+    assert (len(c0), len(seeds)) == (3 * size, 3 * 64)
+    found = [ring.decrypt(c0[at * size :][:size], [seeds[at * 64 :][:64]]) for at in range(3)]
+    assert np.abs(np.concatenate(found)[: len(values)] - values).max() < (1e-4 if choice.scheme == "ckks" else 1)
+    assert np.abs(found[2][3:]).max() < (1e-4 if choice.scheme == "ckks" else 1)
+
+
+def test_adding_is_seals_adding(ring):
+    (one, seed), (other, another) = ring.encrypt(numbers(ring, 1)), ring.encrypt(numbers(ring, 2))
+    total = sealapi.Ciphertext()
+    sealapi.Evaluator(ring._context).add(ring._seeded(one, seed), ring._seeded(other, another), total)
+    c0, c1 = polynomials(total)
+    assert np.array_equal((one + other) % ring.modulus, c0)
+    assert np.array_equal((ring.expand(seed) + ring.expand(another)) % ring.modulus, c1)
+    by_seeds, by_sum = ring.decrypt(c0, [seed, another]), ring.decrypt(c0, [], c1)
+    assert np.array_equal(by_seeds, by_sum)
+    expected = numbers(ring, 1) + numbers(ring, 2)
+    assert np.abs(by_sum - expected).max() < (1e-4 if ring.parameters.scheme == "ckks" else 1)
+
+
+def test_a_seed_stretches_to_what_seal_stretches_it_to(ring):
+    c0, seed = ring.encrypt(numbers(ring, 3))
+    found, c1 = polynomials(ring._seeded(c0, seed))
+    assert np.array_equal(found, c0)
+    assert np.array_equal(ring.expand(seed), c1)
+    assert c1.max() < ring.modulus
+    assert len(set(c1.tolist())) > 0.99 * len(c1)
+    assert not np.array_equal(ring.expand(bytes(64)), c1)
+
+
+def test_the_noise_is_what_the_parameters_count_on():
+    """c0 + c1 * s, computed here, is the noise: in a small ring int64 holds the products."""
+    ring = Ring(SMALL, Ring(SMALL).new_secret())
+    size, q, quarter = SMALL.ring_dimension, ring.modulus, 2 ** (SMALL.room_bits - 2)
+    unit = np.zeros(size, np.uint64)
+    unit[0] = q // 4
+    s = np.rint(ring.decrypt(np.zeros(size, np.uint64), [], unit) / quarter).astype(np.int64)
+    assert set(s) == {-1, 0, 1}, "the table of the standard is about ternary secrets"
+    assert 0.25 < np.mean(s == 0) < 0.42
+    noise = []
+    for _ in range(30):
+        c0, seed = ring.encrypt(np.zeros(size, np.int64))
+        product = np.convolve(ring.expand(seed).astype(np.int64), s)
+        product[: size - 1] -= product[size:]  # X^N = -1
+        found = (c0.astype(np.int64) + product[:size]) % q
+        noise.append(np.where(found > q // 2, found - q, found))
+    assert np.abs(noise).max() <= 21
+    assert abs(np.var(noise) - 10.5) < 0.4  # four standard errors, 30,720 samples
+    assert abs(np.mean(noise)) < 0.08
+
+
+def test_another_key_reads_nothing(ring):
+    c0, seed = ring.encrypt(numbers(ring, 4))
+    found = Ring(ring.parameters, Ring(ring.parameters).new_secret()).decrypt(c0, [seed])
+    assert np.mean(np.abs(found - numbers(ring, 4)) < 1) < 0.02
+
+
+def test_nothing_looks_the_same_twice(ring):
+    one, other = (ring.encrypt(numbers(ring, 5)) for _ in range(2))
+    assert one[1] != other[1]
+    assert np.mean(one[0] == other[0]) < 0.01
+    assert Ring(ring.parameters).new_secret() != Ring(ring.parameters).new_secret()
+
+
+@pytest.mark.parametrize("secret", [b"", b"nonsense" * 20, bytes(5000)])
+def test_what_is_no_secret_key_is_refused(secret):
+    with pytest.raises(ValueError, match="SEAL refuses these bytes: a secret key of other parameters, or none at all"):
+        Ring(SMALL, secret)
+
+
+def test_a_secret_key_of_other_parameters_is_refused():
+    secret = Ring(CHOICES[1]).new_secret()
+    for other in (SMALL, CHOICES[2]):
+        with pytest.raises(ValueError, match="SEAL refuses these bytes"):
+            Ring(other, secret)
+    with pytest.raises(ValueError, match="SEAL refuses these bytes"):
+        Ring(CHOICES[1], secret[:-1])
+
+
+def test_a_ring_without_a_secret_says_so():
+    assert not Ring(SMALL).is_private
+    assert Ring(SMALL, Ring(SMALL).new_secret()).is_private
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda stream: b"\0" + stream[1:],  # another mark
+        lambda stream: stream[:5] + b"\1" + stream[6:],  # zlib, which SEAL may have been built with
+        lambda stream: stream + b"more",
+        lambda stream: rings._stream(rings._decompressed(stream) + b"more"),
+        lambda stream: rings._stream(b"\0" + rings._decompressed(stream)[1:]),  # of other parameters
+        lambda stream: rings._stream(rings._decompressed(stream)[:-80]),  # without a seed
+    ],
+)
+def test_a_seal_that_saves_otherwise_is_noticed(monkeypatch, change):
+    ring, read = Ring(SMALL, Ring(SMALL).new_secret()), rings._read
+    monkeypatch.setattr(rings, "_read", lambda path: change(read(path)))
+    with pytest.raises(RuntimeError, match="install the pinned version of tenseal"):
+        ring.encrypt(np.ones(3, np.int64))
+
+
+def test_no_file_is_left_open():
+    ring = Ring(SMALL, Ring(SMALL).new_secret())
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        c0, seed = ring.encrypt(np.ones(3, np.int64))
+        ring.decrypt(c0, [seed])
+        with pytest.raises(ValueError, match="SEAL refuses"):
+            Ring(SMALL, b"nonsense")
+    assert len(os.listdir("/proc/self/fd")) == before
