@@ -258,6 +258,14 @@ def test_a_hospital_without_patients_counts_nothing(keys, server):
         keys.decrypt(server.add([keys.encrypt(vectors[0], 0)] * 2))
 
 
+def test_a_well_formed_message_of_nonsense_shows_in_the_number_of_patients(keys, server):
+    honest = server.read(keys.encrypt(np.ones(14), 10))
+    c0 = np.random.default_rng(1).integers(0, server.ring.modulus, honest.c0.shape, dtype=np.uint64)
+    nonsense = honest._replace(c0=c0).to_bytes(keys.parameters)
+    with pytest.raises(MessageError, match="whole numbers"):
+        keys.decrypt(server.add([keys.encrypt(np.ones(14), 10), nonsense]))
+
+
 @pytest.mark.parametrize(
     ("vector", "weight", "sentence"),
     [

@@ -145,8 +145,13 @@ class HospitalKeys(Party):
         if total.coefficients != whole.coefficients:
             raise MessageError(f"{whole.coefficients} coefficients were agreed on, and {total.coefficients} came back.")
         numbers = whole.decode(self._opened(total))
-        if numbers[0] <= 0:
+        if numbers[0] == 0:
             raise MessageError("The hospitals' patients sum to zero: at least one hospital must have some.")
+        if not 0 < numbers[0] < 2**53 or numbers[0] % 1:
+            raise MessageError(
+                f"The hospitals' patients sum to {numbers[0]:.6g}, and patients are counted in whole numbers: one of "
+                "the messages was nonsense under a good signature. Leave hospitals out to find whose."
+            )
         return numbers[1:] / numbers[0], float(numbers[0])
 
     def plain_layout(self, size: int) -> quantization.Layout:

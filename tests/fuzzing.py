@@ -1,0 +1,446 @@
+"""Hostile bytes, made and delivered: what `test_fuzz` runs in processes that may die.
+
+    python tests/fuzzing.py MATERIAL FAMILY FIRST LAST PROGRESS SECONDS
+
+A *family* is a way to be hostile, a case of it follows from its number and from the
+material (keys, and real messages under them) alone. Each case goes the whole way: through
+`envelopes.read` to `Sum.add` at the server, or to `HospitalKeys.decrypt` at a hospital.
+What is well formed is found out here a second time, by reading the format as it is
+written down. Prints one JSON object: how often which sentence was said, and what went
+wrong. PROGRESS is a file with the number of the case at hand, SECONDS of computing are
+the most it may take before the system ends it.
+"""
+
+import hashlib
+import json
+import os
+import resource
+import struct
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fedkit import encryption, envelopes, quantization
+from fedkit.encryption import HospitalKeys, Server, Sum, hospital
+from fedkit.envelopes import About
+from fedkit.identities import Identity
+from fedkit.messages import MessageError
+
+NAMES = ("Basel", "Universitätsspital Zürich", "北京协和医院", "server")
+IDENTITIES = {name: Identity(name, hashlib.sha256(name.encode()).digest()) for name in NAMES}
+SERVER = "server"
+HEAD = struct.Struct("<4sB4s10sIQ")
+WORLDS = {
+    "small": {"scheme": "bfv", "hospitals": 4, "numbers": 15, "bits": 14, "security": 192},  # has half bytes
+    "many": {"scheme": "bfv", "hospitals": 200, "numbers": 15, "bits": 14},  # whose sums have c1 in place of seeds
+    "wide": {"scheme": "bfv", "hospitals": 3, "numbers": 9000, "bits": 26},  # of several ciphertexts
+    "ckks": {"scheme": "ckks", "hospitals": 3, "numbers": 14, "bits": 26},
+}
+MEMORY = 300 << 20  # bytes that a worker may take beside what it starts with
+
+
+@dataclass
+class World:
+    """Keys, and messages under them: (what they are, bytes)."""
+
+    keys: HospitalKeys
+    messages: list[tuple[About, bytes]]
+
+    def __post_init__(self):
+        self.server, self.parameters, self.q = Server(self.keys.public), self.keys.parameters, self.keys.ring.modulus
+        size = self.parameters.numbers
+        exact = quantization.exact_layer(2, self.parameters)
+        packed = quantization.packed_layer(size, 1e4, self.parameters)
+        real = quantization.real_layer(size, self.parameters)
+        self.layout = quantization.Layout((real,) if self.keys.scheme == "ckks" else (exact, packed))
+        self.study, self.coefficients = self.keys.key_id.hex(), self.keys.coefficients(self.layout)
+
+
+def make() -> dict:
+    """Material: for each world, rounds 2 and 3, another purpose, another key, and the server's answers."""
+    made = {}
+    for name, how in WORLDS.items():
+        world = World(encryption.generate_keys(**how), [])
+        for keys in (world.keys, world.keys.renewed()):
+            for round_, purpose in ((2, "update"), (3, "update"), (3, "bounds")):
+                world.messages += _round(world, keys, round_, purpose)
+        messages = [[about, data.hex()] for about, data in world.messages]
+        made[name] = {"secret": world.keys.secret.hex(), "messages": messages}
+    return made
+
+
+def _round(world, keys, round_, purpose):
+    rng, total, found = np.random.default_rng(round_), Sum(Server(keys.public)), []
+    count = min(world.parameters.hospitals, 130)
+    for number in range(count):
+        content = keys.encrypt(rng.uniform(-1, 1, world.layout.size), 20, world.layout)
+        total.add(content)
+        if number < 3:
+            about = About(keys.key_id.hex(), purpose, round_, NAMES[number], (NAMES[number],))
+            found.append((about, envelopes.sign(content, about, IDENTITIES[NAMES[number]])))
+    about = About(keys.key_id.hex(), purpose, round_, SERVER, tuple(f"hospital {number}" for number in range(count)))
+    return [*found, (about, envelopes.sign(total.to_bytes(), about, IDENTITIES[SERVER]))]
+
+
+def load(path) -> dict[str, World]:
+    saved = json.loads(Path(path).read_text())
+    return {
+        name: World(
+            HospitalKeys(bytes.fromhex(one["secret"])),
+            [(About(*about[:4], tuple(about[4])), bytes.fromhex(data)) for about, data in one["messages"]],
+        )
+        for name, one in saved.items()
+    }
+
+
+def deliver(world: World, data: bytes, about: About, lenient: bool = False) -> None:
+    """Give bytes to whoever expects a message like `about`; a `MessageError` if they are refused."""
+    expected = {"study": about.study, "purpose": about.purpose, "round": about.round, "sender": about.sender}
+    size = None if lenient or about.sender == SERVER else world.keys.message_bytes(world.layout)
+    public = IDENTITIES[about.sender].public
+    _, content = envelopes.read(data, public, size=size, most=1 << 20, **expected)
+    if about.sender != SERVER:
+        total = Sum(world.server, world.coefficients)
+        total.add(content)
+        honest = next(data for about, data in world.messages if about[1:4] == ("update", 3, NAMES[1]))
+        total.add(inside(honest)[1])
+        content = total.to_bytes()
+    mean, patients = world.keys.decrypt(content, world.layout)
+    assert np.isfinite(mean).all()
+    assert 0 < patients < np.inf
+
+
+def inside(data: bytes) -> tuple[bytes, bytes]:
+    """Head and content of an envelope."""
+    start = 70 + int.from_bytes(data[68:70], "little")
+    return data[70:start], data[start:]
+
+
+def enveloped(head: bytes, content: bytes, sender: str) -> bytes:
+    """Sign any head and any content."""
+    length = struct.pack("<H", len(head))
+    signed = b"fedkit envelope 1\0" + length + head + hashlib.sha256(content).digest()
+    return b"FKE1" + IDENTITIES[sender].sign(signed) + length + head + content
+
+
+def written(fields: dict) -> bytes:
+    text = json.dumps(fields, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "surrogatepass")
+
+
+def mutated(rng: np.random.Generator, data: bytes, others: list[bytes]) -> bytes:
+    """Bytes that are nearly these."""
+    found = bytearray(data)
+    for _ in range(rng.integers(1, 4)):
+        # half of the places are near the start, where the lengths and names are
+        end = len(found) if rng.random() < 0.5 else min(len(found), 240)
+        first, last = sorted(int(place) for place in rng.integers(0, end + 1, 2))
+        other = others[rng.integers(len(others))]
+        match rng.integers(10):
+            case 0 | 1:
+                if found:
+                    found[min(first, len(found) - 1)] ^= 1 << int(rng.integers(8))
+            case 2:
+                del found[last:]
+            case 3:
+                found += rng.bytes(int(rng.integers(1, 80)))
+            case 4:
+                del found[first:last]
+            case 5:
+                found[first:last] = other[first:last]
+            case 6:
+                found[first:] = other[first:]
+            case 7:
+                found[first : first + 8] = rng.choice([b"\0" * 8, b"\xff" * 8, rng.bytes(8)])
+            case 8:
+                length = rng.choice([0, 1, len(found) & 0xFFFF, 0xFFFF, rng.integers(0xFFFF)])
+                found[68:70] = struct.pack("<H", length)
+            case 9:
+                found[first:first] = other[first:last]
+    return bytes(found)
+
+
+# The families. Each takes the worlds and a generator, and returns what was said, or "taken".
+
+
+def taken_or_said(function, *arguments, **how) -> str:
+    """Whether something was taken; otherwise the sentence, without its numbers. Other errors pass."""
+    try:
+        function(*arguments, **how)
+    except MessageError as problem:
+        return " ".join(word for word in str(problem).split() if word.isalpha())[:60]
+    return "taken"
+
+
+def any_world(worlds, rng) -> World:
+    return list(worlds.values())[rng.integers(len(worlds))]
+
+
+def any_message(world, rng) -> tuple[About, bytes]:
+    """One that is expected now."""
+    now = [pair for pair in world.messages if pair[0][:3] == (world.study, "update", 3)]
+    return now[rng.integers(len(now))]
+
+
+def changed_on_the_way(worlds, rng) -> str:
+    world = any_world(worlds, rng)
+    about, data = any_message(world, rng)
+    hostile = mutated(rng, data, [other for _, other in world.messages])
+    said = taken_or_said(deliver, world, hostile, about)
+    assert said != "taken" or hostile == data, "a message that was changed was taken"
+    return said if hostile != data else "unchanged"
+
+
+def sent_as_another(worlds, rng) -> str:
+    """Any real message, where any other is expected: another round, sender, purpose, key or world."""
+    world = any_world(worlds, rng)
+    expected, _ = any_message(world, rng)
+    about, data = (
+        any_message(any_world(worlds, rng), rng)
+        if rng.random() < 0.2
+        else (world.messages[rng.integers(len(world.messages))])
+    )
+    said = taken_or_said(deliver, world, data, expected)
+    assert (said == "taken") == (about[:4] == expected[:4]), f"{about[:4]} where {expected[:4]} is expected: {said}"
+    return said
+
+
+def random_bytes(worlds, rng) -> str:
+    world = any_world(worlds, rng)
+    about, data = any_message(world, rng)
+    head, _ = inside(data)
+    start = rng.choice(np.array([b"", b"FKE1", data[:68], data[:70], data[: 70 + len(head)]], dtype=object))
+    same_length = max(len(data) - len(start), 0)
+    hostile = start + rng.bytes(int(rng.choice([same_length, rng.integers(0, 300)])))
+    said = taken_or_said(deliver, world, hostile, about)
+    assert said != "taken" or hostile == data, "random bytes were taken"
+    return said
+
+
+def hostile_head(worlds, rng) -> str:
+    """Signed by who it says it is, but the head is anything."""
+    world = any_world(worlds, rng)
+    about, data = any_message(world, rng)
+    fields, (honest, content) = about._asdict(), inside(data)
+    odd = [None, True, 3.0, -1, 2**70, "", "x" * 300, "\ud800", "a\nb", [], ["Basel"], ["Basel", "Basel"], {}, [[]], 0]
+    odd += [float("nan"), "update", "3", [3], about.sender, world.study, ["\u202e"], list(NAMES), {"a": {"b": []}}]
+    for _ in range(rng.integers(1, 3)):
+        name = str(rng.choice([*fields, "more"]))
+        match rng.integers(3):
+            case 0:
+                fields.pop(name, None)
+            case _:
+                fields[name] = odd[rng.integers(len(odd))]
+    head = written(fields)
+    match rng.integers(5):
+        case 0:
+            head = mutated(rng, honest, [head, *(inside(data)[0] for _, data in world.messages)])[:0xFFFF]
+        case 1:
+            head = (b"[" * 30_000, b'{"round":' * 6_000, b'{"round":' + b"9" * 60_000 + b"}")[rng.integers(3)]
+    said = taken_or_said(deliver, world, enveloped(head, content, about.sender), about)
+    assert (said == "taken") == head_is_right(head, about), f"{head[:200]}: {said}"
+    return said
+
+
+def head_is_right(head: bytes, about: About) -> bool:
+    try:
+        fields = json.loads(head)
+        names = fields["hospitals"]
+        named = {key: type(value)(fields[key]) == value for key, value in about._asdict().items() if key != "hospitals"}
+        good = len(set(names)) == len(names) > 0 and type(names) is list and type(fields["round"]) is int
+        good = good and all(1 <= len(name) <= 100 and name == name.strip() and name.isprintable() for name in names)
+        return good and all(named.values()) and head == written({**about._asdict(), "hospitals": names})
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        return False
+
+
+def hostile_content(worlds, rng) -> str:
+    """Signed, and the head is right, but the content is anything: nearly right, or made from the format."""
+    world = any_world(worlds, rng)
+    about, data = any_message(world, rng)
+    head, content = inside(data)
+    if rng.random() < 0.3:
+        content = mutated(rng, content, [inside(other)[1] for _, other in world.messages])
+    else:
+        content = composed(world, rng, content)
+    lenient = rng.random() < 0.5
+    said = taken_or_said(deliver, world, enveloped(head, content, about.sender), about, lenient)
+    opened = said == "taken" or "patients sum to" in said
+    assert opened == is_well_formed(world, content, about.sender), f"{content[:40].hex()}, {len(content)} bytes: {said}"
+    taken_or_said(world.server.add, [content])  # where nothing was agreed on, any length will do
+    taken_or_said(world.keys.decrypt, content)
+    return said
+
+
+def composed(world: World, rng, honest: bytes) -> bytes:
+    """A content with some fields as they should be, and some as they should not."""
+    mark, *now = HEAD.unpack_from(honest)
+    hostile = [
+        [0, 1, 2, 3, 4, 255],
+        [b"bfv", b"ckks", b"\xff\xfe\0\0", b""],
+        [bytes(10), rng.bytes(10)],
+        [0, 1, 2, 3, world.parameters.hospitals, world.parameters.hospitals + 1, 2**31, 2**32 - 1],
+        [0, 1, now[4] - 1, now[4] + 1, world.parameters.slots, world.parameters.slots + 1, 2**32, 2**63, 2**64 - 1],
+    ]
+    for _ in range(rng.integers(3)):
+        field = rng.integers(5)
+        now[field] = hostile[field][rng.integers(len(hostile[field]))]
+    kind, _, _, hospitals, coefficients = now
+    body = honest[HEAD.size :]
+    if expected_length(world, kind, hospitals, coefficients) < 300_000:
+        count, size, *bits = shape(world, coefficients)
+        most = ((world.q - 1) >> max(world.parameters.modulus_bits - bits[0], 0), world.q - 1)
+        body = numbers(rng, size, bits[0], most[0])
+        if kind == 3:
+            body += numbers(rng, count * world.parameters.ring_dimension, bits[1], most[1])
+        else:
+            one = rng.choice(np.array([bytes(64), b"\xff" * 64, rng.bytes(64)], dtype=object))
+            body += rng.bytes(64 * count * hospitals) if rng.random() < 0.5 else one * (count * hospitals)
+    return HEAD.pack(mark, *now) + body
+
+
+def numbers(rng, size: int, bits: int, most: int) -> bytes:
+    """Packed numbers: within what is allowed, all as large as that, zero, or one beyond."""
+    values = rng.integers(0, most, size, np.uint64, endpoint=True)
+    match rng.integers(6):
+        case 0:
+            values[:] = rng.choice([0, most])
+        case 1 if size:
+            values[rng.integers(size)] = min(most + 1, 2**bits - 1)
+        case 2 if size:
+            values[rng.integers(size)] = 2**bits - 1
+    columns = values.astype("<u8").view(np.uint8).reshape(-1, 8)
+    low = columns[:, : bits // 8].tobytes()
+    if bits % 8 == 0:
+        return low
+    halves = np.append(columns[:, bits // 8], np.zeros(size % 2, np.uint8)).astype(np.uint8)
+    return low + (halves[::2] | halves[1::2] << 4).tobytes()
+
+
+def shape(world: World, coefficients: int) -> tuple[int, int, int, int]:
+    """Ciphertexts, numbers of c0, and the bits of a number of c0 and of c1."""
+    p = world.parameters
+    count = -(-coefficients // p.slots)
+    size = coefficients if p.scheme == "bfv" else count * p.ring_dimension
+    return count, size, p.sent_bits, -(-p.modulus_bits // 4) * 4
+
+
+def expected_length(world: World, kind: int, hospitals: int, coefficients: int) -> int:
+    count, size, sent, whole = shape(world, coefficients)
+
+    def packed(size, bits):
+        return size * (bits // 8) + ((size + 1) // 2 if bits % 8 else 0)
+
+    rest = packed(count * world.parameters.ring_dimension, whole) if kind == 3 else 64 * count * hospitals
+    return HEAD.size + packed(size, sent) + rest
+
+
+def is_well_formed(world: World, content: bytes, sender: str) -> bool:
+    if len(content) < HEAD.size:
+        return False
+    mark, kind, scheme, key, hospitals, coefficients = HEAD.unpack_from(content)
+    named = (mark, scheme, key) == (b"FKM2", world.keys.scheme.encode().ljust(4, b"\0"), world.keys.key_id)
+    if sender == SERVER:
+        summed = kind in (2, 3) and 2 <= hospitals <= world.parameters.hospitals
+    else:
+        summed = (kind, hospitals) == (1, 1)
+    if not named or not summed or coefficients != world.coefficients:
+        return False
+    if len(content) != expected_length(world, kind, hospitals, coefficients):
+        return False
+    count, size, sent, whole = shape(world, coefficients)
+    at = below(content[HEAD.size :], size, sent, (world.q - 1) >> max(world.parameters.modulus_bits - sent, 0))
+    size = count * world.parameters.ring_dimension
+    return bool(at and (kind != 3 or below(content[HEAD.size + at :], size, whole, world.q - 1)))
+
+
+def below(data: bytes, size: int, bits: int, most: int) -> int:
+    """How many bytes packed numbers take, and 0 if one is beyond the most."""
+    whole, half = divmod(bits, 8)
+    columns = np.zeros((size, 8), np.uint8)
+    columns[:, :whole] = np.frombuffer(data, np.uint8, size * whole).reshape(size, whole)
+    if half:
+        pairs = np.frombuffer(data, np.uint8, (size + 1) // 2, size * whole)
+        columns[:, whole] = np.stack([pairs & 15, pairs >> 4], axis=1).reshape(-1)[:size]
+    length = size * whole + ((size + 1) // 2 if half else 0)
+    return length if columns.view("<u8").max() <= most else 0
+
+
+def hostile_keys(worlds, rng) -> str:
+    """Keys that somebody hands over. What SEAL reads of them may be hostile, too, and its name right."""
+    world = any_world(worlds, rng)
+    keys, others = world.keys, [other.keys.secret for other in worlds.values()]
+    try:
+        match rng.integers(3):
+            case 0:
+                Server(mutated(rng, keys.public, others))
+            case 1:
+                found = HospitalKeys(mutated(rng, keys.secret, others))
+                assert any(found.key_id == other.keys.key_id for other in worlds.values()), "a changed key was taken"
+            case 2:
+                secret = mutated(rng, keys.secret[8 + len(keys.public) :], others)
+                public = keys.public.replace(
+                    keys.key_id.hex().encode(), hospital._key_id(keys.parameters, secret).hex().encode()
+                )
+                found = HospitalKeys(struct.pack("<4sI", b"FKS2", len(public)) + public + secret)
+                content = found.encrypt(np.ones(world.layout.size), 20, world.layout)
+                found.decrypt(Server(found.public).add([content, content]), world.layout)
+    except ValueError as problem:
+        return str(problem)[:60]
+    return "taken"
+
+
+def broken(worlds, rng) -> str:
+    """What `test_fuzz` must notice, by the number of the case."""
+    match rng:
+        case 0:
+            raise KeyError("a bug")
+        case 1:
+            raise AssertionError("something was taken")
+        case 2:
+            os.abort()
+        case 3:
+            np.zeros(2**36, np.uint8)
+        case 4:
+            while True:
+                pass
+    return "taken"
+
+
+FAMILIES = {
+    family.__name__: family
+    for family in (
+        changed_on_the_way,
+        sent_as_another,
+        random_bytes,
+        hostile_head,
+        hostile_content,
+        hostile_keys,
+        broken,
+    )
+}
+
+
+def main(material: str, family: str, first: str, last: str, progress: str, seconds: str) -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 10))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    worlds = load(material)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
+    said, wrong = Counter(), []
+    with open(progress, "wb", buffering=0) as file:
+        for number in range(int(first), int(last)):
+            os.pwrite(file.fileno(), b"%12d" % number, 0)
+            rng = number if family == "broken" else np.random.default_rng([number, *family.encode()])
+            try:
+                said[FAMILIES[family](worlds, rng)] += 1
+            except Exception as problem:
+                wrong.append(f"case {number}: {type(problem).__name__}: {problem}")
+    print(json.dumps({"said": said, "wrong": wrong}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
