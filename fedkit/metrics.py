@@ -56,6 +56,45 @@ def scores(labels: ArrayLike, probabilities: ArrayLike, metrics: Sequence[str] =
         }
 
 
+def detection(truth: ArrayLike, scores: ArrayLike, at: Sequence[float] = (0.1, 0.01)) -> dict[str, float]:
+    """How well a score tells two groups apart: members from others, attackers from the honest.
+
+    A mean over all thresholds hides an attack that is sure of a few: so also how many
+    it finds while it accuses next to nobody wrongly.
+
+    Parameters
+    ----------
+    truth
+        Whether it is so, shape [n]; both must occur.
+    scores
+        Higher for "it is so": any finite numbers, shape [n].
+    at
+        False positive rates, each from 0 to 1.
+
+    Returns
+    -------
+    dict
+        "auroc", and for each rate "tpr at R": the highest true positive rate at a false
+        positive rate of R at the most.
+
+    Raises
+    ------
+    ValueError
+        If only one group occurs, shapes differ, or a score is not finite.
+
+    References
+    ----------
+    Carlini et al., "Membership Inference Attacks From First Principles", IEEE S&P 2022,
+    section II-C.
+    """
+    so, values = np.asarray(truth, dtype=bool), np.asarray(scores, dtype=np.float64)
+    if so.ndim != 1 or so.shape != values.shape or not 0 < so.sum() < so.size or not np.isfinite(values).all():
+        raise ValueError(f"One finite score for each is needed, of both groups: {so.sum()} of {so.size} are positive.")
+    false, true, _ = sk.roc_curve(so, values, drop_intermediate=False)
+    found = {f"tpr at {rate:g}": float(true[false <= rate].max()) for rate in at}
+    return {"auroc": float(sk.auc(false, true)), **found}
+
+
 def _intercept(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Calibration intercept, 0 at best: below 0 the probabilities are too high on average, above 0 too low.
 

@@ -1,0 +1,144 @@
+"""Forged updates: what passes, through whom."""
+
+import numpy as np
+import pytest
+
+from fedkit import aggregators, learning, parameters, records
+from fedkit.aggregators import EncryptedMean
+from fedkit.aggregators.groupwise import GroupwiseEncrypted
+from fedkit.aggregators.robust import Krum
+from fedkit.attacks import forging, poisoning
+
+PATIENTS = {"A": 100, "B": 50, "C": 50, "D": 200}
+SHAPES = [(3, 1), (1,)]
+
+
+class Spy(aggregators.Mean):
+    """The plain mean, which remembers what arrived."""
+
+    def aggregate(self, state, updates, weights, ledger):
+        self.updates, self.weights = dict(updates), dict(weights)
+        return super().aggregate(state, updates, weights, ledger)
+
+
+def updates(seed=0):
+    generator = np.random.default_rng(seed)
+    return {name: generator.normal(size=4) for name in PATIENTS}
+
+
+def sent(attackers, rounds=1, **how):
+    """What enters the aggregator, and what comes out, in the last of some rounds."""
+    spy, ledger = Spy(), records.Ledger()
+    aggregator = forging.Poisoned(spy, attackers, **how)
+    state = aggregator.start(list(PATIENTS), SHAPES, ledger)
+    for ledger.round in range(1, rounds + 1):
+        state, mean = aggregator.aggregate(state, updates(ledger.round), PATIENTS, ledger)
+    return spy, mean
+
+
+def auroc(federation, aggregator, attackers, seeds=3):
+    """Mean over hospitals and seeds."""
+    poisoned = forging.Poisoned(aggregator, attackers)
+    runs = learning.train_federated(federation, rounds=20, seed=range(seeds), aggregator=poisoned)
+    found = [poisoning.evaluate(run, federation, wanted=["auroc"]) for run in runs]
+    return np.mean([each["value"].mean() for each in found])
+
+
+def accuracy(runs, clean):
+    """Mean over runs and hospitals."""
+    found = [poisoning.evaluate(run, clean, wanted=["accuracy"]) for run in runs]
+    return np.mean([each["value"].mean() for each in found])
+
+
+def test_honest_updates_pass_as_they_are():
+    spy, _ = sent({"A": forging.SignFlip(2)})
+    assert all(np.array_equal(spy.updates[name], updates(1)[name]) for name in "BCD")
+    assert np.array_equal(spy.updates["A"], -2 * updates(1)["A"])
+    assert spy.weights == PATIENTS
+
+
+def test_a_full_boost_replaces_the_mean():
+    _, mean = sent({"B": forging.Boost()})
+    others = sum(PATIENTS[name] * updates(1)[name] for name in "ACD") / 400
+    assert np.allclose(mean, updates(1)["B"] + others, atol=1e-6)
+
+
+def test_noise_is_as_long_as_said_and_repeats():
+    spy, _ = sent({"C": forging.Noise(10)}, seed=3)
+    again, _ = sent({"C": forging.Noise(10)}, seed=3)
+    assert np.linalg.norm(spy.updates["C"]) == pytest.approx(10 * np.linalg.norm(updates(1)["C"]))
+    assert np.array_equal(spy.updates["C"], again.updates["C"])
+
+
+def test_a_free_rider_sends_what_moved_the_model_last():
+    assert np.array_equal(sent({"C": forging.FreeRider()})[0].updates["C"], np.zeros(4))  # nothing has moved yet
+    _, last = sent({"C": forging.FreeRider(0)})
+    spy, _ = sent({"C": forging.FreeRider(0)}, rounds=2)
+    assert np.array_equal(spy.updates["C"], last)
+
+
+def test_colluders_send_one_update_inside_their_spread_and_a_lone_one_is_honest():
+    attack = forging.LittleIsEnough(1.5)
+    spy, _ = sent(dict.fromkeys("ABC", attack))
+    both = np.stack([updates(1)[name] for name in "ABC"])
+    assert np.array_equal(spy.updates["A"], spy.updates["B"])
+    assert np.allclose(np.abs(spy.updates["A"] - both.mean(axis=0)), 1.5 * both.std(axis=0))
+    lone, _ = sent({"A": attack})
+    assert np.array_equal(lone.updates["A"], updates(1)["A"])
+
+
+def test_z_is_the_papers():
+    """50 workers, 24 corrupted: s = 26 - 24 = 2, and (26 - 2) / 26 of a normal lies below 1.43."""
+    assert forging.LittleIsEnough.largest_z(50, 24) == pytest.approx(1.43, abs=0.005)
+    assert forging.LittleIsEnough.largest_z(10, 1) == 0.0
+
+
+def test_a_claim_changes_the_weight_and_nothing_else():
+    spy, mean = sent({}, claims={"B": 5000})
+    assert spy.weights == {**PATIENTS, "B": 5000}
+    assert np.allclose(mean, parameters.weighted_mean(list(updates(1).values()), [100, 5000, 50, 200]), atol=1e-6)
+
+
+def test_who_does_not_train_cannot_attack():
+    with pytest.raises(ValueError, match="'Bern' cannot attack"):
+        sent({"Bern": forging.Boost()})
+
+
+@pytest.mark.parametrize(("attack", "most"), [(forging.SignFlip(4), 0.4), (forging.Noise(30), 0.65)])
+def test_one_of_four_spoils_a_mean(heart, attack, most):
+    aggregator = forging.Poisoned(aggregators.Mean(), {"Hungary": attack})
+    how = {"rounds": 15, "seed": range(3)}
+    honest, poisoned = (learning.train_federated(heart, aggregator=each, **how) for each in (None, aggregator))
+    assert accuracy(honest, heart) > 0.75
+    assert accuracy(poisoned, heart) < most
+
+
+@pytest.mark.parametrize("scheme", ["bfv", "ckks"])
+def test_poison_passes_through_encryption_untouched(heart, scheme):
+    def attacked(aggregator):
+        attackers = {"Hungary": forging.Boost(3), "Switzerland": forging.SignFlip(5)}
+        return learning.train_federated(heart, rounds=4, aggregator=forging.Poisoned(aggregator, attackers))
+
+    plain, secret = attacked(aggregators.Mean()), attacked(aggregators.EncryptedMean(scheme))
+    ours, theirs = (parameters.flatten(run.weights["shared"]) for run in (plain, secret))
+    assert np.abs(ours - theirs).max() < 1e-6
+    honest = parameters.flatten(learning.train_federated(heart, rounds=4).weights["shared"])
+    assert np.abs(ours - honest).max() > 0.1, "a poison that moves nothing proves nothing"
+    assert secret.ledger.query("direction == 'up' and phase == 'send'")["bytes"].min() > 4 * 14
+    assert secret.method == f"federated + {scheme.upper()}, 2 malicious"
+
+
+def test_colluders_who_stay_inside_the_spread_cost_krum_what_loud_ones_do_not(ten):
+    three = [f"hospital {number}" for number in (1, 2, 3)]
+    loud = auroc(ten, Krum(3), dict.fromkeys(three, forging.SignFlip(4)))
+    stealthy = auroc(ten, Krum(3), dict.fromkeys(three, forging.LittleIsEnough(1.5)))
+    assert loud > 0.84 > stealthy + 0.01
+
+
+def test_groups_under_encryption_bear_fewer_attackers_than_half_of_the_groups(ten):
+    aggregator = GroupwiseEncrypted(EncryptedMean(), 5)
+    one_of_each_group = [group[0] for group in aggregator.members(ten.names, 1)]
+    two, three = (dict.fromkeys(one_of_each_group[:count], forging.SignFlip(5)) for count in (2, 3))
+    assert auroc(ten, aggregator, two, seeds=1) > 0.8
+    assert auroc(ten, aggregator, three, seeds=1) < 0.5
+    assert auroc(ten, EncryptedMean(), two, seeds=1) < 0.5

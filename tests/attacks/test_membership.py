@@ -1,0 +1,74 @@
+"""Overfitting tells members from others; a likelihood ratio tells them better than a loss does."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fedkit import learning, metrics, models
+from fedkit.attacks import membership
+
+SEEDS = 33
+
+
+@pytest.fixture(scope="module")
+def overfit(heart):
+    """A network that each hospital trained for long, on its own: one run a seed."""
+    model = models.mlp((32,))
+    runs = learning.train_local(heart, rounds=1, epochs=120, learning_rate=0.5, seed=range(SEEDS), model=model)
+    return membership.signals(runs, heart, model)
+
+
+def mean(found, score, **how):
+    """Mean scores of an attack over ten targets."""
+    return pd.DataFrame([metrics.detection(found.member[i], score(found, i, **how)) for i in range(10)]).mean()
+
+
+def test_members_are_the_rows_that_were_trained_on(overfit):
+    assert overfit.confidence.shape == overfit.member.shape == (SEEDS, 920)
+    assert overfit.member.mean() == pytest.approx(0.7, abs=0.01)
+    assert overfit.hospitals.tolist()[:303] == ["Cleveland"] * 303
+
+
+def test_an_overfitted_model_tells_who_its_patients_were(overfit):
+    assert mean(overfit, membership.by_loss)["auroc"] > 0.57
+
+
+def test_a_likelihood_ratio_tells_more_and_is_sure_of_some(overfit):
+    loss, online = mean(overfit, membership.by_loss), mean(overfit, membership.by_likelihood_ratio)
+    offline = mean(overfit, membership.by_likelihood_ratio, online=False)
+    assert online["auroc"] > 0.67
+    assert online["auroc"] > offline["auroc"] > loss["auroc"]
+    assert online["tpr at 0.1"] > 2 * loss["tpr at 0.1"]
+    assert loss["tpr at 0.1"] == pytest.approx(0.1, abs=0.03), "by the loss alone nobody is found for sure"
+
+
+def test_a_small_federated_model_tells_next_to_nothing(heart):
+    runs = learning.train_federated(heart, rounds=20, seed=range(4))
+    found = membership.signals(runs, heart)
+    values = [metrics.detection(found.member[i], membership.by_loss(found, i))["auroc"] for i in range(4)]
+    assert 0.48 < np.mean(values) < 0.56
+
+
+def test_a_hospital_left_out_has_no_members(heart):
+    runs = [learning.train_federated(heart, rounds=1, leave_out=["Cleveland"])]
+    found = membership.signals(runs, heart)
+    assert not found.member[0, found.hospitals == "Cleveland"].any()
+    assert found.member[0, found.hospitals == "Hungary"].mean() > 0.6
+
+
+def test_too_few_shadows_and_equal_seeds_are_refused(heart, overfit):
+    few = membership.Signals(overfit.hospitals, overfit.confidence[:3], overfit.member[:3])
+    with pytest.raises(ValueError, match="more seeds"):
+        membership.by_likelihood_ratio(few, 0)
+    run = learning.train_federated(heart, rounds=1)
+    with pytest.raises(ValueError, match="each seed once"):
+        membership.signals([run, run], heart)
+
+
+def test_detection_by_hand():
+    found = metrics.detection([1, 1, 0, 0], [4.0, 2.0, 3.0, 1.0], at=(0, 0.5))
+    assert found == {"auroc": 0.75, "tpr at 0": 0.5, "tpr at 0.5": 1.0}
+    with pytest.raises(ValueError, match="both groups"):
+        metrics.detection([1, 1], [0.0, 1.0])
+    with pytest.raises(ValueError, match="finite"):
+        metrics.detection([1, 0], [np.inf, 1.0])

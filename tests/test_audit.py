@@ -1,0 +1,136 @@
+"""A log in which no line changes, vanishes or moves unnoticed."""
+
+import json
+import os
+import stat
+
+import pytest
+
+from fedkit import audit
+
+EVENTS = [{"round": n, "hospital": "Zürich", "cosine": 0.1 * n, "influence": None, 10: n, 9: n} for n in range(6)]
+
+
+@pytest.fixture
+def path(tmp_path):
+    log = audit.Log(tmp_path / "audit.jsonl")
+    for event in EVENTS:
+        log.append(event)
+    return log.path
+
+
+def lines(path):
+    return path.read_bytes().splitlines(keepends=True)
+
+
+def test_what_was_written_is_read(path):
+    events = audit.verify(path)
+    assert [event["cosine"] for event in events] == [event["cosine"] for event in EVENTS]
+    assert "Zürich".encode() in path.read_bytes(), "it is to be read aloud"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert audit.verify(path, head=audit.START) == events
+
+
+def test_a_log_goes_on_where_it_ended(path):
+    head = audit.Log(path).append({"note": "x" * 10_000})
+    assert len(audit.verify(path, head)) == 7
+    again = audit.Log(path).append({"note": "after a line longer than what is read at once"})
+    assert again != head
+    assert len(audit.verify(path, head)) == 8, "a head stays valid while the log grows"
+
+
+@pytest.mark.parametrize("at", range(6))
+@pytest.mark.parametrize(
+    ("old", "new"), [(b'"round":', b'"r0und":'), (b'"cosine":0', b'"cosine":1'), (b"Z", b"S"), (b",", b", ")]
+)
+def test_a_changed_line_is_named(path, at, old, new):
+    content = lines(path)
+    assert old in content[at]
+    content[at] = content[at].replace(old, new, 1)
+    path.write_bytes(b"".join(content))
+    with pytest.raises(ValueError, match=f"line {at + 1}: this line was changed"):
+        audit.verify(path)
+
+
+def test_every_single_byte_counts(path):
+    content = bytearray(path.read_bytes())
+    for at in range(0, len(content), 3):
+        content[at] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"audit\.jsonl"):
+            audit.verify(path)
+        content[at] ^= 1
+
+
+@pytest.mark.parametrize("at", range(5))
+def test_a_removed_line_is_noticed_where_it_was(path, at):
+    content = lines(path)
+    del content[at]
+    path.write_bytes(b"".join(content))
+    with pytest.raises(ValueError, match=f"line {at + 1}: this line calls itself line {at + 2}"):
+        audit.verify(path)
+
+
+def test_moved_added_and_torn_lines_are_noticed(path):
+    first, second, *rest = lines(path)
+    for content, sentence in [
+        ([second, first, *rest], "line 1: this line calls itself line 2"),
+        ([first, first, second, *rest], "line 2: this line calls itself line 1"),
+        ([first, second[:20], *rest], "line 2: this line was changed"),
+        ([first, second, *rest[:-1], rest[-1][:-9]], "breaks off"),
+        ([first, b"\n", second, *rest], "line 2: this line was changed"),
+        ([b"[]\n", *rest], "line 1: this line was changed"),
+    ]:
+        path.write_bytes(b"".join(content))
+        with pytest.raises(ValueError, match=sentence):
+            audit.verify(path)
+        with pytest.raises(ValueError, match=sentence):
+            audit.Log(path)
+
+
+def test_a_cut_end_shows_only_against_a_remembered_head(path):
+    head = audit.Log(path).append({"excluded": "Hungary"})
+    path.write_bytes(b"".join(lines(path)[:-1]))
+    assert len(audit.verify(path)) == 6
+    with pytest.raises(ValueError, match=r"6 lines, and none has the remembered head.*removed from its end"):
+        audit.verify(path, head)
+
+
+def test_so_does_a_log_written_anew(path, tmp_path):
+    head = json.loads(lines(path)[-1])["sha256"]
+    forged = audit.Log(tmp_path / "forged.jsonl")
+    for event in EVENTS[:-1]:
+        forged.append(event)
+    forged.append({**EVENTS[-1], "cosine": 0.99})
+    audit.verify(forged.path)
+    with pytest.raises(ValueError, match="written anew"):
+        audit.verify(forged.path, head)
+
+
+def test_two_writers_make_one_chain(path):
+    one, other = audit.Log(path), audit.Log(path)
+    for number in range(4):
+        (one, other)[number % 2].append({"number": number})
+    assert len(audit.verify(path)) == 10
+
+
+def test_nobody_builds_on_a_broken_end(path):
+    log = audit.Log(path)
+    with path.open("ab") as file:
+        file.write(b'{"half":')
+    with pytest.raises(ValueError, match="breaks off"):
+        log.append({})
+    path.write_bytes(b"".join([*lines(path)[:5], b'{"line":6}\n']))
+    with pytest.raises(ValueError, match="the last line: this line was changed"):
+        log.append({})
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [([], TypeError), ({"a": object()}, TypeError), ({"a": float("nan")}, ValueError), ({"a": "\ud800"}, ValueError)],
+)
+def test_what_json_cannot_hold_is_refused_and_nothing_is_written(tmp_path, event, kind):
+    log = audit.Log(tmp_path / "audit.jsonl")
+    with pytest.raises(kind, match=r"cannot be logged|An event is a dict"):
+        log.append(event)
+    assert not os.path.exists(log.path)

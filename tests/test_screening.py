@@ -1,0 +1,155 @@
+"""Contributions scored, attackers excluded, honest hospitals too where the wrong rule is used; and all of it noted."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from fedkit import audit, contributions, hospitals, learning, models, parameters, screening
+from fedkit.aggregators import EncryptedMean, Mean
+from fedkit.attacks import forging, poisoning
+from fedkit.contributions import HeldOut
+from fedkit.records import Ledger
+from fedkit.screening import Rule, Screened
+
+MODEL = models.logistic_regression()
+SHAPES = {"kernel": (13, 1), "bias": (1,)}
+BY_COSINE = Rule(cosine=0.0, influence=None, strikes=3)
+
+
+@pytest.fixture(scope="module")
+def heart():
+    return hospitals.load("heart_disease")
+
+
+@pytest.fixture(scope="module")
+def held_out(heart):
+    """Fifteen test patients of each hospital."""
+    split = hospitals.split(heart, 0)
+    features = [rows.test_features[:15] for rows in split.hospitals.values()]
+    labels = [rows.test_labels[:15] for rows in split.hospitals.values()]
+    return HeldOut(MODEL, MODEL.initial_weights(13, 0), np.concatenate(features), np.concatenate(labels))
+
+
+def train(federation, rule, held_out, attackers=None, rounds=12, note=None):
+    """Who was excluded, the table, and the run."""
+    events = []
+    aggregator = Screened(Mean(), rule, held_out, note or events.append)
+    if attackers:
+        aggregator = forging.Poisoned(aggregator, attackers)
+    run = learning.train_federated(federation, rounds=rounds, aggregator=aggregator)
+    found = screening.table(events)
+    return set(found.loc[found["excluded"], "hospital"]), found, run
+
+
+def play(aggregator, updates, round=1):
+    """One round without a training: the state and the mean."""
+    ledger = Ledger()
+    ledger.round = round
+    state = aggregator.start(list(updates), SHAPES, ledger)
+    return aggregator.aggregate(state, updates, dict.fromkeys(updates, 10), ledger)
+
+
+def test_cosines_by_hand():
+    updates = {"A": np.array([1.0, 0]), "B": np.array([0, 1.0]), "C": np.array([-1.0, -1]), "D": np.zeros(2)}
+    found = contributions.cosines(updates, {"A": 1, "B": 1, "C": 1, "D": 9})
+    assert found == pytest.approx({"A": -1, "B": -1, "C": -1, "D": 0})
+    heavy = contributions.cosines({"A": np.array([1.0, 0]), "B": np.array([1.0, 1])}, {"A": 3, "B": 1})
+    assert heavy == pytest.approx({"A": np.sqrt(0.5), "B": np.sqrt(0.5)})
+
+
+def test_influence_is_the_loss_without_a_hospital_less_the_loss_with_it(held_out):
+    generator, patients = np.random.default_rng(0), {"A": 10, "B": 20, "C": 30}
+    updates = {name: generator.normal(size=14) for name in patients}
+    found = contributions.influences(updates, patients, held_out)
+
+    def loss(names):
+        step = parameters.weighted_mean([updates[name] for name in names], [patients[name] for name in names])
+        p = MODEL.predict(parameters.unflatten(step, list(SHAPES.values())), held_out.features).astype(float)
+        return -np.mean(np.log(np.where(held_out.labels == 1, p, 1 - p)))
+
+    assert found["B"] == pytest.approx(loss("AC") - loss("ABC"), abs=1e-5)
+
+
+@pytest.mark.parametrize("attack", [forging.SignFlip(), forging.Noise(20)])
+def test_an_attacker_is_excluded_and_nobody_else(heart, held_out, attack):
+    excluded, found, run = train(heart, Rule(), held_out, {"Hungary": attack})
+    assert excluded == {"Hungary"}
+    assert found.query("hospital == 'Hungary'")["round"].max() == 2, "two strikes, and it is not heard any more"
+    assert run.final("auroc").mean() > 0.72
+
+
+def test_flipped_labels_are_found_too(heart, held_out):
+    excluded, _, run = train(poisoning.flip_labels(heart, ["Hungary"]), Rule(), held_out)
+    assert excluded == {"Hungary"}
+    assert run.method == "federated + mean, screened"
+
+
+def test_what_it_does_not_find(heart, held_out):
+    """A free rider harms nobody, and a backdoor harms only patients with the trigger."""
+    assert train(heart, Rule(), held_out, {"Hungary": forging.FreeRider()})[0] == set()
+    planted = poisoning.Backdoor({"fbs": 1.0, "restecg": "1", "sex": 0.0}).plant(heart, ["Hungary"], share=0.2)
+    assert "Hungary" not in train(planted, Rule(), held_out)[0]
+
+
+def test_among_honest_hospitals_the_cosine_convicts_switzerland_and_influence_nobody(heart, held_out):
+    assert train(heart, BY_COSINE, held_out)[0] == {"Switzerland"}
+    assert train(heart, Rule(), held_out)[0] == set()
+
+
+def test_close_to_the_end_every_honest_hospital_points_against_the_others(heart, held_out):
+    _, found, _ = train(heart, Rule(), held_out, rounds=30)
+    assert (found[found["round"] == 30]["cosine"] < 0).all()
+
+
+def test_never_half_of_them(heart, held_out):
+    excluded, _, _ = train(heart, Rule(cosine=1.1, influence=None, strikes=1), held_out)
+    assert len(excluded) == 1, "of four, one"
+
+
+def test_the_excluded_are_not_heard():
+    updates = {name: np.full(14, value) for name, value in zip("ABCDE", [1.0, 1, 1, 1, -2], strict=True)}
+    state, mean = play(Screened(Mean(), Rule(cosine=0.0, influence=None, strikes=1)), updates)
+    assert state.excluded == {"E"}
+    assert np.allclose(mean, 1)
+
+
+@pytest.mark.parametrize("poison", [np.nan, 1e38, -1e300])
+def test_what_is_no_number_is_flagged_left_out_and_can_be_logged(held_out, tmp_path, poison):
+    log = audit.Log(tmp_path / "audit.jsonl")
+    updates = {"A": np.full(14, 0.01), "B": np.full(14, 0.02), "C": np.full(14, poison)}
+    state, mean = play(Screened(Mean(), Rule(strikes=1), held_out, log.append), updates)
+    assert np.allclose(mean, 0.015)
+    assert state.excluded == {"C"}
+    assert screening.table(audit.verify(log.path)).query("flagged")["hospital"].tolist() == ["C"]
+
+
+def test_it_is_all_in_the_audit_log(heart, held_out, tmp_path):
+    log = audit.Log(tmp_path / "audit.jsonl")
+    train(poisoning.flip_labels(heart, ["Hungary"]), Rule(), held_out, rounds=3, note=log.append)
+    found = screening.table(audit.verify(log.path))
+    assert found.groupby("round").size().tolist() == [4, 4, 3]
+    assert found.query("excluded")[["round", "hospital"]].to_numpy().tolist() == [[2, "Hungary"]]
+
+
+def test_an_event_says_what_was_sent_and_what_was_decided():
+    events = []
+    play(Screened(Mean(), Rule(influence=None), note=events.append), {"A": np.ones(14), "B": np.zeros(14)})
+    digest = hashlib.sha256(np.ones(14, "<f4").tobytes()).hexdigest()
+    assert events[0] == {
+        "training": 0,
+        "round": 1,
+        "hospital": "A",
+        "update": digest,
+        "cosine": 0.0,
+        "influence": None,
+        "flagged": False,
+        "excluded": False,
+    }
+
+
+def test_what_cannot_be_scored_is_refused():
+    with pytest.raises(ValueError, match="BFV encrypts them"):
+        Screened(EncryptedMean(), Rule(influence=None))
+    with pytest.raises(ValueError, match="needs held-out patients"):
+        Screened(Mean())
