@@ -6,6 +6,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	>/dev/null 2>&1 && echo $$p && break; done)
 NOTEBOOKS ?=
 TESTS ?=
+PARTS ?= speed encryption heart scale
 
 PY := .venv/bin/python
 MADE := .venv/made
@@ -23,7 +24,7 @@ help:  ## this list
 	@echo
 	@echo "NOTEBOOKS=\"02 03\" narrows notebooks and colab-check; TESTS=tests/test_hospitals.py narrows test."
 
-figures: $(MADE)  ## every figure of the report, in figures/: runs notebooks 01 to 04 where something changed
+figures: $(MADE)  ## every figure of the report, in figures/: runs notebooks 01 to 07 where something changed
 	@$(PY) -m fedkit.notebooks figures
 
 test: $(MADE)  ## unit tests, and every notebook at its smoke profile with its golden numbers
@@ -38,8 +39,8 @@ notebooks: $(MADE)  ## build the notebooks from notebooks/source, execute them i
 report: figures  ## one HTML page with every figure, its numbers, and what computed them
 	@$(PY) -m fedkit.report
 
-bench: $(MADE)  ## how fast a round is, beside TensorFlow Federated's own
-	@$(PY) tests/bench.py
+bench: $(MADE)  ## how fast a round is, and what encryption costs, beside others: ten minutes (PARTS="encryption": only that)
+	@for part in $(PARTS); do $(PY) tests/bench/$$part.py || exit 1; done
 
 data: $(MADE)  ## build data/heart_disease from its pinned source, and verify it
 	@$(PY) data/make_heart_disease.py

@@ -115,6 +115,27 @@ class Federation:
         others = tuple(hospital for hospital in self if hospital is not out)
         return Federation(self.name, others, self.numeric, self.categorical)
 
+    def frame(self) -> pd.DataFrame:
+        """Return everybody's rows in one table, as no real federation could.
+
+        It is the way to another partition, by `fedkit.partitions`, and back, by
+        `hospitals.from_frame(frame, site="hospital", label="label")`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row a patient: the columns as measured, then "label" and "hospital".
+
+        Raises
+        ------
+        ValueError
+            If a feature is called "label" or "hospital".
+        """
+        tables = [hospital.table.assign(label=hospital.labels, hospital=hospital.name) for hospital in self]
+        if taken := {"label", "hospital"} & set(self.hospitals[0].table):
+            raise ValueError(f"A feature is called {taken.pop()!r}, as a column of the pooled table is: rename it.")
+        return pd.concat(tables, ignore_index=True)
+
     def summary(self) -> pd.DataFrame:
         """Count what each hospital holds.
 

@@ -103,7 +103,7 @@ class Message(NamedTuple):
                 "is not its length: it is damaged."
             )
         size = carried(parameters, coefficients)
-        c0 = packing.from_bytes(data[HEAD.size :], parameters.sent_bits, size)
+        c0 = packing.from_bytes(memoryview(data)[HEAD.size :], parameters.sent_bits, size)
         if int(c0.max()) > (modulus - 1) >> parameters.dropped_bits:
             raise MessageError("A message holds numbers beyond the modulus: it is damaged.")
         if parameters.dropped_bits:  # the middle of what the bits that stayed behind can be

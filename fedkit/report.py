@@ -37,6 +37,20 @@ CHAPTERS = {
         ("measured/server_view", "One hospital's update as the server sees it, before and after encryption."),
         ("measured/encryption_error", "Distance of the decrypted mean from the plain one, by number of parameters."),
         ("measured/cost_by_method_and_phase", "Bytes and seconds of a run, by what they were spent on."),
+        ("staircase", "From a framework's default to less than a plain number: bytes a number, an idea a step."),
+        ("accuracy_by_bits", "What few bits do to a model: AUROC against plain training, and the weights' distance."),
+        ("cost_by_size", "Bytes a number, by size of the model and number of hospitals, up and down."),
+    ],
+    "What a curious server or hospital reads": [
+        ("rows_read", "Patients whose row is read exactly from one update, by model and batch; encrypted: none."),
+        ("measured/image_from_update", "A head found by its gradient, and what the same search finds in a ciphertext."),
+        ("remedies", "What remedies leave to an attacker, and what they cost."),
+        ("measured/privacy_panel", "How well three attacks do against each method."),
+    ],
+    "What malicious hospitals do, and who stops them": [
+        ("auroc_by_attackers", "AUROC against the number of malicious hospitals among ten, by rule."),
+        ("backdoor", "A backdoor's success beside the AUROC behind which it hides, by rule."),
+        ("exclusions", "How often screening excludes each hospital: rightly, and wrongly."),
     ],
 }
 LONG_TABLE = 200

@@ -51,26 +51,100 @@ ERRORS = pd.DataFrame(
     [(scheme, size, error) for scheme, error in (("ckks", 4e-9), ("bfv", 0.0)) for size in (14, 1000, 100_000)],
     columns=["scheme", "parameters", "error"],
 )
+ROUNDED = pd.DataFrame(
+    [(way, bits, 0.001, -(0.5**bits), 0.5**bits, 2.0**-bits) for way in ("nearest", "feedback") for bits in (5, 8, 12)],
+    columns=["rounding", "bits", "mean", "low", "high", "distance"],
+)
+SIZES = pd.DataFrame(
+    [
+        (method, size, hospitals, cost + 90 / size, cost + 90 / size + hospitals / 100)
+        for method, cost in (("federated + CKKS", 16), ("federated + BFV", 3.5), ("another", 57.4))
+        for size in (10, 1000, 1_000_000)
+        for hospitals in (2, 16, 256)
+    ],
+    columns=["method", "numbers", "hospitals", "up", "down"],
+)
+ATTACKED = pd.DataFrame(
+    [
+        (method, count, value, value - 0.05, value + 0.03, 5)
+        for method, values in {"median": (0.85, 0.83), "mean": (0.87, 0.2), "median of 5 x BFV": (0.84, 0.4)}.items()
+        for count, value in enumerate(values)
+    ],
+    columns=["method", "attackers", "mean", "low", "high", "n"],
+)
+HIDDEN = pd.DataFrame(
+    [
+        (case, metric, value, value - 0.1, min(value + 0.1, 1), 3)
+        for case, values in {"honest, mean": (0.8, 0.4), "planted, mean": (0.79, 0.9), "FLTrust": (0.8, 0.5)}.items()
+        for metric, value in zip(("auroc", "backdoor"), values, strict=True)
+    ],
+    columns=["method", "metric", "mean", "low", "high", "n"],
+)
+EXCLUDED = pd.DataFrame(
+    [
+        (case, name, "Hungary" in case and name == "Hungary", float(name == guilty))
+        for case, guilty in {"cosine, all honest": "Switzerland", "influence, Hungary flips": "Hungary"}.items()
+        for name in HOSPITALS
+    ],
+    columns=["case", "hospital", "malicious", "excluded"],
+)
+LEAKS = pd.DataFrame(
+    [
+        (name, patients, 1 / patients**power, 0.8 / patients**power, 1 / patients**power)
+        for name, power in (("logistic regression", 2), ("network, 64 units", 1), ("the same, encrypted", 9))
+        for patients in (1, 2, 4, 8)
+    ],
+    columns=["model", "patients", "mean", "low", "high"],
+)
+LEFT = pd.concat(
+    LEAKS.rename(columns={"model": "attack", "patients": "amount"}).assign(remedy=remedy, measure="share read exactly")
+    for remedy in ("hospitals in the sum", "steps in one update", "noise on each number")
+)
+PRICES = pd.DataFrame(
+    [("encrypted sum", 0, 0, 0), ("noise 0.1", -0.01, -0.03, 0.01)], columns=["remedy", "mean", "low", "high"]
+)
+SUCCESS = pd.DataFrame(
+    [
+        (attack, method, 0.8, 0.7, 0.9, chance)
+        for attack, chance in (("a row", 0), ("a share", 0.1), ("a member", 0.5))
+        for method in METHODS
+    ],
+    columns=["attack", "method", "mean", "low", "high", "chance"],
+)
+PICTURES = {name: np.linspace(0, 1, 64).reshape(8, 8) for name in ("the slice", "from an update", "from noise")}
+STEPS = pd.DataFrame(
+    {"step": ["as it is sent", "one prime", "four to a coefficient"], "bytes_per_number": [57.41, 32.1, 1.634]}
+)
 BYTES = np.random.default_rng(0).bytes(15_600)
 UPDATE = np.linspace(-0.3, 0.2, len(NAMES))
 
 DRAWN = {
+    "accuracy_by_bits": lambda: figures.accuracy_by_bits(ROUNDED),
     "architecture": diagrams.architecture,
     "architecture, in the clear": lambda: diagrams.architecture(encrypted=False),
     "architecture of five": lambda: diagrams.architecture(("One", "Two", "Three", "Four", "Five")),
+    "auroc_by_attackers": lambda: figures.auroc_by_attackers(ATTACKED),
     "auroc_forest": lambda: figures.auroc_forest(evaluation.summary(TABLE)),
+    "backdoor": lambda: figures.backdoor(HIDDEN),
     "calibration": lambda: figures.calibration(evaluation.calibration_curve(evaluation.stack(RUNS, "predictions"))),
     "convergence": lambda: figures.convergence(evaluation.stack(RUNS)),
     "cost_by_method_and_phase": lambda: figures.cost_by_method_and_phase(evaluation.costs(RUNS)),
+    "cost_by_size": lambda: figures.cost_by_size(SIZES),
     "encryption_error": lambda: figures.encryption_error(ERRORS),
+    "exclusions": lambda: figures.exclusions(EXCLUDED),
     "hospitals_at_a_glance": lambda: figures.hospitals_at_a_glance(a_federation()),
+    "images": lambda: figures.images(PICTURES, dict.fromkeys(PICTURES, "12.3 dB")),
     "local_global_distance": lambda: figures.local_global_distance(evaluation.stack(RUNS)),
     "paired_differences": lambda: figures.paired_differences(
         evaluation.paired_differences(TABLE, "centralized"), "centralized", margin=0.02
     ),
+    "privacy_panel": lambda: figures.privacy_panel(SUCCESS),
+    "remedies": lambda: figures.remedies(LEFT, PRICES),
+    "rows_read": lambda: figures.rows_read(LEAKS),
     "server_view": lambda: figures.server_view(UPDATE, BYTES, NAMES),
     "server_view of many": lambda: figures.server_view(np.linspace(-1, 1, 241), BYTES),
     "spread": lambda: figures.spread(TABLE),
+    "staircase": lambda: figures.staircase(STEPS, {"plain, 12 bits": 1.5}),
     "training_gain": lambda: figures.training_gain(TABLE, dict(zip(HOSPITALS, (303, 294, 123, 200), strict=True))),
     "workflow": diagrams.workflow,
 }
@@ -227,3 +301,46 @@ def test_server_view_counts_what_is_sent():
     )
     assert "8.000 of 8 bits" in secret.get_xlabel()
     assert [bar.get_width() for bar in plain.patches if bar.get_height() < 0.9] == pytest.approx(UPDATE)
+
+
+def test_the_staircase_draws_its_numbers_and_the_plain_line():
+    axes = figures.staircase(STEPS, {"plain, 12 bits": 1.5}).axes[0]
+    treads = [bar.get_y() + bar.get_height() for bar in axes.patches]
+    assert treads == pytest.approx([57.4, 32.1, 1.63]), "three digits, which do not move with the luck of compression"
+    assert [line.get_ydata()[0] for line in axes.lines] == [4, 1.5]
+    assert {"57.4", "÷ 1.8", "plain float32: 4"} <= {text.get_text() for text in words(axes.figure)}
+    above, _, below = (bar.get_facecolor() for bar in axes.patches)
+    assert above != below
+
+
+def test_cost_by_size_draws_both_ways():
+    left, right = figures.cost_by_size(SIZES).axes
+    assert sorted(line.get_ydata()[-1] for line in left.lines[:3]) == pytest.approx([3.5, 16, 57.4])
+    downs = [line for line in right.lines[:6] if line.get_linestyle() != "-"]
+    assert sorted(line.get_ydata()[-1] for line in downs) == pytest.approx([6.06, 18.6, 60])
+
+
+def test_attackers_are_drawn_as_the_table_says():
+    (axes,) = figures.auroc_by_attackers(ATTACKED).axes
+    drawn = {tuple(line.get_ydata()) for line in axes.lines}
+    assert {(0.87, 0.2), (0.85, 0.83), (0.84, 0.4)} <= drawn
+    assert {"malicious hospitals", "a coin", "median of 5 x BFV"} <= {text.get_text() for text in words(axes.figure)}
+    with pytest.raises(ValueError, match="no look for 'mode'"):
+        figures.auroc_by_attackers(ATTACKED.assign(method="mode"))
+
+
+def test_a_hidden_backdoor_is_beside_its_auroc():
+    left, right = figures.backdoor(HIDDEN).axes
+    assert left.lines[0].get_xdata() == pytest.approx([0.8, 0.79, 0.8])
+    assert right.lines[0].get_xdata() == pytest.approx([0.4, 0.9, 0.5])
+    with pytest.raises(ValueError, match="no rows of the metric 'backdoor'"):
+        figures.backdoor(HIDDEN.query("metric == 'auroc'"))
+
+
+def test_an_honest_hospital_s_exclusion_does_not_look_like_a_culprit_s():
+    wrongly, rightly = figures.exclusions(EXCLUDED).axes
+    bars = [[bar for bar in panel.patches if bar.get_height() == pytest.approx(0.6)] for panel in (wrongly, rightly)]
+    assert [bar.get_width() for bar in bars[0]] == [0, 0, 1, 0]
+    assert [bar.get_width() for bar in bars[1]] == [0, 1, 0, 0]
+    assert bars[0][2].get_facecolor() != bars[1][1].get_facecolor()
+    assert "malicious: 100%" in {text.get_text() for text in words(rightly.figure)}

@@ -1,5 +1,6 @@
 """Federations, the data that comes with the kit, and the split of each hospital's patients."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -94,6 +95,20 @@ def test_the_hash_follows_the_content(heart):
         federation({"A": labels["A"], "C": [0, 1] * 5}),
     ]
     assert len({made.sha256 for made in (heart, *others)}) == len(others) + 1
+
+
+def test_a_federation_is_pooled_and_made_again(heart):
+    frame = heart.frame()
+    assert len(frame) == 920
+    again = hospitals.from_frame(frame, site="hospital", label="label", name=heart.name)
+    assert again.sha256 == heart.sha256
+
+
+def test_a_feature_that_is_called_as_the_pooled_table_s_own_columns_is_refused(heart):
+    table = heart["Cleveland"].table.assign(label=1.0)
+    odd = dataclasses.replace(heart, hospitals=(dataclasses.replace(heart["Cleveland"], table=table),))
+    with pytest.raises(ValueError, match="called 'label'"):
+        odd.frame()
 
 
 def test_a_federation_without_a_hospital(heart):

@@ -5,6 +5,9 @@ rounded to 4 decimals before they are drawn, finer than an eye can see, so that 
 last bits of a sum do not change the bytes of a picture.
 """
 
+from fedkit.figures.attacks import images, privacy_panel, remedies, rows_read
+from fedkit.figures.cost import accuracy_by_bits, cost_by_size, staircase
+from fedkit.figures.defences import auroc_by_attackers, backdoor, exclusions
 from fedkit.figures.exhibits import (
     cost_by_method_and_phase,
     encryption_error,
@@ -25,16 +28,26 @@ __all__ = [
     "COLORS",
     "LOOKS",
     "STYLE",
+    "accuracy_by_bits",
+    "auroc_by_attackers",
     "auroc_forest",
+    "backdoor",
     "calibration",
     "convergence",
     "cost_by_method_and_phase",
+    "cost_by_size",
     "encryption_error",
+    "exclusions",
     "hospitals_at_a_glance",
+    "images",
     "local_global_distance",
     "paired_differences",
+    "privacy_panel",
+    "remedies",
+    "rows_read",
     "save",
     "server_view",
     "spread",
+    "staircase",
     "training_gain",
 ]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fedkit import notebooks
 
-MAKERS = ("01", "02", "03", "04")  # the notebooks that draw the report's figures
+MAKERS = ("01", "02", "03", "04", "05", "06", "07")  # the notebooks that draw the report's figures
 # What a notebook never imports, so that editing it makes no figure stale.
 _APART = ("fedkit/notebooks/", "fedkit/report")
 

@@ -24,14 +24,11 @@ MARGIN = 0.02  # AUROC: the largest loss we would accept
 # %% [markdown]
 # ## Before we look
 #
-# Rules made after the results can be made to fit them. So ours come first.
-#
 # - The main score is **AUROC**: take one patient with the label and one without. How often does the first one get the
 #   higher probability? 0.5 is chance, 1 is perfect.
 # - The reference is *centralised* training, which sees all rows.
-# - The **margin** is the loss that we would accept: 0.02, or 2 more wrong pairs in 100. Rows that stay home should be
-#   worth that much, and the luck of the split moves an AUROC by more, as section 2 shows. Another person may
-#   choose another margin, so we also try others.
+# - The **margin** is the loss that we would accept: 0.02, or 2 more wrong pairs in 100. The luck of the split moves an
+#   AUROC by more, as section 2 shows. We also try other margins.
 
 # %%
 if PROFILE == "smoke":
@@ -107,9 +104,8 @@ forest
 # *In the picture: for each hospital five points, one a method, each with its 95% interval as a horizontal line and
 # the numbers at the right. The mean of the hospitals comes last.*
 #
-# Look at three things. The three federated methods have the same points and lines. At Cleveland and Hungary, the
-# large hospitals, all methods are close. And Switzerland's lines are long: the next cell says why, and counts how often
-# encryption changed an AUROC.
+# Look at three things. The three federated methods have the same points and lines. At the large hospitals, Cleveland
+# and Hungary, all methods are close. And Switzerland's lines are long: the next cell says why.
 
 # %%
 labels = federation["Switzerland"].labels
@@ -251,7 +247,7 @@ records.glue("brier_loss_switzerland", loss)
 # ### Calibration: are the probabilities right?
 #
 # A model is **calibrated** if, of patients with "30%", about 30 in 100 have the label. The **intercept** is 0 at best;
-# above 0, the probabilities are too low. The **slope** is 1 at best; below 1, they are too extreme.
+# above 0, probabilities are too low. The **slope** is 1 at best; below 1, they are too extreme.
 
 # %%
 curve = evaluation.calibration_curve(final)
@@ -276,8 +272,7 @@ print(f"intercept, Switzerland: {intercept['local', 'Switzerland']:.2f} alone, "
       f"{intercept['federated', 'Switzerland']:.2f} federated")  # fmt: skip
 
 # %% [markdown]
-# So a shared model can rank patients better, and still give worse probabilities. AUROC alone hides this. Exercise 3
-# repairs it, without sending anything.
+# So a shared model can rank patients better, and still give worse probabilities. Exercise 3 repairs this.
 #
 # ## 2. Robustness
 #
@@ -293,8 +288,8 @@ spread
 # *In the picture: AUROC upwards; a group of five columns a hospital, one a method; one mark a split; a box over the
 # middle half of the marks.*
 #
-# Compare how far one column reaches with how far columns are apart. The table gives the standard deviation over splits;
-# **gap** is the best hospital's mean minus the worst one's.
+# Compare how far columns reach with how far they are apart. The table gives the standard deviation over splits; **gap**
+# is the best hospital's mean minus the worst one's.
 
 # %%
 names = list(federation.names)
@@ -356,14 +351,15 @@ traffic = sent.pivot_table(index=["method", "hospital"], columns="way", values="
 traffic[["up", "down", "keys"]].reindex(METHODS[1:], level="method").round(1)
 
 # %% [markdown]
-# Centralised sends the training rows, once. An update of this model is tiny: 14 numbers. But a **ciphertext**, an
-# encrypted message, has room for thousands, and travels whole. So for a small model, encryption multiplies the traffic.
+# Centralised sends the training rows, once. An update of this model is tiny: 14 numbers. A CKKS **ciphertext**, an
+# encrypted message, has room for a thousand, and travels whole. BFV sends only the places that it uses, so what counts
+# there are signatures and heads. Each multiplies the traffic of so small a model, by very different factors.
 
 # %%
 assert "local" not in set(sent["method"])
 kilobytes = traffic.sum(axis=1).groupby("method").mean()
 ratio = kilobytes["federated + BFV"] / kilobytes["federated"]
-assert ratio > 100, "Encryption should cost more than 100 times the bytes for so small a model."
+assert 2 < ratio < 20, "Encryption should cost several times the bytes for so small a model."
 print(f"federated + BFV sends {ratio:,.0f} times the bytes of federated")
 
 # %%
@@ -382,9 +378,8 @@ price
 # *In the picture: left the bytes, right the seconds of one training, all hospitals together, one mark a method for each
 # thing they were spent on. The scales are logarithmic: equal steps multiply.*
 #
-# Read the seconds with care. One machine played all hospitals, and no network is in them. Splits trained side by side,
-# which makes "train" cheaper. "Apply" adds the mean to the model: once, at the server, without encryption; at every
-# hospital with it, as only hospitals can read the mean.
+# Read the seconds with care. One machine played all hospitals, without a network, and splits trained side by side,
+# which makes "train" cheaper. "Apply" adds the mean to the model: at the server, or, encrypted, at every hospital.
 
 # %%
 seconds = costs.pivot_table(index="method", columns="phase", values="seconds", aggfunc="sum").loc[METHODS]
@@ -409,12 +404,11 @@ held = up.groupby("method").max().reindex(METHODS, fill_value=0)
 held.rename("bytes of one round").to_frame()
 
 # %% [markdown]
-# For "centralized" this is the data set. BFV's largest round is one in which hospitals also agree, encrypted, on how
-# large an update may be.
+# For "centralized" this is the data set. In BFV's largest round, hospitals also agree on how large an update may be.
 #
-# And the **peak**, the most memory that a process ever held? It needs a fresh process a method, since this one holds
-# what all five left behind. The usual `getrusage` can start from the *parent's* peak, so we read Linux's `VmHWM`
-# ("high water mark"). TFF's worker, a second process, trains for every method and is not counted.
+# And the **peak**, the most memory that a process ever held? It needs a fresh process a method. The usual `getrusage`
+# can start from the *parent's* peak, so we read Linux's `VmHWM` ("high water mark"). TFF's worker, a second process, is
+# not counted.
 
 # %%
 SCRIPT = r"""
@@ -468,26 +462,24 @@ updates = {name: parameters.flatten(weights) for name, weights in first.weights.
 patients = {name: len(rows.train_labels) for name, rows in hospitals.split(federation, 0).hospitals.items()}
 pd.DataFrame(updates).head(3).T.round(3).assign(patients=pd.Series(patients))
 
+
 # %%
-from unittest import mock
-
-
 def tap(scheme):
-    """Train one round; return the server, and every message that it was given."""
-    servers, caught, add = [], [], encryption.Server.add
+    """Train one round; return every message that the server was given."""
+    caught = []
 
-    def tapped(server, messages):
-        servers.append(server)
-        caught.extend(messages)
-        return add(server, messages)
+    def network(sender, message):
+        if sender != "server":
+            caught.append(message)
+        return message
 
-    with mock.patch.object(encryption.Server, "add", tapped):
-        learning.train_federated(federation, rounds=1, seed=0, aggregator=aggregators.EncryptedMean(scheme))
-    return servers[-1], caught
+    mean = aggregators.EncryptedMean(scheme, network=network)
+    learning.train_federated(federation, rounds=1, seed=0, aggregator=mean)
+    return caught
 
 
 taps = {"federated + CKKS": tap("ckks"), "federated + BFV": tap("bfv")}
-print({method: f"{len(caught)} messages caught" for method, (_, caught) in taps.items()})
+print({method: f"{len(caught)} messages caught" for method, caught in taps.items()})
 
 # %% [markdown]
 # `contains_plaintext` looks for the numbers at every position of the bytes. A search that never finds anything proves
@@ -500,27 +492,27 @@ from fedkit.messages import contains_plaintext
 
 secrets = [*updates.values(), *(update * patients[name] for name, update in updates.items())]
 readable = {"federated": all(contains_plaintext(u.astype("<f4").tobytes(), u) for u in updates.values())}
-for method, (_, caught) in taps.items():
+for method, caught in taps.items():
     readable[method] = any(contains_plaintext(message, numbers) for message, numbers in product(caught, secrets))
 assert readable == {"federated": True, "federated + CKKS": False, "federated + BFV": False}
 readable
 
 # %% [markdown]
-# The number of patients travels inside the ciphertext, too. Only the head of a message is in the clear:
+# The number of patients travels inside the ciphertext, too. Only the head of a message is in the clear. It starts after
+# 70 bytes of signature and lengths, and it is text:
 
 # %%
-from fedkit.messages import Message
-
-for method, (_, caught) in taps.items():
-    head = {name: value for name, value in Message.from_bytes(caught[-1])._asdict().items() if name != "chunks"}
-    assert not set(patients.values()) & {head["hospitals"], head["slots"]}
-    print(method, head | {"key_id": "8 random bytes"})
+for method, caught in taps.items():
+    for message in caught[::4]:  # of each purpose, the first
+        head = message[70:].partition(b',"study"')[0].decode()
+        assert not any(str(count) in head for count in patients.values()), "No number of patients should be in it."
+        print(f"{method}: {len(message):6,} bytes, {head}, ...")
 
 # %% [markdown]
-# So the server learns the scheme, that one hospital speaks, which key, and how many slots are filled. Has it the key?
+# So the server learns who speaks, what for, in which round, and how many numbers there are. Has it the key?
 
 # %%
-assert not any(server.context.is_private() for server, _ in taps.values())
+assert not encryption.Server(keys["bfv"].public).is_private
 try:
     encryption.Server(keys["bfv"].secret)
 except ValueError as refused:
@@ -529,11 +521,13 @@ except ValueError as refused:
 # %% [markdown]
 # ### What is *not* protected
 #
-# Hospitals share one secret key. If the server shows a message to one of them, it can read it:
+# Hospitals share one secret key. If the server gives one of them a "sum" of one message, it can read it. fedkit refuses
+# to, unless it is told otherwise; no one can take the key away:
 
 # %%
 message = keys["bfv"].encrypt(updates["Switzerland"], patients["Switzerland"])  # sent by Switzerland ...
-read, count = encryption.HospitalKeys(keys["bfv"].secret).decrypt(message)  # ... and shown to Cleveland
+alone_in_it = encryption.Server(keys["bfv"].public).add([message])  # ... and shown to Cleveland
+read, count = encryption.HospitalKeys(keys["bfv"].secret).decrypt(alone_in_it, at_least=1)
 assert np.allclose(read, updates["Switzerland"], atol=1e-6)
 print(f"Cleveland reads Switzerland's update, and that it has {count:.0f} training patients.")
 
@@ -558,11 +552,12 @@ print("VA Long Beach works out Switzerland's update from an encrypted training o
 sent_up = ledger.query("direction == 'up' and phase == 'send' and seed == 0").groupby("method")["bytes"]
 rows_leave = {method: total == 4 * 14 * sum(patients.values()) for method, total in sent_up.sum().items()}
 assert rows_leave == {method: method == "centralized" for method in METHODS if method != "local"}
-assert sent_up.max()["federated"] == 4 * 14, "A plain update should be 14 numbers and nothing else."
+plain = ledger.query("method == 'federated' and direction == 'up' and round > 0")["bytes"]
+assert plain.max() == 4 * 14, "A plain update should be 14 numbers and nothing else."
 rows_leave
 
 # %% [markdown]
-# The table puts it together. "Tested": a cell above would have failed otherwise.
+# All in one table. "Tested": a cell above would have failed otherwise.
 
 # %%
 yes = {True: "yes", False: "no"}
@@ -577,17 +572,94 @@ who_sees_what = {
     "hospitals see the total of patients": ["no", "no", "no", "yes", "yes", "by design"],
     "hospital reads a message shown to it": ["-", "yes", "yes", "yes", "yes", "tested"],
     "mean tells about the others": ["-", "-", "yes", "yes", "yes", "tested for two"],
-    "server reads sums for preparation": ["yes", "yes", "yes", "yes", "yes", "by design"],
+    "server reads sums for preparation": ["yes", "yes", "yes", "no", "no", "by design"],
 }
 pd.DataFrame.from_dict(who_sees_what, orient="index", columns=[*METHODS, "how we know"])
 
 # %% [markdown]
-# The last row is easily forgotten: in all methods, even "local", hospitals prepared their rows with sums that travelled
-# in the clear (notebook 01). And decrypted CKKS numbers carry a trace of the key's noise: hospitals must not hand
-# them to the server, or publish them as they are.
+# The last row is easily forgotten: without encryption, even in "local", rows were prepared with sums that travelled in
+# the clear (notebook 01). And decrypted CKKS numbers carry a trace of the key's noise: never hand them to the server.
 #
-# What an attacker makes of all this is another question: success rates of attacks come in a later notebook.
+# ### Do attacks succeed?
 #
+# Three attacks of [notebook 06](06_gradient_leakage.ipynb), in the attacker's best case. From a first step the server
+# reads a *row* (of one patient), and the *share of label 1* (of all patients; a hit is off by 0.05 at most). From the
+# finished model somebody reads who was a *member* (LiRA, other splits as shadows; AUROC). Alone, nothing is sent;
+# pooled, the server has the rows.
+
+# %%
+from fedkit import computations, metrics, models
+from fedkit.attacks import inference, inversion, membership
+
+work = computations.client_work(models.logistic_regression(), 13, 1000, 0.3)
+zeros = models.logistic_regression().initial_weights(13, seed=0)
+
+
+def message_of(method, features, labels):
+    order = np.arange(len(labels), dtype=np.int32)[None]
+    vector = parameters.flatten(work([zeros], [[features, labels, order]])[0])
+    scheme = method.partition(" + ")[2].lower()
+    return keys[scheme].encrypt(vector, len(labels)) if scheme else vector.astype("<f4").tobytes()
+
+
+def read(method, features, labels):
+    kernel, bias = np.split(inversion.read(message_of(method, features, labels)[-56:], 14), [13])
+    return inversion.rows(kernel[:, None], bias), inference.prevalence(bias[0], 0.3)
+
+
+# %%
+def hits(method, seed):
+    """Share of hospitals at which the server reads a row, and the share of label 1."""
+    found = []
+    for rows in hospitals.split(federation, seed).hospitals.values():
+        x, y = rows.train_features, rows.train_labels
+        row = read(method, x[:1], y[:1])[0]
+        is_read = row.size and inversion.errors(x[:1], row.clip(-9, 9)).max() < 0.01
+        found.append((is_read, abs(read(method, x, y)[1] - float(y.mean())) < 0.05))
+    return np.mean(found, axis=0)
+
+
+def member_auroc(method):
+    """AUROC of each split's model, the others being shadows, of patients whom two models at least never saw."""
+    everybody = membership.signals([run for run in runs if run.method == method], federation)
+    few = (~everybody.member).sum(axis=0) > 1
+    kept = membership.Signals(everybody.hospitals[few], everybody.confidence[:, few], everybody.member[:, few])
+    scored = [membership.by_likelihood_ratio(kept, target, online=False) for target in range(SEEDS)]
+    return [metrics.detection(*pair)["auroc"] for pair in zip(kept.member, scored, strict=True)]
+
+
+# %%
+success = {("a row is read", method): [value] * SEEDS for method, value in zip(METHODS, (0, 1), strict=False)}
+success |= {("share of label 1", method): values for (_, method), values in success.items()}
+for method in METHODS[2:]:
+    by_seed = np.array([hits(method, seed) for seed in range(SEEDS)])
+    success["a row is read", method], success["share of label 1", method] = by_seed.T
+success |= {("member or not", method): member_auroc(method) for method in METHODS}
+
+# %%
+chances = {"a row is read": 0, "share of label 1": 0.1, "member or not": 0.5}
+attack_table = pd.DataFrame([(*case, *evaluation.interval(values)) for case, values in success.items()])
+attack_table.columns = ["attack", "method", "mean", "low", "high"]
+attack_table["chance"] = attack_table["attack"].map(chances)
+attack_table[["low", "high"]] = attack_table[["low", "high"]].clip(0, 1)
+privacy = figures.privacy_panel(attack_table)
+figures.save(privacy, "privacy_panel", attack_table, measured=True)
+privacy
+
+# %% [markdown]
+# *In the picture: a panel an attack, a row a method; dashed lines are chance. Plain federated stands at 1 in the first
+# two panels, CKKS and BFV near chance. In the third, all are close to 0.5.*
+
+# %%
+rate = attack_table.set_index(["attack", "method"])["mean"]
+for attack in ("a row is read", "share of label 1"):
+    assert rate[attack, "federated"] == 1, "From plain updates of one step, both should be read."
+    assert rate[attack][ENCRYPTED].max() < 0.5, "From ciphertexts they should not."
+assert rate["member or not"].max() - rate["member or not"].min() < 0.15, "Encryption has no part in this."
+assert abs(rate["member or not"][ENCRYPTED] - rate["member or not", "federated"]).max() < 1e-3
+records.glue("attack_share_of_label_BFV", rate["share of label 1", "federated + BFV"])
+
+# %% [markdown]
 # ## The report card
 #
 # One row a method, one column a yardstick, every value computed above.
@@ -621,9 +693,8 @@ for yardstick, column in card.items():
     print(f"{word:13} {yardstick:27} {column[ours]:10,.3f}; best {best:9,.3f} ({', '.join(who)})")
 
 # %% [markdown]
-# Some of these losses are smaller than the luck of the split; the intervals above say which. Others are clear:
-# encryption costs bytes and seconds and buys no accuracy. What it buys stands in the table before: it hides each update
-# from the server.
+# Some of these losses are smaller than the luck of the split. Others are clear: encryption costs bytes and seconds and
+# buys no accuracy. It buys what the attacks showed: it hides each update from the server.
 
 # %%
 assert card.loc["federated", "AUROC, mean"] > card.loc["local", "AUROC, mean"], "Together should beat alone on average."
@@ -655,12 +726,10 @@ assert factor > 0.9, "The corrected interval should hardly shrink: only new pati
 print(f"corrected: {factor:.2f} times as wide; usual: {np.sqrt(20 / 80):.2f} times")
 
 # %% [markdown]
-# **2. Modify.** A ciphertext costs the same for 14 numbers as for hundreds. Train one round of a larger model,
+# **2. Modify.** Signature and head cost the same for 14 numbers as for hundreds. Train one round of a larger model,
 # `models.mlp((64,))`, plain and with BFV. How many times the bytes does encryption cost now?
 
 # %% tags=["exercise"]
-from fedkit import models
-
 small = models.logistic_regression()  # change this
 one_round = learning.train_federated(federation, rounds=1, model=small)
 one_round.ledger.query("direction == 'up' and phase == 'send'")
@@ -672,8 +741,8 @@ large = [
     learning.train_federated(federation, aggregator=aggregators.EncryptedMean("bfv"), **larger),
 ]
 size = [run.ledger.query("direction == 'up' and phase == 'send'")["bytes"].iloc[-1] for run in large]
-assert size[1] / size[0] < ratio / 10, "A larger model should fill the ciphertext better."
-print(f"{size[1]:,} bytes against {size[0]:,}: {size[1] / size[0]:.0f} times")
+assert size[1] / size[0] < ratio / 3, "In a larger message, signature and head should hardly count."
+print(f"{size[1]:,} bytes against {size[0]:,}: {size[1] / size[0]:.1f} times")
 
 # %% [markdown]
 # **3. Build.** Repair Switzerland's probabilities. The hospital keeps the shared model and adds one number of its own

@@ -5,12 +5,11 @@ turn, in one process, so that a slow moment hits both. ``make bench`` prints the
 and writes it to figures/measured/speed.json.
 """
 
-import json
 import statistics
 import time
-from pathlib import Path
 
 import numpy as np
+from reporting import write
 
 from fedkit import aggregators, computations, environment, hospitals, learning, models, teams
 from fedkit.tff import tf, tff
@@ -93,15 +92,13 @@ def main() -> None:
     for name, value in seconds.items():
         print(f"  {name:20} {value:8.1f} s")
     print(f"  {'all five':20} {sum(seconds.values()):8.1f} s")
-    path = Path(__file__).parent.parent / "figures" / "measured" / "speed.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     report = {
         "round_milliseconds": milliseconds,
         "round_ratios": ratios,
         "comparison_seconds": seconds | {"all five": float(np.sum(list(seconds.values())))},
         "versions": environment.versions(),
     }
-    path.write_text(json.dumps(report, indent=1) + "\n")
+    write("speed", report)
 
 
 if __name__ == "__main__":
