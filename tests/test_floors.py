@@ -17,8 +17,7 @@ FLOORS = [
     {"screening", "teams"},
     {"attacks", "evaluation", "learning"},
     {"diagrams", "figures"},
-    {"exchange", "report"},
-    {"classroom", "notebooks"},
+    {"exchange", "notebooks", "report"},
 ]
 
 # Who may import a library. What is encrypted, sent and added is vectors and bytes:

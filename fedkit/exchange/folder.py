@@ -1,0 +1,188 @@
+"""A shared folder in which files only ever appear, whole and under the hash of their content.
+
+A synchronised folder (Google Drive, say) shows files late, in any order, half written,
+or twice as "name (1)". None of that matters to a reader who takes a file only if its
+content hashes to its name, and each content once. Nobody ever changes a file, so there
+is nothing to lock.
+"""
+
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Callable
+from typing import NamedTuple
+from urllib.parse import quote, unquote
+
+import fsspec
+from fsspec.core import url_to_fs
+
+_LETTER = re.compile(r"([0-9a-f]{32})\.([\w.~%-]{1,150})(?: \(\d+\))?\.letter(?: \(\d+\))?", re.ASCII)
+_PATIENCE = 8  # how often a file may be found half written before it is complained about
+INCOMING, LOG = "incoming", "log"
+
+
+class Found(NamedTuple):
+    """A file whose content is what its name says; who made it is still to be checked.
+
+    Attributes
+    ----------
+    place, name : str
+        Folder and file.
+    digest : str
+        First 128 bits of the SHA-256 of the content: 32 hex digits.
+    sender : str
+        Who is said to have sent it.
+    data : bytes
+        The content.
+    """
+
+    place: str
+    name: str
+    digest: str
+    sender: str
+    data: bytes
+
+
+class Folder:
+    """Letters in a folder, by place.
+
+    Parameters
+    ----------
+    where
+        A path, or a URL that fsspec knows ("memory://class").
+    filesystem
+        An fsspec file system, for which `where` is a path; found from `where` if None.
+
+    Attributes
+    ----------
+    notice : callable
+        ``notice(name, sentence)`` is told, once a file, what cannot be read.
+    """
+
+    def __init__(self, where: str | os.PathLike, filesystem: fsspec.AbstractFileSystem | None = None) -> None:
+        self.filesystem, root = (filesystem, os.fspath(where)) if filesystem else url_to_fs(os.fspath(where))
+        self.root = root.rstrip("/")
+        self.notice: Callable[[str, str], None] = lambda name, sentence: None
+        self._taken: set[tuple[str, str, str]] = set()
+        self._half: dict[tuple[str, str, int], int] = {}
+
+    @classmethod
+    def opened(cls, where: "Where") -> "Folder":
+        """Return the folder, as somebody sees it who has not read anything yet."""
+        return cls(where.root, where.filesystem) if isinstance(where, Folder) else cls(where)
+
+    def post(self, place: str, sender: str, data: bytes) -> Found:
+        """Add a letter: written aside, then renamed, so that nobody finds a part of it. Twice is as good as once."""
+        name = f"{digest(data)}.{quoted(sender)}.letter"
+        path = f"{self.root}/{place}/{name}"
+        if self.read(place, name, len(data)) is None:
+            aside = f"{self.root}/{INCOMING}/{secrets.token_hex(8)}"
+            for parent in (place, INCOMING):
+                self.filesystem.makedirs(f"{self.root}/{parent}", exist_ok=True)
+            self.filesystem.pipe_file(aside, data)
+            self.filesystem.mv(aside, path)
+        return Found(place, name, digest(data), sender, data)
+
+    def new(self, place: str, largest: int, sender: str | None = None) -> list[Found]:
+        """Return the letters of a place that were not returned before, in the order of their digests.
+
+        Parameters
+        ----------
+        place
+            Name of a place.
+        largest
+            Bytes: a file that is listed with more is never read.
+        sender
+            Whose letters to read; everybody's if None.
+        """
+        found = []
+        for name, size in self.names(place).items():
+            hash_, said = parts(name)
+            if (place, hash_, said) in self._taken or (sender is not None and said != sender):
+                continue
+            if size > largest:
+                self._complain(
+                    place, name, size, f"it has {size:,} bytes, and {largest:,} are the most that belong here"
+                )
+                continue
+            tries = self._half.get((place, name, size), 0)
+            if tries & (tries - 1) and tries > 2:  # then look at it again after 1, 2, 4, 8, ... more times
+                self._half[place, name, size] += 1
+                continue
+            data = self.read(place, name, largest)
+            if data is None:
+                self._half[place, name, size] = tries + 1
+                if tries + 1 >= _PATIENCE:
+                    self._complain(place, name, -1, "its content is not what its name says: half written, or changed")
+                continue
+            self._taken.add((place, hash_, said))
+            found.append(Found(place, name, hash_, said, data))
+        return sorted(found, key=lambda letter: (letter.digest, letter.sender))
+
+    def forget(self) -> None:
+        """Return every letter once more: what was made of them is to be thought over."""
+        self._taken.clear()
+
+    def read(self, place: str, name: str, largest: int) -> bytes | None:
+        """Return a letter's content; None if it is not all there, or not what its name says."""
+        try:
+            data = self.filesystem.cat_file(f"{self.root}/{place}/{name}", 0, largest + 1)
+        except OSError:  # it was listed, and has not arrived, or is gone
+            return None
+        return data if digest(data) == parts(name)[0] else None
+
+    def names(self, place: str) -> dict[str, int]:
+        """Names of the letters in a place, and the bytes that they are listed with; nothing else is looked at."""
+        path = f"{self.root}/{place}"
+        self.filesystem.invalidate_cache(path)
+        try:
+            entries = self.filesystem.ls(path, detail=True)
+        except OSError:
+            return {}
+        # A name is only ever taken from a listing, and only if there is no path in it.
+        sizes = {entry["name"].rsplit("/", 1)[-1]: entry["size"] for entry in entries if entry["type"] == "file"}
+        return {name: size for name, size in sizes.items() if parts(name)}
+
+    def places(self) -> list[str]:
+        """Names of all places, in order."""
+        self.filesystem.invalidate_cache(self.root)
+        try:
+            entries = self.filesystem.ls(self.root, detail=True)
+        except OSError:
+            return []
+        return sorted(entry["name"].rsplit("/", 1)[-1] for entry in entries if entry["type"] == "directory")
+
+    def remove(self, place: str, name: str) -> None:
+        """Remove a letter, which `prune` alone does."""
+        if parts(name):
+            self.filesystem.rm_file(f"{self.root}/{place}/{name}")
+
+    def _complain(self, place: str, name: str, size: int, sentence: str) -> None:
+        if self._half.get((place, name, -size - 2)) is None:
+            self._half[place, name, -size - 2] = 0
+            self.notice(f"{place}/{name}", f"{place}/{name} is not read: {sentence}.")
+
+
+Where = Folder | str | os.PathLike  # what names a folder
+
+
+def digest(data: bytes) -> str:
+    """First 128 bits of the SHA-256, as 32 hex digits."""
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
+def parts(name: str) -> tuple[str, str] | None:
+    """Digest and sender that a file name tells; None if it is no letter's."""
+    match = _LETTER.fullmatch(name)
+    if match is None or quote(unquote(match[2]), safe="") != match[2]:
+        return None
+    return match[1], unquote(match[2])
+
+
+def quoted(sender: str) -> str:
+    """Return a name as it stands in a file's name; ValueError if it is too long for that."""
+    text = quote(sender, safe="")
+    if len(text) > 150:
+        raise ValueError(f"{sender!r} is too long for the name of a file: choose a shorter name to take part under.")
+    return text

@@ -1,0 +1,152 @@
+"""Letters by which people come together: invitation, request, opening, handover."""
+
+import functools
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import pandas as pd
+
+from fedkit import environment
+from fedkit.envelopes import Roster
+from fedkit.exchange import letters
+from fedkit.exchange.folder import Found
+from fedkit.exchange.letters import Letter, unpacked
+from fedkit.exchange.settings import Settings
+from fedkit.identities import check_name, fingerprint
+from fedkit.messages import MessageError
+
+NEW = "new"  # the study that an invitation belongs to: it has no id yet
+SAME = ("fedkit", "tenseal")  # versions that must be the same everywhere
+
+
+class Coordinator(NamedTuple):
+    """Who closes the rounds from one on.
+
+    Attributes
+    ----------
+    name, public : str, bytes
+        Who.
+    from_round, number : int
+        Of those named for a round or an earlier one, the highest number counts.
+    digest : str
+        Of the letter that says so.
+    """
+
+    name: str
+    public: bytes
+    from_round: int
+    number: int
+    digest: str
+
+
+def invitation(found: Found, maker: str) -> tuple[Settings, tuple[str, bytes], Coordinator]:
+    """Read an invitation: settings, name and key of the maker, who coordinates; MessageError if it is not theirs.
+
+    Parameters
+    ----------
+    found
+        What lies in the folder.
+    maker
+        Fingerprint of the maker's key, as it was read aloud.
+    """
+    letter = letters.read(found, NEW, "invitation", 0)
+    if fingerprint(letter.public) != maker:
+        raise MessageError(
+            f"The invitation by {letter.sender} is signed with the key {fingerprint(letter.public)}, and the maker's "
+            f"was read aloud as {maker}: ask the maker again, and look who else writes into this folder."
+        )
+    settings = Settings.from_json(letter.json().get("settings"))
+    return settings, (letter.sender, letter.public), _coordinator(letter, 0, 0)
+
+
+def opening(letter: Letter, coordinator: Coordinator) -> tuple[Roster, str]:
+    """Read an opening: the hospitals, and which of them makes the key; MessageError if it is malformed."""
+    hospitals, maker = letter.json().get("hospitals"), letter.json().get("key_maker")
+    named = isinstance(hospitals, dict) and isinstance(maker, str) and maker in hospitals
+    if not named or len(hospitals) < 2:
+        raise MessageError(f"The opening by {letter.sender} does not name the hospitals: it is malformed.")
+    try:
+        roster = Roster({name: unpacked(hospitals, name) for name in sorted(hospitals)})
+    except ValueError as problem:
+        raise MessageError(f"The opening by {letter.sender} cannot be used. {problem}") from None
+    if coordinator.public in roster.values():
+        raise MessageError(f"{coordinator.name} coordinates and must not hold the key: it cannot be a hospital, too.")
+    return roster, maker
+
+
+def handover(letter: Letter) -> Coordinator:
+    """Read who coordinates from a round on; MessageError if it is malformed."""
+    numbers = letter.json().get("from_round"), letter.json().get("number")
+    if not all(type(number) is int and 0 <= number < 10**6 for number in numbers):
+        raise MessageError(f"A handover by {letter.sender} does not say from which round on: it is malformed.")
+    return _coordinator(letter, *numbers)
+
+
+def signed_by(letter: Letter, name: str, public: bytes) -> Letter:
+    """Return the letter, if this is who signed it; MessageError if not."""
+    if (letter.sender, letter.public) != (name, public):
+        raise MessageError(
+            f"A letter that {name} ({fingerprint(public)}) alone may write is signed by {letter.sender} "
+            f"({fingerprint(letter.public)})."
+        )
+    return letter
+
+
+def request(settings: Settings, table: pd.DataFrame) -> dict:
+    """Return what a hospital tells when it asks to join: its columns and versions, nothing of its rows."""
+    columns = {column: _kind(table[column]) for column in asked(settings) if column in table}
+    return {"columns": columns, "versions": dict(_versions())}
+
+
+def misfits(settings: Settings, said: Mapping) -> list[str]:
+    """Say why a request does not fit the study: sentences, none if it does."""
+    columns, theirs, ours = said.get("columns"), said.get("versions"), _versions()
+    if not isinstance(columns, dict) or not isinstance(theirs, dict):
+        return ["The request is malformed: the software is another, or hostile."]
+    wanted, sentences = asked(settings), []
+    if missing := [column for column in wanted if column not in columns]:
+        sentences.append(f"The table has no column {', '.join(map(repr, missing))}: the study learns from it. Add it.")
+    for column, kind in wanted.items():
+        if (has := columns.get(column, kind)) != kind:
+            sentences.append(f"The column {column!r} holds {has!r:.20}, and the study needs {kind}: convert it.")
+    for name in SAME:
+        if theirs.get(name) != ours[name]:
+            sentences.append(f"{name} is {theirs.get(name)!r:.40} there and {ours[name]!r} at the maker: install this.")
+    return sentences
+
+
+def strange_levels(settings: Settings, table: pd.DataFrame) -> list[str]:
+    """Say which levels of a table the study does not know; a hospital tells it to nobody but itself."""
+    sentences = []
+    for column, levels in settings.categorical.items():
+        named = column in table and _kind(table[column]) == "categories"
+        found = set(table[column].dropna().astype(str)) if named else set()
+        if strange := sorted(found - set(levels)):
+            known = ", ".join(levels)
+            sentences.append(f"The column {column!r} has levels {', '.join(strange)}; the study knows {known}: recode.")
+    return sentences
+
+
+def asked(settings: Settings) -> dict[str, str]:
+    """Columns that the study needs -> "numbers" or "categories"."""
+    return dict.fromkeys(settings.numeric, "numbers") | dict.fromkeys(settings.categorical, "categories")
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    found = environment.versions()
+    return {name: found[name] for name in ("python", *SAME)}
+
+
+def _kind(column: pd.Series) -> str:
+    is_ = pd.api.types
+    return "numbers" if is_.is_numeric_dtype(column) and not is_.is_bool_dtype(column) else "categories"
+
+
+def _coordinator(letter: Letter, from_round: int, number: int) -> Coordinator:
+    said = letter.json()
+    try:
+        name, public = check_name(said.get("coordinator")), unpacked(said, "key")
+        return Coordinator(name, Roster({name: public})[name], from_round, number, letter.digest)
+    except ValueError as problem:
+        raise MessageError(f"The letter by {letter.sender} names no coordinator. {problem}") from None

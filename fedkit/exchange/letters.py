@@ -1,0 +1,97 @@
+"""Letters: the sender's public key, and a signed envelope, in a file.
+
+The key in front makes a letter complete in itself: whether it is the key that was read
+aloud, or stands on the roster, is compared by whoever takes the letter.
+"""
+
+import base64
+import json
+from typing import NamedTuple
+
+from fedkit import envelopes
+from fedkit.envelopes import About
+from fedkit.exchange.folder import Folder, Found
+from fedkit.identities import Identity
+from fedkit.messages import MessageError
+
+KEY = 32  # bytes of a public key
+OVERHEAD = 2048  # most bytes of a letter that are not content, but for the names of other hospitals
+MOST_HEAD = 65535 + OVERHEAD
+SMALL = 1 << 20  # bytes that a letter may have before there is an encryption key
+
+
+class Letter(NamedTuple):
+    """A letter whose signature was checked.
+
+    Attributes
+    ----------
+    digest, name : str
+        Of the file.
+    sender : str
+        Who signed.
+    public : bytes
+        The key that it is signed with.
+    round : int
+        Which it belongs to.
+    hospitals : tuple of str
+        Whose numbers are inside.
+    content : bytes
+        What it says.
+    """
+
+    digest: str
+    name: str
+    sender: str
+    public: bytes
+    round: int
+    hospitals: tuple[str, ...]
+    content: bytes
+
+    def json(self) -> dict:
+        """Return the content, where it is a JSON object; MessageError if it is none."""
+        try:
+            value = json.loads(self.content)
+            if isinstance(value, dict):
+                return value
+        except (RecursionError, ValueError):
+            pass
+        raise MessageError(f"A letter signed by {self.sender} is malformed: their software is another, or hostile.")
+
+
+def post(folder: Folder, place: str, content: bytes | dict, about: About, identity: Identity) -> Found:
+    """Sign a content (a dict as JSON), and put it in the folder."""
+    content = json.dumps(content, ensure_ascii=False).encode() if isinstance(content, dict) else content
+    return folder.post(place, identity.name, identity.public + envelopes.sign(content, about, identity))
+
+
+def read(found: Found, study: str, purpose: str, round: int, size: int | None = None, most: int = SMALL) -> Letter:
+    """Check the signature of a letter, with the key in it, and that it is for this study, purpose and round.
+
+    Parameters
+    ----------
+    found
+        From `Folder.new`.
+    study, purpose, round, size, most
+        See `envelopes.read`.
+
+    Raises
+    ------
+    MessageError
+        If it is anything else.
+    """
+    expected = {"study": study, "purpose": purpose, "round": round, "sender": found.sender, "size": size, "most": most}
+    about, content = envelopes.read(found.data[KEY:], found.data[:KEY], **expected)
+    return Letter(found.digest, found.name, about.sender, found.data[:KEY], round, about.hospitals, content)
+
+
+def packed(data: bytes) -> str:
+    """Write bytes as text, for JSON."""
+    return base64.b64encode(data).decode()
+
+
+def unpacked(said: dict, field: str) -> bytes:
+    """Read bytes that `packed` wrote into a field; MessageError if there are none."""
+    try:
+        return base64.b64decode(said[field], validate=True)
+    except (KeyError, TypeError, ValueError):
+        raise MessageError(f"A letter has no bytes in its field {field!r:.100}: it is malformed.") from None

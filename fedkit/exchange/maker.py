@@ -1,0 +1,192 @@
+"""The maker of a study: invites, looks at who asks to join, opens it, and hands the coordination over."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Collection
+from typing import NamedTuple
+
+from fedkit.exchange import joining, letters
+from fedkit.exchange.folder import Found, Where
+from fedkit.exchange.joining import NEW
+from fedkit.exchange.letters import SMALL
+from fedkit.exchange.party import Party
+from fedkit.exchange.settings import Settings
+from fedkit.identities import Identity, fingerprint
+from fedkit.messages import MessageError
+
+
+class Request(NamedTuple):
+    """Somebody who asks to join.
+
+    Attributes
+    ----------
+    name, fingerprint : str
+        To be compared with what they say themselves.
+    public : bytes
+        Their key.
+    digest : str
+        Of the letter.
+    problems : tuple of str
+        Why they cannot; sentences, none if they can.
+    twice : bool
+        Whether somebody else asks under this name or key: people must say who is who.
+    """
+
+    name: str
+    fingerprint: str
+    public: bytes
+    digest: str
+    problems: tuple[str, ...]
+    twice: bool = False
+
+
+class Maker(Party):
+    """Makes a study, and decides who takes part.
+
+    Parameters
+    ----------
+    folder
+        Where it will be.
+    identity
+        The maker's own. Everybody who takes part is told its fingerprint, aloud.
+    """
+
+    def __init__(self, folder: Where, identity: Identity) -> None:
+        super().__init__(folder, identity, maker=fingerprint(identity.public))
+        self._asked: dict[str, Found] = {}
+
+    def invite(self, settings: Settings, coordinator: tuple[str, bytes] | None = None) -> str:
+        """Put the study in the folder; once more changes nothing.
+
+        Parameters
+        ----------
+        settings
+            What it is about.
+        coordinator
+            Name and public key of who adds up; the maker if None.
+
+        Returns
+        -------
+        str
+            The fingerprint to read aloud: hospitals join with ``maker=`` this.
+
+        Raises
+        ------
+        ValueError
+            If the maker has another study in this folder.
+        """
+        name, public = coordinator or (self.identity.name, self.identity.public)
+        self.study.refresh()
+        if not self.study.id:
+            said = {"settings": settings.to_json(), "coordinator": name, "key": letters.packed(public)}
+            # No two studies have the same id; but a maker that is started again, and is not shown the invitation
+            # yet, writes the same one again.
+            day = time.strftime("%Y-%m-%d", time.gmtime())
+            said["nonce"] = self.identity.sign(json.dumps([said, self.folder.root, day]).encode())[:16].hex()
+            self.journal.write("invited", title=settings.title)
+            self.study.refresh(self.post("invitation", said, "invitation", study=NEW))
+        first = self.study.coordinators[0]
+        if self.study.settings != settings or first[:2] != (name, public):
+            raise ValueError(f"{self.folder.root} holds another study of {self.identity.name}'s: take an empty folder.")
+        return self.study.maker
+
+    def requests(self) -> list[Request]:
+        """Return who asked to join, in the order of their names; ValueError before there is an invitation."""
+        self.study.refresh()
+        if not self.study.id:
+            raise ValueError(f"{self.identity.name} has not invited anybody here: call `invite` first.")
+        self._asked |= {found.digest: found for found in self.folder.new("request", SMALL)}
+        asked: dict[tuple[str, bytes], Request] = {}
+        for digest, found in sorted(self._asked.items()):
+            try:
+                letter = letters.read(found, self.study.id, "request", 0)
+                problems = tuple(joining.misfits(self.study.settings, letter.json()))
+            except MessageError as problem:
+                self.study.refused(digest, found.sender, str(problem))
+                continue
+            if letter.public == self.study.in_charge(0).public:
+                problems += (f"{letter.sender} coordinates, must not hold the key, and so cannot be a hospital, too.",)
+            key = letter.sender, letter.public
+            if key not in asked or (asked[key].problems and not problems):
+                asked[key] = Request(letter.sender, fingerprint(letter.public), letter.public, digest, problems)
+        names, keys = Counter(name for name, _ in asked), Counter(key for _, key in asked)
+        requests = [asked[key] for key in sorted(asked)]
+        return [each._replace(twice=names[each.name] > 1 or keys[each.public] > 1) for each in requests]
+
+    def step(self) -> list[Request]:
+        """Tell those who cannot join why, and return who asked."""
+        requests = self.requests()
+        for request in requests:
+            if request.problems and self.study.roster is None:
+                self.post("refusal", {"request": request.digest, "why": list(request.problems)}, "refusal")
+                self.study.refused(request.digest, request.name, " ".join(request.problems))
+        return requests
+
+    def open(self, fingerprints: Collection[str] | None = None, key_maker: str | None = None) -> None:
+        """Close the list of hospitals, and begin.
+
+        Parameters
+        ----------
+        fingerprints
+            Whom to take, after comparing these with them; everybody who fits if None.
+        key_maker
+            The hospital that makes the key; the first by name if None.
+
+        Raises
+        ------
+        ValueError
+            If it is open already, somebody cannot be taken, or they are too few or too many.
+        """
+        requests, settings = self.step(), self.study.settings
+        if self.study.roster is not None:
+            raise ValueError(f"The study is open, with {', '.join(self.study.roster)}: nobody can join any more.")
+        if fingerprints is None:
+            taken = [request for request in requests if not request.problems and not request.twice]
+        else:
+            taken = [request for request in requests if request.fingerprint in fingerprints]
+            if strangers := set(fingerprints) - {request.fingerprint for request in taken}:
+                raise ValueError(f"Nobody asked to join with the key {', '.join(sorted(strangers))}.")
+        names = {request.name: request for request in taken}
+        if len(names) < len(taken) or any(request.problems for request in taken):
+            raise ValueError("Of those chosen, two have one name, or somebody does not fit: see `requests`.")
+        if not settings.quorum <= len(names) <= settings.most_hospitals:
+            raise ValueError(
+                f"{len(names)} hospitals can join, and the study takes {settings.quorum} to {settings.most_hospitals}."
+            )
+        key_maker = key_maker or min(names)
+        if key_maker not in names:
+            raise ValueError(f"{key_maker} is none of the hospitals, and one of them makes the key.")
+        hospitals = {name: letters.packed(names[name].public) for name in sorted(names)}
+        for request in taken:
+            self.journal.write("approved", who=request.name, key=request.fingerprint)
+        self.study.refresh(self.post("opening", {"hospitals": hospitals, "key_maker": key_maker}, "opening"))
+
+    def hand_over(self, name: str, public: bytes, from_round: int | None = None) -> int:
+        """Let somebody else add up, from a round on: sums of it by others do not count any more.
+
+        Parameters
+        ----------
+        name, public
+            Who: no hospital, since hospitals hold the key.
+        from_round
+            The one that is open if None.
+
+        Returns
+        -------
+        int
+            From which round on.
+
+        Raises
+        ------
+        ValueError
+            If it is a hospital.
+        """
+        self.study.refresh()
+        if self.study.roster and public in self.study.roster.values():
+            raise ValueError(f"{name} is a hospital, and holds the key: who adds up must not.")
+        from_round = max(len(self.study.chain()) - 1, 0) if from_round is None else from_round
+        said = {"coordinator": name, "key": letters.packed(public), "from_round": from_round}
+        self.post("handover", said | {"number": len(self.study.coordinators)}, "handover")
+        self.journal.write("handover", who=name, from_round=from_round)
+        return from_round

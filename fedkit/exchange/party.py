@@ -1,0 +1,87 @@
+"""What all who take part in a study have in common."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from fedkit.envelopes import About
+from fedkit.exchange import letters
+from fedkit.exchange.folder import Folder, Found, Where
+from fedkit.exchange.journal import Journal
+from fedkit.exchange.status import Status
+from fedkit.exchange.study import Study
+from fedkit.identities import Identity
+
+
+class Party:
+    """Somebody with an identity, who reads the folder's letters and writes some.
+
+    Parameters
+    ----------
+    folder
+        The study's: a path, a URL that fsspec knows, or a `Folder`.
+    identity
+        Their own: all that they must keep.
+    maker
+        Fingerprint of the maker's key, as it was read aloud.
+    """
+
+    def __init__(self, folder: Where, identity: Identity, *, maker: str) -> None:
+        self.folder, self.identity = Folder.opened(folder), identity
+        self.study, self.journal = Study(self.folder, maker), Journal(self.folder, identity.name)
+        self.study.notice = lambda digest, sender, why: self.journal.write(
+            "refused", digest=digest, sender=sender, why=why
+        )
+        self.folder.notice = lambda name, why: self.study.refused(name, "", why)
+
+    def post(
+        self,
+        place: str,
+        content: bytes | dict,
+        purpose: str,
+        round: int = 0,
+        hospitals: Sequence[str] = (),
+        study: str = "",
+    ) -> Found:
+        """Sign a content and put it in the folder; see `envelopes.About`."""
+        name = self.identity.name
+        about = About(study or self.study.id, purpose, round, name, tuple(hospitals) or (name,))
+        return letters.post(self.folder, place, content, about, self.identity)
+
+
+class Player(Party):
+    """Somebody who does what is due, whenever they are asked to, until the study is done."""
+
+    def step(self) -> Status:
+        """Do the next thing that is due, if there is one, and say how things are."""
+        raise NotImplementedError
+
+    def run(
+        self,
+        poll_seconds: float = 3.0,
+        until: Callable[[Status], bool] | None = None,
+        tell: Callable[[Status], object] = print,
+    ) -> Status:
+        """Take steps until the study is done.
+
+        Parameters
+        ----------
+        poll_seconds
+            How long to wait before looking into the folder again.
+        until
+            When to stop before that.
+        tell
+            Is given the status whenever it changed.
+        """
+        before = ""
+        while True:
+            try:
+                status = self.step()
+            except OSError as problem:  # a synchronised folder is away now and then, and comes back
+                status = Status("away", note=str(problem))
+            if str(status) != before:
+                before = str(status)
+                tell(status)
+            if status.ended or (until is not None and until(status)):
+                return status
+            if not status.acted:
+                time.sleep(poll_seconds)

@@ -1,0 +1,196 @@
+"""A hospital's copy of the model: how it follows from the sums, and what the hospital adds to them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fedkit import metrics
+from fedkit.encryption import HospitalKeys
+from fedkit.exchange import letters, rounds
+from fedkit.exchange.chain import Link
+from fedkit.exchange.folder import Found
+from fedkit.exchange.rounds import METRICS, Total
+from fedkit.exchange.settings import Settings
+from fedkit.exchange.study import Study
+from fedkit.exchange.work import Work
+from fedkit.federation import Federation, Hospital
+from fedkit.identities import Identity
+from fedkit.messages import MessageError
+from fedkit.preparation import Prepared, Split, local_sums
+from fedkit.splits import split
+
+Scores = dict[str, tuple[float, float]]
+
+
+class Held(NamedTuple):
+    """What a hospital holds after a sum.
+
+    Attributes
+    ----------
+    keys : HospitalKeys
+        Of the study.
+    rows : Prepared or None
+        Its patients, once the statistics are there.
+    weights : sequence of numpy.ndarray
+        The model; empty before that.
+    state : object
+        The optimizer's.
+    sums : numpy.ndarray or None
+        The statistics that rows are prepared with, as `Sums.to_vector` has them.
+    """
+
+    keys: HospitalKeys
+    rows: Prepared | None = None
+    weights: Sequence[np.ndarray] = ()
+    state: Any = None
+    sums: np.ndarray | None = None
+
+
+class Replica:
+    """The model as it follows from a study's sums, and from nothing else.
+
+    Parameters
+    ----------
+    study
+        What the folder says.
+    identity
+        Opens the hospital's copy of the key.
+    hospital
+        Its rows.
+    make_work
+        See `Participant`.
+
+    Attributes
+    ----------
+    scores : dict of str to Scores
+        Digest of a sum -> what it says about the model that its round started from:
+        metric -> mean over test patients, and their number.
+    """
+
+    def __init__(
+        self, study: Study, identity: Identity, hospital: Hospital, make_work: Callable[[Settings], Work]
+    ) -> None:
+        self.study, self.identity, self.hospital = study, identity, hospital
+        self.scores: dict[str, Scores] = {}
+        self._make_work, self._work = make_work, None
+        self._held: dict[str, Held] = {}
+
+    def follow(self) -> tuple[list[str], Held | None]:
+        """Return the chain, as far as it can be used, and what follows from it; none before there is a key.
+
+        Raises
+        ------
+        OSError
+            If a sum that was there cannot be read now: try again later.
+        """
+        while True:
+            chain = self.study.chain()
+            at = next((at for at in reversed(range(len(chain))) if chain[at] in self._held), -1)
+            try:
+                for position in range(at + 1, len(chain)):
+                    digest = chain[position]
+                    self._held[digest] = (
+                        self._after(self._held[chain[position - 1]], self.study.links[digest])
+                        if position
+                        else Held(self._keys(digest))
+                    )
+            except MessageError as problem:
+                self.study.unusable.add(digest)
+                self.study.why_not = f"A letter with keys or a sum cannot be used. {problem}"
+                self.study.refused(digest, "", self.study.why_not)
+                continue
+            for digest in self._held.keys() - set(chain[-2:]):  # the last but one: there may be a second sum on it
+                del self._held[digest]
+            return chain, self._held[chain[-1]] if chain else None
+
+    def numbers(self, held: Held, round: int) -> tuple[np.ndarray, int]:
+        """Return what this hospital adds to the sum of a round, shape [n], and its weight there.
+
+        Raises
+        ------
+        ValueError
+            If it has too few patients to test on any.
+        """
+        settings, name = self.study.settings, self.identity.name
+        if round == 0:
+            train = self.hospital.table.iloc[self._split().hospitals[name].train_rows]
+            return local_sums(train, settings.numeric, settings.categorical).to_vector(), 1
+        work, tests, patients = self.work, len(held.rows.test_labels), len(held.rows.train_labels)
+        wanted = METRICS if round > settings.rounds else METRICS[:1]
+        probabilities = work.predict(list(held.weights), held.rows.test_features)
+        found = metrics.scores(held.rows.test_labels, probabilities, wanted)
+        values = np.array([found[metric] for metric in wanted], dtype=np.float64)
+        # where a metric is not defined here, these test patients do not count for it
+        pairs = np.nan_to_num(np.stack([values * tests, tests + 0 * values], axis=1)).ravel()
+        if round > settings.rounds:
+            return pairs, 1
+        update = work.train(list(held.weights), held.rows, round, name)
+        return np.concatenate([update, pairs / patients]), patients
+
+    @property
+    def work(self) -> Work:
+        """What the study's settings ask for."""
+        if self._work is None:
+            self._work = self._make_work(self.study.settings)
+        return self._work
+
+    def history(self) -> Iterator[tuple[int, Held]]:
+        """Go through the study once more: after the sum of each round, the round and what is held."""
+        chain, _ = self.follow()
+        held = Held(self._keys(chain[0])) if chain else None
+        for round, digest in enumerate(chain[1:]):
+            held = self._after(held, self.study.links[digest])
+            yield round, held
+
+    def _keys(self, digest: str) -> HospitalKeys:
+        """Open this hospital's copy of the key; MessageError if it is of no use."""
+        said, name = self.study.roots[digest].json(), self.identity.name
+        secrets = said.get("secrets")
+        try:
+            sealed = letters.unpacked(secrets if isinstance(secrets, dict) else {}, name)
+            keys = HospitalKeys(self.identity.unseal(sealed))
+        except ValueError as problem:
+            raise MessageError(str(problem)) from None
+        if keys.public != letters.unpacked(said, "public"):
+            raise MessageError(f"{self.study.key_maker} gave {name} another key than the one it showed to all.")
+        return keys
+
+    def _after(self, held: Held, link: Link) -> Held:
+        """Return what is held after a sum; MessageError if it is of no use."""
+        settings, keys = self.study.settings, held.keys
+        content, hospitals = self._content(link)
+        if keys.read(content).hospitals != len(hospitals):
+            raise MessageError(f"The sum of round {link.round} is not of the hospitals that it names.")
+        mean, weight = keys.decrypt(content, rounds.layout(settings, keys.parameters, link.round))
+        sums, scores = mean * weight, mean[:0]
+        if link.round == 0:
+            rows = self._split(lambda own: sums).hospitals[self.identity.name]
+            held = Held(keys, rows, self.work.start(), None, sums)
+        elif link.round <= settings.rounds:
+            weights, state = self.work.apply(list(held.weights), held.state, mean[:-2])
+            held, scores = held._replace(weights=weights, state=state), sums[-2:]
+        else:
+            scores = sums
+        pairs = zip(METRICS, scores.reshape(-1, 2), strict=False)
+        self.scores[link.digest] = {
+            metric: (float(total / tests) if tests > 0.5 else np.nan, round(tests)) for metric, (total, tests) in pairs
+        }
+        return held
+
+    def _content(self, link: Link) -> tuple[bytes, tuple[str, ...]]:
+        """Read an encrypted sum once more, and whose it is; OSError if it cannot be read now."""
+        place = rounds.sum_place(link.round)
+        data = self.study.folder.read(place, link.name, link.size)
+        if data is None:
+            raise OSError(f"The sum of round {link.round} is in the folder, and cannot be read yet.")
+        found = Found(place, link.name, link.digest, link.sender, data)
+        purpose = rounds.purpose(self.study.settings, link.round)
+        letter = letters.read(found, self.study.id, purpose, link.round, most=link.size)
+        return Total.from_bytes(letter.content, letter.hospitals).message, letter.hospitals
+
+    def _split(self, add: Callable | None = None) -> Split:
+        """Split the hospital's rows; with the sums of all hospitals, also prepare them."""
+        settings = self.study.settings
+        alone = Federation(settings.title, (self.hospital,), settings.numeric, settings.categorical)
+        return split(alone, settings.seed, settings.test_fraction, add=add)

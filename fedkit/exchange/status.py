@@ -1,0 +1,50 @@
+"""What somebody who takes part in a study is doing, in a sentence."""
+
+from typing import NamedTuple
+
+
+class Status(NamedTuple):
+    """How things are with one process of a study.
+
+    Attributes
+    ----------
+    stage : str
+        "away", "invitation", "opening", "keys", "round", "done" or "refused".
+    round, rounds : int
+        Which round is open, and how many are planned.
+    waits_for : str
+        Who is to do something next.
+    note : str
+        What people should know.
+    acted : bool
+        Whether something was done, so that the next thing may be due.
+    """
+
+    stage: str
+    round: int = 0
+    rounds: int = 0
+    waits_for: str = ""
+    note: str = ""
+    acted: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing more to do."""
+        return self.stage in ("done", "refused")
+
+    def __str__(self) -> str:
+        round = (
+            "the statistics" if self.round == 0
+            else f"round {self.round} of {self.rounds}" if self.round <= self.rounds
+            else "the last scores"
+        )  # fmt: skip
+        sentence = {
+            "away": "The folder cannot be used now.",
+            "invitation": "There is no invitation by this maker here yet.",
+            "opening": "Asked to join. The maker is to open the study.",
+            "keys": f"Waiting for the key{self.waits_for and f', which {self.waits_for} makes'}.",
+            "round": f"Waiting for {self.waits_for}: {round}.",
+            "done": "Done.",
+            "refused": "Not taking part.",
+        }[self.stage]
+        return f"{sentence} {self.note}".strip()

@@ -1,0 +1,126 @@
+"""Parts that the tests of the exchange and its load run share: hospitals, and work without TensorFlow."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fedkit.exchange import Coordinator, Folder, Maker, Participant, Settings
+from fedkit.federation import Federation, Hospital
+from fedkit.identities import Identity
+from fedkit.preparation import Prepared
+
+
+class Logistic:
+    """Logistic regression in numpy: a gradient step over all rows, the same bits on every run."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def start(self) -> list[np.ndarray]:
+        return [np.zeros(shape, np.float32) for shape in self.settings.shapes]
+
+    def train(self, weights: list[np.ndarray], rows: Prepared, round: int, hospital: str) -> np.ndarray:
+        kernel, bias = (weight.astype(np.float64) for weight in weights)
+        start = np.concatenate([kernel.ravel(), bias])
+        for _ in range(self.settings.epochs):
+            error = _sigmoid((rows.train_features @ kernel)[:, 0] + bias) - rows.train_labels
+            kernel = kernel - self.settings.learning_rate * (rows.train_features.T @ error)[:, None] / len(error)
+            bias = bias - self.settings.learning_rate * error.mean()
+        return np.concatenate([kernel.ravel(), bias]) - start
+
+    def apply(self, weights: list[np.ndarray], state: Any, mean: np.ndarray) -> tuple[list[np.ndarray], int]:
+        kernel, bias = weights
+        moved = kernel + mean[:-1, None].astype(np.float32), bias + mean[-1:].astype(np.float32)
+        return list(moved), (state or 0) + 1
+
+    def predict(self, weights: list[np.ndarray], features: np.ndarray) -> np.ndarray:
+        kernel, bias = weights
+        return _sigmoid((features @ kernel)[:, 0] + bias)
+
+
+def federation(hospitals: int = 3, rows: int = 30, columns: int = 3, seed: int = 0) -> Federation:
+    """Pretend hospitals, with numbers, a category, and values missing."""
+    rng = np.random.default_rng(seed)
+    numeric, levels = tuple(f"x{number}" for number in range(columns)), ("low", "high")
+    made = []
+    for number in range(hospitals):
+        values = rng.normal(size=(rows + number, columns))
+        labels = (values[:, 0] + rng.normal(size=len(values)) > 0).astype(np.int64)
+        values[rng.random(values.shape) < 0.05] = np.nan
+        table = pd.DataFrame(values, columns=list(numeric))
+        table["grade"] = pd.Categorical(rng.choice(levels, len(table)), categories=levels)
+        made.append(Hospital(f"Hospital {number}", table, labels))
+    return Federation("pretend", tuple(made), numeric, {"grade": levels})
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-logits))
+
+
+class Class:
+    """A study in one process, in which everybody takes steps in turn."""
+
+    boss = Identity("Teacher", b"B" * 32)
+
+    def __init__(self, root, data=None, *, work=Logistic, coordinator=None, **settings):
+        self.root, self.work, self.federation = root, work, data or federation(3)
+        self.settings = Settings.of(self.federation, **{"rounds": 3} | settings)
+        self.identities = {
+            name: Identity(name, f"{at:02}".encode() * 16) for at, name in enumerate(self.federation.names, 1)
+        }
+        self.maker = Maker(Folder(root), self.boss)
+        self.fingerprint = self.maker.invite(self.settings, coordinator)
+        self.time, self.notes, self.hospitals = 0.0, [], {}
+        for name in self.federation.names:
+            self.restart(name)
+        self.restart()
+
+    def restart(self, hospital=None, coordinator=None):
+        """Forget what a hospital, or the coordinator, had in memory."""
+        how = {"maker": self.fingerprint}
+        if hospital:
+            rows = self.federation[hospital]
+            made = Participant(Folder(self.root), self.identities[hospital], rows, work=self.work, **how)
+            self.hospitals[hospital] = made
+        else:
+            made = Coordinator(Folder(self.root), coordinator or self.boss, clock=lambda: self.time, **how)
+            self.coordinator = made
+        note = made.study.notice
+        made.study.notice = lambda *about: self.notes.append(about[-1]) or note(*about)
+
+    def open(self, **how):
+        self.step()
+        self.maker.open(**how)
+        return self
+
+    def step(self, *names):
+        """Let some hospitals, or all, do what is due: name -> status."""
+        said = {}
+        for name in names or self.hospitals:
+            while (status := self.hospitals[name].step()).acted:
+                pass
+            said[name] = status
+        return said
+
+    def play(self, times=100):
+        """Until all are done: what each said last."""
+        for _ in range(times):
+            said = [*self.step().values(), self.coordinator.step()]
+            if all(status.ended for status in said):
+                break
+        return said
+
+    def until(self, round):
+        """Until all hospitals have posted for a round, and nobody has added up."""
+        while max(status.round for status in self.step().values()) < round:
+            self.coordinator.step()
+        return self
+
+    @property
+    def sentences(self):
+        """Why letters were refused."""
+        return "\n".join(self.notes)
+
+    def models(self):
+        return {b"".join(weight.tobytes() for weight in hospital.weights) for hospital in self.hospitals.values()}

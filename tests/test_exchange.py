@@ -1,0 +1,643 @@
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from exchange_parts import Class, Logistic, federation
+
+from fedkit import hospitals, learning, metrics, models, records
+from fedkit.envelopes import About
+from fedkit.exchange import Coordinator, Folder, Maker, Participant, Settings, letters, results, rounds
+from fedkit.exchange.__main__ import main
+from fedkit.exchange.journal import events
+from fedkit.exchange.rounds import Total
+from fedkit.exchange.study import Study
+from fedkit.exchange.watch import Watch
+from fedkit.exchange.work import Training
+from fedkit.identities import Identity, fingerprint
+
+NAMES = list(federation(3).names)
+A, B, C = NAMES
+
+
+@pytest.fixture
+def room(tmp_path):
+    return Class(tmp_path).open()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    room = Class(tmp_path_factory.mktemp("undisturbed")).open()
+    room.play()
+    (model,) = room.models()
+    return model
+
+
+def files(room, place):
+    return sorted((room.root / place).iterdir())
+
+
+def counted(room):
+    """Round -> hospital -> digest of the letter that was counted."""
+    room.coordinator.step()
+    study = room.coordinator.study
+    return [study.links[digest].counted for digest in study.chain()[1:]]
+
+
+# From the invitation to the result
+
+
+def test_a_study_comes_to_an_end_with_one_model(room):
+    said = room.play()
+    assert {status.stage for status in said} == {"done"}
+    assert len(room.models()) == 1
+    assert room.sentences == ""
+    (fingerprint,) = {hospital.model_fingerprint for hospital in room.hospitals.values()}
+    assert str(said[0]) == f"Done. 3 of 3 hospitals hold this model: {fingerprint}."
+    assert [list(of) for of in counted(room)] == [NAMES] * 5
+    assert len({hospital.key_fingerprint for hospital in room.hospitals.values()}) == 1
+
+
+def test_it_runs_in_memory_as_well(undisturbed):
+    room = Class("memory://test-exchange").open()
+    room.play()
+    assert room.models() == {undisturbed}
+
+
+def test_its_model_is_the_one_that_train_federated_makes(tmp_path):
+    """The real work, by TensorFlow Federated: what travels through the folder changes nothing."""
+    data = hospitals.load("heart_disease")
+    room = Class(tmp_path, data, work=Training, rounds=3, epochs=2, seed=5, hidden=(4,)).open()
+    room.play()
+    (model,) = room.models()
+    run = learning.train_federated(data, rounds=3, epochs=2, seed=5, model=models.mlp((4,)))
+    expected = np.concatenate([weight.ravel() for weight in run.weights["shared"]])
+    assert np.abs(np.frombuffer(model, np.float32) - expected).max() < 1e-6
+
+    # The sums of scores tell the mean over test patients, and the run is one more of that method.
+    found = results.run(room.hospitals["Hungary"], data)
+    assert found.final().round(6).to_dict() == run.final().round(6).to_dict()
+    patients = run.predictions.groupby("hospital").size()
+    mean, tested = room.hospitals["Hungary"].scores[3]["auroc"]
+    assert tested == patients.sum()
+    assert mean == pytest.approx((run.final() * patients).sum() / patients.sum(), abs=1e-6)
+    found.save(tmp_path / "run")
+    assert records.compare(found, records.load(tmp_path / "run")).empty
+
+
+def test_the_bytes_of_a_study_are_those_of_its_letters(room):
+    room.play()
+    table = results.run(room.hospitals[B]).ledger
+    up, down = (
+        sum(file.stat().st_size for round in range(5) for file in files(room, place(round)))
+        for place in (rounds.place, rounds.sum_place)
+    )
+    sent = table[table["phase"] == "send"].groupby("direction")["bytes"].sum()
+    assert sent.to_dict() == {"up": up, "down": 3 * down}
+
+
+def test_a_study_that_is_not_done_is_no_run(room):
+    room.until(2)
+    with pytest.raises(ValueError, match="not done: Waiting for Teacher: round 2 of 3"):
+        results.run(room.hospitals[A])
+
+
+def test_metrics_have_the_names_they_have_elsewhere():
+    assert set(rounds.METRICS) <= set(metrics.METRICS)
+
+
+# Stopped and started again
+
+
+def test_whoever_is_started_again_goes_on_where_the_study_is(room, undisturbed):
+    """Everybody forgets everything but their identity before each step, and nobody posts twice."""
+    for _ in range(8):
+        for name in NAMES:
+            room.restart(name)
+            room.hospitals[name].step()
+        room.restart()
+        room.coordinator.step()
+    assert {status.stage for status in room.step().values()} == {"done"}
+    assert room.models() == {undisturbed}
+    assert [len(files(room, rounds.place(round))) for round in range(5)] == [3] * 5
+    assert [len(files(room, rounds.sum_place(round))) for round in range(5)] == [1] * 5
+
+
+def test_a_second_sum_of_a_round_does_no_harm(room, undisturbed):
+    """A listing did not show the coordinator its sum: it counts another letter of A's, and there are two sums."""
+    room.until(2)
+    room.coordinator.step()
+    (first,) = files(room, rounds.sum_place(2))
+    room.step(A, B)  # they go on with that sum
+    first.rename(room.root / "hidden")
+    (own,) = (file for file in files(room, rounds.place(2)) if "%200." in file.name)
+    own.rename(room.root / "hidden letter")
+    room.restart(A)
+    room.step(A)
+    room.restart()
+    room.coordinator.step()
+    (second,) = files(room, rounds.sum_place(2))
+    room.step(C)  # it goes on with this one
+    (room.root / "hidden").rename(first)
+    (room.root / "hidden letter").rename(own)
+    assert first != second
+    assert {status.stage for status in room.play()} == {"done"}
+    assert room.models() == {undisturbed}
+    assert [list(of) for of in counted(room)] == [NAMES] * 5
+    if second.name < first.name:
+        assert "built on a sum that does not count" in room.sentences
+
+
+def test_second_keys_do_no_harm_either(room, undisturbed):
+    room.step()
+    (first,) = files(room, "keys")
+    first.rename(room.root / "hidden")
+    room.restart(A)
+    room.step(A)
+    room.step()
+    (room.root / "hidden").rename(first)
+    assert len(files(room, "keys")) == 2
+    assert {status.stage for status in room.play()} == {"done"}
+    assert room.models() == {undisturbed}
+    assert len({hospital.key_fingerprint for hospital in room.hospitals.values()}) == 1
+
+
+def test_an_invitation_and_an_opening_are_repeated_without_harm(room):
+    before = files(room, "invitation"), files(room, "opening")
+    again = Maker(room.root, room.boss)
+    assert again.invite(room.settings) == room.fingerprint
+    with pytest.raises(ValueError, match="is open, with Hospital 0, Hospital 1, Hospital 2"):
+        again.open()
+    assert (files(room, "invitation"), files(room, "opening")) == before
+    with pytest.raises(ValueError, match="holds another study of Teacher's"):
+        again.invite(dataclasses.replace(room.settings, rounds=9))
+
+
+def test_an_invitation_that_its_maker_is_not_shown_is_written_again_and_the_same(room):
+    (first,) = files(room, "invitation")
+    data = first.read_bytes()
+    first.unlink()
+    Maker(room.root, room.boss).invite(room.settings)
+    assert [file.name for file in files(room, "invitation")] == [first.name]
+    assert first.read_bytes() == data
+    elsewhere = Maker(f"{room.root}/another", room.boss)
+    elsewhere.invite(room.settings)
+    assert elsewhere.study.id != room.maker.study.id, "the same settings in another folder"
+
+
+def test_a_branch_that_was_never_seen_growing_is_followed_back(room, tmp_path):
+    """Two sums in a row that nobody built on, and the longer branch beside them: it is read back to where they part."""
+    room.play()
+    real = room.coordinator.study.chain()
+    hidden = [(room.root / rounds.sum_place(round), room.root / f"hidden {round}") for round in range(1, 5)]
+    for place, aside in hidden:
+        place.rename(aside)
+    reader, after = Study(Folder(room.root), room.fingerprint), real[1]
+    for round in (1, 2):
+        total = Total(after, dict.fromkeys(NAMES, "00" * 16), b"nothing that a coordinator would read")
+        about = About(room.maker.study.id, "update", round, "Teacher", tuple(NAMES))
+        after = letters.post(Folder(room.root), rounds.sum_place(round), total.to_bytes(), about, room.boss).digest
+        reader.refresh()
+    assert len(reader.chain()) == 4
+    for place, aside in hidden:
+        place.mkdir(exist_ok=True)
+        for file in aside.iterdir():
+            file.rename(place / file.name)
+    reader.refresh()
+    assert reader.chain() == real
+
+
+def test_one_folder_object_serves_many(room, undisturbed):
+    """Each party remembers for itself what it has read."""
+    folder = Folder(room.root)
+    for name in NAMES:
+        room.hospitals[name] = Participant(
+            folder, room.identities[name], room.federation[name], maker=room.fingerprint, work=Logistic
+        )
+    room.coordinator = Coordinator(folder, room.boss, maker=room.fingerprint)
+    room.play()
+    assert room.models() == {undisturbed}
+
+
+def test_a_folder_that_is_away_for_a_while_is_waited_for(room, monkeypatch):
+    said, step = [], room.coordinator.step
+    monkeypatch.setattr(room.coordinator, "step", lambda: (_ for _ in ()).throw(OSError("not mounted")))
+
+    def tell(status):
+        said.append(str(status))
+        monkeypatch.setattr(room.coordinator, "step", step)
+
+    room.coordinator.run(0, until=lambda status: status.stage == "keys", tell=tell)
+    assert said == ["The folder cannot be used now. not mounted", "Waiting for the key, which Hospital 0 makes."]
+
+
+def test_no_tensorflow_is_needed_but_for_training():
+    code = "import sys, fedkit.exchange; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+# The log
+
+
+def test_the_log_is_one_chain_over_restarts(room):
+    room.until(1)
+    for _ in range(2):
+        room.restart()
+        room.play(1)
+    found = events(room.root)
+    assert {event["writer"] for event in found} == {"Teacher", *(name.replace(" ", "%20") for name in NAMES)}
+    assert {"invited", "approved", "asked", "made the key", "joined", "posted", "counted", "closed"} <= {
+        event["what"] for event in found
+    }
+    keys = {event["key"] for event in found if event["what"] in ("made the key", "joined")}
+    assert keys == {room.hospitals[A].key_fingerprint}
+    sequels = [event for event in found if event["what"] == "began" and event["before"]]
+    assert [event["writer"] for event in sequels] == ["Teacher"] * 3, "the maker began"
+
+
+def test_a_log_that_was_cut_or_removed_is_found(room):
+    room.until(1)
+    room.restart()
+    room.coordinator.step()
+    first, *_ = sorted((room.root / "log").glob("Teacher.*"))
+    lines = first.read_bytes().splitlines(keepends=True)
+    first.write_bytes(b"".join(lines[:-1]))
+    with pytest.raises(ValueError, match="none has the remembered head"):
+        events(room.root)
+    first.unlink()
+    with pytest.raises(ValueError, match="it was removed"):
+        events(room.root)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"[]\n", b"[" * 10**5 + b"\n", b"x" * 10**6, b"\xff\n\xff"])
+def test_what_others_write_beside_the_log_stops_nobody(room, undisturbed, content):
+    for writer in ("Teacher", A.replace(" ", "%20")):
+        (room.root / "log" / f"{writer}.99999999999999999999.jsonl").write_bytes(content)
+    for name in NAMES:
+        room.restart(name)
+    room.restart()
+    room.play()
+    assert room.models() == {undisturbed}
+
+
+# Who takes part
+
+
+def test_an_invitation_by_somebody_else_is_not_followed(tmp_path):
+    room = Class(tmp_path)
+    wrong = Participant(tmp_path, room.identities[A], room.federation[A], maker="AAAA-BBBB-CCCC-DDDD")
+    status = wrong.step()
+    assert status.stage == "invitation"
+    assert f"signed with the key {room.fingerprint}, and the maker's was read aloud as AAAA-BBBB" in status.note
+    assert not (tmp_path / "request").exists()
+
+
+def test_a_second_maker_in_the_folder_is_not_heard(room, undisturbed):
+    Maker(room.root, Identity.new("Intruder")).invite(dataclasses.replace(room.settings, rounds=1))
+    room.play()
+    assert room.models() == {undisturbed}
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda table: table.drop(columns=["x1"]), "The table has no column 'x1'"),
+        (lambda table: table.assign(x0="high"), "'x0' holds 'categories', and the study needs numbers"),
+        (lambda table: table.assign(grade=3.0), "'grade' holds 'numbers', and the study needs categories"),
+        (lambda table: table.assign(grade="middle"), "'grade' has levels middle; the study knows low, high: recode"),
+    ],
+)
+def test_a_hospital_that_does_not_match_is_told_why(tmp_path, change, why):
+    room = Class(tmp_path, quorum=2)
+    rows = room.federation[A]
+    room.federation = dataclasses.replace(
+        room.federation, hospitals=(dataclasses.replace(rows, table=change(rows.table)), *room.federation.hospitals[1:])
+    )
+    room.restart(A)
+    room.open()
+    said = room.step()
+    assert [said[name].stage for name in NAMES] == ["refused", "round", "round"]
+    assert why in said[A].note or "was opened without you" in said[A].note
+    if "levels" not in why:
+        (refusal,) = files(room, "refusal")
+        assert why in refusal.read_text(errors="replace")
+
+
+def test_another_version_is_told_apart(tmp_path, monkeypatch):
+    room = Class(tmp_path)
+    real = letters.post
+
+    def old(folder, place, content, *about):
+        if place == "request":
+            content["versions"]["tenseal"] = "0.3.1"
+        return real(folder, place, content, *about)
+
+    monkeypatch.setattr(letters, "post", old)
+    room.step(A)
+    monkeypatch.undo()
+    room.maker.step()
+    status = room.step(A)[A]
+    assert status.stage == "refused"
+    assert "tenseal is '0.3.1' there and '0.3.18' at the maker" in status.note
+
+
+def test_levels_stay_at_the_hospital(room):
+    """A request says which columns there are, and nothing of what is in them."""
+    text = b"".join(file.read_bytes() for file in files(room, "request"))
+    assert b'"grade": "categories"' in text
+    assert b"high" not in text
+
+
+def test_nobody_joins_after_the_opening(room):
+    late = federation(4)["Hospital 3"]
+    status = Participant(room.root, Identity.new(late.name), late, maker=room.fingerprint, work=Logistic).step()
+    assert (status.stage, status.note) == (
+        "refused",
+        "The study was opened without you, and nobody can join any more.",
+    )
+
+
+def test_two_of_one_name_are_told_apart_by_their_keys(tmp_path):
+    room = Class(tmp_path)
+    room.step()
+    other = Participant(tmp_path, Identity.new(A), room.federation[A], maker=room.fingerprint, work=Logistic)
+    other.step()
+    asked = room.maker.requests()
+    assert [(each.name, each.twice) for each in asked] == [(A, True), (A, True), (B, False), (C, False)]
+    with pytest.raises(ValueError, match="two have one name"):
+        room.maker.open({each.fingerprint for each in asked})
+    room.maker.open({fingerprint(identity.public) for identity in room.identities.values()})
+    assert room.play()[0].stage == "done"
+    assert other.step().stage == "refused"
+
+
+def test_the_maker_sees_who_asked(tmp_path):
+    maker = Maker(tmp_path, Class.boss)
+    with pytest.raises(ValueError, match="Teacher has not invited anybody here"):
+        maker.step()
+    room = Class(tmp_path)
+    assert room.maker.step() == []
+    room.step(A)
+    other = Participant(tmp_path, Identity.new(A), room.federation[A], maker=room.fingerprint, work=Logistic)
+    other.step()
+    room.step(B)
+    asked = room.maker.step()
+    assert [(each.name, each.twice, each.problems) for each in asked] == [(A, True, ()), (A, True, ()), (B, False, ())]
+    assert asked[2].fingerprint == fingerprint(room.identities[B].public)
+
+
+def test_whom_nobody_chose_does_not_take_part(tmp_path):
+    room = Class(tmp_path, quorum=2)
+    room.step()
+    with pytest.raises(ValueError, match="Nobody asked to join with the key AAAA"):
+        room.maker.open({"AAAA"})
+    with pytest.raises(ValueError, match="1 hospitals can join, and the study takes 2 to 100"):
+        room.maker.open({fingerprint(room.identities[A].public)})
+    with pytest.raises(ValueError, match="is none of the hospitals"):
+        room.maker.open(key_maker="Hospital 9")
+    room.maker.open({fingerprint(room.identities[name].public) for name in (B, C)})
+    assert [room.step()[name].stage for name in NAMES] == ["refused", "round", "round"]
+
+
+def test_who_adds_up_is_no_hospital(tmp_path):
+    identity = Identity(A, b"01" * 16)
+    room = Class(tmp_path, quorum=2, coordinator=(A, identity.public))
+    assert room.identities[A].public == identity.public
+    room.step()
+    assert [bool(each.problems) for each in room.maker.requests()] == [True, False, False]
+    assert "must not hold the key" in room.maker.requests()[0].problems[0]
+    room.maker.open()
+    with pytest.raises(ValueError, match="Hospital 1 is a hospital, and holds the key"):
+        room.maker.hand_over(B, room.identities[B].public)
+
+
+def test_rows_go_under_the_name_of_the_identity(room):
+    with pytest.raises(ValueError, match="The rows are Hospital 1's and the identity is Hospital 0's"):
+        Participant(room.root, room.identities[A], room.federation[B], maker=room.fingerprint)
+
+
+def test_a_hospital_is_given_the_key_that_the_others_have(room, monkeypatch):
+    from fedkit.exchange import hospital
+
+    given = hospital.seal_to
+    other = hospital.encryption.generate_keys("bfv", hospitals=3)
+    monkeypatch.setattr(
+        hospital,
+        "seal_to",
+        lambda public, data: given(public, other.secret if public == room.identities[B].public else data),
+    )
+    room.step(A)
+    monkeypatch.undo()
+    assert [room.step()[name].stage for name in NAMES] == ["round", "keys", "round"]
+    assert "Hospital 0 gave Hospital 1 another key than the one it showed to all" in room.step(B)[B].note
+
+
+# Quorum, deadline, handover
+
+
+def test_a_round_is_closed_without_who_is_missing(tmp_path):
+    room = Class(tmp_path, deadline_seconds=60, quorum=2).open().until(1)
+    room.coordinator.step()
+    room.step(A, C)
+    for _ in range(3):
+        assert room.coordinator.step().waits_for == B
+        room.time += 19
+    room.time += 4
+    room.coordinator.step()
+    assert list(counted(room)[2]) == [A, C]
+    assert room.step(B)[B].note == "Round 2 was closed without you."
+    assert room.play()[1].stage == "done"
+    assert len(room.models()) == 1
+
+
+def test_a_late_letter_is_not_counted_and_said_to_be_late(tmp_path):
+    room = Class(tmp_path, deadline_seconds=60, quorum=2).open().until(1)
+    room.coordinator.step()
+    room.step(A, C)
+    late = files(room, rounds.place(2))
+    room.step(B)
+    (late,) = set(files(room, rounds.place(2))) - set(late)
+    late.rename(room.root / "on its way")
+    room.coordinator.step()
+    room.time += 61
+    room.coordinator.step()
+    (room.root / "on its way").rename(late)
+    room.play()
+    assert list(counted(room)[2]) == [A, C]
+    assert ("late", B) in [(event["what"], event.get("sender")) for event in events(room.root)]
+
+
+def test_below_the_quorum_a_round_waits(tmp_path):
+    room = Class(tmp_path, deadline_seconds=60, quorum=3).open().until(1)
+    room.coordinator.step()
+    room.step(A, C)
+    room.coordinator.step()
+    room.time += 1000
+    assert room.coordinator.step().waits_for == B
+
+
+def test_somebody_else_adds_up_from_a_round_on(room, undisturbed):
+    room.until(2)
+    other = Identity.new("Assistant")
+    assert room.maker.hand_over(other.name, other.public) == 2
+    assert room.coordinator.step().waits_for == "Assistant"
+    assert {status.waits_for for status in room.step().values()} == {"Assistant"}
+    assert len(files(room, rounds.place(2))) == 6, "sealed once more, for the new one"
+    room.restart(coordinator=other)
+    room.play()
+    assert room.models() == {undisturbed}
+    senders = [link.sender for link in room.coordinator.study.links.values()]
+    assert sorted(senders) == ["Assistant"] * 3 + ["Teacher"] * 2
+    assert "sealed for another coordinator" in room.sentences
+
+
+def test_a_handover_takes_back_sums_of_its_rounds(room, undisturbed):
+    """The old coordinator's sum is there, and cannot be used: the new one makes another."""
+    room.until(2)
+    room.coordinator.step()
+    other = Identity.new("Assistant")
+    room.maker.hand_over(other.name, other.public, from_round=2)
+    room.restart(coordinator=other)
+    room.play()
+    assert room.models() == {undisturbed}
+    assert len(files(room, rounds.sum_place(2))) == 2
+
+
+def test_of_two_handovers_the_second_counts(room):
+    room.step()
+    first, second = Identity.new("First"), Identity.new("Second")
+    room.maker.hand_over(first.name, first.public)
+    room.maker.hand_over(second.name, second.public)
+    assert room.step(A)[A].waits_for == "Second"
+    room.restart(A)
+    assert room.step(A)[A].waits_for == "Second"
+
+
+# To look at
+
+
+def test_the_monitor_tells_who_is_waited_for(room):
+    watch = Watch(room.root, room.fingerprint, room.hospitals[A])
+    assert str(watch.look()).startswith("pretend: 3 hospitals; Hospital 0 makes the key.")
+    room.until(2)
+    room.coordinator.step()
+    room.step(A)
+    progress = watch.look()
+    assert progress.sentence.startswith("pretend: round 3 of 3, 1 of 3 letters, waiting for Hospital 1, Hospital 2; ")
+    assert progress.letters.groupby("hospital")["state"].agg(",".join).to_dict() == {
+        A: "counted,counted,counted,posted,awaited",
+        B: "counted,counted,counted,awaited,awaited",
+        C: "counted,counted,counted,awaited,awaited",
+    }
+    assert progress.rounds["auroc"].notna().tolist() == [False, True, True, False, False]
+    assert progress.rounds["closed"].tolist() == [True, True, True, False, False]
+    assert f"{A} ###+.\n{B} ###..\n" in str(progress)
+    assert not progress.done
+    room.play()
+    assert watch.look().done
+    assert Watch(room.root, room.fingerprint).look().rounds["auroc"].isna().all(), "it takes the key"
+
+
+def test_the_monitor_before_there_is_anything(tmp_path):
+    watch = Watch(tmp_path, "AAAA-BBBB-CCCC-DDDD")
+    assert str(watch.look()) == "There is no invitation by this maker here yet."
+    room = Class(tmp_path)
+    room.step(A)
+    assert str(Watch(tmp_path, room.fingerprint).look()) == f"pretend: 1 asked to join.\n{A}"
+
+
+def test_the_monitor_in_a_terminal(room, capsys):
+    room.play()
+    main(["watch", str(room.root), room.fingerprint])
+    assert capsys.readouterr().out.startswith("pretend: done, 3 hospitals, ")
+
+
+def test_the_picture_shows_each_state_once(room):
+    from fedkit.figures.studies import study_grid
+
+    room.until(1)
+    progress = Watch(room.root, room.fingerprint).look()
+    figure = study_grid(progress.letters, progress.sentence)
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == NAMES
+    assert sum(len(marks.get_offsets()) for marks in axes.collections) == 15
+
+
+def test_old_letters_can_be_removed_and_the_study_goes_on(room, undisturbed):
+    room.until(3)
+    before = [len(files(room, rounds.sum_place(round))) for round in range(3)]
+    stranger = letters.post(
+        Folder(room.root), rounds.place(0), b"", About("", "", 0, "Stranger", ("Stranger",)), Identity.new("Stranger")
+    )
+    assert results.prune(room.coordinator.study, keep_rounds=1) == 6
+    assert [file.name for file in files(room, rounds.place(0))] == [stranger.name], "not counted, not removed"
+    assert [len(files(room, rounds.place(round))) for round in (1, 2, 3)] == [0, 3, 3]
+    assert [len(files(room, rounds.sum_place(round))) for round in range(3)] == before
+    for name in NAMES:
+        room.restart(name)
+    room.restart()
+    room.play()
+    assert room.models() == {undisturbed}
+    with pytest.raises(ValueError, match="say 1 or more"):
+        results.prune(room.coordinator.study, keep_rounds=0)
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"rounds": 0}, "rounds must be a whole number, 1 or more, and it is 0"),
+        ({"quorum": 1}, "quorum must be a whole number, 2 or more"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"learning_rate": float("nan")}, "learning_rate must be a positive number"),
+        ({"test_fraction": 1}, "test_fraction"),
+        ({"deadline_seconds": 0}, "deadline_seconds"),
+        ({"security": 64}, "security must be 128, 192 or 256"),
+        ({"numeric": ("x", "x")}, "numeric must be names of columns, none twice"),
+        ({"numeric": (), "categorical": {}}, "columns to learn from"),
+        ({"categorical": {"x": ("a",)}}, "not numeric, too"),
+        ({"categorical": {"y": ("a", "a")}}, "categorical must be levels"),
+        ({"categorical": {"y": ()}}, "categorical must be levels"),
+        ({"hidden": [4]}, "hidden"),
+        ({"title": "two\nlines"}, "title"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings, why):
+    with pytest.raises(ValueError, match=why):
+        Settings(**{"title": "t", "label": "l", "numeric": ("x",)} | settings)
+
+
+def test_settings_come_back_from_json_and_count_the_numbers():
+    settings = Settings.of(federation(2), hidden=(4, 2), rounds=7)
+    assert Settings.from_json(settings.to_json()) == settings
+    model = models.mlp((4, 2)).initial_weights(len(settings.columns), 0)
+    assert settings.shapes == [weight.shape for weight in model]
+    assert settings.numbers == sum(weight.size for weight in model)
+
+
+@pytest.mark.parametrize("said", [None, [], {}, 3, "text", {"title": "t"}])
+def test_other_json_is_no_settings(said):
+    with pytest.raises(ValueError, match="settings cannot be used"):
+        Settings.from_json(said)
+
+
+def test_the_parties_leave_no_secret_in_the_folder(room):
+    room.play()
+    held = room.hospitals[A].replica.follow()[1]
+    secret = held.keys.secret[len(held.keys.public) + 8 :]
+    everything = b"".join(path.read_bytes() for path in room.root.rglob("*") if path.is_file())
+    pieces = {secret[at : at + 16] for at in range(0, len(secret) - 16, 16)} - {bytes(16)}
+    assert len(pieces) > 50
+    assert not any(piece in everything for piece in pieces)
+
+
+def test_a_coordinator_who_is_not_in_charge_does_nothing(room):
+    room.step()
+    other = Coordinator(room.root, Identity.new("Assistant"), maker=room.fingerprint)
+    room.step()
+    status = other.step()
+    assert (status.waits_for, status.acted) == ("Teacher", False)
+    assert not (room.root / rounds.sum_place(0)).exists()

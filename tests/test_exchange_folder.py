@@ -1,0 +1,201 @@
+import os
+import random
+
+import fsspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedkit.exchange.chain import Link, longest
+from fedkit.exchange.folder import Folder, digest, parts, quoted
+
+DATA, OTHER = b"a letter", b"another letter"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return Folder(tmp_path)
+
+
+def told(folder):
+    sentences = []
+    folder.notice = lambda name, sentence: sentences.append(sentence)
+    return sentences
+
+
+def write(folder, name, data, place="place"):
+    os.makedirs(f"{folder.root}/{place}", exist_ok=True)
+    with open(f"{folder.root}/{place}/{name}", "wb") as file:
+        file.write(data)
+
+
+@pytest.mark.parametrize("where", ["disk", "memory"])
+def test_a_letter_arrives_once_whoever_lists(tmp_path, where):
+    root = tmp_path if where == "disk" else f"memory://{tmp_path.name}"
+    ours, theirs = Folder(root), Folder(root)
+    posted = ours.post("place", "Universitätsspital Zürich", DATA)
+    assert theirs.new("place", 100) == [posted]
+    assert theirs.new("place", 100) == []
+    assert posted.name == f"{digest(DATA)}.Universit%C3%A4tsspital%20Z%C3%BCrich.letter"
+    theirs.forget()
+    assert theirs.new("place", 100) == [posted]
+    assert (theirs.new("elsewhere", 100), theirs.places()) == ([], ["incoming", "place"])
+
+
+def test_posting_twice_changes_nothing_and_leaves_nothing_aside(folder):
+    posted = folder.post("place", "Basel", DATA)
+    os.utime(f"{folder.root}/place/{posted.name}", (1, 1))
+    assert folder.post("place", "Basel", DATA) == posted
+    assert os.stat(f"{folder.root}/place/{posted.name}").st_mtime == 1
+    assert os.listdir(f"{folder.root}/incoming") == []
+
+
+@pytest.mark.parametrize("damaged", [b"", DATA[:-1], DATA[:-1] + b"!"])
+def test_what_was_left_half_written_is_mended_by_posting_again(folder, damaged):
+    name = f"{digest(DATA)}.Basel.letter"
+    write(folder, name, damaged)
+    assert folder.new("place", 100) == []
+    folder.post("place", "Basel", DATA)
+    assert [found.data for found in folder.new("place", 100)] == [DATA]
+
+
+def test_a_file_that_stays_half_written_is_read_ever_more_rarely_and_told_once(folder):
+    sentences, reads, read = told(folder), [], folder.read
+    folder.read = lambda *about: reads.append(about) or read(*about)
+    write(folder, f"{digest(DATA)}.Basel.letter", DATA[:3])
+    for _ in range(100):
+        assert folder.new("place", 100) == []
+    assert 4 < len(reads) < 15
+    assert len(sentences) == 1
+    assert "half written, or changed" in sentences[0]
+    write(folder, f"{digest(DATA)}.Basel.letter", DATA)
+    assert [found.data for found in folder.new("place", 100)] == [DATA], "it has another size now"
+
+
+@pytest.mark.parametrize("ending", [" (1).letter", ".letter (1)", " (12).letter (3)"])
+def test_a_copy_counts_as_the_letter_and_once(folder, ending):
+    write(folder, f"{digest(DATA)}.Basel{ending}", DATA)
+    assert [found.sender for found in folder.new("place", 100)] == ["Basel"]
+    folder.post("place", "Basel", DATA)
+    assert folder.new("place", 100) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "..%2F..%2Fetc.letter",
+        f"{digest(DATA)}.letter",
+        f"{digest(DATA)}.Basel.letter.tmp",
+        f"{digest(DATA)}.Basel.LETTER",
+        f"{digest(DATA)}.Basel.letter\n",
+        f"{digest(DATA).upper()}.Basel.letter",
+        f"{digest(DATA)}.St%2e.letter",
+        f"{digest(DATA)}.a%2.letter",
+        f"{digest(DATA)}.{'x' * 160}.letter",
+        "desktop.ini",
+    ],
+)
+def test_other_names_are_no_letters(folder, name):
+    assert parts(name) is None
+    write(folder, name, DATA)
+    assert folder.new("place", 100) == []
+
+
+def test_only_files_are_read(folder, tmp_path):
+    name = f"{digest(DATA)}.Basel.letter"
+    (tmp_path / "place" / name).mkdir(parents=True)
+    os.mkfifo(tmp_path / "place" / f"{digest(OTHER)}.Basel.letter")
+    assert folder.new("place", 100) == []
+
+
+def test_a_giant_is_not_read_and_told_once(folder):
+    sentences = told(folder)
+    folder.read = lambda *about: pytest.fail("it was read")
+    with open(f"{folder.root}/giant", "wb") as file:
+        file.truncate(10**12)
+    os.makedirs(f"{folder.root}/place")
+    os.rename(f"{folder.root}/giant", f"{folder.root}/place/{digest(DATA)}.Basel.letter")
+    for _ in range(3):
+        assert folder.new("place", 100) == []
+    assert len(sentences) == 1
+    assert "1,000,000,000,000 bytes, and 100 are the most" in sentences[0]
+
+
+def test_a_file_that_grew_since_it_was_listed_is_not_read_to_its_end(folder):
+    class Growing(fsspec.get_filesystem_class("file")):
+        cachable = False
+
+        def cat_file(self, path, start=None, end=None, **kwargs):
+            asked.append((start, end))
+            return super().cat_file(path, start, end, **kwargs)
+
+    asked = []
+    folder.post("place", "Basel", DATA)
+    Folder(folder.root, Growing()).new("place", 100)
+    assert asked == [(0, 101)]
+
+
+def test_only_ones_own_letters_are_read_if_wanted(folder):
+    folder.post("place", "Basel", DATA)
+    folder.post("place", "Bern", OTHER)
+    assert [found.sender for found in folder.new("place", 100, "Bern")] == ["Bern"]
+    assert [found.sender for found in folder.new("place", 100)] == ["Basel"]
+
+
+def test_letters_come_in_the_order_of_their_digests_however_they_are_listed(folder):
+    for number in range(20):
+        folder.post("place", f"Hospital {number}", bytes([number]))
+    ls = folder.filesystem.ls
+    folder.filesystem.ls = lambda *args, **kwargs: random.Random(0).sample(found := ls(*args, **kwargs), len(found))
+    try:
+        found = folder.new("place", 100)
+    finally:
+        del folder.filesystem.ls
+    assert len(found) == 20
+    assert [letter.digest for letter in found] == sorted(letter.digest for letter in found)
+
+
+def test_a_name_too_long_for_a_file_is_refused(folder):
+    with pytest.raises(ValueError, match="choose a shorter name"):
+        folder.post("place", "医" * 60, DATA)
+
+
+@given(st.text(min_size=1, max_size=16))
+def test_names_come_back_from_file_names(name):
+    try:
+        text = quoted(name)
+    except UnicodeEncodeError:  # a lone surrogate, which is no name either
+        return
+    assert parts(f"{digest(DATA)}.{text}.letter") == (digest(DATA), name)
+
+
+def link(digest, round, after):
+    return Link(digest, f"{digest}.letter", round, after, {}, "", b"", 0)
+
+
+def test_the_longest_chain_counts_and_then_the_smaller_digest():
+    keys = ["k1", "k2"]
+    assert longest([], []) == []
+    assert longest(keys, []) == ["k1"]
+    assert longest(keys, [link("b", 0, "k2")]) == ["k2", "b"]
+    two = [link("b", 0, "k1"), link("a", 0, "k1")]
+    assert longest(keys, two) == ["k1", "a"]
+    assert longest(keys, [*two, link("z", 1, "b")]) == ["k1", "b", "z"]
+
+
+def test_a_sum_counts_only_on_the_round_before():
+    wrong = [link("a", 1, "k1"), link("b", 0, "a"), link("c", 2, "d"), link("d", 0, "k1"), link("e", 0, "nothing")]
+    assert longest(["k1"], wrong) == ["k1", "d"]
+
+
+@given(st.randoms(use_true_random=False))
+def test_everybody_who_sees_the_same_sums_takes_the_same(draw):
+    links, before = [], ["k"]
+    for round in range(5):
+        names = [f"{draw.random()} {round} {number}" for number in range(draw.randint(1, 3))]
+        made = [link(name, round, draw.choice(before)) for name in names]
+        links, before = links + made, [each.digest for each in made]
+    chain = longest(["k"], links)
+    assert len(chain) == 6
+    draw.shuffle(links)
+    assert longest(["k"], links) == chain
