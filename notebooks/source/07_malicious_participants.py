@@ -500,8 +500,8 @@ excluded
 # nobody attacks. With flipped labels, either score finds Hungary. For a free rider and a backdoor, Hungary's bar is
 # empty or short.*
 #
-# A **free rider** trains nothing and sends the last mean back. It harms nobody, so influence does not see it. A backdoor
-# it seldom sees. The harm to watch is the other one: an honest, small hospital that is shut out because its patients
+# A **free rider** trains nothing and sends the last mean back. It harms nobody, so influence does not see it. It seldom
+# sees a backdoor. The harm to watch is the other one: an honest, small hospital that is shut out because its patients
 # differ. How often did this happen to the two smallest?
 
 # %%
