@@ -414,7 +414,7 @@ print(f"{len(caught)} messages: {pd.Series([sender for sender, _ in caught]).val
 # update. None may show a number of the update.
 
 # %%
-for name, message in caught:
+for _, message in caught:
     for hospital in updates:
         check_encrypted(message, hospital)
 latest = dict(caught)  # the last message of each
@@ -468,8 +468,8 @@ print(f"largest number sent: {patients['Cleveland']}; with a wrong key: about {n
 #
 # ## What the server sees
 #
-# The update of Switzerland, in the clear and encrypted with CKKS. Find `chol` and the bias on the left. Is there anything on the
-# right?
+# The update of Switzerland, in the clear and encrypted with CKKS. Find `chol` and the bias on the left. Is there
+# anything on the right?
 
 # %%
 seen = pd.DataFrame({"weight": names, "change": numbers, "message_bytes": len(sent["Switzerland"])})
@@ -479,8 +479,8 @@ view
 
 # %% [markdown]
 # *In the picture: on the left 14 bars, one a weight, with their values; the bias is the longest and `chol` is 0. On the
-# right a square of grey pixels like the noise of an old television.* Its faint stripes tell nothing: a number of 54 bits
-# takes 7 bytes, so that every seventh byte is small, whatever is inside.
+# right a square of grey pixels like the noise of an old television.* Its faint stripes tell nothing: a number of 54
+# bits takes 7 bytes, so that every seventh byte is small, whatever is inside.
 #
 # ## The price
 #
