@@ -229,6 +229,13 @@ def test_keys_are_saved_with_a_passphrase(keys, tmp_path, monkeypatch):
         HospitalKeys.load(tmp_path / "identity.key", PASSPHRASE)
 
 
+def test_whole_numbers_of_numpy_are_whole_numbers():
+    keys = encryption.generate_keys(hospitals=np.int64(3), numbers=np.int32(14))
+    assert Server(keys.public).parameters == keys.parameters
+    with pytest.raises(TypeError, match="integer"):
+        encryption.generate_keys(bits=12.5)
+
+
 def test_keys_are_not_pickled(keys):
     with pytest.raises(TypeError, match="with a passphrase"):
         pickle.dumps(keys)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import operator
 import struct
 from os import PathLike
 
@@ -197,6 +198,7 @@ def generate_keys(
 
     Parameters, and errors, are those of `schemes.choose`, and of `HospitalKeys`.
     """
+    hospitals, numbers, bits, security = map(operator.index, (hospitals, numbers, bits, security))
     return _new_keys(schemes.choose(scheme, hospitals, numbers=numbers, bits=bits, security=security), cores)
 
 
