@@ -105,7 +105,9 @@ class Layer:
             )
         if not self.step:
             return steps
-        return np.rint(steps, out=steps) if dither is None else np.floor(steps + dither.random(self.size))
+        if dither is None or self.bits == EXACT_BITS:  # what is exact is not left to chance
+            return np.rint(steps, out=steps)
+        return np.floor(steps + dither.random(self.size))
 
     def encode(self, numbers: np.ndarray, dither: np.random.Generator | None = None) -> np.ndarray:
         """Round and pack: int64, or float64 for real numbers; shape [coefficients]."""

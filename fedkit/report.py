@@ -52,6 +52,9 @@ CHAPTERS = {
         ("backdoor", "A backdoor's success beside the AUROC behind which it hides, by rule."),
         ("exclusions", "How often screening excludes each hospital: rightly, and wrongly."),
     ],
+    "A study in a shared folder": [
+        ("study_in_a_folder", "Who has posted in which round, with one hospital down: what a class sees."),
+    ],
 }
 LONG_TABLE = 200
 START, END = "<!-- numbers: written by `make report` from figures/, do not edit -->", "<!-- /numbers -->"

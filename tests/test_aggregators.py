@@ -171,6 +171,16 @@ def test_fewer_bits_make_fewer_bytes_and_coarser_steps():
     assert np.abs(fine - plain).max() < 1e-6 < np.abs(coarse - plain).max() < 0.02
 
 
+def test_patients_are_never_rounded_at_random():
+    patients = {name: 100 + number for number, name in enumerate(("a", "b", "c"))}
+    updates = {name: np.random.default_rng(number).normal(size=5) for number, name in enumerate(patients)}
+    mean, ledger = EncryptedMean(bits=6, rounding="stochastic"), Ledger()
+    state = mean.start(list(patients), {"kernel": (5,)}, ledger)
+    for ledger.round in range(1, 200):  # decrypting refuses a number of patients that is not whole
+        state, _ = mean.aggregate(state, updates, patients, ledger)
+        updates = {name: -0.99 * update for name, update in updates.items()}
+
+
 def test_stochastic_rounding_is_right_on_average():
     """About the same update, again and again: the errors of few bits cancel out, and those of nearest stay."""
     rounds, weights = 16, {"Basel": 10, "Bern": 30}

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from fedkit import notebooks
 
-MAKERS = ("01", "02", "03", "04", "05", "06", "07")  # the notebooks that draw the report's figures
-# What a notebook never imports, so that editing it makes no figure stale.
-_APART = ("fedkit/notebooks/", "fedkit/report")
+MAKERS = ("01", "02", "03", "04", "05", "06", "07", "08")  # the notebooks that draw the report's figures
+# What no figure follows from, so that editing it makes none stale.
+_APART = ("fedkit/classroom", "fedkit/notebooks/", "fedkit/report")
 
 
 def figure_folder() -> Path:
