@@ -24,7 +24,7 @@ help:  ## this list
 	@echo
 	@echo "NOTEBOOKS=\"02 03\" narrows notebooks and colab-check; TESTS=tests/test_hospitals.py narrows test."
 
-figures: $(MADE)  ## every figure of the report, in figures/: runs notebooks 01 to 07 where something changed
+figures: $(MADE)  ## every figure of the report, in figures/: runs notebooks 01 to 08 where something changed
 	@$(PY) -m fedkit.notebooks figures
 
 test: $(MADE)  ## unit tests, and every notebook at its smoke profile with its golden numbers

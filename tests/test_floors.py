@@ -18,6 +18,7 @@ FLOORS = [
     {"attacks", "evaluation", "learning"},
     {"diagrams", "figures"},
     {"exchange", "notebooks", "report"},
+    {"classroom"},
 ]
 
 # Who may import a library. What is encrypted, sent and added is vectors and bytes:

@@ -59,6 +59,7 @@ if PROFILE == "smoke":
 # | [05 communication cost][05] | Can an encrypted number be shorter than a plain one? |
 # | [06 gradient leakage][06] | What can a curious server read from one update? |
 # | [07 malicious participants][07] | Can one hospital spoil the model for all? |
+# | [08 one folder, many hospitals][08] | Can hospitals train together with no server, in one shared folder? |
 #
 # Read them in this order. Each runs on its own, from top to bottom, in a few minutes.
 #
@@ -69,6 +70,7 @@ if PROFILE == "smoke":
 # [05]: 05_communication_cost.ipynb
 # [06]: 06_gradient_leakage.ipynb
 # [07]: 07_malicious_participants.ipynb
+# [08]: 08_one_folder_many_hospitals.ipynb
 #
 # ## Is everything here?
 #

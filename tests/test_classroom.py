@@ -1,0 +1,154 @@
+import getpass
+import sys
+import threading
+import time
+import types
+
+import numpy as np
+import pytest
+from exchange_parts import Logistic
+
+from fedkit import classroom, hospitals
+from fedkit.exchange import Folder, Participant
+from fedkit.exchange.study import Study
+from fedkit.identities import Identity, fingerprint
+
+WORDS = "four words at random"
+SEATS = [f"hospital {seat}" for seat in (1, 2, 3)]
+
+
+@pytest.fixture
+def typed(monkeypatch):
+    """Whatever is typed: passphrases, and answers to questions by how these begin."""
+    answers = {}
+    monkeypatch.setattr(getpass, "getpass", lambda question: answers.get("passphrase", WORDS))
+    monkeypatch.setattr("builtins.input", lambda question: answers[question.split()[0]]())
+    return answers
+
+
+@pytest.fixture
+def shared(tmp_path):
+    (tmp_path / "shared").mkdir()
+    return tmp_path / "shared"
+
+
+def homes(tmp_path, *names):
+    for name in names:
+        (tmp_path / name).mkdir()
+    return {name: tmp_path / name for name in names}
+
+
+def test_a_class_plays_a_study_to_its_end(tmp_path, shared, typed, capsys):
+    """The maker types, in the order of a lesson; each seat is a thread of its own."""
+    home = homes(tmp_path, "Teacher", *SEATS)
+    how = {"seats": 3, "rounds": 2, "poll_seconds": 0.02, "work": Logistic}
+    Identity.new("Teacher").save(home["Teacher"] / "fedkit-identity.Teacher", WORDS)
+    boss = fingerprint(Identity.load(home["Teacher"] / "fedkit-identity.Teacher", WORDS).public)
+    seats = [
+        threading.Thread(
+            target=classroom.play, args=("hospital", name, str(shared), boss), kwargs=how | {"home": home[name]}
+        )
+        for name in SEATS
+    ]
+
+    def all_asked():
+        ghost.step()  # somebody who took another's seat
+        for seat in seats:
+            seat.is_alive() or seat.start()
+        while len(Folder(shared).names("request")) < 4:
+            assert all(seat.is_alive() for seat in seats)
+            time.sleep(0.01)
+
+    ghost = Participant(Folder(shared), Identity.new(SEATS[2]), classroom.rows_of(SEATS[2], 3), maker=boss)
+    answers = iter(["", "open", f"Open {fingerprint(ghost.identity.public).lower()}"])
+    typed |= {"Key": str, "Press": all_asked, "If": lambda: next(answers)}
+    classroom.play("maker", "Teacher", str(shared), home=home["Teacher"], **how)
+    for seat in seats:
+        seat.join(60)
+    classroom.play("watch", "", str(shared), boss)
+    said = capsys.readouterr().out
+    assert f"Read this aloud, twice: {boss}" in said
+    assert said.count("3 of 3 hospitals hold this model") == 3
+    assert said.count("AUROC at the test patients of all hospitals: 0.") == 3
+    assert said.count(f"{SEATS[2]}: two of one name or key") == 6
+    assert "2 hospitals can join, and the study takes 3 to 100" in said
+    assert "3 seats: done, 3 hospitals" in said
+    assert not [path for path in shared.rglob("*") if "identity" in path.name]
+
+    # Run once more, as after a break: the maker is asked nothing, and all are done.
+    typed |= {"Key": pytest.fail, "Press": pytest.fail, "If": pytest.fail}
+    classroom.play("maker", "Teacher", str(shared), home=home["Teacher"], **how)
+    classroom.play("hospital", SEATS[0], str(shared), boss, home=home[SEATS[0]], **how)
+
+
+def test_somebody_else_can_add_up(tmp_path, shared, typed, monkeypatch, capsys):
+    home, assistant = homes(tmp_path, "Teacher", "Assistant"), Identity.new("Assistant Lee")
+    monkeypatch.setattr(classroom.Coordinator, "run", lambda self, *about: print(self.identity.name, "adds up"))
+    monkeypatch.setattr(classroom.Maker, "open", lambda maker, chosen: setattr(maker.study, "roster", ()))
+    typed |= {"Key": lambda: f"{assistant.public.hex()} Assistant Lee", "Press": str, "If": lambda: "open"}
+    classroom.play("maker", "Teacher", str(shared), home=home["Teacher"])
+    study = Study(Folder(shared), fingerprint(Identity.load(home["Teacher"] / "fedkit-identity.Teacher", WORDS).public))
+    study.refresh()
+    assert study.in_charge(0)[:2] == ("Assistant Lee", assistant.public)
+    assistant.save(home["Assistant"] / "fedkit-identity.Assistant%20Lee", WORDS)
+    typed["Fingerprint"] = lambda: study.maker
+    classroom.play("coordinator", "Assistant Lee", str(shared), home=home["Assistant"])
+    assert f"by chat: {assistant.public.hex()} Assistant Lee\nAssistant Lee adds up" in capsys.readouterr().out
+
+
+def test_each_patient_has_one_seat_and_each_machine_deals_alike():
+    real, seats = hospitals.load("heart_disease"), classroom.seat_federation(30)
+    assert sum(map(len, seats)) == sum(map(len, real)) == 920
+    assert {len(hospital) for hospital in seats} == {30, 31}
+    assert seats.sha256 == classroom.seat_federation(30).sha256
+    assert (seats.numeric, seats.categorical) == (real.numeric, real.categorical)
+    ages = [np.sort(np.concatenate([hospital.table["age"] for hospital in each])) for each in (real, seats)]
+    assert np.array_equal(*ages, equal_nan=True)
+    assert len(classroom.rows_of("hospital 30", 30)) == 30
+    assert classroom.rows_of("Hungary", 30).labels.tolist() == real["Hungary"].labels.tolist()
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ({"role": "nurse"}, "ROLE is 'nurse', and it must be alone, hospital, maker"),
+        ({"name": "hospital 31"}, "HOSPITAL is 'hospital 31': write hospital 1 to hospital 30"),
+        ({"where": ""}, "FOLDER is '', and there is no such folder"),
+        ({"where": "/nowhere/at all"}, "add a shortcut to it to My Drive"),
+        ({"where": "/content/drive/MyDrive/study"}, "Google Drive cannot be used here: it was not allowed"),
+    ],
+)
+def test_what_cannot_be_played_is_refused_with_a_sentence(shared, typed, how, why):
+    with pytest.raises(ValueError, match=why):
+        classroom.play(**{"role": "hospital", "name": "hospital 1", "where": str(shared)} | how)
+
+
+def test_drive_is_mounted_where_the_folder_is_on_it(monkeypatch, shared):
+    mounted = []
+    colab = types.SimpleNamespace(drive=types.SimpleNamespace(mount=mounted.append))
+    monkeypatch.setitem(sys.modules, "google.colab", colab)
+    monkeypatch.setattr(classroom, "DRIVE", str(shared))
+    assert classroom.open_folder(str(shared)).root == str(shared)
+    assert mounted == [str(shared)]
+
+
+def test_an_identity_is_kept_on_this_machine_and_locked(tmp_path, shared, typed):
+    first = classroom.identify("hospital 7", str(shared), tmp_path)
+    assert classroom.identify("hospital 7", str(shared), tmp_path).public == first.public
+    typed["passphrase"] = "four other words"
+    with pytest.raises(ValueError, match="passphrase"):
+        classroom.identify("hospital 7", str(shared), tmp_path)
+    with pytest.raises(ValueError, match="would lie in the folder that all share"):
+        classroom.identify("hospital 8", str(shared), shared / "mine")
+
+
+def test_a_new_passphrase_is_typed_twice(tmp_path, shared, monkeypatch):
+    words = iter(["four words at random", "four words at rendom"])
+    monkeypatch.setattr(getpass, "getpass", lambda question: next(words))
+    with pytest.raises(ValueError, match="differ: run the cell again"):
+        classroom.identify("hospital 7", str(shared), tmp_path)
+    assert not list(tmp_path.glob("fedkit-identity*"))
+
+
+def test_the_notebook_stops_without_a_traceback():
+    assert classroom.Played("Your part is played.")._render_traceback_() == ["Your part is played."]
