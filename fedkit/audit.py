@@ -13,6 +13,7 @@ Schneier and Kelsey, "Secure Audit Logs to Support Computer Forensics", ACM TISS
 2(2), 1999 (the hash chain of section 3; not its forward-secure keys).
 """
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -26,7 +27,8 @@ START = "0" * 64  # what the first line is chained to
 class Log:
     """A log on disk, to which lines can only be added.
 
-    Two processes may write to one log: a lock orders them. The log holds names and
+    Two processes may write to one log, where the file system has locks to order them
+    (mounted folders may have none: `fedkit.exchange` gives each writer a log). It holds names and
     scores, so only its owner may read the file.
 
     Parameters
@@ -74,7 +76,8 @@ class Log:
             kind = TypeError if isinstance(problem, TypeError) else ValueError
             raise kind(f"This event cannot be logged ({problem}): use text, finite numbers, lists and dicts.") from None
         with os.fdopen(os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600), "a+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed
+            with contextlib.suppress(OSError):  # a mounted folder may know no locks: there, one writer a log
+                fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed
             number, head = _last(file, self.path)
             line, head = _chained(number + 1, head, event)
             file.write(line + b"\n")

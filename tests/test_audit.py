@@ -1,5 +1,6 @@
 """A log in which no line changes, vanishes or moves unnoticed."""
 
+import errno
 import json
 import os
 import stat
@@ -112,6 +113,15 @@ def test_two_writers_make_one_chain(path):
     for number in range(4):
         (one, other)[number % 2].append({"number": number})
     assert len(audit.verify(path)) == 10
+
+
+def test_a_file_system_without_locks_serves_one_writer(path, monkeypatch):
+    def no_lock(file, how):
+        raise OSError(errno.ENOTSUP, "no locks here")
+
+    monkeypatch.setattr(audit.fcntl, "flock", no_lock)
+    head = audit.Log(path).append({"round": 7})
+    assert len(audit.verify(path, head=head)) == len(EVENTS) + 1
 
 
 def test_nobody_builds_on_a_broken_end(path):
