@@ -10,6 +10,7 @@ What is typed is asked for here; what is done is `fedkit.exchange`.
 import getpass
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from fedkit.federation import Federation
 from fedkit.identities import Identity, fingerprint
 
 DRIVE = "/content/drive"
+KEY_SECONDS = 60.0  # after which the maker is asked who else shall make the key
 ROLES = ("hospital", "maker", "coordinator", "watch")
 
 
@@ -83,7 +85,7 @@ def play(
         settings = Settings.of(
             seat_federation(seats), rounds=rounds, epochs=5, quorum=3, deadline_seconds=deadline_seconds
         )
-        maker = _make(Maker(folder, me), settings)
+        maker = _make(Maker(folder, me), settings, poll_seconds)
         role = "coordinator"
     elif role == "coordinator":
         print(f"Give this to the maker, by chat: {me.public.hex()} {me.name}")
@@ -165,8 +167,8 @@ def seat_federation(seats: int) -> Federation:
     return hospitals.from_frame(dealt, site="hospital", label="label", name=f"{seats} seats")
 
 
-def _make(maker: Maker, settings: Settings) -> str:
-    """Invite, wait for people, and open; return the fingerprint of the maker's key."""
+def _make(maker: Maker, settings: Settings, poll_seconds: float) -> str:
+    """Invite, wait for people and their key, and open; return the fingerprint of the maker's key."""
     maker.study.refresh()
     coordinator = maker.study.coordinators[0][:2] if maker.study.id else None
     if coordinator is None and (said := _asked("Key and name of who adds up (Enter: you): ")):
@@ -186,7 +188,24 @@ def _make(maker: Maker, settings: Settings) -> str:
                 maker.open([each for each in fit if each not in said] if said[1:] else None)
             except ValueError as problem:
                 print(problem)
+    _wait_for_key(maker, poll_seconds)
     return maker.study.maker
+
+
+def _wait_for_key(maker: Maker, poll_seconds: float) -> None:
+    """Wait until a hospital has made the key; where it does not come, ask which other one shall make it."""
+    since = time.monotonic()
+    while not maker.study.chain():
+        time.sleep(poll_seconds)
+        maker.study.refresh()
+        if time.monotonic() - since > KEY_SECONDS and not maker.study.chain():
+            said = _asked(f"{maker.study.key_maker} has not made the key. Who else shall (Enter: wait on)? ").strip()
+            try:
+                if said:
+                    maker.choose_key_maker(said)
+            except ValueError as problem:
+                print(problem)
+            since = time.monotonic()
 
 
 def _asked(question: str) -> str:

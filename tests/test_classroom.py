@@ -81,10 +81,47 @@ def test_a_class_plays_a_study_to_its_end(tmp_path, shared, typed, capsys):
     classroom.play("hospital", SEATS[0], str(shared), boss, home=home[SEATS[0]], **how)
 
 
+def test_the_maker_is_asked_who_else_makes_the_key(tmp_path, shared, typed, monkeypatch, capsys):
+    """Seat 1 asks to join, and leaves."""
+    names = [f"hospital {seat}" for seat in (1, 2, 3, 4)]
+    home = homes(tmp_path, "Teacher", *names)
+    how = {"seats": 4, "rounds": 1, "poll_seconds": 0.02, "work": Logistic, "deadline_seconds": 0.3}
+    Identity.new("Teacher").save(home["Teacher"] / "fedkit-identity.Teacher", WORDS)
+    boss = fingerprint(Identity.load(home["Teacher"] / "fedkit-identity.Teacher", WORDS).public)
+    seats = [
+        threading.Thread(
+            target=classroom.play, args=("hospital", name, str(shared), boss), kwargs=how | {"home": home[name]}
+        )
+        for name in names[1:]
+    ]
+
+    def all_asked():
+        Participant(Folder(shared), Identity.new(names[0]), classroom.rows_of(names[0], 4), maker=boss).step()
+        for seat in seats:
+            seat.start()
+        while len(Folder(shared).names("request")) < 4:
+            assert all(seat.is_alive() for seat in seats)
+            time.sleep(0.01)
+
+    chosen = iter(["", "hospital 9", "hospital 3"])
+    typed |= {"Key": str, "Press": all_asked, "If": lambda: "open", "hospital": lambda: next(chosen)}
+    monkeypatch.setattr(classroom, "KEY_SECONDS", 0.1)
+    classroom.play("maker", "Teacher", str(shared), home=home["Teacher"], **how)
+    for seat in seats:
+        seat.join(60)
+    said = capsys.readouterr().out
+    assert "hospital 9 is none of the hospitals of an open study" in said
+    assert said.count("3 of 4 hospitals hold this model") == 3
+    study = Study(Folder(shared), boss)
+    study.refresh()
+    assert [letter.sender for letter in study.roots.values()] == ["hospital 3"]
+
+
 def test_somebody_else_can_add_up(tmp_path, shared, typed, monkeypatch, capsys):
     home, assistant = homes(tmp_path, "Teacher", "Assistant"), Identity.new("Assistant Lee")
     monkeypatch.setattr(classroom.Coordinator, "run", lambda self, *about: print(self.identity.name, "adds up"))
     monkeypatch.setattr(classroom.Maker, "open", lambda maker, chosen: setattr(maker.study, "roster", ()))
+    monkeypatch.setattr(classroom, "_wait_for_key", lambda maker, poll_seconds: None)
     typed |= {"Key": lambda: f"{assistant.public.hex()} Assistant Lee", "Press": str, "If": lambda: "open"}
     classroom.play("maker", "Teacher", str(shared), home=home["Teacher"])
     study = Study(Folder(shared), fingerprint(Identity.load(home["Teacher"] / "fedkit-identity.Teacher", WORDS).public))

@@ -514,6 +514,67 @@ def test_of_two_handovers_the_second_counts(room):
     assert room.step(A)[A].waits_for == "Second"
 
 
+def test_who_added_up_before_can_be_put_in_charge_again(room, undisturbed):
+    """What it added up before counts once more."""
+    room.until(2)
+    room.coordinator.step()
+    room.coordinator.step()
+    other = Identity.new("Assistant")
+    room.maker.hand_over(other.name, other.public, from_round=2)
+    room.coordinator.step()
+    room.maker.hand_over(room.boss.name, room.boss.public, from_round=2)
+    room.play()
+    assert room.models() == {undisturbed}
+
+
+def test_another_hospital_makes_the_key_where_the_first_does_not_come(tmp_path):
+    room = Class(tmp_path)
+    with pytest.raises(ValueError, match="Hospital 1 is none of the hospitals of an open study"):
+        room.maker.choose_key_maker(B)
+    room.open()
+    assert room.step(B)[B].waits_for == A
+    with pytest.raises(ValueError, match="Hospital 9 is none of the hospitals of an open study"):
+        room.maker.choose_key_maker("Hospital 9")
+    room.maker.choose_key_maker(B)
+    room.maker.choose_key_maker(C)
+    assert room.step(B)[B].waits_for == C
+    assert room.coordinator.step().waits_for == C
+    assert Watch(Folder(tmp_path), room.fingerprint).look().sentence == f"pretend: 3 hospitals; {C} makes the key."
+    room.play()
+    assert len(room.models()) == 1
+    assert [letter.sender for letter in room.coordinator.study.roots.values()] == [C]
+    assert results.ledger(room.coordinator.study).query("phase == 'keys' and direction == 'up'")["hospital"].item() == C
+    with pytest.raises(ValueError, match="There is a key, by Hospital 2: it stays"):
+        room.maker.choose_key_maker(A)
+
+
+def test_keys_are_taken_once_it_is_known_who_makes_them(tmp_path):
+    """The letter with the keys is shown before the one that says who makes them."""
+    room = Class(tmp_path).open()
+    room.maker.choose_key_maker(B)
+    (choice,) = files(room, "handover")
+    room.step(B)
+    choice.rename(tmp_path / "on its way")
+    room.restart(C)
+    assert room.step(C)[C].waits_for == A
+    assert f"alone may write is signed by {B}" in room.sentences
+    (tmp_path / "on its way").rename(choice)
+    assert room.step(C)[C].stage == "round"
+
+
+def test_a_sum_is_read_under_any_of_its_names(room, undisturbed):
+    """A hospital saw the sum as a copy, "(1)"; then the copy is cut, as another machine's upload breaks off."""
+    room.until(2)
+    room.coordinator.step()
+    (whole,) = files(room, rounds.sum_place(2))
+    copy = whole.rename(f"{whole} (1)")
+    room.hospitals[B].study.refresh()
+    whole.write_bytes(copy.read_bytes())
+    copy.write_bytes(copy.read_bytes()[:100])
+    room.play()
+    assert room.models() == {undisturbed}
+
+
 # To look at
 
 

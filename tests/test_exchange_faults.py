@@ -17,11 +17,6 @@ from fedkit.exchange.folder import digest
 
 STUDIES = 50
 
-pytestmark = pytest.mark.skipif(
-    "KILLS" not in os.environ,
-    reason="open: now and then a study is not done after 120 s: KILLS=1 make test TESTS=tests/test_exchange_faults.py",
-)
-
 
 @pytest.fixture(scope="module")
 def undisturbed():

@@ -170,7 +170,7 @@ def test_names_come_back_from_file_names(name):
 
 
 def link(digest, round, after):
-    return Link(digest, f"{digest}.letter", round, after, {}, "", b"", 0)
+    return Link(digest, round, after, {}, "", b"", 0)
 
 
 def test_the_longest_chain_counts_and_then_the_smaller_digest():

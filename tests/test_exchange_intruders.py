@@ -277,11 +277,12 @@ def test_whatever_stands_in_a_letter_it_is_taken_or_refused(value, field):
         "columns": {},
         "versions": {},
     } | {field: value}
-    written = letters.Letter("d", "n", "Teacher", bytes(32), 0, (), json.dumps(said).encode())
+    written = letters.Letter("d", "Teacher", bytes(32), 0, (), json.dumps(said).encode())
     coordinator = joining.Coordinator("Z", bytes(32), 0, 0, "d")
     for reader in (
         joining.handover,
         lambda letter: joining.opening(letter, coordinator),
+        lambda letter: joining.key_maker(letter, {"X": bytes(32)}),
         lambda letter: Settings.from_json(letter.json().get("settings")),
     ):
         with contextlib.suppress(MessageError):

@@ -15,8 +15,8 @@ class Link(NamedTuple):
 
     Attributes
     ----------
-    digest, name : str
-        Of its file.
+    digest : str
+        Of its letter.
     round : int
         Which was summed.
     after : str
@@ -28,11 +28,10 @@ class Link(NamedTuple):
     public : bytes
         The key that it is signed with.
     size : int
-        Bytes of the file.
+        Bytes of the letter.
     """
 
     digest: str
-    name: str
     round: int
     after: str
     counted: Mapping[str, str]

@@ -132,6 +132,14 @@ class Folder:
             return None
         return data if digest(data) == parts(name)[0] else None
 
+    def find(self, place: str, digest: str, largest: int) -> bytes | None:
+        """Return a letter's content, from any of the files that are called after it; None if none is all there now.
+
+        Of a letter and its copies ("name (1)"), each may be changed or removed while another stays.
+        """
+        named = (name for name in self.names(place) if parts(name)[0] == digest)
+        return next((data for name in named if (data := self.read(place, name, largest)) is not None), None)
+
     def names(self, place: str) -> dict[str, int]:
         """Names of the letters in a place, and the bytes that they are listed with; nothing else is looked at."""
         path = f"{self.root}/{place}"

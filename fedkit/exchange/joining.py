@@ -39,6 +39,24 @@ class Coordinator(NamedTuple):
     digest: str
 
 
+class KeyMaker(NamedTuple):
+    """The hospital that makes the key.
+
+    Attributes
+    ----------
+    name : str
+        Which.
+    number : int
+        The highest number counts.
+    digest : str
+        Of the letter that says so.
+    """
+
+    name: str
+    number: int
+    digest: str
+
+
 def invitation(found: Found, maker: str) -> tuple[Settings, tuple[str, bytes], Coordinator]:
     """Read an invitation: settings, name and key of the maker, who coordinates; MessageError if it is not theirs.
 
@@ -80,6 +98,14 @@ def handover(letter: Letter) -> Coordinator:
     if not all(type(number) is int and 0 <= number < 10**6 for number in numbers):
         raise MessageError(f"A handover by {letter.sender} does not say from which round on: it is malformed.")
     return _coordinator(letter, *numbers)
+
+
+def key_maker(letter: Letter, roster: Roster) -> KeyMaker:
+    """Read which hospital makes the key, after all; MessageError if it is malformed."""
+    name, number = letter.json().get("key_maker"), letter.json().get("number")
+    if not isinstance(name, str) or name not in roster or type(number) is not int or not 0 < number < 10**6:
+        raise MessageError(f"A letter by {letter.sender} does not say which hospital makes the key: it is malformed.")
+    return KeyMaker(name, number, letter.digest)
 
 
 def signed_by(letter: Letter, name: str, public: bytes) -> Letter:

@@ -25,7 +25,7 @@ class Letter(NamedTuple):
 
     Attributes
     ----------
-    digest, name : str
+    digest : str
         Of the file.
     sender : str
         Who signed.
@@ -40,7 +40,6 @@ class Letter(NamedTuple):
     """
 
     digest: str
-    name: str
     sender: str
     public: bytes
     round: int
@@ -81,7 +80,7 @@ def read(found: Found, study: str, purpose: str, round: int, size: int | None = 
     """
     expected = {"study": study, "purpose": purpose, "round": round, "sender": found.sender, "size": size, "most": most}
     about, content = envelopes.read(found.data[KEY:], found.data[:KEY], **expected)
-    return Letter(found.digest, found.name, about.sender, found.data[:KEY], round, about.hospitals, content)
+    return Letter(found.digest, about.sender, found.data[:KEY], round, about.hospitals, content)
 
 
 def packed(data: bytes) -> str:

@@ -162,6 +162,28 @@ class Maker(Party):
             self.journal.write("approved", who=request.name, key=request.fingerprint)
         self.study.refresh(self.post("opening", {"hospitals": hospitals, "key_maker": key_maker}, "opening"))
 
+    def choose_key_maker(self, name: str) -> None:
+        """Let another hospital make the key, where the first one does not come.
+
+        Parameters
+        ----------
+        name
+            Which hospital.
+
+        Raises
+        ------
+        ValueError
+            If the study is not open, has no such hospital, or has a key.
+        """
+        self.study.refresh()
+        if self.study.roster is None or name not in self.study.roster:
+            raise ValueError(f"{name} is none of the hospitals of an open study, and one of them makes the key.")
+        if self.study.roots:
+            raise ValueError(f"There is a key, by {next(iter(self.study.roots.values())).sender}: it stays.")
+        number = 1 + max(each.number for each in self.study.key_makers)
+        self.post("handover", {"key_maker": name, "number": number}, "handover")
+        self.journal.write("key maker", who=name)
+
     def hand_over(self, name: str, public: bytes, from_round: int | None = None) -> int:
         """Let somebody else add up, from a round on: sums of it by others do not count any more.
 
@@ -187,6 +209,7 @@ class Maker(Party):
             raise ValueError(f"{name} is a hospital, and holds the key: who adds up must not.")
         from_round = max(len(self.study.chain()) - 1, 0) if from_round is None else from_round
         said = {"coordinator": name, "key": letters.packed(public), "from_round": from_round}
-        self.post("handover", said | {"number": len(self.study.coordinators)}, "handover")
+        number = 1 + max((each.number for each in self.study.coordinators), default=0)
+        self.post("handover", said | {"number": number}, "handover")
         self.journal.write("handover", who=name, from_round=from_round)
         return from_round

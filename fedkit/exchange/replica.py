@@ -153,7 +153,8 @@ class Replica:
         except ValueError as problem:
             raise MessageError(str(problem)) from None
         if keys.public != letters.unpacked(said, "public"):
-            raise MessageError(f"{self.study.key_maker} gave {name} another key than the one it showed to all.")
+            maker = self.study.roots[digest].sender
+            raise MessageError(f"{maker} gave {name} another key than the one it showed to all.")
         return keys
 
     def _after(self, held: Held, link: Link) -> Held:
@@ -181,10 +182,10 @@ class Replica:
     def _content(self, link: Link) -> tuple[bytes, tuple[str, ...]]:
         """Read an encrypted sum once more, and whose it is; OSError if it cannot be read now."""
         place = rounds.sum_place(link.round)
-        data = self.study.folder.read(place, link.name, link.size)
+        data = self.study.folder.find(place, link.digest, link.size)
         if data is None:
             raise OSError(f"The sum of round {link.round} is in the folder, and cannot be read yet.")
-        found = Found(place, link.name, link.digest, link.sender, data)
+        found = Found(place, link.digest, link.digest, link.sender, data)
         purpose = rounds.purpose(self.study.settings, link.round)
         letter = letters.read(found, self.study.id, purpose, link.round, most=link.size)
         return Total.from_bytes(letter.content, letter.hospitals).message, letter.hospitals

@@ -87,7 +87,7 @@ def ledger(study: Study) -> pd.DataFrame:
     if not chain:
         return notes.frame()
     keys = len(study.roots[chain[0]].content)
-    notes.add(study.key_maker, "up", "keys", keys)
+    notes.add(study.roots[chain[0]].sender, "up", "keys", keys)
     for hospital in study.roster:
         notes.add(hospital, "down", "keys", keys)
     for digest in chain[1:]:

@@ -14,7 +14,7 @@ from fedkit.envelopes import Roster
 from fedkit.exchange import joining, letters, rounds
 from fedkit.exchange.chain import Link, longest
 from fedkit.exchange.folder import Folder, Found
-from fedkit.exchange.joining import Coordinator
+from fedkit.exchange.joining import Coordinator, KeyMaker
 from fedkit.exchange.letters import SMALL, Letter
 from fedkit.exchange.settings import Settings
 from fedkit.messages import MessageError
@@ -42,12 +42,14 @@ class Study:
         The hospitals, once the study is open.
     opening : str
         Digest of the opening.
-    key_maker : str
-        The hospital that makes the key.
     roots : dict of str to Letter
         Letters with keys, by digest.
     links : dict of str to Link
         Sums, by digest.
+    coordinators : list of Coordinator
+        Whom the maker ever put in charge of adding up.
+    key_makers : set of KeyMaker
+        Whom the maker ever asked to make the key.
     unusable : set of str
         Digests of keys and sums that a hospital could not use.
     why_not : str
@@ -71,7 +73,8 @@ class Study:
         self.roots: dict[str, Letter] = {}
         self.links: dict[str, Link] = {}
         self.coordinators: list[Coordinator] = []
-        self.key_maker, self.unusable = "", set()
+        self.key_makers: set[KeyMaker] = set()
+        self.unusable = set()
 
     def refresh(self, posted: Found | None = None) -> None:
         """Read what is new, and an invitation or opening that was just posted, whether it is listed already or not."""
@@ -114,6 +117,11 @@ class Study:
             key=lambda each: (-each.number, each.digest),
         )
 
+    @property
+    def key_maker(self) -> str:
+        """The hospital that makes the key, which is the one named last."""
+        return min(self.key_makers, key=lambda each: (-each.number, each.digest)).name
+
     def take_sum(self, found: Found, round: int) -> None:
         """Add a sum of a round to what is known."""
         self._take(found, lambda found: self._read_sum(found, round))
@@ -155,7 +163,8 @@ class Study:
                     continue
                 if (id, digest) != (self.id, self.opening):
                     self._begin(id, *invitations[id], digest)
-                self.roster, self.key_maker = roster, key_maker
+                self.roster = roster
+                self.key_makers.add(KeyMaker(key_maker, 0, digest))
                 return
         if invitations and self.id != min(invitations):
             self._begin(min(invitations), *invitations[min(invitations)], "")
@@ -169,15 +178,23 @@ class Study:
 
     def _read_handover(self, found: Found) -> None:
         letter = joining.signed_by(letters.read(found, self.id, "handover", 0), *self.maker_is)
+        if "key_maker" in letter.json():
+            new = joining.key_maker(letter, self.roster)
+            if new not in self.key_makers:
+                self.key_makers.add(new)
+                self.folder.forget()  # their keys may be here, and may have been refused
+            return
         new = joining.handover(letter)
         if new.public in self.roster.values():
             raise MessageError(f"{new.name} is a hospital, and cannot coordinate: it holds the key.")
-        self.coordinators.append(new)
+        if new not in self.coordinators:  # letters may be read twice
+            self.coordinators.append(new)
 
     def _read_keys(self, found: Found) -> None:
         most = (len(self.roster) + 1) * 2 * SMALL
         letter = letters.read(found, self.id, "keys", 0, most=most)
-        joining.signed_by(letter, self.key_maker, self.roster[self.key_maker])
+        maker = letter.sender if letter.sender in {each.name for each in self.key_makers} else self.key_maker
+        joining.signed_by(letter, maker, self.roster[maker])
         said = letter.json()
         if said.get("opening") != self.opening:
             raise MessageError(f"The keys by {letter.sender} are for another opening of this study.")
@@ -198,7 +215,7 @@ class Study:
         if (letter.sender, letter.public) not in {each[:2] for each in self.coordinators}:
             self.refused(found.digest, found.sender, f"{letter.sender} is not in charge of round {round}.")
         link = (round, total.after, total.counted, letter.sender, letter.public, len(found.data))
-        self.links[found.digest] = Link(found.digest, found.name, *link)
+        self.links[found.digest] = Link(found.digest, *link)
 
 
 @functools.cache
