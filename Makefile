@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	>/dev/null 2>&1 && echo $$p && break; done)
 NOTEBOOKS ?=
 TESTS ?=
-PARTS ?= speed encryption heart scale
+PARTS ?= speed encryption heart scale exchange
 
 PY := .venv/bin/python
 MADE := .venv/made

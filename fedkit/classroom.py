@@ -61,7 +61,8 @@ def play(
     rounds, seats, deadline_seconds
         Of the study; only the maker's count, but for `seats`, which must be the same everywhere.
     home
-        Folder of this machine for the secret, the user's own if None; never in the shared one.
+        Folder of this machine for the secret, and for what comes out; the user's own if None, and never in the
+        shared one.
     poll_seconds
         How long to wait between looks into the folder.
     work
@@ -78,7 +79,7 @@ def play(
     if role == "watch":
         watch.show(folder, maker or _asked("Fingerprint that the maker reads aloud: "), poll_seconds=poll_seconds)
         return
-    rows = rows_of(name, seats) if role == "hospital" else None  # before a passphrase is typed
+    federation = federation_of(name, seats) if role == "hospital" else None  # before a passphrase is typed
     me = identify(name, where, home)
     print(f"You are {me.name}; the fingerprint of your key is {fingerprint(me.public)}.")
     if role == "maker":
@@ -93,11 +94,14 @@ def play(
     if role == "coordinator":
         Coordinator(folder, me, maker=maker).run(poll_seconds)
         return
-    hospital = Participant(folder, me, rows, maker=maker, work=work)
+    hospital = Participant(folder, me, federation[name], maker=maker, work=work)
     if hospital.run(poll_seconds).stage == "done":
         mean, patients = hospital.scores[hospital.study.settings.rounds]["auroc"]
-        own = results.run(hospital).final("auroc")[name]
-        print(f"AUROC at the test patients of all hospitals: {mean:.3f} (mean, {patients} patients); here {own:.3f}.")
+        study, place = results.run(hospital, federation), _home(home) / f"fedkit-study.{hospital.study.id[:8]}"
+        study.save(place)
+        here = study.final("auroc")[name]
+        print(f"AUROC at the test patients of all hospitals: {mean:.3f} (mean, {patients} patients); here {here:.3f}.")
+        print(f"Saved in {place}, for STUDY of notebook 04.")
 
 
 def open_folder(where: str) -> Folder:
@@ -129,7 +133,7 @@ def identify(name: str, where: str, home: str | os.PathLike | None = None) -> Id
         If the secret would lie in the shared folder, a new passphrase is not repeated
         or too short, or an old one is wrong.
     """
-    file = Path(home or Path.home()).resolve() / f"fedkit-identity.{quoted(name)}"
+    file = _home(home) / f"fedkit-identity.{quoted(name)}"
     if file.is_relative_to(Path(where).resolve()):
         raise ValueError("Your secret would lie in the folder that all share: take another folder for it.")
     if not file.exists():
@@ -141,11 +145,11 @@ def identify(name: str, where: str, home: str | os.PathLike | None = None) -> Id
     return Identity.load(file, getpass.getpass("Your passphrase: "))
 
 
-def rows_of(name: str, seats: int) -> hospitals.Hospital:
-    """Return the rows of a real hospital, or of a seat; ValueError if there is none of the name."""
+def federation_of(name: str, seats: int) -> Federation:
+    """Return the real hospitals, or the seats, whichever the name is among; ValueError if it is among neither."""
     for federation in (hospitals.load("heart_disease"), seat_federation(seats)):
         if name in federation.names:
-            return federation[name]
+            return federation
     raise ValueError(f"HOSPITAL is {name!r}: write hospital 1 to hospital {seats}, as your seat says.")
 
 
@@ -165,6 +169,10 @@ def seat_federation(seats: int) -> Federation:
     pooled = hospitals.load("heart_disease").frame().drop(columns="hospital")
     dealt = partitions.iid(pooled, seats, seed=0)
     return hospitals.from_frame(dealt, site="hospital", label="label", name=f"{seats} seats")
+
+
+def _home(home: str | os.PathLike | None) -> Path:
+    return Path(home or Path.home()).resolve()
 
 
 def _make(maker: Maker, settings: Settings, poll_seconds: float) -> str:

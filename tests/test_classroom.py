@@ -1,14 +1,16 @@
 import getpass
+import json
 import sys
 import threading
 import time
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 from exchange_parts import Logistic
 
-from fedkit import classroom, hospitals
+from fedkit import aggregators, classroom, evaluation, exchange, hospitals, learning, records
 from fedkit.exchange import Folder, Participant
 from fedkit.exchange.study import Study
 from fedkit.identities import Identity, fingerprint
@@ -59,7 +61,9 @@ def test_a_class_plays_a_study_to_its_end(tmp_path, shared, typed, capsys):
             assert all(seat.is_alive() for seat in seats)
             time.sleep(0.01)
 
-    ghost = Participant(Folder(shared), Identity.new(SEATS[2]), classroom.rows_of(SEATS[2], 3), maker=boss)
+    ghost = Participant(
+        Folder(shared), Identity.new(SEATS[2]), classroom.federation_of(SEATS[2], 3)[SEATS[2]], maker=boss
+    )
     answers = iter(["", "open", f"Open {fingerprint(ghost.identity.public).lower()}"])
     typed |= {"Key": str, "Press": all_asked, "If": lambda: next(answers)}
     classroom.play("maker", "Teacher", str(shared), home=home["Teacher"], **how)
@@ -74,6 +78,8 @@ def test_a_class_plays_a_study_to_its_end(tmp_path, shared, typed, capsys):
     assert "2 hospitals can join, and the study takes 3 to 100" in said
     assert "3 seats: done, 3 hospitals" in said
     assert not [path for path in shared.rglob("*") if "identity" in path.name]
+    (saved,) = home[SEATS[0]].glob("fedkit-study.*")
+    assert records.load(saved).provenance["sha256"] == classroom.seat_federation(3).sha256
 
     # Run once more, as after a break: the maker is asked nothing, and all are done.
     typed |= {"Key": pytest.fail, "Press": pytest.fail, "If": pytest.fail}
@@ -96,7 +102,9 @@ def test_the_maker_is_asked_who_else_makes_the_key(tmp_path, shared, typed, monk
     ]
 
     def all_asked():
-        Participant(Folder(shared), Identity.new(names[0]), classroom.rows_of(names[0], 4), maker=boss).step()
+        Participant(
+            Folder(shared), Identity.new(names[0]), classroom.federation_of(names[0], 4)[names[0]], maker=boss
+        ).step()
         for seat in seats:
             seat.start()
         while len(Folder(shared).names("request")) < 4:
@@ -115,6 +123,28 @@ def test_the_maker_is_asked_who_else_makes_the_key(tmp_path, shared, typed, monk
     study = Study(Folder(shared), boss)
     study.refresh()
     assert [letter.sender for letter in study.roots.values()] == ["hospital 3"]
+
+
+@pytest.mark.parametrize("seats", [0, 5])
+def test_a_saved_study_is_one_more_method_of_notebook_04(tmp_path, seats):
+    """The cells of its last section, with STUDY; they are executed with an empty one where notebooks are."""
+    source = Path("notebooks/source/04_comparison_of_outcomes.py").read_text()
+    section = source.partition("# ## One more method")[2].partition("# ## What you can do now")[0]
+    cells = [cell for cell in section.split("# %%") if not cell.startswith((" [markdown]", ":"))]
+    real = hospitals.load("heart_disease")
+    people = classroom.seat_federation(seats) if seats else real
+    exchange.run(exchange.rehearse(people, rounds=2, epochs=2)[0], people).save(tmp_path)
+    names = {"STUDY": str(tmp_path), "federation": real, "aggregators": aggregators, "evaluation": evaluation}
+    names |= {"learning": learning, "records": records}
+    exec("".join(cells), names)
+    assert len(names["one_split"]) == len(people) + 1
+    assert names["by_folder"] < 0.0005
+
+    records_of = json.loads((tmp_path / "run.json").read_text())
+    records_of["provenance"]["sha256"] = "0" * 64
+    (tmp_path / "run.json").write_text(json.dumps(records_of))
+    with pytest.raises(AssertionError, match="of other patients"):
+        exec("".join(cells), names)
 
 
 def test_somebody_else_can_add_up(tmp_path, shared, typed, monkeypatch, capsys):
@@ -141,8 +171,8 @@ def test_each_patient_has_one_seat_and_each_machine_deals_alike():
     assert (seats.numeric, seats.categorical) == (real.numeric, real.categorical)
     ages = [np.sort(np.concatenate([hospital.table["age"] for hospital in each])) for each in (real, seats)]
     assert np.array_equal(*ages, equal_nan=True)
-    assert len(classroom.rows_of("hospital 30", 30)) == 30
-    assert classroom.rows_of("Hungary", 30).labels.tolist() == real["Hungary"].labels.tolist()
+    assert len(classroom.federation_of("hospital 30", 30)["hospital 30"]) == 30
+    assert classroom.federation_of("Hungary", 30)["Hungary"].labels.tolist() == real["Hungary"].labels.tolist()
 
 
 @pytest.mark.parametrize(

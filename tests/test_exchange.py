@@ -1,4 +1,5 @@
 import dataclasses
+import shutil
 import subprocess
 import sys
 
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 from exchange_parts import Class, Logistic, federation
 
-from fedkit import hospitals, learning, metrics, models, records
+from fedkit import exchange, hospitals, learning, metrics, models, records
 from fedkit.envelopes import About
 from fedkit.exchange import Coordinator, Folder, Maker, Participant, Settings, letters, results, rounds
 from fedkit.exchange.__main__ import main
@@ -573,6 +574,37 @@ def test_a_sum_is_read_under_any_of_its_names(room, undisturbed):
     copy.write_bytes(copy.read_bytes()[:100])
     room.play()
     assert room.models() == {undisturbed}
+
+
+def test_two_halves_of_a_folder_that_did_not_see_each_other_are_joined(tmp_path):
+    """Synchronising stopped for some; when it goes on, all follow the half that came further."""
+    one = Class(tmp_path / "one", rounds=4).open().until(1)
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    two = Class(tmp_path / "two", rounds=4)
+    two.play()
+    one.until(3)
+    (before,) = {tuple(hospital.study.chain()) for hospital in one.hospitals.values()}
+    further = two.coordinator.study.chain()
+    assert before[:3] == tuple(further[:3])
+    assert before[3] != further[3]
+    shutil.copytree(tmp_path / "two", tmp_path / "one", dirs_exist_ok=True)
+    assert {status.stage for status in one.play()} == {"done"}
+    for who in (one.coordinator, *one.hospitals.values()):
+        assert who.study.chain() == further
+    assert one.models() == two.models()
+
+
+def test_a_rehearsal_is_a_whole_study():
+    (first, *_) = exchange.rehearse(federation(3), work=Logistic, rounds=2)
+    assert first.step().stage == "done"
+    silent = {"silent": [A], "quorum": 2, "deadline_seconds": 0.01}
+    late = exchange.rehearse(federation(3), work=Logistic, rounds=2, **silent)
+    assert [one.identity.name for one in late] == [B, C]
+    assert late[0].step().note.startswith("2 of 3 hospitals hold this model")
+    assert late[0].scores[2]["auroc"][1] < first.scores[2]["auroc"][1]
+    for wrong in ({"deadline_seconds": None}, {"quorum": 3}):
+        with pytest.raises(ValueError, match="Who is silent is waited for"):
+            exchange.rehearse(federation(3), work=Logistic, **silent | wrong)
 
 
 # To look at

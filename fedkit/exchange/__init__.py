@@ -21,6 +21,7 @@ from fedkit.exchange.folder import Folder
 from fedkit.exchange.hospital import Participant
 from fedkit.exchange.journal import events
 from fedkit.exchange.maker import Maker
+from fedkit.exchange.rehearsal import rehearse
 from fedkit.exchange.results import prune, run
 from fedkit.exchange.settings import Settings
 from fedkit.exchange.status import Status
@@ -36,6 +37,7 @@ __all__ = [
     "Watch",
     "events",
     "prune",
+    "rehearse",
     "run",
     "show",
 ]

@@ -20,6 +20,7 @@ PROFILE = "full"  # "full", or "smoke" for a quick look
 SEEDS = 20  # random splits of each hospital's patients
 ROUNDS = 50  # rounds of every training
 MARGIN = 0.02  # AUROC: the largest loss we would accept
+STUDY = ""  # folder of a study that you saved (notebook 08): one more method
 
 # %% [markdown]
 # ## Before we look
@@ -699,6 +700,48 @@ for yardstick, column in card.items():
 # %%
 assert card.loc["federated", "AUROC, mean"] > card.loc["local", "AUROC, mean"], "Together should beat alone on average."
 records.glue("auroc_federated_mean", card.loc["federated", "AUROC, mean"])
+
+# %% [markdown]
+# ## One more method: a study of your own
+#
+# In [notebook 08](08_one_folder_many_hospitals.ipynb), hospitals train through one shared folder, with no server. Such
+# a study ends as a `Run` that can be saved. Write its folder into `STUDY` above, and it joins the comparison. If
+# `STUDY` is empty, we rehearse a study here, in memory.
+
+# %%
+from fedkit import classroom, exchange
+
+study = records.load(STUDY) if STUDY else exchange.run(exchange.rehearse(federation, rounds=ROUNDS)[0], federation)
+sites = study.predictions["hospital"].nunique()
+people = federation if sites == len(federation) else classroom.seat_federation(sites)
+assert study.provenance["sha256"] == people.sha256, "The study is of other patients than this kit has."
+assert study.settings["model"] == "logistic regression", "The study has another model than the methods below."
+study
+
+# %% [markdown]
+# One study is *one* split. So the other methods train again, on that split and with the settings of the study. There is
+# no interval here: a difference between two methods may be the luck of the split.
+
+# %%
+same = {name: study.settings[name] for name in ("rounds", "seed", "epochs", "batch_size", "learning_rate")}
+beside = [
+    learning.train_local(people, **same),
+    learning.train_centralized(people, **same),
+    learning.train_federated(people, **same),
+    learning.train_federated(people, aggregator=aggregators.EncryptedMean("bfv"), **same),
+    study,
+]
+one_split = evaluation.table(beside, ["auroc"]).pivot_table("value", "hospital", "method", dropna=False)
+by_folder = (one_split[study.method] - one_split["federated + BFV"]).abs().max()
+assert STUDY or by_folder < 0.0005, "If nobody misses a round, the folder should change no AUROC."
+one_split[[run.method for run in beside]].round(3)
+
+# %% [markdown]
+# The last two columns are equal, unless a hospital missed a round of your study: then that round's mean has one part
+# less.
+
+# %%
+records.glue("auroc_study_mean", one_split.loc["mean", study.method])
 
 # %% [markdown]
 # ## What you can do now

@@ -416,27 +416,14 @@ print(f"largest difference of a weight: {gap:.0e}")
 
 # %% [markdown]
 # Not to the last bit: here each number of an update is rounded to steps of 2^-22, to be encrypted. But against a study
-# *without* an accident, there should be no difference at all. We play one, in one process and in memory.
+# *without* an accident, there should be no difference at all. We **rehearse** one: in one process and in memory,
+# everybody takes a step in turn.
 
 
 # %%
-def whole_study(where, silent=(), **settings):
-    adder = Maker(Folder(where), Identity.new("Teacher"))
-    aloud = adder.invite(Settings.of(federation, **settings))
-    group = [Participant(Folder(where), Identity.new(rows.name), rows, maker=aloud) for rows in federation]
-    for one in group:
-        one.step()
-    adder.open()
-    adder = Coordinator(Folder(where), adder.identity, maker=aloud)
-    while not adder.step().ended:
-        for one in group:
-            if one.identity.name not in silent:
-                one.step()
-    return group
+from fedkit import exchange
 
-
-# %%
-undisturbed = whole_study("memory://undisturbed", rounds=ROUNDS)[0]
+undisturbed = exchange.rehearse(federation, rounds=ROUNDS)[0]
 same = [mine.tobytes() == other.tobytes() for mine, other in zip(me.weights, undisturbed.weights, strict=True)]
 assert all(same), "The killed process should have changed no bit of the model."
 print("the same bytes")
@@ -507,9 +494,9 @@ records.glue("letter_bytes", each_round.mean())
 #
 # ## One more method
 #
-# A study ends as a `Run`, like every training of this kit. So it can be saved, loaded, and compared as in
-# [notebook 04](04_comparison_of_outcomes.ipynb). (Here one person has all rows, and can test at each hospital. In life
-# each has only its own.)
+# A study ends as a `Run`, like every training of this kit. So it can be saved, loaded, and compared. Write the folder
+# that you saved it to into `STUDY` of [notebook 04](04_comparison_of_outcomes.ipynb), and it stands there beside the
+# others. (Here one person has all rows, and can test at each hospital. In life each has only its own.)
 
 # %%
 from fedkit import evaluation
@@ -549,16 +536,16 @@ assert predicted == len([*Path(shared).glob("round-*/*.letter"), *Path(shared).g
 print(f"{predicted}: Switzerland was killed, and posted nothing twice")
 
 # %% [markdown]
-# **2. Modify.** `whole_study` waits for everybody. Let VA Long Beach be `silent`, with a `quorum` of 3 and
+# **2. Modify.** This rehearsal waits for everybody. Let `silent` be `["VA Long Beach"]`, with a `quorum` of 3 and
 # `deadline_seconds` of 0.1. What does this do to the model? How many test patients do the last scores tell of?
 
 # %% tags=["exercise"]
-group = whole_study("memory://modify", rounds=3)
+group = exchange.rehearse(federation, rounds=3)
 print("AUROC, test patients:", group[0].scores[3]["auroc"])
 
 # %% tags=["solution"]
 late = {"silent": ["VA Long Beach"], "quorum": 3, "deadline_seconds": 0.1}
-group_all, group_late = whole_study("memory://all", rounds=3), whole_study("memory://late", rounds=3, **late)
+group_all, group_late = (exchange.rehearse(federation, rounds=3, **how) for how in ({}, late))
 tested_all, tested_late = (group[0].scores[3]["auroc"][1] for group in (group_all, group_late))
 assert tested_late < tested_all, "The silent hospital's test patients should be missing."
 assert np.abs(group_all[0].weights[0] - group_late[0].weights[0]).max() > 1e-3, "And the model should be another."

@@ -1,0 +1,64 @@
+"""A whole study in one process and in memory: to see how one goes, and what comes out."""
+
+import secrets
+from collections.abc import Callable, Collection
+
+from fedkit.exchange.coordinator import Coordinator
+from fedkit.exchange.folder import Folder
+from fedkit.exchange.hospital import Participant
+from fedkit.exchange.maker import Maker
+from fedkit.exchange.settings import Settings
+from fedkit.exchange.work import Training, Work
+from fedkit.federation import Federation
+from fedkit.identities import Identity
+
+
+def rehearse(
+    federation: Federation,
+    *,
+    silent: Collection[str] = (),
+    work: Callable[[Settings], Work] = Training,
+    **settings: object,
+) -> list[Participant]:
+    """Play a study to its end, everybody in turn.
+
+    Parameters
+    ----------
+    federation
+        Whose hospitals take part.
+    silent
+        Hospitals that join, and post nothing.
+    work
+        See `Participant`.
+    **settings
+        Of the study: see `Settings`.
+
+    Returns
+    -------
+    list of Participant
+        The hospitals that posted, for whom the study is done.
+
+    Raises
+    ------
+    ValueError
+        If a setting makes no sense, or the study would wait for the silent ones for ever.
+    """
+    agreed = Settings.of(federation, **settings)
+    posting = [name for name in federation.names if name not in silent]
+    if len(posting) < len(federation) and (agreed.deadline_seconds is None or len(posting) < agreed.quorum):
+        raise ValueError("Who is silent is waited for: give a deadline_seconds, and a quorum that the others make up.")
+    where = f"memory://{secrets.token_hex(8)}"
+    maker = Maker(Folder(where), Identity.new("Maker"))
+    aloud = maker.invite(agreed)
+    people = [Participant(Folder(where), Identity.new(rows.name), rows, maker=aloud, work=work) for rows in federation]
+    for one in people:
+        one.step()
+    maker.open(key_maker=posting[0])
+    coordinator = Coordinator(Folder(where), maker.identity, maker=aloud)
+    posting = [one for one in people if one.identity.name in posting]
+    while not coordinator.step().ended:
+        for one in posting:
+            one.step()
+    for one in posting:
+        one.step()
+    return posting
