@@ -23,6 +23,7 @@ from fedkit.identities import Identity, fingerprint
 
 DRIVE = "/content/drive"
 KEY_SECONDS = 60.0  # after which the maker is asked who else shall make the key
+_ALOUD = "Fingerprint that the maker reads aloud: "
 ROLES = ("hospital", "maker", "coordinator", "watch")
 
 
@@ -37,7 +38,7 @@ def play(
     role: str,
     name: str,
     where: str,
-    maker: str = "",
+    invitation: str = "",
     *,
     rounds: int = 5,
     seats: int = 30,
@@ -56,8 +57,8 @@ def play(
         "hospital 7" for seat 7, or one of the four real hospitals; others are called as they like.
     where
         Path of the shared folder.
-    maker
-        Fingerprint of the maker's key, as it was read aloud; asked for if empty.
+    invitation
+        Its fingerprint, as the maker reads it aloud; asked for if empty.
     rounds, seats, deadline_seconds
         Of the study; only the maker's count, but for `seats`, which must be the same everywhere.
     home
@@ -77,7 +78,7 @@ def play(
         raise ValueError(f"ROLE is {role!r}, and it must be alone, {', '.join(ROLES)}.")
     folder = open_folder(where)
     if role == "watch":
-        watch.show(folder, maker or _asked("Fingerprint that the maker reads aloud: "), poll_seconds=poll_seconds)
+        watch.show(folder, invitation or _asked(_ALOUD), poll_seconds=poll_seconds)
         return
     federation = federation_of(name, seats) if role == "hospital" else None  # before a passphrase is typed
     me = identify(name, where, home)
@@ -86,18 +87,23 @@ def play(
         settings = Settings.of(
             seat_federation(seats), rounds=rounds, epochs=5, quorum=3, deadline_seconds=deadline_seconds
         )
-        maker = _make(Maker(folder, me), settings, poll_seconds)
+        invitation = _make(Maker(folder, me, invitation=invitation), settings, poll_seconds)
         role = "coordinator"
     elif role == "coordinator":
         print(f"Give this to the maker, by chat: {me.public.hex()} {me.name}")
-    maker = maker or _asked("Fingerprint that the maker reads aloud: ")
+    invitation = invitation or _asked(_ALOUD)
     if role == "coordinator":
-        Coordinator(folder, me, maker=maker).run(poll_seconds)
+        Coordinator(folder, me, invitation=invitation).run(poll_seconds)
         return
-    hospital = Participant(folder, me, federation[name], maker=maker, work=work)
+    hospital = Participant(folder, me, federation[name], invitation=invitation, work=work)
     if hospital.run(poll_seconds).stage == "done":
         mean, patients = hospital.scores[hospital.study.settings.rounds]["auroc"]
-        study, place = results.run(hospital, federation), _home(home) / f"fedkit-study.{hospital.study.id[:8]}"
+        place, study = _home(home) / f"fedkit-study.{hospital.study.id[:8]}", None
+        while study is None:
+            try:
+                study = results.run(hospital, federation)
+            except OSError:  # a sum cannot be read just now
+                time.sleep(poll_seconds)
         study.save(place)
         here = study.final("auroc")[name]
         print(f"AUROC at the test patients of all hospitals: {mean:.3f} (mean, {patients} patients); here {here:.3f}.")
@@ -176,9 +182,10 @@ def _home(home: str | os.PathLike | None) -> Path:
 
 
 def _make(maker: Maker, settings: Settings, poll_seconds: float) -> str:
-    """Invite, wait for people and their key, and open; return the fingerprint of the maker's key."""
-    maker.study.refresh()
-    coordinator = maker.study.coordinators[0][:2] if maker.study.id else None
+    """Invite, wait for people and their key, and open; return the fingerprint of the invitation."""
+    coordinator = maker.study.in_charge(0)[:2] if maker.resume() else None
+    if coordinator:
+        print(f"The study that you began here on {maker.study.day} goes on.")
     if coordinator is None and (said := _asked("Key and name of who adds up (Enter: you): ")):
         key, _, name = said.partition(" ")
         coordinator = name, bytes.fromhex(key)
@@ -197,7 +204,7 @@ def _make(maker: Maker, settings: Settings, poll_seconds: float) -> str:
             except ValueError as problem:
                 print(problem)
     _wait_for_key(maker, poll_seconds)
-    return maker.study.maker
+    return maker.study.invitation
 
 
 def _wait_for_key(maker: Maker, poll_seconds: float) -> None:

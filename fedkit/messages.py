@@ -7,7 +7,9 @@ TenSEAL parses none of it.
 
     head | c0 of each ciphertext, packed | each hospital's seeds, or the sum of their c1, packed
 
-See `rings` for c0, c1 and seeds, and `envelopes` for who sent it.
+See `rings` for c0, c1 and seeds, and `envelopes` for who sent it. No seed may stand in a
+message twice, and a sum may leave seeds out only where they would be longer: so nobody
+can add one ciphertext up many times and call that a sum.
 """
 
 import struct
@@ -102,6 +104,10 @@ class Message(NamedTuple):
                 f"A message of {coefficients} coefficients from {hospitals} hospitals has {len(data)} bytes, which "
                 "is not its length: it is damaged."
             )
+        if kind == LARGE_SUM and sends_seeds(parameters, hospitals):
+            raise MessageError(
+                f"A sum of {hospitals} hospitals came without their seeds: it may hold one hospital's numbers only."
+            )
         size = carried(parameters, coefficients)
         c0 = packing.from_bytes(memoryview(data)[HEAD.size :], parameters.sent_bits, size)
         if int(c0.max()) > (modulus - 1) >> parameters.dropped_bits:
@@ -117,6 +123,9 @@ class Message(NamedTuple):
             if int(c1.max()) >= modulus:
                 raise MessageError("A message holds numbers beyond the modulus: it is damaged.")
             return cls(kind, found_key, hospitals, coefficients, c0, [], c1)
+        every = [data[start : start + SEED_BYTES] for start in range(at, len(data), SEED_BYTES)]
+        if len(set(every)) < len(every):
+            raise MessageError("A message holds the same seed twice: somebody's numbers would count more than once.")
         step = SEED_BYTES * ciphertexts(parameters, coefficients)
         seeds = [data[start : start + step] for start in range(at, len(data), step)]
         return cls(kind, found_key, hospitals, coefficients, c0, seeds)
@@ -134,6 +143,16 @@ def carried(parameters: Parameters, coefficients: int) -> int:
         if parameters.scheme == "bfv"
         else ciphertexts(parameters, coefficients) * parameters.ring_dimension
     )
+
+
+def key_id(message: bytes) -> bytes:
+    """Return which key a message says that it is under; nothing else is looked at."""
+    return HEAD.unpack_from(message)[3] if len(message) >= HEAD.size else b""
+
+
+def sends_seeds(parameters: Parameters, hospitals: int) -> bool:
+    """Whether a sum of so many hospitals carries their seeds: not where they are longer than the sum of their c1."""
+    return hospitals * SEED_BYTES <= packing.byte_count(parameters.ring_dimension, parameters.whole_bits)
 
 
 def message_bytes(parameters: Parameters, coefficients: int, hospitals: int = 1, kind: int = OWN) -> int:

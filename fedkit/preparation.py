@@ -48,14 +48,25 @@ class Sums:
         return np.concatenate([[self.rows], self.moments.to_numpy().ravel(), *counts]).astype(np.float64)
 
     def with_vector(self, vector: np.ndarray) -> "Sums":
-        """Return sums about the same columns, from what `to_vector` returned, or from a total of such."""
+        """Return sums about the same columns, from what `to_vector` returned, or from a total of such.
+
+        Raises
+        ------
+        ValueError
+            If it cannot be a total: a number is none, or more values are counted than rows.
+        """
         cells, rest = self.moments.size, vector[1:]
+        if not (np.abs(vector) < 2**53).all():
+            raise ValueError("These statistics hold numbers that are none, or too large: some hospital sent nonsense.")
         moments = pd.DataFrame(rest[:cells].reshape(self.moments.shape), self.moments.index, self.moments.columns)
         moments["count"] = moments["count"].round()
         levels, at = {}, cells
         for column, counts in self.levels.items():
             whole = np.rint(rest[at : at + len(counts)]).astype(np.int64)
             levels[column], at = pd.Series(whole, index=counts.index), at + len(counts)
+        counted = np.concatenate([moments["count"], *levels.values()])
+        if not (counted >= 0).all() or (counted > round(vector[0])).any() or not (moments["squares"] > -0.5).all():
+            raise ValueError(f"These statistics of {vector[0]:,.0f} rows cannot be: some hospital sent nonsense.")
         return Sums(round(vector[0]), moments, levels)
 
 

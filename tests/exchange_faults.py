@@ -33,18 +33,18 @@ class Faulty(LocalFileSystem):
     def ls(self, path, detail=False, **kwargs):
         draw = self._random
         if path in self._before and draw.random() < 0.2:
-            return draw.choice(self._before[path][-5:])
+            return draw.choice(self._before[path])
         entries = []
         for entry in super().ls(path, detail=True, **kwargs):
             wait = draw.random() * self._delay * (5 if draw.random() < 0.1 else 1)
-            shown = self._seen_from.setdefault(entry["name"], time.time() + wait)
-            if entry["type"] == "directory" or time.time() >= shown:
+            shown = self._seen_from.setdefault(entry["name"], time.monotonic() + wait)
+            if entry["type"] == "directory" or time.monotonic() >= shown:
                 entries.append(entry)
         letters = [entry["name"] for entry in entries if entry["name"].endswith(".letter")]
         if letters and draw.random() < 0.02:
             self._copy(draw.choice(letters))
         draw.shuffle(entries)
-        self._before.setdefault(path, []).append(entries)
+        self._before[path] = [*self._before.get(path, [])[-4:], entries]
         return entries
 
     def cat_file(self, path, start=None, end=None, **kwargs):

@@ -19,19 +19,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import exchange_parts
+import fsspec
 from exchange_faults import Faulty
 
 from fedkit.exchange import Coordinator, Folder, Maker, Participant, Settings
 from fedkit.exchange.journal import events
 from fedkit.exchange.study import Study
-from fedkit.identities import Identity, fingerprint
+from fedkit.identities import Identity
 
 HOSPITALS, ROUNDS, POLL = 6, 3, 0.01
 FEDERATION = exchange_parts.federation(HOSPITALS)
 SETTINGS = Settings.of(FEDERATION, rounds=ROUNDS, quorum=HOSPITALS)
 TEACHER, ADDER = Identity("Teacher", bytes(32)), Identity("Adder", b"\1" * 32)
 IDENTITIES = {name: Identity(name, bytes([2 + at]) * 32) for at, name in enumerate(FEDERATION.names)}
-MAKER = fingerprint(TEACHER.public)
 
 
 def make(folder: Folder) -> None:
@@ -45,13 +45,13 @@ def make(folder: Folder) -> None:
             time.sleep(POLL)
 
 
-def coordinate(folder: Folder) -> None:
-    Coordinator(folder, ADDER, maker=MAKER).run(POLL, tell=len)
+def coordinate(folder: Folder, aloud: str) -> None:
+    Coordinator(folder, ADDER, invitation=aloud).run(POLL, tell=len)
 
 
-def take_part(folder: Folder, name: str, results: Path) -> None:
+def take_part(folder: Folder, aloud: str, name: str, results: Path) -> None:
     work = exchange_parts.Logistic
-    participant = Participant(folder, IDENTITIES[name], FEDERATION[name], maker=MAKER, work=work)
+    participant = Participant(folder, IDENTITIES[name], FEDERATION[name], invitation=aloud, work=work)
     status = participant.run(POLL, tell=len)
     assert status.stage == "done", status
     (results / f"{name}.part").write_bytes(b"".join(weight.tobytes() for weight in participant.weights))
@@ -78,7 +78,10 @@ def study(seed: int, kills: int | None = None, patience: float = 120) -> dict:
     draw = random.Random(seed)
     kills = draw.randint(6, 16) if kills is None else kills
     where, results = tempfile.mkdtemp(), Path(tempfile.mkdtemp())
-    jobs = [(make,), (coordinate,), *((take_part, name, results) for name in FEDERATION.names)]
+    # Elsewhere, the same invitation that the maker's process will write: all must be told its fingerprint.
+    elsewhere = Folder(where, fsspec.filesystem("memory"))
+    aloud = Maker(elsewhere, TEACHER).invite(SETTINGS, (ADDER.name, ADDER.public))
+    jobs = [(make,), (coordinate, aloud), *((take_part, aloud, name, results) for name in FEDERATION.names)]
     began, killed, starts = time.monotonic(), 0, 0
     running: dict[int, tuple] = {}
 
@@ -99,16 +102,19 @@ def study(seed: int, kills: int | None = None, patience: float = 120) -> dict:
         if killed < kills and running:
             victim = draw.choice(sorted(running))
             os.kill(victim, signal.SIGKILL)
-            _, status = os.waitpid(victim, 0)
-            killed += os.WIFSIGNALED(status)
-            launch(running.pop(victim))
+            job, status = running.pop(victim), os.waitpid(victim, 0)[1]
+            if os.WIFSIGNALED(status):
+                killed += 1
+                launch(job)
+            elif os.waitstatus_to_exitcode(status):
+                wrong.append(f"{job[0].__name__} {job[1:2]} ended with {os.waitstatus_to_exitcode(status)}")
         if time.monotonic() - began > patience:
             wrong.append(f"not done after {patience} s")
     for child in running:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
     seconds = time.monotonic() - began
-    wrong += look(where, results) if not wrong else []
+    wrong += look(where, aloud, results) if not wrong else []
     letters = {path.name[:32] for path in Path(where).glob("round-*/*")}
     sums = {path.name[:32] for path in Path(where).glob("sum-*/*")}
     found = {
@@ -125,10 +131,10 @@ def study(seed: int, kills: int | None = None, patience: float = 120) -> dict:
     return found | {"wrong": wrong}
 
 
-def look(where: str, results: Path) -> list[str]:
+def look(where: str, aloud: str, results: Path) -> list[str]:
     """What is wrong with the end of a study, in sentences."""
     wrong = [f"{name} has no model" for name in FEDERATION.names if not (results / name).exists()]
-    reader = Study(Folder(where), MAKER)
+    reader = Study(Folder(where), aloud)
     reader.refresh()
     chain = reader.chain()
     if len(chain) != ROUNDS + 3:

@@ -78,7 +78,7 @@ class Class:
 
     def restart(self, hospital=None, coordinator=None):
         """Forget what a hospital, or the coordinator, had in memory."""
-        how = {"maker": self.fingerprint}
+        how = {"invitation": self.fingerprint}
         if hospital:
             rows = self.federation[hospital]
             made = Participant(Folder(self.root), self.identities[hospital], rows, work=self.work, **how)

@@ -105,8 +105,9 @@ def deliver(world: World, data: bytes, about: About, lenient: bool = False) -> N
     if about.sender != SERVER:
         total = Sum(world.server, world.coefficients)
         total.add(content)
-        honest = next(data for about, data in world.messages if about[1:4] == ("update", 3, NAMES[1]))
-        total.add(inside(honest)[1])
+        honest = (inside(data)[1] for about, data in world.messages if about[:3] == (world.study, "update", 3))
+        seeds = world.server.read(content).seeds
+        total.add(next(other for other in honest if world.server.read(other).seeds != seeds))
         content = total.to_bytes()
     mean, patients = world.keys.decrypt(content, world.layout)
     assert np.isfinite(mean).all()
@@ -353,8 +354,12 @@ def is_well_formed(world: World, content: bytes, sender: str) -> bool:
         return False
     count, size, sent, whole = shape(world, coefficients)
     at = below(content[HEAD.size :], size, sent, (world.q - 1) >> max(world.parameters.modulus_bits - sent, 0))
-    size = count * world.parameters.ring_dimension
-    return bool(at and (kind != 3 or below(content[HEAD.size + at :], size, whole, world.q - 1)))
+    if not at:
+        return False
+    seeds, size = content[HEAD.size + at :], count * world.parameters.ring_dimension
+    if kind == 3:
+        return 64 * hospitals > size * whole / 8 and bool(below(seeds, size, whole, world.q - 1))
+    return len({seeds[place : place + 64] for place in range(0, len(seeds), 64)}) == count * hospitals
 
 
 def below(data: bytes, size: int, bits: int, most: int) -> int:
@@ -386,8 +391,8 @@ def hostile_keys(worlds, rng) -> str:
                     keys.key_id.hex().encode(), hospital._key_id(keys.parameters, secret).hex().encode()
                 )
                 found = HospitalKeys(struct.pack("<4sI", b"FKS2", len(public)) + public + secret)
-                content = found.encrypt(np.ones(world.layout.size), 20, world.layout)
-                found.decrypt(Server(found.public).add([content, content]), world.layout)
+                sent = [found.encrypt(np.ones(world.layout.size), 20, world.layout) for _ in range(2)]
+                found.decrypt(Server(found.public).add(sent), world.layout)
     except ValueError as problem:
         return str(problem)[:60]
     return "taken"

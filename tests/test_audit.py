@@ -144,3 +144,43 @@ def test_what_json_cannot_hold_is_refused_and_nothing_is_written(tmp_path, event
     with pytest.raises(kind, match=r"cannot be logged|An event is a dict"):
         log.append(event)
     assert not os.path.exists(log.path)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_plain_file_is_no_log(path, make):
+    log = audit.Log(path)
+    path.unlink()
+    make(path)
+    for act in (lambda: log.append({}), lambda: audit.verify(path), lambda: audit.Log(path)):
+        with pytest.raises(audit.DamagedLogError, match="a log is a plain file, and this is none"):
+            act()
+
+
+def test_a_log_is_read_a_line_at_a_time_however_long_it_was_made(path):
+    os.truncate(path, 10**12)  # takes no room on the disk
+    for act in (lambda: audit.Log(path), lambda: audit.verify(path)):
+        with pytest.raises(audit.DamagedLogError, match="breaks off"):
+            act()
+    log = audit.Log(path.with_name("other.jsonl"))
+    log.append({})
+    os.truncate(log.path, 10**12)
+    with pytest.raises(audit.DamagedLogError, match="breaks off"):
+        log.append({})
+
+
+def test_an_event_that_is_longer_than_a_line_is_refused_and_one_just_as_long_is_not(tmp_path):
+    log = audit.Log(tmp_path / "audit.jsonl")
+    log.append({"x": ""})
+    room = audit.LONGEST - len(log.path.read_bytes())
+    heads = [log.append({"x": "y" * room}), log.append({})]
+    assert len(log.path.read_bytes().splitlines(keepends=True)[1]) == audit.LONGEST
+    with pytest.raises(ValueError, match="This event has"):
+        log.append({"x": "y" * (room + 1)})
+    assert len(audit.verify(log.path, heads[1])) == 3
+
+
+def test_who_writes_alone_waits_for_no_lock(path):
+    with path.open("rb") as file:
+        audit.fcntl.flock(file, audit.fcntl.LOCK_EX)
+        audit.Log(path, alone=True).append({"round": 7})
+    assert len(audit.verify(path)) == len(EVENTS) + 1

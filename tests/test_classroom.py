@@ -40,35 +40,49 @@ def homes(tmp_path, *names):
     return {name: tmp_path / name for name in names}
 
 
+def spoken(shared):
+    """The fingerprint that the maker reads aloud."""
+    (invitation,) = (shared / "invitation").iterdir()
+    return fingerprint(invitation.read_bytes())
+
+
+def seated(names, shared, home, how):
+    """Threads that play hospitals, and have asked to join."""
+    seats = [
+        threading.Thread(
+            target=classroom.play,
+            args=("hospital", name, str(shared), spoken(shared)),
+            kwargs=how | {"home": home[name]},
+        )
+        for name in names
+    ]
+    there = len(Folder(shared).names("request"))
+    for seat in seats:
+        seat.start()
+    while len(Folder(shared).names("request")) < there + len(names):
+        assert all(seat.is_alive() for seat in seats)
+        time.sleep(0.01)
+    return seats
+
+
 def test_a_class_plays_a_study_to_its_end(tmp_path, shared, typed, capsys):
     """The maker types, in the order of a lesson; each seat is a thread of its own."""
     home = homes(tmp_path, "Teacher", *SEATS)
     how = {"seats": 3, "rounds": 2, "poll_seconds": 0.02, "work": Logistic}
-    Identity.new("Teacher").save(home["Teacher"] / "fedkit-identity.Teacher", WORDS)
-    boss = fingerprint(Identity.load(home["Teacher"] / "fedkit-identity.Teacher", WORDS).public)
-    seats = [
-        threading.Thread(
-            target=classroom.play, args=("hospital", name, str(shared), boss), kwargs=how | {"home": home[name]}
-        )
-        for name in SEATS
-    ]
+    ghost, seats = Identity.new(SEATS[2]), []
 
     def all_asked():
-        ghost.step()  # somebody who took another's seat
-        for seat in seats:
-            seat.is_alive() or seat.start()
-        while len(Folder(shared).names("request")) < 4:
-            assert all(seat.is_alive() for seat in seats)
-            time.sleep(0.01)
+        if not seats:
+            rows = classroom.federation_of(SEATS[2], 3)[SEATS[2]]  # of a seat that somebody else has taken
+            Participant(Folder(shared), ghost, rows, invitation=spoken(shared)).step()
+            seats.extend(seated(SEATS, shared, home, how))
 
-    ghost = Participant(
-        Folder(shared), Identity.new(SEATS[2]), classroom.federation_of(SEATS[2], 3)[SEATS[2]], maker=boss
-    )
-    answers = iter(["", "open", f"Open {fingerprint(ghost.identity.public).lower()}"])
+    answers = iter(["", "open", f"Open {fingerprint(ghost.public).lower()}"])
     typed |= {"Key": str, "Press": all_asked, "If": lambda: next(answers)}
     classroom.play("maker", "Teacher", str(shared), home=home["Teacher"], **how)
     for seat in seats:
         seat.join(60)
+    boss = spoken(shared)
     classroom.play("watch", "", str(shared), boss)
     said = capsys.readouterr().out
     assert f"Read this aloud, twice: {boss}" in said
@@ -92,24 +106,12 @@ def test_the_maker_is_asked_who_else_makes_the_key(tmp_path, shared, typed, monk
     names = [f"hospital {seat}" for seat in (1, 2, 3, 4)]
     home = homes(tmp_path, "Teacher", *names)
     how = {"seats": 4, "rounds": 1, "poll_seconds": 0.02, "work": Logistic, "deadline_seconds": 0.3}
-    Identity.new("Teacher").save(home["Teacher"] / "fedkit-identity.Teacher", WORDS)
-    boss = fingerprint(Identity.load(home["Teacher"] / "fedkit-identity.Teacher", WORDS).public)
-    seats = [
-        threading.Thread(
-            target=classroom.play, args=("hospital", name, str(shared), boss), kwargs=how | {"home": home[name]}
-        )
-        for name in names[1:]
-    ]
+    seats = []
 
     def all_asked():
-        Participant(
-            Folder(shared), Identity.new(names[0]), classroom.federation_of(names[0], 4)[names[0]], maker=boss
-        ).step()
-        for seat in seats:
-            seat.start()
-        while len(Folder(shared).names("request")) < 4:
-            assert all(seat.is_alive() for seat in seats)
-            time.sleep(0.01)
+        rows = classroom.federation_of(names[0], 4)[names[0]]
+        Participant(Folder(shared), Identity.new(names[0]), rows, invitation=spoken(shared)).step()
+        seats.extend(seated(names[1:], shared, home, how))
 
     chosen = iter(["", "hospital 9", "hospital 3"])
     typed |= {"Key": str, "Press": all_asked, "If": lambda: "open", "hospital": lambda: next(chosen)}
@@ -120,7 +122,7 @@ def test_the_maker_is_asked_who_else_makes_the_key(tmp_path, shared, typed, monk
     said = capsys.readouterr().out
     assert "hospital 9 is none of the hospitals of an open study" in said
     assert said.count("3 of 4 hospitals hold this model") == 3
-    study = Study(Folder(shared), boss)
+    study = Study(Folder(shared), spoken(shared))
     study.refresh()
     assert [letter.sender for letter in study.roots.values()] == ["hospital 3"]
 
@@ -154,11 +156,11 @@ def test_somebody_else_can_add_up(tmp_path, shared, typed, monkeypatch, capsys):
     monkeypatch.setattr(classroom, "_wait_for_key", lambda maker, poll_seconds: None)
     typed |= {"Key": lambda: f"{assistant.public.hex()} Assistant Lee", "Press": str, "If": lambda: "open"}
     classroom.play("maker", "Teacher", str(shared), home=home["Teacher"])
-    study = Study(Folder(shared), fingerprint(Identity.load(home["Teacher"] / "fedkit-identity.Teacher", WORDS).public))
+    study = Study(Folder(shared), spoken(shared))
     study.refresh()
     assert study.in_charge(0)[:2] == ("Assistant Lee", assistant.public)
     assistant.save(home["Assistant"] / "fedkit-identity.Assistant%20Lee", WORDS)
-    typed["Fingerprint"] = lambda: study.maker
+    typed["Fingerprint"] = lambda: spoken(shared)
     classroom.play("coordinator", "Assistant Lee", str(shared), home=home["Assistant"])
     assert f"by chat: {assistant.public.hex()} Assistant Lee\nAssistant Lee adds up" in capsys.readouterr().out
 

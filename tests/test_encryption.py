@@ -6,6 +6,7 @@ import pytest
 
 from fedkit import encryption, messages, packing, parameters, quantization, schemes, vault
 from fedkit.encryption import HospitalKeys, Server, Sum
+from fedkit.encryption.party import each_seed
 from fedkit.messages import Message, MessageError, contains_plaintext
 from fedkit.rings import Ring
 
@@ -88,6 +89,29 @@ def test_a_sum_of_many_hospitals_has_the_sum_of_their_c1_and_opens_all_the_same(
     integers = sum(layout.encode(vector) for vector in vectors)
     assert (patients, total.hospitals) == (hospitals, hospitals)
     assert np.array_equal(mean, layout.decode(integers) / hospitals)
+
+
+def test_a_message_that_comes_again_is_known_however_many_came_between():
+    keys = encryption.generate_keys("bfv", hospitals=200, numbers=14, bits=14)
+    total, sent = Sum(Server(keys.public)), [keys.encrypt(np.ones(1), 1) for _ in range(60)]
+    for message in sent:
+        total.add(message)
+    for again in (sent[0], sent[55], sent[57], sent[59]):  # from 57 on, only the sum of their c1 is kept
+        with pytest.raises(MessageError, match="was added before"):
+            total.add(again)
+    assert keys.decrypt(total.to_bytes())[1] == 60
+
+
+def test_one_message_is_not_passed_off_as_a_sum(keys, server):
+    """By a server that has no key, and hospitals that open whatever it returns."""
+    alone = server.read(keys.encrypt(updates(14)[0], 5))
+    c0 = np.mod(alone.c0.astype(object) * 3, server.ring.modulus).astype(np.uint64)
+    added = alone._replace(kind=messages.SUM, hospitals=3, c0=c0, seeds=alone.seeds * 3)
+    c1 = np.concatenate([server.ring.expand(seed) for seed in each_seed(alone.seeds[0])])
+    relabelled = alone._replace(kind=messages.LARGE_SUM, hospitals=3, seeds=[], c1=c1)
+    for forged, sentence in ((added, "same seed twice"), (relabelled, "without their seeds")):
+        with pytest.raises(MessageError, match=sentence):
+            keys.decrypt(forged.to_bytes(keys.parameters))
 
 
 def test_the_order_of_hospitals_does_not_matter(keys, server):
@@ -262,7 +286,7 @@ def test_a_hospital_without_patients_counts_nothing(keys, server):
     assert patients == 10
     assert np.abs(mean - vectors[0]).max() < 1e-6
     with pytest.raises(MessageError, match="sum to zero"):
-        keys.decrypt(server.add([keys.encrypt(vectors[0], 0)] * 2))
+        keys.decrypt(server.add([keys.encrypt(vectors[0], 0) for _ in range(2)]))
 
 
 def test_a_well_formed_message_of_nonsense_shows_in_the_number_of_patients(keys, server):
@@ -309,10 +333,11 @@ def test_messages_that_do_not_fit_are_refused(keys, server):
     foreign = encryption.generate_keys(other_scheme, hospitals=4).encrypt(np.ones(3), 1)
     for sent, sentence in [
         ([message, keys.encrypt(np.ones(4), 1)], "cannot be added"),
-        ([message] * 5, "room for 4 hospitals, and one more message came"),
+        ([keys.encrypt(np.ones(3), 1) for _ in range(5)], "room for 4 hospitals, and one more message came"),
         ([message, foreign], f"{other_scheme} arrived where {keys.scheme}"),
         ([message, message[:-1]], "damaged"),
         ([message + b"x"], "damaged"),
+        ([message, message], "was added before: it would count twice"),
         ([message, server.add([message])], "A sum arrived where one hospital's message was expected"),
     ]:
         with pytest.raises(MessageError, match=sentence):
@@ -323,8 +348,9 @@ def test_messages_that_do_not_fit_are_refused(keys, server):
 
 def test_a_refused_message_leaves_the_sum_as_it_was(keys, server):
     vectors, total = updates(14), Sum(server)
-    total.add(keys.encrypt(vectors[0], 3))
-    for bad in (b"", keys.encrypt(np.ones(15), 1), server.add([keys.encrypt(vectors[0], 3)])):
+    first = keys.encrypt(vectors[0], 3)
+    total.add(first)
+    for bad in (b"", first, keys.encrypt(np.ones(15), 1), server.add([keys.encrypt(vectors[0], 3)])):
         with pytest.raises(MessageError):
             total.add(bad)
     total.add(keys.encrypt(vectors[1], 3))
@@ -346,7 +372,9 @@ def test_a_sum_that_is_too_short_for_any_layout_is_refused(scheme):
     least = keys.coefficients(keys.plain_layout(1))
     for coefficients in range(1, least):
         c0 = np.zeros(messages.carried(keys.parameters, coefficients), np.uint64)
-        short = Message(messages.SUM, keys.key_id, 2, coefficients, c0, [bytes(64)] * 2).to_bytes(keys.parameters)
+        short = Message(messages.SUM, keys.key_id, 2, coefficients, c0, [bytes(64), b"\1" * 64]).to_bytes(
+            keys.parameters
+        )
         with pytest.raises(MessageError, match=f"{least} coefficients were agreed on, and {coefficients} came back"):
             keys.decrypt(short)
 

@@ -191,12 +191,13 @@ def test_a_branch_that_was_never_seen_growing_is_followed_back(room, tmp_path):
     """Two sums in a row that nobody built on, and the longer branch beside them: it is read back to where they part."""
     room.play()
     real = room.coordinator.study.chain()
+    message, _ = room.hospitals[A].replica._content(room.coordinator.study.links[real[2]])
     hidden = [(room.root / rounds.sum_place(round), room.root / f"hidden {round}") for round in range(1, 5)]
     for place, aside in hidden:
         place.rename(aside)
     reader, after = Study(Folder(room.root), room.fingerprint), real[1]
     for round in (1, 2):
-        total = Total(after, dict.fromkeys(NAMES, "00" * 16), b"nothing that a coordinator would read")
+        total = Total(after, dict.fromkeys(NAMES, "00" * 16), message)
         about = About(room.maker.study.id, "update", round, "Teacher", tuple(NAMES))
         after = letters.post(Folder(room.root), rounds.sum_place(round), total.to_bytes(), about, room.boss).digest
         reader.refresh()
@@ -214,9 +215,9 @@ def test_one_folder_object_serves_many(room, undisturbed):
     folder = Folder(room.root)
     for name in NAMES:
         room.hospitals[name] = Participant(
-            folder, room.identities[name], room.federation[name], maker=room.fingerprint, work=Logistic
+            folder, room.identities[name], room.federation[name], invitation=room.fingerprint, work=Logistic
         )
-    room.coordinator = Coordinator(folder, room.boss, maker=room.fingerprint)
+    room.coordinator = Coordinator(folder, room.boss, invitation=room.fingerprint)
     room.play()
     assert room.models() == {undisturbed}
 
@@ -287,11 +288,11 @@ def test_what_others_write_beside_the_log_stops_nobody(room, undisturbed, conten
 
 def test_an_invitation_by_somebody_else_is_not_followed(tmp_path):
     room = Class(tmp_path)
-    wrong = Participant(tmp_path, room.identities[A], room.federation[A], maker="AAAA-BBBB-CCCC-DDDD")
+    wrong = Participant(tmp_path, room.identities[A], room.federation[A], invitation="AAAA-BBBB-CCCC-DDDD")
     status = wrong.step()
     assert status.stage == "invitation"
-    assert f"signed with the key {room.fingerprint}, and the maker's was read aloud as AAAA-BBBB" in status.note
-    assert not (tmp_path / "request").exists()
+    assert f"has the fingerprint {room.fingerprint}, and AAAA-BBBB-CCCC-DDDD was read aloud" in status.note
+    assert files(room, "request") == []
 
 
 def test_a_second_maker_in_the_folder_is_not_heard(room, undisturbed):
@@ -318,8 +319,10 @@ def test_a_hospital_that_does_not_match_is_told_why(tmp_path, change, why):
     room.restart(A)
     room.open()
     said = room.step()
-    assert [said[name].stage for name in NAMES] == ["refused", "round", "round"]
-    assert why in said[A].note or "was opened without you" in said[A].note
+    assert [said[name].stage for name in NAMES] == ["opening", "round", "round"]
+    assert why in said[A].note or said[A].note == "So far, it was opened without you."
+    room.coordinator.step()
+    assert room.step(A)[A].stage == "refused"
     if "levels" not in why:
         (refusal,) = files(room, "refusal")
         assert why in refusal.read_text(errors="replace")
@@ -352,17 +355,16 @@ def test_levels_stay_at_the_hospital(room):
 
 def test_nobody_joins_after_the_opening(room):
     late = federation(4)["Hospital 3"]
-    status = Participant(room.root, Identity.new(late.name), late, maker=room.fingerprint, work=Logistic).step()
-    assert (status.stage, status.note) == (
-        "refused",
-        "The study was opened without you, and nobody can join any more.",
-    )
+    late = Participant(room.root, Identity.new(late.name), late, invitation=room.fingerprint, work=Logistic)
+    assert late.step().note == "So far, it was opened without you."
+    room.until(1)
+    assert str(late.step()) == "Not taking part. The study was opened without you, and nobody can join any more."
 
 
 def test_two_of_one_name_are_told_apart_by_their_keys(tmp_path):
     room = Class(tmp_path)
     room.step()
-    other = Participant(tmp_path, Identity.new(A), room.federation[A], maker=room.fingerprint, work=Logistic)
+    other = Participant(tmp_path, Identity.new(A), room.federation[A], invitation=room.fingerprint, work=Logistic)
     other.step()
     asked = room.maker.requests()
     assert [(each.name, each.twice) for each in asked] == [(A, True), (A, True), (B, False), (C, False)]
@@ -380,7 +382,7 @@ def test_the_maker_sees_who_asked(tmp_path):
     room = Class(tmp_path)
     assert room.maker.step() == []
     room.step(A)
-    other = Participant(tmp_path, Identity.new(A), room.federation[A], maker=room.fingerprint, work=Logistic)
+    other = Participant(tmp_path, Identity.new(A), room.federation[A], invitation=room.fingerprint, work=Logistic)
     other.step()
     room.step(B)
     asked = room.maker.step()
@@ -398,7 +400,7 @@ def test_whom_nobody_chose_does_not_take_part(tmp_path):
     with pytest.raises(ValueError, match="is none of the hospitals"):
         room.maker.open(key_maker="Hospital 9")
     room.maker.open({fingerprint(room.identities[name].public) for name in (B, C)})
-    assert [room.step()[name].stage for name in NAMES] == ["refused", "round", "round"]
+    assert [room.step()[name].stage for name in NAMES] == ["opening", "round", "round"]
 
 
 def test_who_adds_up_is_no_hospital(tmp_path):
@@ -415,7 +417,7 @@ def test_who_adds_up_is_no_hospital(tmp_path):
 
 def test_rows_go_under_the_name_of_the_identity(room):
     with pytest.raises(ValueError, match="The rows are Hospital 1's and the identity is Hospital 0's"):
-        Participant(room.root, room.identities[A], room.federation[B], maker=room.fingerprint)
+        Participant(room.root, room.identities[A], room.federation[B], invitation=room.fingerprint)
 
 
 def test_a_hospital_is_given_the_key_that_the_others_have(room, monkeypatch):
@@ -545,7 +547,7 @@ def test_another_hospital_makes_the_key_where_the_first_does_not_come(tmp_path):
     assert len(room.models()) == 1
     assert [letter.sender for letter in room.coordinator.study.roots.values()] == [C]
     assert results.ledger(room.coordinator.study).query("phase == 'keys' and direction == 'up'")["hospital"].item() == C
-    with pytest.raises(ValueError, match="There is a key, by Hospital 2: it stays"):
+    with pytest.raises(ValueError, match="The key that Hospital 2 made is in use: it stays"):
         room.maker.choose_key_maker(A)
 
 
@@ -634,7 +636,7 @@ def test_the_monitor_tells_who_is_waited_for(room):
 
 def test_the_monitor_before_there_is_anything(tmp_path):
     watch = Watch(tmp_path, "AAAA-BBBB-CCCC-DDDD")
-    assert str(watch.look()) == "There is no invitation by this maker here yet."
+    assert str(watch.look()) == "There is no invitation with this fingerprint here yet."
     room = Class(tmp_path)
     room.step(A)
     assert str(Watch(tmp_path, room.fingerprint).look()) == f"pretend: 1 asked to join.\n{A}"
@@ -729,8 +731,8 @@ def test_the_parties_leave_no_secret_in_the_folder(room):
 
 def test_a_coordinator_who_is_not_in_charge_does_nothing(room):
     room.step()
-    other = Coordinator(room.root, Identity.new("Assistant"), maker=room.fingerprint)
+    other = Coordinator(room.root, Identity.new("Assistant"), invitation=room.fingerprint)
     room.step()
     status = other.step()
     assert (status.waits_for, status.acted) == ("Teacher", False)
-    assert not (room.root / rounds.sum_place(0)).exists()
+    assert files(room, rounds.sum_place(0)) == []

@@ -34,12 +34,12 @@ def test_a_letter_arrives_once_whoever_lists(tmp_path, where):
     root = tmp_path if where == "disk" else f"memory://{tmp_path.name}"
     ours, theirs = Folder(root), Folder(root)
     posted = ours.post("place", "Universitätsspital Zürich", DATA)
-    assert theirs.new("place", 100) == [posted]
-    assert theirs.new("place", 100) == []
+    assert [*theirs.new("place", 100)] == [posted]
+    assert [*theirs.new("place", 100)] == []
     assert posted.name == f"{digest(DATA)}.Universit%C3%A4tsspital%20Z%C3%BCrich.letter"
     theirs.forget()
-    assert theirs.new("place", 100) == [posted]
-    assert (theirs.new("elsewhere", 100), theirs.places()) == ([], ["incoming", "place"])
+    assert [*theirs.new("place", 100)] == [posted]
+    assert ([*theirs.new("elsewhere", 100)], theirs.places()) == ([], ["incoming", "place"])
 
 
 def test_posting_twice_changes_nothing_and_leaves_nothing_aside(folder):
@@ -54,7 +54,7 @@ def test_posting_twice_changes_nothing_and_leaves_nothing_aside(folder):
 def test_what_was_left_half_written_is_mended_by_posting_again(folder, damaged):
     name = f"{digest(DATA)}.Basel.letter"
     write(folder, name, damaged)
-    assert folder.new("place", 100) == []
+    assert [*folder.new("place", 100)] == []
     folder.post("place", "Basel", DATA)
     assert [found.data for found in folder.new("place", 100)] == [DATA]
 
@@ -64,7 +64,7 @@ def test_a_file_that_stays_half_written_is_read_ever_more_rarely_and_told_once(f
     folder.read = lambda *about: reads.append(about) or read(*about)
     write(folder, f"{digest(DATA)}.Basel.letter", DATA[:3])
     for _ in range(100):
-        assert folder.new("place", 100) == []
+        assert [*folder.new("place", 100)] == []
     assert 4 < len(reads) < 15
     assert len(sentences) == 1
     assert "half written, or changed" in sentences[0]
@@ -77,7 +77,7 @@ def test_a_copy_counts_as_the_letter_and_once(folder, ending):
     write(folder, f"{digest(DATA)}.Basel{ending}", DATA)
     assert [found.sender for found in folder.new("place", 100)] == ["Basel"]
     folder.post("place", "Basel", DATA)
-    assert folder.new("place", 100) == []
+    assert [*folder.new("place", 100)] == []
 
 
 @pytest.mark.parametrize(
@@ -98,14 +98,14 @@ def test_a_copy_counts_as_the_letter_and_once(folder, ending):
 def test_other_names_are_no_letters(folder, name):
     assert parts(name) is None
     write(folder, name, DATA)
-    assert folder.new("place", 100) == []
+    assert [*folder.new("place", 100)] == []
 
 
 def test_only_files_are_read(folder, tmp_path):
     name = f"{digest(DATA)}.Basel.letter"
     (tmp_path / "place" / name).mkdir(parents=True)
     os.mkfifo(tmp_path / "place" / f"{digest(OTHER)}.Basel.letter")
-    assert folder.new("place", 100) == []
+    assert [*folder.new("place", 100)] == []
 
 
 def test_a_giant_is_not_read_and_told_once(folder):
@@ -116,7 +116,7 @@ def test_a_giant_is_not_read_and_told_once(folder):
     os.makedirs(f"{folder.root}/place")
     os.rename(f"{folder.root}/giant", f"{folder.root}/place/{digest(DATA)}.Basel.letter")
     for _ in range(3):
-        assert folder.new("place", 100) == []
+        assert [*folder.new("place", 100)] == []
     assert len(sentences) == 1
     assert "1,000,000,000,000 bytes, and 100 are the most" in sentences[0]
 
@@ -131,7 +131,7 @@ def test_a_file_that_grew_since_it_was_listed_is_not_read_to_its_end(folder):
 
     asked = []
     folder.post("place", "Basel", DATA)
-    Folder(folder.root, Growing()).new("place", 100)
+    assert len([*Folder(folder.root, Growing()).new("place", 100)]) == 1
     assert asked == [(0, 101)]
 
 
@@ -148,7 +148,7 @@ def test_letters_come_in_the_order_of_their_digests_however_they_are_listed(fold
     ls = folder.filesystem.ls
     folder.filesystem.ls = lambda *args, **kwargs: random.Random(0).sample(found := ls(*args, **kwargs), len(found))
     try:
-        found = folder.new("place", 100)
+        found = [*folder.new("place", 100)]
     finally:
         del folder.filesystem.ls
     assert len(found) == 20
@@ -166,7 +166,8 @@ def test_names_come_back_from_file_names(name):
         text = quoted(name)
     except UnicodeEncodeError:  # a lone surrogate, which is no name either
         return
-    assert parts(f"{digest(DATA)}.{text}.letter") == (digest(DATA), name)
+    expected = (digest(DATA), name) if name.isprintable() else None  # no screen is to be told to do something
+    assert parts(f"{digest(DATA)}.{text}.letter") == expected
 
 
 def link(digest, round, after):

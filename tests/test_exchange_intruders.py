@@ -1,9 +1,13 @@
 """What an intruder, or a hospital that misbehaves, puts into the folder: refused, logged, and the round goes on."""
 
 import contextlib
+import fcntl
 import json
 import os
+import shutil
 import struct
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +15,10 @@ from exchange_parts import Class, federation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedkit import envelopes
+from fedkit import encryption, envelopes, messages
+from fedkit.encryption import HospitalKeys
 from fedkit.envelopes import About
-from fedkit.exchange import Folder, Settings, joining, letters, rounds
+from fedkit.exchange import Folder, Maker, Settings, Watch, joining, letters, rounds
 from fedkit.exchange.folder import digest
 from fedkit.exchange.journal import events
 from fedkit.exchange.rounds import Own, Total
@@ -60,7 +65,7 @@ def signed(room, content, purpose, round, identity, study=None, hospitals=None):
 
 def content(room, hospital, round=2):
     """What a hospital wrote."""
-    found = Folder(room.root).new(rounds.place(round), 10**6, hospital)[0]
+    found = next(Folder(room.root).new(rounds.place(round), 10**6, hospital))
     return letters.read(found, room.maker.study.id, "update", round).content
 
 
@@ -192,7 +197,7 @@ def test_a_sum_by_a_hospital(room, undisturbed):
 
 @pytest.mark.parametrize("hospitals", [(A,), (A, "Nobody")])
 def test_a_sum_of_too_few_or_of_strangers(room, hospitals):
-    """Not even the coordinator can have a hospital open one other hospital's numbers."""
+    """A sum names two hospitals or more, and all are of the study; what is in it is another matter."""
     total = Total(room.coordinator.study.chain()[-1], dict.fromkeys(hospitals, "00" * 16), b"")
     data = signed(room, total.to_bytes(), "update", 2, room.boss, hospitals=hospitals)
     put(room, rounds.sum_place(2), "Teacher", data)
@@ -209,8 +214,113 @@ def test_a_sum_that_is_nonsense_is_passed_over(room, undisturbed):
         signed(room, total.to_bytes(), "update", 2, room.boss, hospitals=(A, B, C)),
     )
     assert room.step(A)[A].round == 2
-    assert "cannot be used. This message is damaged" in room.sentences
-    assert undisturbed
+    assert "This message is damaged" in room.sentences
+    room.play()
+    assert room.models() == {undisturbed}
+
+
+@pytest.mark.parametrize("weight", [0.5, -(10**6), 2.0**60])
+def test_a_hospital_that_sends_nonsense_stops_nobody(room, monkeypatch, weight):
+    """Its number of patients is none: all who hold the key find so, and the round changes nothing for anybody."""
+    how = HospitalKeys
+    monkeypatch.setattr(how, "encrypt", lambda keys, vector, _, layout: nonsense(keys, vector, weight, layout))
+    room.step(C)
+    before = room.models()
+    monkeypatch.undo()
+    room.coordinator.step()
+    assert "Round 2 changes nothing. The hospitals' patients sum to" in room.step(A)[A].note
+    assert room.models() == before
+    assert {status.stage for status in room.play()} == {"done"}
+    assert len(room.models()) == 1
+    assert np.isnan(room.hospitals[A].scores[1]["auroc"][0])
+
+
+def nonsense(keys, vector, weight, layout):
+    """Encrypt as `HospitalKeys.encrypt` does, and check nothing."""
+    values = keys._with_weight(layout).encode(np.concatenate([[weight], vector]))
+    c0, seeds = keys._encryptor.encrypt(values)
+    c0 = c0[: messages.carried(keys.parameters, len(values))]
+    return messages.Message(messages.OWN, keys.key_id, 1, len(values), c0, [seeds]).to_bytes(keys.parameters)
+
+
+@pytest.mark.parametrize(("value", "weight"), [(1e20, 1), (-1e12, 1), (1, 0.5)])
+def test_statistics_that_are_nonsense_are_said_to_be(tmp_path, monkeypatch, value, weight):
+    room = Class(tmp_path).open()
+    room.step(A)
+    monkeypatch.setattr(
+        HospitalKeys, "encrypt", lambda keys, vector, _, layout: nonsense(keys, value + 0 * vector, weight, layout)
+    )
+    room.step(C)
+    monkeypatch.undo()
+    room.step()
+    room.coordinator.step()
+    for status in room.step().values():
+        assert (status.stage, status.round) == ("round", 0)
+        assert "A letter with keys or a sum cannot be used" in status.note
+
+
+def test_an_older_invitation_by_the_same_maker_takes_the_place_of_none(tmp_path):
+    """A whole old study, copied into the folder of the new one."""
+    old = Class(tmp_path / "old", rounds=1).open()
+    old.play()
+    new = Class(tmp_path / "new", rounds=2)
+    shutil.copytree(tmp_path / "old", tmp_path / "new", dirs_exist_ok=True)
+    new.open()
+    assert {status.stage for status in new.play()} == {"done"}
+    assert [len(hospital.study.chain()) for hospital in new.hospitals.values()] == [5] * 3
+    assert new.models() != old.models()
+    with pytest.raises(ValueError, match="holds 2 studies of Teacher's: say the invitation= that was read aloud"):
+        Maker(Folder(tmp_path / "new"), new.boss).resume()
+    assert Maker(Folder(tmp_path / "new"), new.boss, invitation=new.fingerprint).resume()
+
+
+@pytest.mark.parametrize("place", ["invitation", "request", "opening", "keys"])
+def test_a_copy_under_another_name_hides_no_letter(tmp_path, undisturbed, place):
+    room = Class(tmp_path)
+    for after in (room.step, room.maker.open, room.step):
+        for path in (tmp_path / place).glob("*.letter"):
+            for other in ("zzz", "AAA"):
+                path.with_name(f"{path.name[:32]}.{other}.letter").write_bytes(path.read_bytes())
+        for name in (A, B, C):
+            room.restart(name)
+        after()
+    assert {status.stage for status in room.play()} == {"done"}
+    assert room.models() == {undisturbed}
+
+
+def test_a_stranger_s_sum_changes_nothing_before_the_opening_is_settled(tmp_path, undisturbed):
+    """The maker was started again, and not shown its opening: of the two, all follow the same one."""
+    room = Class(tmp_path)
+    room.step()
+    room.maker.open(key_maker=B)
+    (first,) = Path(tmp_path, "opening").iterdir()
+    first.rename(tmp_path / "on its way")
+    for name in (A, B, C):
+        room.restart(name)
+    room.maker = Maker(Folder(tmp_path), room.boss)
+    room.maker.open()
+    room.step(A, B)
+    (tmp_path / "on its way").rename(first)
+    assert {status.stage for status in room.play()} == {"done"}
+    assert room.models() == {undisturbed}
+    assert len({who.study.opening for who in (room.coordinator, *room.hospitals.values())}) == 1
+
+
+def test_names_that_would_tell_a_screen_what_to_do_are_none(tmp_path):
+    room = Class(tmp_path)
+    Path(tmp_path, "request", f"{digest(b'x')}.%1B%5B2J.letter").write_bytes(b"x")
+    assert str(Watch(Folder(tmp_path), room.fingerprint).look()) == "pretend: 0 asked to join."
+
+
+def test_many_large_files_are_not_held_at_the_same_time(tmp_path):
+    folder = Folder(tmp_path)
+    for number in range(3):
+        folder.post("place", "Basel", bytes([number]) * 10)
+    held = folder.new("place", 100)
+    first = next(held)
+    for path in Path(tmp_path, "place").iterdir():
+        path.unlink() if first.digest not in path.name else None
+    assert list(held) == [], "read when asked for, and not before"
 
 
 @pytest.mark.parametrize(
@@ -315,3 +425,133 @@ def test_updates_do_not_show_in_letters_nor_to_other_hospitals(room):
     with pytest.raises(MessageError, match="no sum of 2"):
         held.keys.decrypt(inside, rounds.layout(room.settings, held.keys.parameters, 2))
     assert np.all([weight.tobytes() not in inside for weight in held.weights])
+
+
+@pytest.mark.parametrize(("how", "why"), [("three times", "same seed twice"), ("without seeds", "without their seeds")])
+def test_the_coordinator_alone_cannot_pass_one_update_off_as_the_sum(room, how, why):
+    """It has no key, and would have every hospital open what one of them sent, without asking any for help."""
+    server = encryption.Server(room.hospitals[A].replica.follow()[1].keys.public)
+    alone = server.read(room.boss.unseal(Own.from_bytes(content(room, A)).sealed)[rounds.ID :])
+    if how == "three times":
+        c0 = np.mod(alone.c0.astype(object) * 3, server.ring.modulus).astype(np.uint64)
+        forged = alone._replace(kind=messages.SUM, hospitals=3, c0=c0, seeds=alone.seeds * 3)
+    else:
+        (seeds,) = alone.seeds
+        c1 = np.concatenate([server.ring.expand(seeds[at : at + 64]) for at in range(0, len(seeds), 64)])
+        forged = alone._replace(kind=messages.LARGE_SUM, hospitals=3, seeds=[], c1=c1)
+    before = room.coordinator.study.chain()[-1]
+    total = Total(before, dict.fromkeys((A, B, C), "00" * 16), forged.to_bytes(server.parameters))
+    data = signed(room, total.to_bytes(), "update", 2, room.boss, hospitals=(A, B, C))
+    put(room, rounds.sum_place(2), "Teacher", data)
+    assert room.step(B)[B].round == 2
+    assert room.hospitals[B].study.chain()[-1] == before, "nothing follows from it"
+    assert why in room.sentences
+
+
+# What anybody puts into the folder's log: the study goes on, and whoever reads the log is told
+
+
+def last_log(room, writer="Hospital%200"):
+    return max((room.root / "log").glob(f"{writer}.*"))
+
+
+def appended(path):
+    with path.open("ab") as file:
+        file.write(b"x")
+
+
+def replaced(make):
+    def act(path):
+        path.unlink()
+        make(path)
+
+    return act
+
+
+SPOILED = {
+    "one byte more": (appended, "the last line breaks off"),
+    "one line more": (lambda path: path.write_bytes(path.read_bytes() + b"{}\n"), "this line was changed"),
+    "1 TB of nothing": (lambda path: os.truncate(path, 10**12), "line 4: this line was changed|breaks off"),
+    "a pipe": (replaced(os.mkfifo), "plain file"),
+    "a folder": (replaced(os.mkdir), "plain file"),
+    "a link": (replaced(lambda path: path.symlink_to("/dev/zero")), "plain file"),
+    "removed": (os.unlink, "it was removed"),
+}
+
+
+@pytest.mark.parametrize("what", SPOILED)
+@pytest.mark.parametrize("again", [False, True], ids=["goes on", "is restarted"])
+def test_a_log_that_is_spoiled_gets_a_sequel_that_names_it(room, undisturbed, what, again):
+    spoil, sentence = SPOILED[what]
+    spoiled, good = last_log(room), events(room.root)
+    head = json.loads(spoiled.read_bytes().splitlines()[-1])["sha256"]
+    spoil(spoiled)
+    if again:
+        room.restart(A)
+    room.play()
+    assert room.models() == {undisturbed}
+    if not (again and what == "removed"):  # nobody remembers it then
+        with pytest.raises(ValueError, match=sentence):
+            events(room.root)
+    first = json.loads(last_log(room).read_bytes().splitlines()[0])["event"]
+    if not again:
+        assert (first["what"], first["before"], first["head"]) == ("began", spoiled.name, head)
+    assert last_log(room) != spoiled
+    assert [event["what"] for event in good if event["writer"] == "Hospital%200"][-1] == "posted"
+
+
+def test_a_lock_on_a_log_stops_nobody(room, undisturbed):
+    with last_log(room).open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        room.play()
+    assert room.models() == {undisturbed}
+    assert events(room.root)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_called_like_a_newer_log_and_is_none_is_passed_over(room, undisturbed, make):
+    last = last_log(room)
+    make(room.root / "log" / "Hospital%200.99999999999999999998.00000000.jsonl")
+    room.restart(A)
+    room.play()
+    assert room.models() == {undisturbed}
+    names = sorted(path for path in (room.root / "log").glob("Hospital%200.*"))
+    first = json.loads(names[names.index(last) + 1].read_bytes().splitlines()[0])["event"]
+    assert first["before"] == last.name
+    with pytest.raises(ValueError, match="plain file"):
+        events(room.root)
+
+
+def test_without_any_log_the_study_goes_on_and_says_so_once(tmp_path, undisturbed):
+    (tmp_path / "log").write_text("")
+    with pytest.warns(UserWarning, match="log cannot be written, and the study goes on without"):
+        room = Class(tmp_path).open()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        room.play()
+    assert room.models() == {undisturbed}
+    assert len(said) <= 4, "one a person"
+
+
+def test_a_log_that_was_taken_away_comes_back(room):
+    log, aside = room.root / "log", room.root / "aside"
+    shutil.move(log, aside)
+    with pytest.warns(UserWarning, match="goes on without"):
+        room.hospitals[A].journal.write("lost")
+    room.hospitals[A].journal.write("lost, and nothing is said any more")
+    shutil.move(aside, log)
+    room.hospitals[A].journal.write("back")
+    assert events(room.root)[-1]["what"] != "lost"
+    assert "back" in {event["what"] for event in events(room.root)}
+
+
+@pytest.mark.parametrize("why", ["half a character: \ud800", "x" * (1 << 21)])
+def test_an_event_that_no_line_can_hold_stops_nobody(room, why):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        room.hospitals[A].journal.write("refused", why=why)
+    room.hospitals[A].journal.write("next")
+    mine = [event for event in events(room.root) if event["writer"] == "Hospital%200"]
+    assert mine[-1]["what"] == "next"
+    assert len({event["file"] for event in mine}) == 1, "no file more for that"
+    assert len(why) > 100 or mine[-2]["why"] == "half a character: ?"

@@ -12,6 +12,11 @@ BFV = schemes.choose("bfv", 4, numbers=14, bits=12)  # drops bits, 4 of a coeffi
 WHOLE = schemes.choose("bfv", 4, bits=52)
 CKKS = schemes.choose("ckks", 4)
 MODULUS = {BFV: 2**27 - 2**13 + 1, WHOLE: 2**60 - 2**14 + 1, CKKS: 2**54 - 2**12 + 1}  # any number of so many bits
+MANY = {BFV: 57, WHOLE: 481, CKKS: 225}  # hospitals whose seeds are longer than one c1, packed
+ROOMY = {}  # the same, with room for so many
+for _few, _many in MANY.items():
+    ROOMY[_few] = _few._replace(hospitals=_many)
+    MODULUS[ROOMY[_few]] = MODULUS[_few]
 KEY = bytes(range(10))
 UPDATE = np.random.default_rng(0).normal(size=14)
 NOISE = np.random.default_rng(1).bytes(65_000)
@@ -31,12 +36,14 @@ def read(data, parameters=BFV):
     return Message.from_bytes(data, parameters, MODULUS[parameters], KEY)
 
 
-kinds = st.sampled_from([(OWN, 1), (SUM, 1), (SUM, 4), (LARGE_SUM, 3)])
+kinds = st.sampled_from([(OWN, 1), (SUM, 1), (SUM, 4), (LARGE_SUM, None)])
 
 
 @settings(deadline=None)
 @given(st.sampled_from([BFV, WHOLE, CKKS]), kinds, st.integers(1, 10_000), st.integers(0, 2**32 - 1))
 def test_messages_come_back(parameters, kind, coefficients, seed):
+    kind = kind[0], kind[1] or MANY[parameters]
+    parameters = ROOMY[parameters]
     sent = message(parameters, kind[0], coefficients, kind[1], seed)
     data = sent.to_bytes(parameters)
     assert len(data) == message_bytes(parameters, coefficients, kind[1], kind[0])
@@ -92,9 +99,9 @@ def test_no_head_without_numbers():
 
 @pytest.mark.parametrize("parameters", [BFV, WHOLE, CKKS])
 def test_numbers_beyond_the_modulus_are_refused(parameters):
-    q = MODULUS[parameters]
-    for kind in (OWN, LARGE_SUM):
-        sent = message(parameters, kind)
+    q, many, parameters = MODULUS[parameters], MANY[parameters], ROOMY[parameters]
+    for kind, hospitals in ((OWN, 1), (LARGE_SUM, many)):
+        sent = message(parameters, kind, hospitals=hospitals)
         sent.c0[0] = q - 1
         assert read(sent.to_bytes(parameters), parameters).c0.max() < q
         sent.c0[0] = ((q - 1 >> parameters.dropped_bits) + 1) << parameters.dropped_bits
@@ -103,6 +110,36 @@ def test_numbers_beyond_the_modulus_are_refused(parameters):
     sent.c0[0], sent.c1[0] = 0, q
     with pytest.raises(MessageError, match="beyond the modulus"):
         read(sent.to_bytes(parameters), parameters)
+
+
+@pytest.mark.parametrize("parameters", [BFV, WHOLE, CKKS])
+def test_no_seed_stands_in_a_message_twice(parameters):
+    """Not for two hospitals, not for two ciphertexts, not here for one and there for the other."""
+    size = parameters.slots + 1  # two ciphertexts
+    sent = message(parameters, SUM, size, 3)
+    assert read(sent.to_bytes(parameters), parameters).seeds == sent.seeds
+    one, two, three = sent.seeds
+    own = message(parameters, OWN, size)
+    for bad in (
+        sent._replace(seeds=[one, two, one]),
+        sent._replace(seeds=[one, one, one]),
+        sent._replace(seeds=[one, two, three[:64] + two[64:]]),
+        sent._replace(seeds=[one, two, one[64:] + one[:64]]),
+        own._replace(seeds=[own.seeds[0][:64] * 2]),
+    ):
+        with pytest.raises(MessageError, match="same seed twice: somebody's numbers would count more than once"):
+            read(bad.to_bytes(parameters), parameters)
+
+
+@pytest.mark.parametrize("parameters", [BFV, WHOLE, CKKS])
+def test_a_sum_without_seeds_is_one_of_so_many_that_seeds_would_be_longer(parameters):
+    many, parameters = MANY[parameters], ROOMY[parameters]
+    assert read(message(parameters, LARGE_SUM, hospitals=many).to_bytes(parameters), parameters).seeds == []
+    assert messages.sends_seeds(parameters, many - 1)
+    assert not messages.sends_seeds(parameters, many)
+    for few in (1, 2, 3, many - 1):
+        with pytest.raises(MessageError, match=f"sum of {few} hospitals came without their seeds"):
+            read(message(parameters, LARGE_SUM, hospitals=few).to_bytes(parameters), parameters)
 
 
 @settings(deadline=None)

@@ -118,3 +118,11 @@ def test_a_level_that_the_federation_does_not_know_counts_as_missing():
 def test_no_sums_are_refused():
     with pytest.raises(ValueError, match="no sums to aggregate"):
         preparation.aggregate_statistics([])
+
+
+@pytest.mark.parametrize("nonsense", [np.nan, 1e20, -1e12, 1e12])
+def test_sums_that_cannot_be_are_refused(nonsense):
+    table = pd.DataFrame({"age": [50.0, 60.0]})
+    sums = preparation.local_sums(table, ("age",), {})
+    with pytest.raises(ValueError, match="some hospital sent nonsense"):
+        sums.with_vector(np.where(np.arange(4) == 1, nonsense, sums.to_vector()))

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from fedkit import messages, packing
-from fedkit.encryption.party import SECRET, Party
+from fedkit import messages
+from fedkit.encryption.party import SECRET, Party, each_seed
 from fedkit.messages import Message, MessageError
 from fedkit.rings import add_modulo
 from fedkit.schemes import SEED_BYTES
@@ -42,8 +42,8 @@ class Server(Party):
         Raises
         ------
         MessageError
-            If one is damaged or does not fit the others, or they come from more
-            hospitals than the keys have room for.
+            If one is damaged, does not fit the others or came before, or they come from
+            more hospitals than the keys have room for.
         ValueError
             If there is none.
         """
@@ -60,7 +60,8 @@ class Sum:
     SH.Add; the tests compare with SEAL's own evaluator), which needs neither key nor
     TenSEAL. The seeds of c1 are passed on, as long as they are shorter than the sum of
     what they stretch to; where they get longer, that sum takes their place. So memory
-    does not grow with the number of hospitals.
+    does not grow with the number of hospitals, but for one seed of each, by which a
+    message that comes again is known.
 
     Parameters
     ----------
@@ -80,6 +81,7 @@ class Sum:
         self._server, self._coefficients = server, coefficients
         self._c0 = self._c1 = None
         self._seeds: list[bytes] = []
+        self._seen: set[bytes] = set()
         self.hospitals = 0
 
     def add(self, message: bytes) -> None:
@@ -88,6 +90,9 @@ class Sum:
         found = self._server.read(message)
         if found.kind != messages.OWN:
             raise MessageError("A sum arrived where one hospital's message was expected: it would count twice.")
+        own = each_seed(found.seeds[0])
+        if not self._seen.isdisjoint(own):
+            raise MessageError("This message, or a part of it, was added before: it would count twice.")
         if self._coefficients not in (None, found.coefficients):
             raise MessageError(
                 f"A message of {found.coefficients} coefficients cannot be added to one of {self._coefficients}."
@@ -101,7 +106,8 @@ class Sum:
         self._coefficients = found.coefficients
         self._c0 = self._added(self._c0, found.c0)
         self._seeds += found.seeds
-        if len(self._seeds) * SEED_BYTES > packing.byte_count(parameters.ring_dimension, parameters.whole_bits):
+        self._seen.update(own if self._c1 is None else own[:1])
+        if not messages.sends_seeds(parameters, len(self._seeds)):
             self._stretch()
 
     def to_bytes(self) -> bytes:

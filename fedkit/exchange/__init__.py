@@ -4,9 +4,9 @@
     maker.invite(Settings.of(federation, rounds=20))            # returns what is read aloud
     maker.open()                                                # when all have asked to join
 
-    Participant(folder, identity, rows, maker="K7QM-...").run()   # each hospital
-    Coordinator(folder, identity, maker="K7QM-...").run()         # who adds up: often the maker
-    show(folder, maker="K7QM-...")                                # on the projector
+    Participant(folder, identity, rows, invitation="K7QM-...").run()   # each hospital
+    Coordinator(folder, identity, invitation="K7QM-...").run()         # who adds up: often the maker
+    show(folder, invitation="K7QM-...")                                # on the projector
 
 All that anybody writes is *letters*: signed files that are never changed (`folder`,
 `letters`). What counts follows from the letters alone (`study`, `chain`), so every

@@ -1,4 +1,4 @@
-"""Watch a study in a terminal: ``python -m fedkit.exchange watch FOLDER MAKER``."""
+"""Watch a study in a terminal: ``python -m fedkit.exchange watch FOLDER INVITATION``."""
 
 import argparse
 import contextlib
@@ -12,12 +12,12 @@ def main(arguments: list[str] | None = None) -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     watch = commands.add_parser("watch", help="show how a study is going, until it is done")
     watch.add_argument("folder", help="a path, or a URL that fsspec knows")
-    watch.add_argument("maker", help="fingerprint of the maker's key, as it was read aloud")
+    watch.add_argument("invitation", help="fingerprint of the invitation, as it was read aloud")
     watch.add_argument("--once", action="store_true", help="look once")
     given = parser.parse_args(arguments)
     until = (lambda progress: True) if given.once else (lambda progress: progress.done)
     with contextlib.suppress(KeyboardInterrupt):
-        show(given.folder, given.maker, until=until)
+        show(given.folder, given.invitation, until=until)
 
 
 if __name__ == "__main__":

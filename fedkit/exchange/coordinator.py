@@ -19,6 +19,8 @@ from fedkit.exchange.status import Status
 from fedkit.identities import Identity
 from fedkit.messages import OWN, MessageError
 
+_MOST = 16  # models that a hospital may say that it started from in a round; letters about others are not kept
+
 
 class Arrived(NamedTuple):
     """A hospital's letter that could be counted."""
@@ -39,18 +41,18 @@ class Coordinator(Player):
         The study's.
     identity
         The one that the invitation, or a handover, names.
-    maker
-        Fingerprint of the maker's key, as it was read aloud.
+    invitation
+        Fingerprint of the invitation, as it was read aloud.
     clock
         Tells seconds, for the deadline.
     """
 
     def __init__(
-        self, folder: Where, identity: Identity, *, maker: str, clock: Callable[[], float] = time.monotonic
+        self, folder: Where, identity: Identity, *, invitation: str, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        super().__init__(folder, identity, maker=maker)
+        super().__init__(folder, identity, invitation=invitation)
         self._clock = clock
-        self._arrived: dict[int, dict[str, Arrived]] = {}
+        self._arrived: dict[int, dict[tuple[str, str, bytes], Arrived]] = {}
         self._server: tuple[str, encryption.Server] | None = None
         self._since: dict[str, float] = {}
 
@@ -84,7 +86,10 @@ class Coordinator(Player):
         since = self._since.setdefault(chain[-1], self._clock())
         late = settings.deadline_seconds is not None and self._clock() - since >= settings.deadline_seconds
         if missing and not (late and len(chosen) >= settings.quorum):
-            return Status("round", round, settings.rounds, ", ".join(missing))
+            here = {each.hospital for each in self._arrived.get(round, {}).values() if each.after == chain[-1]}
+            strange = ", ".join(name for name in missing if name in here)
+            note = f"Another model than most others' is at {strange}: another kind of machine?" if strange else ""
+            return Status("round", round, settings.rounds, ", ".join(missing), note)
         self._close(round, chain[-1], chosen)
         return Status("round", round, settings.rounds, ", ".join(study.roster), acted=True)
 
@@ -110,7 +115,12 @@ class Coordinator(Player):
             except MessageError as problem:
                 study.refused(found.digest, found.sender, str(problem))
                 continue
-            self._arrived.setdefault(round, {})[arrived.digest] = arrived
+            kept, key = self._arrived.setdefault(round, {}), (arrived.hospital, arrived.after, arrived.tag)
+            if key in kept:
+                twice = max(arrived, kept[key])
+                self.journal.write("duplicate", round=round, digest=twice.digest, sender=twice.hospital)
+            if key in kept or [each[0] for each in kept].count(arrived.hospital) < _MOST:
+                kept[key] = min(arrived, kept.get(key, arrived))
         for old in [old for old in self._arrived if old < round]:
             del self._arrived[old]
 
@@ -156,9 +166,7 @@ class Coordinator(Player):
                 self.journal.write("counted", round=round, digest=each.digest, sender=each.hospital)
             elif each.after != after:
                 study.refused(each.digest, each.hospital, f"{each.hospital} built on a sum that does not count.")
-            elif each.hospital in counted and each.tag == chosen[each.hospital].tag:
-                self.journal.write("duplicate", round=round, digest=each.digest, sender=each.hospital)
             else:
                 study.refused(each.digest, each.hospital, f"{each.hospital} started from another model than most.")
         self.journal.write("closed", round=round, digest=found.digest, hospitals=list(counted))
-        study.take_sum(found, round)
+        study.take_sums([found], round)

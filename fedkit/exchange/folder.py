@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
@@ -72,6 +72,11 @@ class Folder:
         """Return the folder, as somebody sees it who has not read anything yet."""
         return cls(where.root, where.filesystem) if isinstance(where, Folder) else cls(where)
 
+    def make(self, places: Iterable[str]) -> None:
+        """Make places before anybody posts there: where two make one at the same time, Drive may end up with two."""
+        for place in [*places, INCOMING]:
+            self.filesystem.makedirs(f"{self.root}/{place}", exist_ok=True)
+
     def post(self, place: str, sender: str, data: bytes) -> Found:
         """Add a letter: written aside, then renamed, so that nobody finds a part of it. Twice is as good as once."""
         name = f"{digest(data)}.{quoted(sender)}.letter"
@@ -84,8 +89,8 @@ class Folder:
             self.filesystem.mv(aside, path)
         return Found(place, name, digest(data), sender, data)
 
-    def new(self, place: str, largest: int, sender: str | None = None) -> list[Found]:
-        """Return the letters of a place that were not returned before, in the order of their digests.
+    def new(self, place: str, largest: int, sender: str | None = None) -> Iterator[Found]:
+        """Yield the letters of a place that were not yielded before, in the order of their digests, one at a time.
 
         Parameters
         ----------
@@ -96,8 +101,7 @@ class Folder:
         sender
             Whose letters to read; everybody's if None.
         """
-        found = []
-        for name, size in self.names(place).items():
+        for name, size in sorted(self.names(place).items()):
             hash_, said = parts(name)
             if (place, hash_, said) in self._taken or (sender is not None and said != sender):
                 continue
@@ -117,11 +121,10 @@ class Folder:
                     self._complain(place, name, -1, "its content is not what its name says: half written, or changed")
                 continue
             self._taken.add((place, hash_, said))
-            found.append(Found(place, name, hash_, said, data))
-        return sorted(found, key=lambda letter: (letter.digest, letter.sender))
+            yield Found(place, name, hash_, said, data)
 
     def forget(self) -> None:
-        """Return every letter once more: what was made of them is to be thought over."""
+        """Yield every letter once more: what was made of them is to be thought over."""
         self._taken.clear()
 
     def read(self, place: str, name: str, largest: int) -> bytes | None:
@@ -183,9 +186,8 @@ def digest(data: bytes) -> str:
 def parts(name: str) -> tuple[str, str] | None:
     """Digest and sender that a file name tells; None if it is no letter's."""
     match = _LETTER.fullmatch(name)
-    if match is None or quote(unquote(match[2]), safe="") != match[2]:
-        return None
-    return match[1], unquote(match[2])
+    sender = unquote(match[2]) if match else ""
+    return (match[1], sender) if sender.isprintable() and match and quote(sender, safe="") == match[2] else None
 
 
 def quoted(sender: str) -> str:

@@ -36,8 +36,8 @@ class Participant(Player):
         The hospital's own.
     rows
         Its patients, under the name of its identity.
-    maker
-        Fingerprint of the maker's key, as it was read aloud.
+    invitation
+        Fingerprint of the invitation, as it was read aloud.
     work
         Makes the `Work` from the settings.
 
@@ -60,12 +60,12 @@ class Participant(Player):
         identity: Identity,
         rows: Hospital,
         *,
-        maker: str,
+        invitation: str,
         work: Callable[[Settings], Work] = Training,
     ) -> None:
         if rows.name != identity.name:
             raise ValueError(f"The rows are {rows.name}'s and the identity is {identity.name}'s: they must agree.")
-        super().__init__(folder, identity, maker=maker)
+        super().__init__(folder, identity, invitation=invitation)
         self.rows, self.replica = rows, Replica(self.study, identity, rows, work)
         self._asked = "", ""  # in which study, and with which letter
         self._joined = ""
@@ -87,8 +87,10 @@ class Participant(Player):
         if study.roster is None:
             return self._ask()
         if name not in study.roster or study.roster[name] != self.identity.public:
-            return Status("refused", note="The study was opened without you, and nobody can join any more.")
-        if not study.roots and study.key_maker == name:
+            if study.links:
+                return Status("refused", note="The study was opened without you, and nobody can join any more.")
+            return Status("opening", waits_for=study.maker_is[0], note="So far, it was opened without you.")
+        if study.key_maker == name and name not in {letter.sender for letter in study.roots.values()}:
             return self._make_keys()
         rounds = study.settings.rounds
         try:
@@ -104,8 +106,9 @@ class Participant(Player):
         if round > rounds + 1:
             same = f"{len(last.counted)} of {len(study.roster)} hospitals hold this model: {self.model_fingerprint}."
             return Status("done", rounds, rounds, note=same)
-        late = "" if last is None or name in last.counted else f"Round {last.round} was closed without you."
-        return Status("round", round, rounds, study.in_charge(round).name, late, self._post(chain[-1], round, held))
+        late = last is not None and name not in last.counted
+        note = f"Round {last.round} was closed without you." if late else study.why_not
+        return Status("round", round, rounds, study.in_charge(round).name, note, self._post(chain[-1], round, held))
 
     @property
     def weights(self) -> list[np.ndarray]:
@@ -138,7 +141,7 @@ class Participant(Player):
         if self._asked[0] != study.id:
             found = self.post("request", joining.request(study.settings, self.rows.table), "request")
             self._asked = study.id, found.digest
-            self.journal.write("asked", maker=study.maker, digest=found.digest)
+            self.journal.write("asked", invitation=study.invitation, digest=found.digest)
             return Status("opening", acted=True)
         for found in self.folder.new("refusal", SMALL):
             try:
@@ -156,7 +159,7 @@ class Participant(Player):
         keys = encryption.generate_keys(**{part: agreed[part] for part in _AGREED})
         secrets = {name: letters.packed(seal_to(public, keys.secret)) for name, public in study.roster.items()}
         said = {"opening": study.opening, "public": letters.packed(keys.public), "secrets": secrets}
-        self.post("keys", said, "keys")
+        study.refresh(self.post("keys", said, "keys"))
         self.journal.write("made the key", key=keys.fingerprint)
         return Status("keys", acted=True)
 

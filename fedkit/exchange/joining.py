@@ -57,24 +57,30 @@ class KeyMaker(NamedTuple):
     digest: str
 
 
-def invitation(found: Found, maker: str) -> tuple[Settings, tuple[str, bytes], Coordinator]:
-    """Read an invitation: settings, name and key of the maker, who coordinates; MessageError if it is not theirs.
+def invitation(found: Found, spoken: str) -> tuple[Settings, tuple[str, bytes], Coordinator, str]:
+    """Read an invitation: settings, name and key of the maker, who coordinates, and the day.
 
     Parameters
     ----------
     found
         What lies in the folder.
-    maker
-        Fingerprint of the maker's key, as it was read aloud.
+    spoken
+        Fingerprint of the invitation, as it was read aloud. It stands for all that is in it,
+        so that nobody can put another one in its place: not even an older one by the same maker.
+
+    Raises
+    ------
+    MessageError
+        If it is another one, or malformed.
     """
-    letter = letters.read(found, NEW, "invitation", 0)
-    if fingerprint(letter.public) != maker:
+    if fingerprint(found.data) != spoken:
         raise MessageError(
-            f"The invitation by {letter.sender} is signed with the key {fingerprint(letter.public)}, and the maker's "
-            f"was read aloud as {maker}: ask the maker again, and look who else writes into this folder."
+            f"An invitation by {found.sender} has the fingerprint {fingerprint(found.data)}, and {spoken} was read "
+            "aloud: ask the maker again, and look who else writes into this folder."
         )
-    settings = Settings.from_json(letter.json().get("settings"))
-    return settings, (letter.sender, letter.public), _coordinator(letter, 0, 0)
+    letter = letters.read(found, NEW, "invitation", 0)
+    settings, day = Settings.from_json(letter.json().get("settings")), letter.json().get("day")
+    return settings, (letter.sender, letter.public), _coordinator(letter, 0, 0), str(day)
 
 
 def opening(letter: Letter, coordinator: Coordinator) -> tuple[Roster, str]:

@@ -3,7 +3,9 @@
 import json
 import os
 import secrets
+import stat
 import time
+import warnings
 from pathlib import Path
 
 from fsspec.implementations.local import LocalFileSystem
@@ -21,6 +23,9 @@ class Journal:
     is not. The first line names the last file of the same writer and its head, so that the
     files are one chain, too, and a missing one is missed.
 
+    Whoever may write to the folder may spoil its log, and stops no study by that: a file that
+    is not as this process left it gets a sequel, and where none can be made, events are lost.
+
     Parameters
     ----------
     folder
@@ -30,25 +35,47 @@ class Journal:
     """
 
     def __init__(self, folder: Folder, writer: str) -> None:
-        self._log: audit.Log | None = None
+        self._log, self._head, self._warned = None, None, False
         on_disk = isinstance(folder.filesystem, LocalFileSystem)
         self._place, self._writer = Path(folder.root, LOG) if on_disk else None, quoted(writer)
 
     def write(self, what: str, **about: object) -> None:
-        """Note an event, and the time."""
+        """Note an event, and the time; a warning says, once, that a log cannot be written."""
         if self._place is None:
             return
+        event = {"what": what} | about
+        try:
+            if self._log is None or not self._log.path.exists():
+                self._begin()
+            try:
+                self._append(event)
+            except audit.DamagedLogError:
+                self._begin()
+                self._append(event)
+        except (OSError, ValueError) as problem:
+            if not self._warned:
+                warnings.warn(f"The log cannot be written, and the study goes on without. {problem}", stacklevel=2)
+            self._warned = True
+
+    def _begin(self) -> None:
+        """Begin a file: the sequel of the one that this process wrote to, or of the newest of its writer's."""
         if self._log is None:
             self._place.mkdir(parents=True, exist_ok=True)
-            before = max(self._place.glob(f"{self._writer}.*.jsonl"), default=None)
-            path = self._place / f"{self._writer}.{time.time_ns():020}.{secrets.token_hex(4)}.jsonl"
-            path.touch(mode=0o644)  # names and digests only, which all who share the folder may read
-            self._log = audit.Log(path)
-            self._append({"what": "began", "before": before and before.name, "head": before and _head(before)})
-        self._append({"what": what} | about)
+            files = (path for path in self._place.glob(f"{self._writer}.*.jsonl") if stat.S_ISREG(path.lstat().st_mode))
+            before = max(files, default=None)
+            head = before and _head(before)
+        else:
+            before, head = self._log.path, self._head
+        path = self._place / f"{self._writer}.{time.time_ns():020}.{secrets.token_hex(4)}.jsonl"
+        path.touch(mode=0o644, exist_ok=False)  # names and digests only, which all who share the folder may read
+        self._log, self._head = audit.Log(path, alone=True), None
+        self._append({"what": "began", "before": before and before.name, "head": head})
 
     def _append(self, event: dict) -> None:
-        self._log.append(event | {"when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())})
+        event = event | {"when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        # half a character, which JSON from a letter can hold and a file cannot, becomes a question mark
+        event = json.loads(json.dumps(event, ensure_ascii=False).encode(errors="replace"))
+        self._head = self._log.append(event)
 
 
 def events(folder: Where) -> list[dict]:
@@ -77,10 +104,10 @@ def events(folder: Where) -> list[dict]:
 
 def _head(path: Path) -> str | None:
     """Return the hash in the last whole line of a log, however large the file; none if there is no such line."""
-    with path.open("rb") as file:
-        file.seek(max(os.fstat(file.fileno()).st_size - _TAIL, 0))
-        lines = file.read(_TAIL).split(b"\n")[:-1]
     try:
+        with audit.opened(path) as file:
+            file.seek(max(os.fstat(file.fileno()).st_size - _TAIL, 0))
+            lines = file.read(_TAIL).split(b"\n")[:-1]
         return str(json.loads(lines[-1])["sha256"])
-    except (IndexError, KeyError, RecursionError, TypeError, ValueError):
+    except (IndexError, KeyError, OSError, RecursionError, TypeError, ValueError):
         return None

@@ -1,12 +1,13 @@
 """The maker of a study: invites, looks at who asks to join, opens it, and hands the coordination over."""
 
+import contextlib
 import json
 import time
 from collections import Counter
 from collections.abc import Collection
 from typing import NamedTuple
 
-from fedkit.exchange import joining, letters
+from fedkit.exchange import joining, letters, rounds
 from fedkit.exchange.folder import Found, Where
 from fedkit.exchange.joining import NEW
 from fedkit.exchange.letters import SMALL
@@ -14,6 +15,8 @@ from fedkit.exchange.party import Party
 from fedkit.exchange.settings import Settings
 from fedkit.identities import Identity, fingerprint
 from fedkit.messages import MessageError
+
+PLACES = ("invitation", "request", "refusal", "opening", "keys", "handover")
 
 
 class Request(NamedTuple):
@@ -49,12 +52,14 @@ class Maker(Party):
     folder
         Where it will be.
     identity
-        The maker's own. Everybody who takes part is told its fingerprint, aloud.
+        The maker's own.
+    invitation
+        Its fingerprint; found from the maker's key if empty.
     """
 
-    def __init__(self, folder: Where, identity: Identity) -> None:
-        super().__init__(folder, identity, maker=fingerprint(identity.public))
-        self._asked: dict[str, Found] = {}
+    def __init__(self, folder: Where, identity: Identity, *, invitation: str = "") -> None:
+        super().__init__(folder, identity, invitation=invitation)
+        self._asked: dict[tuple[str, str], Found] = {}
 
     def invite(self, settings: Settings, coordinator: tuple[str, bytes] | None = None) -> str:
         """Put the study in the folder; once more changes nothing.
@@ -69,7 +74,7 @@ class Maker(Party):
         Returns
         -------
         str
-            The fingerprint to read aloud: hospitals join with ``maker=`` this.
+            The fingerprint of the invitation, to read aloud: hospitals join with ``invitation=`` this.
 
         Raises
         ------
@@ -77,28 +82,54 @@ class Maker(Party):
             If the maker has another study in this folder.
         """
         name, public = coordinator or (self.identity.name, self.identity.public)
-        self.study.refresh()
-        if not self.study.id:
+        if not self.resume():
             said = {"settings": settings.to_json(), "coordinator": name, "key": letters.packed(public)}
             # No two studies have the same id; but a maker that is started again, and is not shown the invitation
             # yet, writes the same one again.
-            day = time.strftime("%Y-%m-%d", time.gmtime())
-            said["nonce"] = self.identity.sign(json.dumps([said, self.folder.root, day]).encode())[:16].hex()
+            said["day"] = time.strftime("%Y-%m-%d", time.gmtime())
+            said["nonce"] = self.identity.sign(json.dumps([said, self.folder.root]).encode())[:16].hex()
             self.journal.write("invited", title=settings.title)
-            self.study.refresh(self.post("invitation", said, "invitation", study=NEW))
-        first = self.study.coordinators[0]
-        if self.study.settings != settings or first[:2] != (name, public):
+            self._begin(self.post("invitation", said, "invitation", study=NEW))
+            numbers = range(settings.rounds + 2)
+            self.folder.make([*PLACES, *map(rounds.place, numbers), *map(rounds.sum_place, numbers)])
+        if self.study.settings != settings or self.study.in_charge(0)[:2] != (name, public):
             raise ValueError(f"{self.folder.root} holds another study of {self.identity.name}'s: take an empty folder.")
-        return self.study.maker
+        return self.study.invitation
+
+    def resume(self) -> bool:
+        """Go on with the study that this maker began in the folder, and say whether there is one.
+
+        Raises
+        ------
+        ValueError
+            If there is more than one.
+        """
+        if not self.study.invitation:
+            own = []
+            for found in self.folder.new("invitation", SMALL):
+                with contextlib.suppress(MessageError):  # a stranger's: nobody reads it
+                    own += [found] * (letters.read(found, NEW, "invitation", 0).public == self.identity.public)
+            if len(own) > 1:
+                raise ValueError(
+                    f"{self.folder.root} holds {len(own)} studies of {self.identity.name}'s: say the invitation= that "
+                    "was read aloud, or take an empty folder."
+                )
+            for found in own:
+                self._begin(found)
+        self.study.refresh()
+        return bool(self.study.id)
+
+    def _begin(self, invitation: Found) -> None:
+        self.study.invitation = fingerprint(invitation.data)
+        self.study.refresh(invitation)
 
     def requests(self) -> list[Request]:
         """Return who asked to join, in the order of their names; ValueError before there is an invitation."""
-        self.study.refresh()
-        if not self.study.id:
+        if not self.resume():
             raise ValueError(f"{self.identity.name} has not invited anybody here: call `invite` first.")
-        self._asked |= {found.digest: found for found in self.folder.new("request", SMALL)}
+        self._asked |= {(found.digest, found.sender): found for found in self.folder.new("request", SMALL)}
         asked: dict[tuple[str, bytes], Request] = {}
-        for digest, found in sorted(self._asked.items()):
+        for (digest, _), found in sorted(self._asked.items()):
             try:
                 letter = letters.read(found, self.study.id, "request", 0)
                 problems = tuple(joining.misfits(self.study.settings, letter.json()))
@@ -163,7 +194,7 @@ class Maker(Party):
         self.study.refresh(self.post("opening", {"hospitals": hospitals, "key_maker": key_maker}, "opening"))
 
     def choose_key_maker(self, name: str) -> None:
-        """Let another hospital make the key, where the first one does not come.
+        """Let another hospital make the key, where the first one does not come, or made one that is of no use.
 
         Parameters
         ----------
@@ -173,13 +204,13 @@ class Maker(Party):
         Raises
         ------
         ValueError
-            If the study is not open, has no such hospital, or has a key.
+            If the study is not open, has no such hospital, or something was added up already.
         """
-        self.study.refresh()
+        self.resume()
         if self.study.roster is None or name not in self.study.roster:
             raise ValueError(f"{name} is none of the hospitals of an open study, and one of them makes the key.")
-        if self.study.roots:
-            raise ValueError(f"There is a key, by {next(iter(self.study.roots.values())).sender}: it stays.")
+        if len(self.study.chain()) > 1:
+            raise ValueError(f"The key that {self.study.key_maker} made is in use: it stays.")
         number = 1 + max(each.number for each in self.study.key_makers)
         self.post("handover", {"key_maker": name, "number": number}, "handover")
         self.journal.write("key maker", who=name)
@@ -202,9 +233,10 @@ class Maker(Party):
         Raises
         ------
         ValueError
-            If it is a hospital.
+            If it is a hospital, or there is no study.
         """
-        self.study.refresh()
+        if not self.resume():
+            raise ValueError(f"{self.identity.name} has not invited anybody here: there is nothing to hand over.")
         if self.study.roster and public in self.study.roster.values():
             raise ValueError(f"{name} is a hospital, and holds the key: who adds up must not.")
         from_round = max(len(self.study.chain()) - 1, 0) if from_round is None else from_round

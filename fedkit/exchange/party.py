@@ -21,13 +21,13 @@ class Party:
         The study's: a path, a URL that fsspec knows, or a `Folder`.
     identity
         Their own: all that they must keep.
-    maker
-        Fingerprint of the maker's key, as it was read aloud.
+    invitation
+        Fingerprint of the invitation, as it was read aloud.
     """
 
-    def __init__(self, folder: Where, identity: Identity, *, maker: str) -> None:
+    def __init__(self, folder: Where, identity: Identity, *, invitation: str) -> None:
         self.folder, self.identity = Folder.opened(folder), identity
-        self.study, self.journal = Study(self.folder, maker), Journal(self.folder, identity.name)
+        self.study, self.journal = Study(self.folder, invitation), Journal(self.folder, identity.name)
         self.study.notice = lambda digest, sender, why: self.journal.write(
             "refused", digest=digest, sender=sender, why=why
         )

@@ -50,11 +50,13 @@ def rehearse(
     where = f"memory://{secrets.token_hex(8)}"
     maker = Maker(Folder(where), Identity.new("Maker"))
     aloud = maker.invite(agreed)
-    people = [Participant(Folder(where), Identity.new(rows.name), rows, maker=aloud, work=work) for rows in federation]
+    people = [
+        Participant(Folder(where), Identity.new(rows.name), rows, invitation=aloud, work=work) for rows in federation
+    ]
     for one in people:
         one.step()
     maker.open(key_maker=posting[0])
-    coordinator = Coordinator(Folder(where), maker.identity, maker=aloud)
+    coordinator = Coordinator(Folder(where), maker.identity, invitation=aloud)
     posting = [one for one in people if one.identity.name in posting]
     while not coordinator.step().ended:
         for one in posting:

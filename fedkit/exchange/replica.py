@@ -97,8 +97,7 @@ class Replica:
                     )
             except MessageError as problem:
                 self.study.unusable.add(digest)
-                self.study.why_not = f"A letter with keys or a sum cannot be used. {problem}"
-                self.study.refused(digest, "", self.study.why_not)
+                self._tell(digest, f"A letter with keys or a sum cannot be used. {problem}")
                 continue
             for digest in self._held.keys() - set(chain[-2:]):  # the last but one: there may be a second sum on it
                 del self._held[digest]
@@ -159,14 +158,25 @@ class Replica:
 
     def _after(self, held: Held, link: Link) -> Held:
         """Return what is held after a sum; MessageError if it is of no use."""
-        settings, keys = self.study.settings, held.keys
+        settings, keys, self.study.why_not = self.study.settings, held.keys, ""
         content, hospitals = self._content(link)
-        if keys.read(content).hospitals != len(hospitals):
+        if keys.read(content).hospitals != len(hospitals):  # nor is it under another key
             raise MessageError(f"The sum of round {link.round} is not of the hospitals that it names.")
-        mean, weight = keys.decrypt(content, rounds.layout(settings, keys.parameters, link.round))
+        try:
+            mean, weight = keys.decrypt(content, rounds.layout(settings, keys.parameters, link.round))
+        except MessageError as problem:
+            if link.round == 0:
+                raise
+            # One hospital sent nonsense under its signature. All who hold the key find the same, and go on alike.
+            self._tell(link.digest, f"Round {link.round} changes nothing. {problem}")
+            self.scores[link.digest] = dict.fromkeys(METRICS, (np.nan, 0))
+            return held
         sums, scores = mean * weight, mean[:0]
         if link.round == 0:
-            rows = self._split(lambda own: sums).hospitals[self.identity.name]
+            try:
+                rows = self._split(lambda own: sums).hospitals[self.identity.name]
+            except ValueError as problem:
+                raise MessageError(f"The rows cannot be prepared with these statistics. {problem}") from None
             held = Held(keys, rows, self.work.start(), None, sums)
         elif link.round <= settings.rounds:
             weights, state = self.work.apply(list(held.weights), held.state, mean[:-2])
@@ -178,6 +188,10 @@ class Replica:
             metric: (float(total / tests) if tests > 0.5 else np.nan, round(tests)) for metric, (total, tests) in pairs
         }
         return held
+
+    def _tell(self, digest: str, sentence: str) -> None:
+        self.study.why_not = sentence
+        self.study.refused(digest, "", sentence)
 
     def _content(self, link: Link) -> tuple[bytes, tuple[str, ...]]:
         """Read an encrypted sum once more, and whose it is; OSError if it cannot be read now."""

@@ -40,7 +40,7 @@ class Status(NamedTuple):
         )  # fmt: skip
         sentence = {
             "away": "The folder cannot be used now.",
-            "invitation": "There is no invitation by this maker here yet.",
+            "invitation": "There is no invitation with this fingerprint here yet.",
             "opening": "Asked to join. The maker is to open the study.",
             "keys": f"Waiting for the key{self.waits_for and f', which {self.waits_for} makes'}.",
             "round": f"Waiting for {self.waits_for}: {round}.",

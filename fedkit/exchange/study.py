@@ -1,15 +1,16 @@
 """What a folder's letters say about a study: its settings, who takes part, and how far it is.
 
 It is a function of the letters in the folder and of one thing that people tell each
-other: the fingerprint of the maker's key. The maker's invitation names the coordinator,
-the opening names the hospitals, the key maker among them makes the key, and the
+other: the fingerprint of the invitation. The invitation says what is trained, and who the
+maker and the coordinator are, the maker's opening names the hospitals, the key maker among them makes the key, and the
 coordinator's sums close the rounds.
 """
 
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 
-from fedkit import encryption, schemes
+from fedkit import encryption, messages, schemes
 from fedkit.envelopes import Roster
 from fedkit.exchange import joining, letters, rounds
 from fedkit.exchange.chain import Link, longest
@@ -17,7 +18,9 @@ from fedkit.exchange.folder import Folder, Found
 from fedkit.exchange.joining import Coordinator, KeyMaker
 from fedkit.exchange.letters import SMALL, Letter
 from fedkit.exchange.settings import Settings
-from fedkit.messages import MessageError
+from fedkit.messages import Message, MessageError
+
+_KEY = 1 << 16  # most bytes of a hospital's copy of the key, sealed (33 kB, made text) and with its name
 
 
 class Study:
@@ -27,8 +30,8 @@ class Study:
     ----------
     folder
         Where its letters are.
-    maker
-        Fingerprint of the maker's key, as it was read aloud.
+    invitation
+        Fingerprint of the invitation, as it was read aloud.
 
     Attributes
     ----------
@@ -38,6 +41,8 @@ class Study:
         From the invitation.
     maker_is : tuple of str and bytes
         Name and key of who made it.
+    day : str
+        When, says the invitation.
     roster : Roster or None
         The hospitals, once the study is open.
     opening : str
@@ -58,36 +63,42 @@ class Study:
         ``notice(digest, sender, sentence)`` is told, once a letter, what is refused.
     """
 
-    def __init__(self, folder: Folder, maker: str) -> None:
-        self.folder, self.maker = folder, maker.strip().upper()
+    def __init__(self, folder: Folder, invitation: str) -> None:
+        self.folder, self.invitation = folder, invitation.strip().upper()
         self.notice: Callable[[str, str, str], None] = lambda digest, sender, sentence: None
-        self.unusable: set[str] = set()
-        self.why_not = ""
-        self.id, self.opening, self.settings = "", "", None
-        self._raw: dict[str, dict[str, Found]] = {"invitation": {}, "opening": {}}
-        self._noticed: set[str] = set()
-        self._reset()
+        self.id, self.maker_is, self.day = "", ("", b""), ""
+        self.settings: Settings | None = None
+        self._first: list[Coordinator] = []
+        self._noticed: set[tuple[str, str]] = set()
+        self._begin("", None)
 
-    def _reset(self) -> None:
-        self.roster: Roster | None = None
+    def _begin(self, opening: str, roster: Roster | None) -> None:
+        """Start over: what was read so far was read as a part of something else."""
+        self.opening, self.roster, self.why_not = opening, roster, ""
         self.roots: dict[str, Letter] = {}
         self.links: dict[str, Link] = {}
-        self.coordinators: list[Coordinator] = []
+        self.coordinators = list(self._first)
         self.key_makers: set[KeyMaker] = set()
-        self.unusable = set()
+        self.unusable: set[str] = set()
+        self._modulus = 0  # of the encryption, from any letter with keys
+        self.folder.forget()
 
     def refresh(self, posted: Found | None = None) -> None:
-        """Read what is new, and an invitation or opening that was just posted, whether it is listed already or not."""
-        if posted:
-            self._raw[posted.place][posted.digest] = posted
-        if not self.links:  # from the first sum on, nobody can join any more
-            self._read_opening()
+        """Read what is new, and what was just posted, whether it is listed already or not."""
+
+        def new(place: str, most: int) -> Iterator[Found]:
+            return itertools.chain(
+                [posted] * (posted is not None and posted.place == place), self.folder.new(place, most)
+            )
+
+        if not self.id:
+            self._take(new("invitation", SMALL), self._read_invitation)
+        if self.id:
+            self._take(new("opening", SMALL), self._read_opening)
         if self.roster is None:
             return
-        for found in self.folder.new("handover", SMALL):
-            self._take(found, self._read_handover)
-        for found in self.folder.new("keys", letters.MOST_HEAD + (len(self.roster) + 1) * 2 * SMALL):
-            self._take(found, self._read_keys)
+        self._take(new("handover", SMALL), self._read_handover)
+        self._take(new("keys", letters.MOST_HEAD + (len(self.roster) + 1) * _KEY), self._read_keys)
         known = -1
         while known < len(self.links):
             known, open_round = len(self.links), len(self.chain()) - 1
@@ -96,8 +107,7 @@ class Study:
             for round in sorted({open_round - 1, open_round} | unknown):
                 if 0 <= round <= self.settings.rounds + 1:
                     most = rounds.sum_bytes(self.settings, self.parameters, round) + letters.MOST_HEAD
-                    for found in self.folder.new(rounds.sum_place(round), most):
-                        self.take_sum(found, round)
+                    self.take_sums(self.folder.new(rounds.sum_place(round), most), round)
 
     def chain(self) -> list[str]:
         """Return the digests of the keys that count, and of the sums of rounds 0, 1, ... so far."""
@@ -108,7 +118,8 @@ class Study:
             and self.in_charge(link.round)[:2] == (link.sender, link.public)
             and len(link.counted) >= self.settings.quorum
         ]
-        return longest(self.roots.keys() - self.unusable, links)
+        roots = {digest for digest, letter in self.roots.items() if letter.sender == self.key_maker}
+        return longest(roots - self.unusable, links)
 
     def in_charge(self, round: int) -> Coordinator:
         """Return who closes a round: of those named for it or earlier ones, the one named last."""
@@ -122,14 +133,14 @@ class Study:
         """The hospital that makes the key, which is the one named last."""
         return min(self.key_makers, key=lambda each: (-each.number, each.digest)).name
 
-    def take_sum(self, found: Found, round: int) -> None:
-        """Add a sum of a round to what is known."""
+    def take_sums(self, found: Iterable[Found], round: int) -> None:
+        """Add sums of a round to what is known."""
         self._take(found, lambda found: self._read_sum(found, round))
 
     def refused(self, digest: str, sender: str, sentence: str) -> None:
         """Tell `notice`, once a letter."""
-        if digest not in self._noticed:
-            self._noticed.add(digest)
+        if (digest, sender) not in self._noticed:
+            self._noticed.add((digest, sender))
             self.notice(digest, sender, sentence)
 
     @property
@@ -137,44 +148,26 @@ class Study:
         """Of the encryption: they follow from the settings and the number of hospitals."""
         return _parameters(len(self.roster), self.settings.numbers + 2, self.settings.security)
 
-    def _take(self, found: Found, reader: Callable[[Found], None]) -> None:
-        try:
-            reader(found)
-        except MessageError as problem:
-            self.refused(found.digest, found.sender, str(problem))
-
-    def _read_opening(self) -> None:
-        for place, known in self._raw.items():
-            known |= {found.digest: found for found in self.folder.new(place, SMALL)}
-        invitations: dict[str, tuple] = {}
-        for digest, found in sorted(self._raw["invitation"].items()):
+    def _take(self, found: Iterable[Found], reader: Callable[[Found], None]) -> None:
+        for each in found:
             try:
-                invitations[digest] = joining.invitation(found, self.maker)
+                reader(each)
             except MessageError as problem:
-                self.why_not = str(problem)
-                self.refused(digest, found.sender, self.why_not)
-        for id, (_, maker, first) in invitations.items():
-            for digest, found in sorted(self._raw["opening"].items()):
-                try:
-                    letter = joining.signed_by(letters.read(found, id, "opening", 0), *maker)
-                    roster, key_maker = joining.opening(letter, first)
-                except MessageError as problem:
-                    self.refused(digest, found.sender, str(problem))
-                    continue
-                if (id, digest) != (self.id, self.opening):
-                    self._begin(id, *invitations[id], digest)
-                self.roster = roster
-                self.key_makers.add(KeyMaker(key_maker, 0, digest))
-                return
-        if invitations and self.id != min(invitations):
-            self._begin(min(invitations), *invitations[min(invitations)], "")
+                self.why_not = self.why_not if self.id else str(problem)
+                self.refused(each.digest, each.sender, str(problem))
 
-    def _begin(self, id: str, settings: Settings, maker: tuple[str, bytes], first: Coordinator, opening: str) -> None:
-        """Start over: what was read so far was read as a part of something else."""
-        self._reset()
-        self.folder.forget()
-        self.id, self.settings, self.opening, self.coordinators = id, settings, opening, [first]
-        self.maker_is = maker
+    def _read_invitation(self, found: Found) -> None:
+        self.settings, self.maker_is, first, self.day = joining.invitation(found, self.invitation)
+        self.id, self._first = found.digest, [first]
+        self._begin("", None)
+
+    def _read_opening(self, found: Found) -> None:
+        letter = joining.signed_by(letters.read(found, self.id, "opening", 0), *self.maker_is)
+        roster, key_maker = joining.opening(letter, self._first[0])
+        # A maker that was started again, and not shown its opening, may have written a second one.
+        if not self.opening or letter.digest < self.opening:
+            self._begin(letter.digest, roster)
+            self.key_makers.add(KeyMaker(key_maker, 0, letter.digest))
 
     def _read_handover(self, found: Found) -> None:
         letter = joining.signed_by(letters.read(found, self.id, "handover", 0), *self.maker_is)
@@ -191,8 +184,7 @@ class Study:
             self.coordinators.append(new)
 
     def _read_keys(self, found: Found) -> None:
-        most = (len(self.roster) + 1) * 2 * SMALL
-        letter = letters.read(found, self.id, "keys", 0, most=most)
+        letter = letters.read(found, self.id, "keys", 0, most=(len(self.roster) + 1) * _KEY)
         maker = letter.sender if letter.sender in {each.name for each in self.key_makers} else self.key_maker
         joining.signed_by(letter, maker, self.roster[maker])
         said = letter.json()
@@ -204,7 +196,7 @@ class Study:
             raise MessageError(f"The keys by {letter.sender} cannot be used. {problem}") from None
         if server.parameters != self.parameters:
             raise MessageError(f"The keys by {letter.sender} are not what was agreed on: {server.parameters.explain()}")
-        self.roots[letter.digest] = letter
+        self.roots[letter.digest], self._modulus = letter, server.ring.modulus
 
     def _read_sum(self, found: Found, round: int) -> None:
         most = rounds.sum_bytes(self.settings, self.parameters, round)
@@ -212,6 +204,11 @@ class Study:
         total = rounds.Total.from_bytes(letter.content, letter.hospitals)
         for hospital in total.counted:
             _ = self.roster[hospital]  # which says who is not on it
+        key_id = messages.key_id(total.message)  # it may be a key whose letter is not shown yet
+        numbers = Message.from_bytes(total.message, self.parameters, self._modulus, key_id)
+        wanted = len(total.counted), rounds.coefficients(self.settings, self.parameters, round)
+        if numbers.kind == messages.OWN or (numbers.hospitals, numbers.coefficients) != wanted:
+            raise MessageError(f"The sum of round {round} is not of the hospitals that it names, or of other numbers.")
         if (letter.sender, letter.public) not in {each[:2] for each in self.coordinators}:
             self.refused(found.digest, found.sender, f"{letter.sender} is not in charge of round {round}.")
         link = (round, total.after, total.counted, letter.sender, letter.public, len(found.data))

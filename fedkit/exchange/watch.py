@@ -1,5 +1,6 @@
 """How a study is going, for everybody to see: on a projector, in a notebook, in a terminal."""
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -55,15 +56,15 @@ class Watch:
     ----------
     folder
         The study's.
-    maker
-        Fingerprint of the maker's key.
+    invitation
+        Fingerprint of the invitation, as it was read aloud.
     participant
         A hospital, if the watcher is one: then AUROC is known, too.
     """
 
-    def __init__(self, folder: Where, maker: str, participant: Participant | None = None) -> None:
+    def __init__(self, folder: Where, invitation: str, participant: Participant | None = None) -> None:
         self.folder, self._participant = Folder.opened(folder), participant
-        self.study = Study(self.folder, maker)
+        self.study = Study(self.folder, invitation)
         self._listed: dict[int, dict[str, int]] = {}
 
     def look(self) -> Progress:
@@ -71,7 +72,7 @@ class Watch:
         study = self.study
         study.refresh()
         if not study.id:
-            return self._progress("There is no invitation by this maker here yet.", [], {})
+            return self._progress("There is no invitation with this fingerprint here yet.", [], {})
         title = study.settings.title
         if study.roster is None:
             asked = sorted(_sizes(self.folder.names("request")))
@@ -130,7 +131,9 @@ class Watch:
             ],
             columns=["round", "hospital", "state", "bytes"],
         )
-        chain, scores = study.chain(), self._participant.scores if self._participant else {}
+        chain, scores = study.chain(), {}
+        with contextlib.suppress(OSError):  # a sum cannot be read just now
+            scores = self._participant.scores if self._participant else {}
         table = pd.DataFrame(
             [
                 (
@@ -160,7 +163,7 @@ def _sizes(names: Mapping[str, int]) -> dict[str, int]:
 
 def show(
     folder: Where,
-    maker: str,
+    invitation: str,
     participant: Participant | None = None,
     poll_seconds: float = 2.0,
     until: Callable[[Progress], bool] = lambda progress: progress.done,
@@ -169,14 +172,14 @@ def show(
 
     Parameters
     ----------
-    folder, maker, participant
+    folder, invitation, participant
         See `Watch`.
     poll_seconds
         How long to wait between looks.
     until
         When to stop.
     """
-    watch, place, before = Watch(folder, maker, participant), None, ""
+    watch, place, before = Watch(folder, invitation, participant), None, ""
     while True:
         progress = watch.look()
         if str(progress) != before:

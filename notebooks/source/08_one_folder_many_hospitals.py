@@ -147,7 +147,7 @@ print("The same digits, without the lines.")
 
 # %%
 cleveland = Identity.new("Cleveland")
-misheard = Participant(Folder(shared), cleveland, federation["Cleveland"], maker="7777-" + spoken[5:])
+misheard = Participant(Folder(shared), cleveland, federation["Cleveland"], invitation="7777-" + spoken[5:])
 print(misheard.step())
 
 # %% [markdown]
@@ -157,7 +157,7 @@ print(misheard.step())
 # about your rows.
 
 # %%
-me = Participant(Folder(shared), cleveland, federation["Cleveland"], maker=spoken)
+me = Participant(Folder(shared), cleveland, federation["Cleveland"], invitation=spoken)
 print(me.step())
 
 # %% [markdown]
@@ -177,7 +177,7 @@ passphrase, parent = os.environ["PASSPHRASE"], os.getppid()
 if not os.path.exists(file):
     Identity.new(name).save(file, passphrase)
 rows = hospitals.load("heart_disease")[name]
-hospital = Participant(Folder(shared), Identity.load(file, passphrase), rows, maker=maker)
+hospital = Participant(Folder(shared), Identity.load(file, passphrase), rows, invitation=maker)
 hospital.run(poll_seconds=0.1, until=lambda status: os.getppid() != parent)
 """
 # %%
@@ -205,7 +205,7 @@ from dataclasses import replace
 
 table_zurich = federation["Switzerland"].table.rename(columns={"chol": "cholesterol"})
 rows_zurich = replace(federation["Switzerland"], name="Zurich", table=table_zurich)
-zurich = Participant(Folder(shared), Identity.new("Zurich"), rows_zurich, maker=spoken)
+zurich = Participant(Folder(shared), Identity.new("Zurich"), rows_zurich, invitation=spoken)
 print(zurich.step())
 
 # %% [markdown]
@@ -262,7 +262,7 @@ except ValueError as refusal:
 # You take your two parts in turn.
 
 # %%
-coordinator = Coordinator(Folder(shared), teacher, maker=spoken)
+coordinator = Coordinator(Folder(shared), teacher, invitation=spoken)
 
 
 def play(until):

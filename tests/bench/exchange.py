@@ -59,7 +59,7 @@ def processes(patients: Federation) -> float:
     """Median seconds of a round, when each party is a process of its own (forked: no TensorFlow here)."""
     with tempfile.TemporaryDirectory() as root:
         room = Class(Path(root), patients, rounds=ROUNDS).open()
-        who = {"maker": room.fingerprint}
+        who = {"invitation": room.fingerprint}
         parties = [
             lambda rows=rows: Participant(root, room.identities[rows.name], rows, work=Logistic, **who)
             for rows in patients
