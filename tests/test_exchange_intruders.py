@@ -1,10 +1,10 @@
 """What an intruder, or a hospital that misbehaves, puts into the folder: refused, logged, and the round goes on."""
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
+import signal
 import struct
 import warnings
 from pathlib import Path
@@ -217,6 +217,17 @@ def test_a_sum_that_is_nonsense_is_passed_over(room, undisturbed):
     assert "This message is damaged" in room.sentences
     room.play()
     assert room.models() == {undisturbed}
+
+
+def test_what_was_added_up_before_is_no_sum(room, undisturbed):
+    """The coordinator adds up a round's messages once more: three of one hospital would do as well."""
+    study, replica = room.coordinator.study, room.hospitals[A].replica
+    message, hospitals = replica._content(study.links[study.chain()[-1]])
+    total = Total(study.chain()[-1], dict.fromkeys(hospitals, "00" * 16), message)
+    data = signed(room, total.to_bytes(), "update", 2, room.boss, hospitals=hospitals)
+    put(room, rounds.sum_place(2), "Teacher", data)
+    assert room.step(A)[A].round == 2
+    assert "The sum of round 2 holds a message that was added up before" in room.sentences
 
 
 @pytest.mark.parametrize("weight", [0.5, -(10**6), 2.0**60])
@@ -451,6 +462,20 @@ def test_the_coordinator_alone_cannot_pass_one_update_off_as_the_sum(room, how, 
 # What anybody puts into the folder's log: the study goes on, and whoever reads the log is told
 
 
+@pytest.fixture
+def in_time():
+    """What waits for ever is a failure."""
+
+    def waits(*about):
+        raise AssertionError("This waits for ever.")
+
+    before = signal.signal(signal.SIGALRM, waits)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
 def last_log(room, writer="Hospital%200"):
     return max((room.root / "log").glob(f"{writer}.*"))
 
@@ -479,6 +504,7 @@ SPOILED = {
 }
 
 
+@pytest.mark.usefixtures("in_time")
 @pytest.mark.parametrize("what", SPOILED)
 @pytest.mark.parametrize("again", [False, True], ids=["goes on", "is restarted"])
 def test_a_log_that_is_spoiled_gets_a_sequel_that_names_it(room, undisturbed, what, again):
@@ -500,14 +526,19 @@ def test_a_log_that_is_spoiled_gets_a_sequel_that_names_it(room, undisturbed, wh
     assert [event["what"] for event in good if event["writer"] == "Hospital%200"][-1] == "posted"
 
 
-def test_a_lock_on_a_log_stops_nobody(room, undisturbed):
-    with last_log(room).open("rb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        room.play()
+def test_no_lock_on_a_log_is_waited_for(room, undisturbed, monkeypatch):
+    """Whoever can read the log can hold one, and never give it back."""
+
+    def waits(file, how):
+        raise AssertionError("This waits for ever.")
+
+    monkeypatch.setattr("fedkit.audit.fcntl.flock", waits)
+    room.play()
     assert room.models() == {undisturbed}
     assert events(room.root)
 
 
+@pytest.mark.usefixtures("in_time")
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
 def test_what_is_called_like_a_newer_log_and_is_none_is_passed_over(room, undisturbed, make):
     last = last_log(room)

@@ -18,6 +18,7 @@ from fedkit.federation import Federation, Hospital
 from fedkit.identities import Identity
 from fedkit.messages import MessageError
 from fedkit.preparation import Prepared, Split, local_sums
+from fedkit.schemes import SEED_BYTES
 from fedkit.splits import split
 
 Scores = dict[str, tuple[float, float]]
@@ -38,6 +39,8 @@ class Held(NamedTuple):
         The optimizer's.
     sums : numpy.ndarray or None
         The statistics that rows are prepared with, as `Sums.to_vector` has them.
+    seeds : frozenset of bytes
+        Of the ciphertexts in the sums so far, the first of each hospital.
     """
 
     keys: HospitalKeys
@@ -45,6 +48,7 @@ class Held(NamedTuple):
     weights: Sequence[np.ndarray] = ()
     state: Any = None
     sums: np.ndarray | None = None
+    seeds: frozenset[bytes] = frozenset()
 
 
 class Replica:
@@ -160,8 +164,13 @@ class Replica:
         """Return what is held after a sum; MessageError if it is of no use."""
         settings, keys, self.study.why_not = self.study.settings, held.keys, ""
         content, hospitals = self._content(link)
-        if keys.read(content).hospitals != len(hospitals):  # nor is it under another key
+        total = keys.read(content)
+        if total.hospitals != len(hospitals):  # nor is it under another key
             raise MessageError(f"The sum of round {link.round} is not of the hospitals that it names.")
+        seeds = frozenset(seed[:SEED_BYTES] for seed in total.seeds)
+        if seeds & held.seeds:  # else one hospital's messages of many rounds would do as the sum of many hospitals
+            raise MessageError(f"The sum of round {link.round} holds a message that was added up before.")
+        held = held._replace(seeds=held.seeds | seeds)
         try:
             mean, weight = keys.decrypt(content, rounds.layout(settings, keys.parameters, link.round))
         except MessageError as problem:
@@ -177,7 +186,7 @@ class Replica:
                 rows = self._split(lambda own: sums).hospitals[self.identity.name]
             except ValueError as problem:
                 raise MessageError(f"The rows cannot be prepared with these statistics. {problem}") from None
-            held = Held(keys, rows, self.work.start(), None, sums)
+            held = held._replace(rows=rows, weights=self.work.start(), sums=sums)
         elif link.round <= settings.rounds:
             weights, state = self.work.apply(list(held.weights), held.state, mean[:-2])
             held, scores = held._replace(weights=weights, state=state), sums[-2:]

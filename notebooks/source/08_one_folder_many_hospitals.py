@@ -18,7 +18,7 @@ ROUNDS = 20  # rounds of training; for a class, 5 are enough
 ROLE = "alone"  # in a class: "hospital", "maker", "coordinator" or "watch"
 HOSPITAL = ""  # in a class: who you are; "hospital 7" at seat 7
 FOLDER = ""  # in a class: path of the shared folder
-FINGERPRINT = ""  # in a class: of the maker's key, as it is read aloud
+FINGERPRINT = ""  # in a class: of the invitation, as it is read aloud
 SEATS = 30  # in a class: how many hospitals the patients are dealt out to
 
 # %%
@@ -130,12 +130,15 @@ print(f"The teacher reads aloud: {spoken}")
 
 # %% [markdown]
 # Why aloud? Whoever can write into the folder can post an invitation of their own. The voice is a second channel, which
-# the folder cannot change. What was read is a **fingerprint**: the first 80 bits of the hash of the maker's public key.
+# the folder cannot change. What was read is a **fingerprint**: the first 80 bits of the hash of the invitation. So it
+# stands for all that the invitation says: the settings, who adds up, and the maker's public key. Not even an old
+# invitation by the same teacher can take its place.
 
 # %%
 import base64
 
-first_bits = base64.b32encode(hashlib.sha256(teacher.public).digest()[:10]).decode()
+(invitation,) = Folder(shared).new("invitation", 10**6)
+first_bits = base64.b32encode(hashlib.sha256(invitation.data).digest()[:10]).decode()
 spoken_digits = first_bits.translate(
     str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", "0123456789ABCDEFGHJKMNPQRSTVWXYZ")
 )
@@ -172,12 +175,12 @@ from fedkit import hospitals
 from fedkit.exchange import Folder, Participant
 from fedkit.identities import Identity
 
-shared, maker, file, name = sys.argv[1:]
+shared, spoken, file, name = sys.argv[1:]
 passphrase, parent = os.environ["PASSPHRASE"], os.getppid()
 if not os.path.exists(file):
     Identity.new(name).save(file, passphrase)
 rows = hospitals.load("heart_disease")[name]
-hospital = Participant(Folder(shared), Identity.load(file, passphrase), rows, invitation=maker)
+hospital = Participant(Folder(shared), Identity.load(file, passphrase), rows, invitation=spoken)
 hospital.run(poll_seconds=0.1, until=lambda status: os.getppid() != parent)
 """
 # %%
