@@ -87,7 +87,7 @@ class Participant(Player):
         if study.roster is None:
             return self._ask()
         if name not in study.roster or study.roster[name] != self.identity.public:
-            if study.links:
+            if len(study.chain()) > 1:
                 return Status("refused", note="The study was opened without you, and nobody can join any more.")
             return Status("opening", waits_for=study.maker_is[0], note="So far, it was opened without you.")
         if study.key_maker == name and name not in {letter.sender for letter in study.roots.values()}:
