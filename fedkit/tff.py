@@ -89,6 +89,11 @@ class _Worker(subprocess.Popen):
             start_new_session=True,
         )
 
+    def wait(self, timeout: float | None = None) -> int:
+        """End it, too: TFF sends SIGINT and waits, and a shell cannot trap what was ignored from the start (nohup)."""
+        self.stdin.close()
+        return super().wait(timeout)
+
 
 def _check() -> None:
     """Say in a sentence what stands in the way, before anything is changed."""

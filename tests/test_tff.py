@@ -53,14 +53,20 @@ def survivors(mark: bytes, patience: float = 20.0) -> set[int]:
     return left
 
 
-def run(code: str, **environment: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | environment, timeout=120
-    )
+def run(code: str, shell: tuple[str, ...] = (), **environment: str) -> subprocess.CompletedProcess:
+    command = [*shell, sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, timeout=120)
 
 
 def test_it_computes_without_noise_and_leaves_no_worker(mark):
     done = run(COMPUTE)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "mean 1.5\n", "")
+    assert survivors(mark) == set()
+
+
+def test_it_ends_where_ctrl_c_is_ignored(mark):
+    """As in a job that a script puts in the background."""
+    done = run(COMPUTE, ("/bin/sh", "-c", 'trap "" INT; "$@"', "sh"))
     assert (done.returncode, done.stdout, done.stderr) == (0, "mean 1.5\n", "")
     assert survivors(mark) == set()
 

@@ -37,7 +37,7 @@ if PROFILE == "smoke":
 print(f"{SEEDS} splits, {ROUNDS} rounds, margin {MARGIN} of AUROC")
 
 # %% [markdown]
-# One call trains all seeds of a method side by side. This is the slow cell.
+# One call trains all seeds of a method side by side.
 
 # %%
 from fedkit import aggregators, hospitals, learning
@@ -105,7 +105,7 @@ forest
 # *In the picture: for each hospital five points, one a method, each with its 95% interval as a horizontal line and
 # the numbers at the right. The mean of the hospitals comes last.*
 #
-# Look at three things. The three federated methods have the same points and lines. At the large hospitals, Cleveland
+# The three federated methods have the same points and lines. At the large hospitals, Cleveland
 # and Hungary, all methods are close. And Switzerland's lines are long: the next cell says why.
 
 # %%
@@ -175,7 +175,7 @@ for row in verdicts.itertuples():
         print(f"{row.hospital}: NO, {row.verdict}. The loss may be as large as {-row.low:.3f}; margin {MARGIN}.")
 
 # %% [markdown]
-# Would another margin change the answer? One row a margin; ours stays what it was.
+# Would another margin change the answer?
 
 # %%
 import pandas as pd
@@ -187,7 +187,7 @@ pd.DataFrame({margin: rows.set_index("hospital")["verdict"] for margin, rows in 
 # %% [markdown]
 # ### Is the lonely hospital treated fairly?
 #
-# A hospital alone has few rows, and may start to learn them by heart. A careful team stops earlier. So we cheat in its
+# A hospital alone has few rows, and may start to learn them by heart. So we cheat in its
 # favour: for each split, it gets the round that was best *on the held-out patients*. What is left of the gain?
 
 # %%
@@ -289,8 +289,8 @@ spread
 # *In the picture: AUROC upwards; a group of five columns a hospital, one a method; one mark a split; a box over the
 # middle half of the marks.*
 #
-# Compare how far columns reach with how far they are apart. The table gives the standard deviation over splits; **gap**
-# is the best hospital's mean minus the worst one's.
+# The table gives the standard deviation over splits; **gap** is
+# the best hospital's mean minus the worst one's.
 
 # %%
 names = list(federation.names)
@@ -303,7 +303,7 @@ deviation.assign(gap=means.max(axis=1) - means.min(axis=1)).round(3)
 # ### Local and global models
 #
 # In a round, every hospital moves the shared model in its own direction. The **distance** between its model and the
-# new shared one says how much hospitals disagree. (Notebook 02 draws it.) It should fall, and settle above zero.
+# new shared one says how much hospitals disagree. It should fall, and settle above zero.
 
 # %%
 moves = evaluation.stack(runs).query("metric == 'distance'")
@@ -314,8 +314,7 @@ assert plain.loc[ROUNDS].between(0.01, plain.loc[1]).all(), "It should fall, and
 plain.loc[[round for round in (1, 2, 5, 10, 20, 50) if round <= ROUNDS]].round(3)
 
 # %% [markdown]
-# Along a row, the larger number belongs to the hospital that pulls harder. Encryption changes none of it (first
-# `assert`).
+# Along a row, the larger number belongs to the hospital that pulls harder. Encryption changes none of it.
 #
 # ### Accuracy by encrypted round
 #
@@ -354,7 +353,7 @@ traffic[["up", "down", "keys"]].reindex(METHODS[1:], level="method").round(1)
 # %% [markdown]
 # Centralised sends the training rows, once. An update of this model is tiny: 14 numbers. A CKKS **ciphertext**, an
 # encrypted message, has room for a thousand, and travels whole. BFV sends only the places that it uses, so what counts
-# there are signatures and heads. Each multiplies the traffic of so small a model, by very different factors.
+# there are signatures and heads.
 
 # %%
 assert "local" not in set(sent["method"])
@@ -377,7 +376,7 @@ price
 
 # %% [markdown]
 # *In the picture: left the bytes, right the seconds of one training, all hospitals together, one mark a method for each
-# thing they were spent on. The scales are logarithmic: equal steps multiply.*
+# thing they were spent on. Logarithmic scales.*
 #
 # Read the seconds with care. One machine played all hospitals, without a network, and splits trained side by side,
 # which makes "train" cheaper. "Apply" adds the mean to the model: at the server, or, encrypted, at every hospital.
@@ -407,9 +406,8 @@ held.rename("bytes of one round").to_frame()
 # %% [markdown]
 # For "centralized" this is the data set. In BFV's largest round, hospitals also agree on how large an update may be.
 #
-# And the **peak**, the most memory that a process ever held? It needs a fresh process a method. The usual `getrusage`
-# can start from the *parent's* peak, so we read Linux's `VmHWM` ("high water mark"). TFF's worker, a second process, is
-# not counted.
+# And the **peak**, the most memory that a process ever held? It needs a fresh process a method. TFF's
+# worker, a second process, is not counted.
 
 # %%
 SCRIPT = r"""
@@ -427,7 +425,7 @@ print(before, peak())
 """
 
 # %% [markdown]
-# Five processes take a while, so only the full profile starts them, two at a time.
+# Only the full profile starts these processes.
 
 # %%
 import subprocess
@@ -547,7 +545,7 @@ assert np.allclose(guess, parameters.flatten(alone["Switzerland"]), atol=1e-5)
 print("VA Long Beach works out Switzerland's update from an encrypted training of two.")
 
 # %% [markdown]
-# Last, the rows. Centralised should send exactly all training rows: 13 features and a label, of 4 bytes each.
+# Centralised should send exactly all training rows: 13 features and a label, of 4 bytes each.
 
 # %%
 sent_up = ledger.query("direction == 'up' and phase == 'send' and seed == 0").groupby("method")["bytes"]
@@ -704,9 +702,9 @@ records.glue("auroc_federated_mean", card.loc["federated", "AUROC, mean"])
 # %% [markdown]
 # ## One more method: a study of your own
 #
-# In [notebook 08](08_one_folder_many_hospitals.ipynb), hospitals train through one shared folder, with no server. Such
-# a study ends as a `Run` that can be saved. Write its folder into `STUDY` above, and it joins the comparison. If
-# `STUDY` is empty, we rehearse a study here, in memory.
+# In [notebook 08](08_one_folder_many_hospitals.ipynb), hospitals train through one shared folder. Such
+# a study ends as a `Run`, which can be saved: write its folder into `STUDY` above. If it is empty, we rehearse a study
+# here.
 
 # %%
 from fedkit import classroom, exchange
@@ -719,8 +717,8 @@ assert study.settings["model"] == "logistic regression", "The study has another 
 study
 
 # %% [markdown]
-# One study is *one* split. So the other methods train again, on that split and with the settings of the study. There is
-# no interval here: a difference between two methods may be the luck of the split.
+# One study is *one* split. The others train again on it, with the settings of the study. Without an interval, a
+# difference may be the luck of the split.
 
 # %%
 same = {name: study.settings[name] for name in ("rounds", "seed", "epochs", "batch_size", "learning_rate")}
@@ -737,8 +735,7 @@ assert STUDY or by_folder < 0.0005, "If nobody misses a round, the folder should
 one_split[[run.method for run in beside]].round(3)
 
 # %% [markdown]
-# The last two columns are equal, unless a hospital missed a round of your study: then that round's mean has one part
-# less.
+# The last two columns are equal, unless a hospital missed a round of your study.
 
 # %%
 records.glue("auroc_study_mean", one_split.loc["mean", study.method])
