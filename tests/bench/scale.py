@@ -5,6 +5,7 @@ pipe, one at a time. Written to figures/measured/scale.json, drawn as figures/me
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -18,11 +19,12 @@ from matplotlib.figure import Figure
 from reporting import target, write
 from server import LENGTH
 
-from fedkit import encryption, envelopes, environment, quantization
+from fedkit import encryption, envelopes, environment, messages, quantization
 from fedkit.encryption import HospitalKeys
 from fedkit.envelopes import About
 from fedkit.identities import Identity
 from fedkit.quantization import Layout
+from fedkit.schemes import SEED_BYTES
 from fedkit.style import BLUE, FAINT, INK, STYLE, VERMILLION, save, sheet
 
 HOSPITALS = (10, 100, 400, 1000)
@@ -39,7 +41,8 @@ def keys_and_layout(cores: int = 1) -> tuple[HospitalKeys, Layout, np.ndarray]:
 
 
 def point(hospitals: int, keys: HospitalKeys, layout: Layout, contents: list[bytes]) -> dict:
-    """Send a few real messages, again and again, each signed by another hospital."""
+    """Send a few real messages again and again, each with seeds of its own and signed by another hospital."""
+    seeds = SEED_BYTES * messages.ciphertexts(keys.parameters, keys.read(contents[0]).coefficients)
     identities = [Identity.new(f"hospital {number}") for number in range(hospitals)]
     asked = {"study": keys.key_id.hex(), "purpose": "update", "round": 1}
     roster = {who.name: who.public.hex() for who in identities}
@@ -54,6 +57,7 @@ def point(hospitals: int, keys: HospitalKeys, layout: Layout, contents: list[byt
     send(keys.public)
     send(json.dumps(asked | {"size": keys.message_bytes(layout), "roster": roster}).encode())
     for who, content in zip(identities, islice(cycle(contents), hospitals), strict=True):
+        content = content[:-seeds] + os.urandom(seeds)  # what comes twice is refused; nobody decrypts this sum
         send(envelopes.sign(content, About(**asked, sender=who.name, hospitals=(who.name,)), who))
     found = json.loads(server.communicate()[0])
     print(
