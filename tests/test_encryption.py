@@ -91,6 +91,23 @@ def test_a_sum_of_many_hospitals_has_the_sum_of_their_c1_and_opens_all_the_same(
     assert np.array_equal(mean, layout.decode(integers) / hospitals)
 
 
+@pytest.mark.parametrize("part", [0, 1, 2])
+def test_a_message_with_a_part_of_another_is_refused(part):
+    """Its own ciphertexts, but for one seed that it copied."""
+    keys = encryption.generate_keys("bfv", hospitals=3, numbers=3000, bits=14)
+    first, second, third = (keys.encrypt(np.ones(3000), 1) for _ in range(3))
+    count = len(each_seed(Server(keys.public).read(first).seeds[0]))
+    assert count > part
+    at = len(first) - 64 * (count - part)
+    total = Sum(Server(keys.public))
+    total.add(first)
+    with pytest.raises(MessageError, match="or a part of it, was added before"):
+        total.add(second[:-64] + first[at : at + 64])
+    for message in (second, third):
+        total.add(message)
+    assert total.hospitals == 3
+
+
 def test_a_message_that_comes_again_is_known_however_many_came_between():
     keys = encryption.generate_keys("bfv", hospitals=200, numbers=14, bits=14)
     total, sent = Sum(Server(keys.public)), [keys.encrypt(np.ones(1), 1) for _ in range(60)]

@@ -66,7 +66,7 @@ def test_it_computes_without_noise_and_leaves_no_worker(mark):
 
 def test_it_ends_where_ctrl_c_is_ignored(mark):
     """As in a job that a script puts in the background."""
-    done = run(COMPUTE, ("/bin/sh", "-c", 'trap "" INT; "$@"', "sh"))
+    done = run(COMPUTE, ("/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh"))
     assert (done.returncode, done.stdout, done.stderr) == (0, "mean 1.5\n", "")
     assert survivors(mark) == set()
 

@@ -98,7 +98,7 @@ from fedkit import figures
 
 summary = evaluation.summary(scores)
 forest = figures.auroc_forest(summary)
-figures.save(forest, "auroc_forest", summary.sort_values("metric", kind="stable"))
+figures.save(forest, "auroc_forest", summary.sort_values("metric", kind="stable").round(4))
 forest
 
 # %% [markdown]
