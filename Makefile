@@ -25,7 +25,7 @@ help:  ## this list
 	@echo "NOTEBOOKS=\"02 03\" narrows notebooks and colab-check; TESTS=tests/test_hospitals.py narrows test."
 
 figures: $(MADE)  ## every figure of the report, in figures/: runs notebooks 01 to 08 where something changed
-	@$(PY) -m fedkit.notebooks figures
+	@PYTHONPATH=notebooks $(PY) -m tools figures
 
 test: $(MADE)  ## unit tests, and every notebook at its smoke profile with its golden numbers
 	@$(PY) -m pytest $(TESTS)
@@ -34,10 +34,10 @@ lab: $(MADE)  ## open JupyterLab on the notebooks
 	@cd notebooks && PYDEVD_DISABLE_FILE_VALIDATION=1 ../.venv/bin/jupyter lab
 
 notebooks: $(MADE)  ## build the notebooks from notebooks/source, execute them in full, and write them
-	@$(PY) -m fedkit.notebooks publish $(NOTEBOOKS)
+	@PYTHONPATH=notebooks $(PY) -m tools publish $(NOTEBOOKS)
 
 report: figures  ## one HTML page with every figure, its numbers, and what computed them
-	@$(PY) -m fedkit.report
+	@PYTHONPATH=notebooks $(PY) -m tools.report
 
 bench: $(MADE)  ## how fast a round is, and what encryption costs, beside others: ten minutes (PARTS="encryption": only that)
 	@for part in $(PARTS); do $(PY) tests/bench/$$part.py || exit 1; done
@@ -46,9 +46,9 @@ data: $(MADE)  ## build data/heart_disease from its pinned source, and verify it
 	@$(PY) data/make_heart_disease.py
 
 lock: .cache/uv/bin/uv  ## pin what pyproject.toml asks for (UPGRADE=--upgrade: the newest that fits)
-	@echo "Pinning requirements.lock and fedkit/runtime.lock ..."
+	@echo "Pinning requirements.lock and fedkit/compat/runtime.lock ..."
 	@$(COMPILE) $(UPGRADE) --all-extras pyproject.toml -o requirements.lock
-	@$(COMPILE) $(UPGRADE) -c requirements.lock pyproject.toml -o fedkit/runtime.lock
+	@$(COMPILE) $(UPGRADE) -c requirements.lock pyproject.toml -o fedkit/compat/runtime.lock
 
 colab-check: $(MADE)  ## run the notebooks as Google Colab would: Python 3.13, Colab's pins, their own set-up cell
 	@$(PY) tests/colab/check.py $(NOTEBOOKS)

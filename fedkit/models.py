@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from fedkit.tff import tf, tff
+from fedkit.compat.tff import tf, tff
 
 
 @dataclass(frozen=True)
@@ -123,3 +123,48 @@ def logistic_regression() -> Model:
 def mlp(hidden: Sequence[int] = (16,)) -> Model:
     """Return a multi-layer perceptron with hidden layers of these many units."""
     return Model(tuple(hidden))
+
+
+def flatten(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Lay arrays one behind the other in one vector.
+
+    Parameters
+    ----------
+    arrays
+        A model's weights, or an update of them, of any shapes.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, shape [p], p the number of parameters.
+    """
+    return np.concatenate([np.asarray(array, dtype=np.float64).ravel() for array in arrays])
+
+
+def unflatten(vector: np.ndarray, shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
+    """Cut a flat vector into float32 arrays of the given shapes: the inverse of `flatten`.
+
+    Parameters
+    ----------
+    vector
+        Shape [p].
+    shapes
+        One shape an array, in the order in which they were flattened.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        float32, in the given shapes.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not ask for exactly p numbers.
+    """
+    sizes = [int(np.prod(shape)) for shape in shapes]
+    if sum(sizes) != len(vector):
+        raise ValueError(
+            f"A vector of {len(vector)} numbers cannot fill arrays of {sum(sizes)}: check the model's shapes."
+        )
+    parts = np.split(np.asarray(vector), np.cumsum(sizes)[:-1])
+    return [part.reshape(shape).astype(np.float32) for part, shape in zip(parts, shapes, strict=True)]

@@ -6,7 +6,7 @@ the hospitals called, what is the label, and is a column a number or a category?
 
 import difflib
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -134,7 +134,7 @@ def as_sites(column: pd.Series, min_rows: int) -> np.ndarray:
     if len(counts) == 1:
         raise ValueError(
             f"Column {column.name!r} names one hospital only ({sites[0]}), and a federation needs two: "
-            "fedkit.partitions makes pretend hospitals out of one table."
+            "fedkit.chapters.partitions makes pretend hospitals out of one table."
         )
     tiny = ", ".join(f"{site} has {count}" for site, count in counts.items() if count < min_rows)
     if tiny:
@@ -248,3 +248,9 @@ def order_levels(counts: Mapping[str, int]) -> tuple[str, ...]:
 
 def _list(found: Sequence[object]) -> str:
     return ", ".join(map(repr, found[:6])) + (", ..." if len(found) > 6 else "")
+
+
+def coded_columns(numeric: Iterable[str], categorical: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Names of the columns after coding: the numeric ones, then "column=level" without the reference."""
+    coded = [f"{column}={level}" for column, levels in categorical.items() for level in levels[1:]]
+    return (*numeric, *coded)

@@ -22,10 +22,10 @@ import exchange_parts
 import fsspec
 from exchange_faults import Faulty
 
+from fedkit.encryption.identities import Identity
 from fedkit.exchange import Coordinator, Folder, Maker, Participant, Settings
 from fedkit.exchange.journal import events
 from fedkit.exchange.study import Study
-from fedkit.identities import Identity
 
 HOSPITALS, ROUNDS, POLL = 6, 3, 0.01
 FEDERATION = exchange_parts.federation(HOSPITALS)

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fedkit.encryption.identities import Identity
 from fedkit.exchange import Coordinator, Folder, Maker, Participant, Settings
-from fedkit.federation import Federation, Hospital
-from fedkit.identities import Identity
+from fedkit.hospitals import Federation, Hospital
 from fedkit.preparation import Prepared
 
 

@@ -23,11 +23,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fedkit import encryption, envelopes, quantization
-from fedkit.encryption import HospitalKeys, Server, Sum, hospital
-from fedkit.envelopes import About
-from fedkit.identities import Identity
-from fedkit.messages import MessageError
+from fedkit import encryption
+from fedkit.encryption import HospitalKeys, Server, Sum, envelopes, hospital, quantization
+from fedkit.encryption.envelopes import About
+from fedkit.encryption.identities import Identity
+from fedkit.encryption.messages import MessageError
 
 NAMES = ("Basel", "Universitätsspital Zürich", "北京协和医院", "server")
 IDENTITIES = {name: Identity(name, hashlib.sha256(name.encode()).digest()) for name in NAMES}

@@ -3,9 +3,10 @@ import json
 import numpy as np
 import pytest
 
-from fedkit import envelopes, parameters
+from fedkit import aggregators
 from fedkit.aggregators import EncryptedMean, Mean
-from fedkit.messages import LARGE_SUM, SUM, MessageError, contains_plaintext
+from fedkit.encryption import envelopes
+from fedkit.encryption.messages import LARGE_SUM, SUM, MessageError, contains_plaintext
 from fedkit.records import Ledger
 
 PATIENTS = {"Cleveland": 212, "Hungary": 205, "Switzerland": 86, "VA Long Beach": 140}
@@ -19,7 +20,7 @@ def updates(round_=1, size=14, names=PATIENTS):
 
 
 def plain_mean(vectors, weights=PATIENTS):
-    return parameters.weighted_mean([vectors[name] for name in weights], list(weights.values()))
+    return aggregators.weighted_mean([vectors[name] for name in weights], list(weights.values()))
 
 
 def train(aggregator, rounds, shapes=SHAPES, weights=PATIENTS, size=1.0):

@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from fedkit import audit
+from fedkit.chapters import audit
 
 EVENTS = [{"round": n, "hospital": "Zürich", "cosine": 0.1 * n, "influence": None, 10: n, 9: n} for n in range(6)]
 

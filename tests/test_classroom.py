@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from exchange_parts import Logistic
 
-from fedkit import aggregators, classroom, evaluation, exchange, hospitals, learning, records
-from fedkit.exchange import Folder, Participant
+from fedkit import aggregators, evaluation, exchange, hospitals, learning, records
+from fedkit.encryption.identities import Identity, fingerprint
+from fedkit.exchange import Folder, Participant, classroom
 from fedkit.exchange.study import Study
-from fedkit.identities import Identity, fingerprint
 
 WORDS = "four words at random"
 SEATS = [f"hospital {seat}" for seat in (1, 2, 3)]

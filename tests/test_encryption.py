@@ -4,11 +4,11 @@ import pickle
 import numpy as np
 import pytest
 
-from fedkit import encryption, messages, packing, parameters, quantization, schemes, vault
-from fedkit.encryption import HospitalKeys, Server, Sum
+from fedkit import aggregators, encryption
+from fedkit.encryption import HospitalKeys, Server, Sum, messages, packing, quantization, schemes, vault
+from fedkit.encryption.messages import Message, MessageError, contains_plaintext
 from fedkit.encryption.party import each_seed
-from fedkit.messages import Message, MessageError, contains_plaintext
-from fedkit.rings import Ring
+from fedkit.encryption.rings import Ring
 
 PATIENTS = [212, 205, 86, 140]
 BFV_STEP = 4 * 2.0**-22 / 2 / sum(PATIENTS)  # largest error of the mean, by rounding
@@ -51,7 +51,7 @@ def test_the_mean_is_the_plain_mean(keys, server, size):
     vectors = updates(size)
     mean, patients = keys.decrypt(server.add(encrypt_all(keys, vectors)))
     assert patients == sum(PATIENTS)
-    assert np.abs(mean - parameters.weighted_mean(vectors, PATIENTS)).max() <= TOLERANCE[keys.scheme]
+    assert np.abs(mean - aggregators.weighted_mean(vectors, PATIENTS)).max() <= TOLERANCE[keys.scheme]
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedkit import envelopes
-from fedkit.envelopes import About, Roster
-from fedkit.identities import Identity, fingerprint
-from fedkit.messages import MessageError
+from fedkit.encryption import envelopes
+from fedkit.encryption.envelopes import About, Roster
+from fedkit.encryption.identities import Identity, fingerprint
+from fedkit.encryption.messages import MessageError
 
 BASEL, ZURICH = Identity("Basel", bytes(32)), Identity("Universitätsspital Zürich", b"\1" * 32)
 STUDY = "0123456789abcdef"

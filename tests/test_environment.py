@@ -14,7 +14,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from fedkit import environment
+from fedkit.compat import environment
 
 ROOT = Path(environment.__file__).parents[1]
 FULL, RUNTIME = ROOT / "requirements.lock", environment.LOCK
@@ -118,7 +118,7 @@ def test_the_flags_for_conda_are_written_down(file):
 
 
 def test_what_tff_needs_is_looked_for():
-    """`fedkit.tff.NEEDS` and the needs that pyproject.toml gives TFF are the same list."""
+    """`fedkit.compat.tff.NEEDS` and the needs that pyproject.toml gives TFF are the same list."""
     tree = ast.parse((ROOT / "fedkit" / "tff.py").read_text())
     (looked_for,) = [
         set(ast.literal_eval(node.value).values())
@@ -152,7 +152,7 @@ def test_it_works_on_a_bare_python_that_has_only_pip(tmp_path):
 
     (tmp_path / "pip").symlink_to(Path(pip.__file__).parent)
     (tmp_path / "fedkit").symlink_to(ROOT / "fedkit")
-    code = "from fedkit import environment as e; print(*e.missing()); print(e.versions()['numpy'])"
+    code = "from fedkit.compat import environment as e; print(*e.missing()); print(e.versions()['numpy'])"
     names, numpy = in_python(code, "-S", PYTHONPATH=str(tmp_path)).splitlines()
     assert {"numpy", "tensorflow-federated", "tenseal"} <= set(names.split())
     assert numpy == "missing"

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from exchange_parts import Class, Logistic, federation
 
-from fedkit import exchange, hospitals, learning, metrics, models, records
-from fedkit.envelopes import About
+from fedkit import evaluation, exchange, hospitals, learning, models, records
+from fedkit.encryption.envelopes import About
+from fedkit.encryption.identities import Identity, fingerprint
 from fedkit.exchange import Coordinator, Folder, Maker, Participant, Settings, letters, results, rounds
 from fedkit.exchange.__main__ import main
 from fedkit.exchange.journal import events
@@ -16,7 +17,6 @@ from fedkit.exchange.rounds import Total
 from fedkit.exchange.study import Study
 from fedkit.exchange.watch import Watch
 from fedkit.exchange.work import Training
-from fedkit.identities import Identity, fingerprint
 
 NAMES = list(federation(3).names)
 A, B, C = NAMES
@@ -105,7 +105,7 @@ def test_a_study_that_is_not_done_is_no_run(room):
 
 
 def test_metrics_have_the_names_they_have_elsewhere():
-    assert set(rounds.METRICS) <= set(metrics.METRICS)
+    assert set(rounds.METRICS) <= set(evaluation.METRICS)
 
 
 # Stopped and started again
@@ -649,7 +649,7 @@ def test_the_monitor_in_a_terminal(room, capsys):
 
 
 def test_the_picture_shows_each_state_once(room):
-    from fedkit.figures.studies import study_grid
+    from fedkit.chapters.figures.studies import study_grid
 
     room.until(1)
     progress = Watch(room.root, room.fingerprint).look()

@@ -15,16 +15,16 @@ from exchange_parts import Class, federation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedkit import encryption, envelopes, messages
-from fedkit.encryption import HospitalKeys
-from fedkit.envelopes import About
+from fedkit import encryption
+from fedkit.encryption import HospitalKeys, envelopes, messages
+from fedkit.encryption.envelopes import About
+from fedkit.encryption.identities import Identity, seal_to
+from fedkit.encryption.messages import MessageError
 from fedkit.exchange import Folder, Maker, Settings, Watch, joining, letters, rounds
 from fedkit.exchange.folder import digest
 from fedkit.exchange.journal import events
 from fedkit.exchange.rounds import Own, Total
 from fedkit.exchange.study import Study
-from fedkit.identities import Identity, seal_to
-from fedkit.messages import MessageError
 
 A, B, C = federation(3).names
 INTRUDER = Identity("Intruder", b"I" * 32)
@@ -532,7 +532,7 @@ def test_no_lock_on_a_log_is_waited_for(room, undisturbed, monkeypatch):
     def waits(file, how):
         raise AssertionError("This waits for ever.")
 
-    monkeypatch.setattr("fedkit.audit.fcntl.flock", waits)
+    monkeypatch.setattr("fedkit.chapters.audit.fcntl.flock", waits)
     room.play()
     assert room.models() == {undisturbed}
     assert events(room.root)

@@ -8,7 +8,8 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
-from fedkit import diagrams, evaluation, figures, style
+from fedkit import evaluation, plots
+from fedkit.chapters import diagrams, figures
 
 HOSPITALS = ("Cleveland", "Hungary", "Switzerland", "VA Long Beach")
 METHODS = ("federated + BFV", "local", "centralized", "federated + CKKS", "federated")
@@ -127,14 +128,14 @@ DRAWN = {
     "auroc_forest": lambda: figures.auroc_forest(evaluation.summary(TABLE)),
     "backdoor": lambda: figures.backdoor(HIDDEN),
     "calibration": lambda: figures.calibration(evaluation.calibration_curve(evaluation.stack(RUNS, "predictions"))),
-    "convergence": lambda: figures.convergence(evaluation.stack(RUNS)),
+    "convergence": lambda: plots.convergence(evaluation.stack(RUNS)),
     "cost_by_method_and_phase": lambda: figures.cost_by_method_and_phase(evaluation.costs(RUNS)),
     "cost_by_size": lambda: figures.cost_by_size(SIZES),
     "encryption_error": lambda: figures.encryption_error(ERRORS),
     "exclusions": lambda: figures.exclusions(EXCLUDED),
     "hospitals_at_a_glance": lambda: figures.hospitals_at_a_glance(a_federation()),
     "images": lambda: figures.images(PICTURES, dict.fromkeys(PICTURES, "12.3 dB")),
-    "local_global_distance": lambda: figures.local_global_distance(evaluation.stack(RUNS)),
+    "local_global_distance": lambda: plots.local_global_distance(evaluation.stack(RUNS)),
     "paired_differences": lambda: figures.paired_differences(
         evaluation.paired_differences(TABLE, "centralized"), "centralized", margin=0.02
     ),
@@ -192,13 +193,13 @@ def test_figures_say_what_they_show_and_axes_have_labels(draw):
 
 @drawn
 def test_the_same_bytes_every_time(draw, tmp_path):
-    first, second = (style.save(draw(), "x", TABLE, folder=tmp_path / name) for name in "ab")
+    first, second = (plots.save(draw(), "x", TABLE, folder=tmp_path / name) for name in "ab")
     for ending in ("png", "svg", "csv"):
         assert first[ending].read_bytes() == second[ending].read_bytes()
 
 
 def test_saved_files_carry_no_date_and_no_version(tmp_path):
-    paths = figures.save(DRAWN["encryption_error"](), "error", ERRORS, folder=tmp_path)
+    paths = plots.save(DRAWN["encryption_error"](), "error", ERRORS, folder=tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"error.png", "error.svg", "error.csv"}
     for ending in ("png", "svg"):
         content = paths[ending].read_bytes().lower()
@@ -210,41 +211,41 @@ def test_saved_files_carry_no_date_and_no_version(tmp_path):
 
 def test_the_table_beside_a_figure_is_plain_csv(tmp_path):
     table = pd.DataFrame({"method": ["ä"], "value": [1 / 3], "bytes": [12_345_678]})
-    paths = figures.save(DRAWN["encryption_error"](), "x", table, folder=tmp_path)
+    paths = plots.save(DRAWN["encryption_error"](), "x", table, folder=tmp_path)
     assert paths["csv"].read_bytes() == "method,value,bytes\nä,0.33333,12345678\n".encode()
 
 
 def test_where_figures_go(tmp_path, monkeypatch):
     figure = DRAWN["encryption_error"]()
     monkeypatch.setenv("FEDKIT_FIGURES", str(tmp_path / "here"))
-    assert figures.save(figure, "x", ERRORS)["png"] == tmp_path / "here" / "x.png"
-    assert figures.save(figure, "x", ERRORS, measured=True)["csv"] == tmp_path / "here" / "measured" / "x.csv"
+    assert plots.save(figure, "x", ERRORS)["png"] == tmp_path / "here" / "x.png"
+    assert plots.save(figure, "x", ERRORS, measured=True)["csv"] == tmp_path / "here" / "measured" / "x.csv"
     monkeypatch.delenv("FEDKIT_FIGURES")
-    installed = tmp_path / "site-packages" / "fedkit" / "style.py"
-    monkeypatch.setattr(style, "__file__", str(installed))
+    installed = tmp_path / "site-packages" / "fedkit" / "plots.py"
+    monkeypatch.setattr(plots, "__file__", str(installed))
     monkeypatch.chdir(tmp_path)
-    assert figures.save(figure, "x", ERRORS)["svg"].resolve() == tmp_path / "figures" / "x.svg"
+    assert plots.save(figure, "x", ERRORS)["svg"].resolve() == tmp_path / "figures" / "x.svg"
     installed.parent.mkdir(parents=True)
     (installed.parent.parent / "pyproject.toml").touch()
-    assert figures.save(figure, "x", ERRORS)["svg"] == tmp_path / "site-packages" / "figures" / "x.svg"
+    assert plots.save(figure, "x", ERRORS)["svg"] == tmp_path / "site-packages" / "figures" / "x.svg"
 
 
 def test_drawing_leaves_no_trace_in_matplotlib(tmp_path):
     before = dict(matplotlib.rcParams)
-    style.save(DRAWN["convergence"](), "x", TABLE, folder=tmp_path)
+    plots.save(DRAWN["convergence"](), "x", TABLE, folder=tmp_path)
     assert dict(matplotlib.rcParams) == before
     assert plt.get_fignums() == []
 
 
 def test_a_reader_s_own_settings_do_not_change_a_figure(tmp_path):
-    usual = style.save(DRAWN["auroc_forest"](), "x", TABLE, folder=tmp_path / "a")
+    usual = plots.save(DRAWN["auroc_forest"](), "x", TABLE, folder=tmp_path / "a")
     with matplotlib.rc_context({"font.size": 20, "font.family": "serif", "axes.grid": True, "savefig.dpi": 30}):
-        odd = style.save(DRAWN["auroc_forest"](), "x", TABLE, folder=tmp_path / "b")
+        odd = plots.save(DRAWN["auroc_forest"](), "x", TABLE, folder=tmp_path / "b")
     assert usual["png"].read_bytes() == odd["png"].read_bytes()
 
 
 def test_looks_differ_in_colour_marker_and_line():
-    looks = style.looks([*METHODS, "krum", "median"])
+    looks = plots.looks([*METHODS, "krum", "median"])
     assert list(looks) == ["local", "centralized", "federated", "federated + CKKS", "federated + BFV", "krum", "median"]
     for trait in ("color", "marker"):
         assert len({getattr(look, trait) for look in looks.values()}) == len(looks)
@@ -253,19 +254,19 @@ def test_looks_differ_in_colour_marker_and_line():
     grey = {method: np.dot(to_rgb(look.color), (0.299, 0.587, 0.114)) for method, look in looks.items()}
     assert abs(grey["centralized"] - grey["federated"]) > 0.25
     with pytest.raises(ValueError, match="No look left for 'd'"):
-        style.looks("abcd")
+        plots.looks("abcd")
 
 
 def test_a_method_has_one_colour_in_every_figure():
     for name in ("auroc_forest", "convergence", "spread", "calibration"):
         lines = DRAWN[name]().legends[0].get_lines()
-        assert {line.get_label(): line.get_color() for line in lines} == figures.COLORS
+        assert {line.get_label(): line.get_color() for line in lines} == plots.COLORS
 
 
 def test_each_panel_of_distances_shows_all_of_its_lines():
     metrics = evaluation.stack(RUNS).query("metric == 'distance' and method in ('local', 'federated')")
     far = metrics.assign(value=metrics["value"].where(metrics["method"] == "local", 3 * metrics["value"]))
-    for axes in figures.local_global_distance(far).axes:
+    for axes in plots.local_global_distance(far).axes:
         low, high = axes.get_ylim()
         assert low == 0
         assert max(line.get_ydata().max() for line in axes.lines) < high

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from fedkit import parameters
+from fedkit import aggregators
 from fedkit.aggregators import EncryptedMean, Mean
-from fedkit.aggregators.groupwise import GroupwiseEncrypted
-from fedkit.aggregators.robust import Median, TrimmedMean
-from fedkit.attacks import forging
+from fedkit.chapters.attacks import forging
+from fedkit.chapters.groupwise import GroupwiseEncrypted
+from fedkit.chapters.robust import Median, TrimmedMean
 from fedkit.records import Ledger
 
 HOSPITALS = [f"Zürich {number}" for number in range(9)]
@@ -39,7 +39,7 @@ def test_it_is_the_rule_over_the_groups_plain_means(scheme, regroup, rule):
     for round, mean in enumerate(means, start=1):
         vectors = updates(round)
         groups = [
-            parameters.weighted_mean([vectors[name] for name in group], [PATIENTS[name] for name in group])
+            aggregators.weighted_mean([vectors[name] for name in group], [PATIENTS[name] for name in group])
             for group in aggregator.members(HOSPITALS, round)
         ]
         assert np.abs(mean - np.median(groups, axis=0)).max() < 1e-6  # of three, trimming one leaves the median too
@@ -99,7 +99,7 @@ def test_two_in_a_group_read_each_other_and_redrawn_groups_leak_by_subtraction()
     aggregator = GroupwiseEncrypted(EncryptedMean(), 4, regroup=True)
     pair = next(group for group in aggregator.members(HOSPITALS, 1) if len(group) == 2)
     vectors, total = updates(), sum(PATIENTS[name] for name in pair)
-    mean = parameters.weighted_mean([vectors[name] for name in pair], [PATIENTS[name] for name in pair])
+    mean = aggregators.weighted_mean([vectors[name] for name in pair], [PATIENTS[name] for name in pair])
     partner = (total * mean - PATIENTS[pair[0]] * vectors[pair[0]]) / PATIENTS[pair[1]]
     assert np.allclose(partner, vectors[pair[1]])
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedkit import hospitals
+from fedkit import hospitals, preparation
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 
@@ -33,7 +33,7 @@ def test_the_heart_data_as_a_federation(heart):
     assert [len(hospital) for hospital in heart] == [303, 294, 123, 200]
     assert heart.numeric == ("age", "sex", "trestbps", "chol", "fbs", "thalach", "exang", "oldpeak")
     assert heart.categorical == {"cp": ("4", "1", "2", "3"), "restecg": ("0", "1", "2")}
-    assert len(hospitals.split(heart, seed=0).columns) == 13
+    assert len(preparation.split(heart, seed=0).columns) == 13
     assert repr(heart).startswith("<Federation heart_disease: 4 hospitals, 920 patients")
     assert repr(heart["Hungary"]) == "<Hospital Hungary: 294 patients>"
 
@@ -123,7 +123,7 @@ def test_a_federation_without_a_hospital(heart):
 
 
 def test_the_split_of_the_heart_data(heart):
-    split = hospitals.split(heart, seed=3)
+    split = preparation.split(heart, seed=3)
     assert list(split.hospitals) == list(heart.names)
     for hospital in heart:
         part = split.hospitals[hospital.name]
@@ -137,8 +137,8 @@ def test_the_split_of_the_heart_data(heart):
 
 
 def test_a_hospitals_rows_depend_on_the_seed_and_its_name_only(heart):
-    split, again = hospitals.split(heart, seed=1), hospitals.split(heart, seed=1)
-    fewer, other = hospitals.split(heart.without("Cleveland"), seed=1), hospitals.split(heart, seed=2)
+    split, again = preparation.split(heart, seed=1), preparation.split(heart, seed=1)
+    fewer, other = preparation.split(heart.without("Cleveland"), seed=1), preparation.split(heart, seed=2)
     for name in fewer.hospitals:
         rows = split.hospitals[name].test_rows
         np.testing.assert_array_equal(rows, again.hospitals[name].test_rows)
@@ -150,31 +150,31 @@ def test_a_hospitals_rows_depend_on_the_seed_and_its_name_only(heart):
 
 
 def test_a_hospital_that_is_left_out_gives_no_sums_and_is_prepared_with_those_of_the_others(heart):
-    split, fewer = hospitals.split(heart, 1, leave_out=["Hungary"]), hospitals.split(heart.without("Hungary"), 1)
+    split, fewer = preparation.split(heart, 1, leave_out=["Hungary"]), preparation.split(heart.without("Hungary"), 1)
     assert list(split.hospitals) == list(heart.names)
     pd.testing.assert_frame_equal(split.statistics.moments, fewer.statistics.moments)
     left_out = split.hospitals["Hungary"]
     np.testing.assert_array_equal(
         left_out.test_features,
-        hospitals.prepare(heart["Hungary"].table.iloc[left_out.test_rows], fewer.statistics),
+        preparation.prepare(heart["Hungary"].table.iloc[left_out.test_rows], fewer.statistics),
     )
     for wrong in (["Swiss"], list(heart.names), "Hungary"):
         with pytest.raises(ValueError, match="leave_out must name some of Cleveland, Hungary"):
-            hospitals.split(heart, 1, leave_out=wrong)
+            preparation.split(heart, 1, leave_out=wrong)
 
 
 def test_two_hospitals_of_the_same_rows_draw_different_test_rows():
-    split = hospitals.split(federation({"A": [0, 1] * 50, "B": [0, 1] * 50}), seed=0)
+    split = preparation.split(federation({"A": [0, 1] * 50, "B": [0, 1] * 50}), seed=0)
     assert not np.array_equal(split.hospitals["A"].test_rows, split.hospitals["B"].test_rows)
 
 
 def test_test_rows_have_no_say_in_the_statistics():
     labels = {"A": [0, 1] * 20, "B": [0, 1] * 20}
-    first = hospitals.split(federation(labels), seed=0)
+    first = preparation.split(federation(labels), seed=0)
     changed = federation(labels)
     for name, part in first.hospitals.items():
         changed[name].table.loc[part.test_rows, "x"] = 1e6
-    second = hospitals.split(changed, seed=0)
+    second = preparation.split(changed, seed=0)
     for name, part in first.hospitals.items():
         np.testing.assert_array_equal(part.train_features, second.hospitals[name].train_features)
 
@@ -189,7 +189,7 @@ def test_every_row_is_on_one_side_and_each_class_on_both(counts, seed, fraction)
     if len({label for rows in labels.values() for label in rows}) < 2:
         return
     made = federation(labels)
-    split = hospitals.split(made, seed, fraction)
+    split = preparation.split(made, seed, fraction)
     for hospital in made:
         part = split.hospitals[hospital.name]
         assert sorted([*part.train_rows, *part.test_rows]) == list(range(len(hospital)))
@@ -199,13 +199,13 @@ def test_every_row_is_on_one_side_and_each_class_on_both(counts, seed, fraction)
 
 
 def test_a_hospital_of_one_class_is_split():
-    split = hospitals.split(federation({"A": [1] * 10, "B": [0, 1] * 5}), seed=0)
+    split = preparation.split(federation({"A": [1] * 10, "B": [0, 1] * 5}), seed=0)
     assert split.hospitals["A"].test_labels.tolist() == [1, 1, 1]
 
 
 def test_a_column_that_one_hospital_never_measured_becomes_the_federations_mean():
     frame = pd.DataFrame({"site": ["A", "B"] * 20, "y": [0, 0, 1, 1] * 10, "x": [np.nan, 1.0, np.nan, 3.0] * 10})
-    split = hospitals.split(hospitals.from_frame(frame, site="site", label="y"), seed=0)
+    split = preparation.split(hospitals.from_frame(frame, site="site", label="y"), seed=0)
     assert (split.hospitals["A"].train_features == 0).all()
     assert split.hospitals["B"].train_features.std() > 0.9
 
@@ -213,9 +213,9 @@ def test_a_column_that_one_hospital_never_measured_becomes_the_federations_mean(
 @pytest.mark.parametrize(("seed", "fraction"), [(-1, 0.3), (0, 0), (0, 1), (0, float("nan"))])
 def test_a_wrong_seed_or_fraction_is_refused(heart, seed, fraction):
     with pytest.raises(ValueError, match="seed must be 0 or more and the fraction between 0 and 1"):
-        hospitals.split(heart, seed, fraction)
+        preparation.split(heart, seed, fraction)
 
 
 def test_a_hospital_that_is_too_small_to_test_is_refused():
     with pytest.raises(ValueError, match=r"B has too few patients \(2\)"):
-        hospitals.split(federation({"A": [0, 1] * 5, "B": [0, 1]}), seed=0)
+        preparation.split(federation({"A": [0, 1] * 5, "B": [0, 1]}), seed=0)

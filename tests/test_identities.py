@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedkit import vault
-from fedkit.identities import Identity, check_name, fingerprint, seal_to, verify
+from fedkit.encryption import vault
+from fedkit.encryption.identities import Identity, check_name, fingerprint, seal_to, verify
 
 PASSPHRASE = "correct horse battery staple"
 # RFC 8032, section 7.1: secret, public key, message, signature.

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fedkit import aggregators, hospitals, learning, models, parameters, preparation, records, teams
-from fedkit.messages import contains_plaintext
-from fedkit.tff import tf, tff
+from fedkit import aggregators, hospitals, learning, models, preparation, records
+from fedkit.compat.tff import tf, tff
+from fedkit.encryption.messages import contains_plaintext
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def only(federation, *names):
 
 def stock_fed_avg(federation, model, rounds, server_optimizer, epochs=2, batch_size=32, seed=0):
     """The same training by `tff.learning.algorithms.build_weighted_fed_avg`: final weights."""
-    split = hospitals.split(federation, seed)
+    split = preparation.split(federation, seed)
     process = tff.learning.algorithms.build_weighted_fed_avg(
         model_fn=model.functional(len(split.columns), seed),
         client_optimizer_fn=tff.learning.optimizers.build_sgdm(0.3),
@@ -32,13 +32,13 @@ def stock_fed_avg(federation, model, rounds, server_optimizer, epochs=2, batch_s
         datasets = []
         for name, rows in split.hospitals.items():
             epochs_of_rows = None
-            for order in teams.row_order(seed, round, name, len(rows.train_labels), epochs):
+            for order in learning.row_order(seed, round, name, len(rows.train_labels), epochs):
                 epoch = tf.data.Dataset.from_tensor_slices((rows.train_features[order], rows.train_labels[order]))
                 epoch = epoch.batch(batch_size)
                 epochs_of_rows = epoch if epochs_of_rows is None else epochs_of_rows.concatenate(epoch)
             datasets.append(epochs_of_rows)
         state = process.next(state, datasets).state
-    return parameters.flatten(process.get_model_weights(state).trainable)
+    return models.flatten(process.get_model_weights(state).trainable)
 
 
 @pytest.mark.parametrize(
@@ -54,14 +54,14 @@ def stock_fed_avg(federation, model, rounds, server_optimizer, epochs=2, batch_s
 def test_it_equals_tffs_own_process(federation, model, server_optimizer):
     stock = stock_fed_avg(federation, model, 10, server_optimizer or tff.learning.optimizers.build_sgdm(1.0))
     ours = learning.train_federated(federation, rounds=10, epochs=2, model=model, server_optimizer=server_optimizer)
-    weights = parameters.flatten(ours.weights["shared"])
+    weights = models.flatten(ours.weights["shared"])
     assert np.abs(stock).max() > 0.1, "an oracle that stands still proves nothing"
     assert np.abs(weights - stock).max() <= 1e-6
 
 
 def test_one_step_is_the_gradient_written_by_hand(federation):
     cleveland = only(federation, "Cleveland")
-    rows = hospitals.split(cleveland, 0).hospitals["Cleveland"]
+    rows = preparation.split(cleveland, 0).hospitals["Cleveland"]
     run = learning.train_local(cleveland, rounds=1, batch_size=None, learning_rate=0.5)
     kernel, bias = run.weights["shared"]
     errors = 0.5 - rows.train_labels  # at weights of zero, every probability is one half
@@ -73,20 +73,20 @@ def test_a_federation_of_one_is_local_training(federation):
     cleveland = only(federation, "Cleveland")
     alone = learning.train_local(cleveland, rounds=5).weights["shared"]
     federated = learning.train_federated(cleveland, rounds=5).weights["shared"]
-    assert np.abs(parameters.flatten(alone) - parameters.flatten(federated)).max() <= 1e-7
+    assert np.abs(models.flatten(alone) - models.flatten(federated)).max() <= 1e-7
 
 
 def test_one_full_step_of_the_federation_is_one_centralized_step(federation):
     how = {"rounds": 3, "epochs": 1, "batch_size": None}
     central = learning.train_centralized(federation, **how).weights["shared"]
     federated = learning.train_federated(federation, **how).weights["shared"]
-    assert np.abs(parameters.flatten(central) - parameters.flatten(federated)).max() <= 1e-6
+    assert np.abs(models.flatten(central) - models.flatten(federated)).max() <= 1e-6
 
 
 def test_the_order_of_hospitals_does_not_matter(federation):
     turned = dataclasses.replace(federation, hospitals=federation.hospitals[::-1])
     one, other = (learning.train_federated(each, rounds=5).weights["shared"] for each in (federation, turned))
-    assert np.abs(parameters.flatten(one) - parameters.flatten(other)).max() <= 1e-6
+    assert np.abs(models.flatten(one) - models.flatten(other)).max() <= 1e-6
 
 
 def test_a_run_is_the_same_again_and_beside_others(federation):
@@ -110,11 +110,11 @@ def test_encryption_leaves_the_model_where_it_was_and_the_server_without_a_numbe
     encrypted = aggregators.EncryptedMean(scheme, network=network)
     plain = learning.train_federated(federation, rounds=5)
     secret = learning.train_federated(federation, rounds=5, aggregator=encrypted)
-    weights = parameters.flatten(secret.weights["shared"])
-    assert np.abs(parameters.flatten(plain.weights["shared"]) - weights).max() <= 1e-6
+    weights = models.flatten(secret.weights["shared"])
+    assert np.abs(models.flatten(plain.weights["shared"]) - weights).max() <= 1e-6
     reads = secret.ledger.query("phase in ['decrypt', 'apply']")["hospital"]
     assert set(reads) == set(federation.names), "the server must neither decrypt nor apply a mean that it cannot read"
-    rows = hospitals.split(federation, 0).hospitals["Hungary"].train_rows
+    rows = preparation.split(federation, 0).hospitals["Hungary"].train_rows
     how = (federation.numeric, federation.categorical)
     sums = preparation.local_sums(federation["Hungary"].table.iloc[rows], *how).to_vector()
     for numbers in (weights, sums):
@@ -134,8 +134,8 @@ def test_statistics_that_nobody_read_prepare_the_rows_alike(federation, scheme):
 
     aggregator, ledger = aggregators.EncryptedMean(scheme), records.Ledger()
     state = aggregator.start(federation.names, {"kernel": (13, 1), "bias": (1,)}, ledger)
-    plain = hospitals.split(federation, 3, leave_out=["Hungary"])
-    secret = hospitals.split(
+    plain = preparation.split(federation, 3, leave_out=["Hungary"])
+    secret = preparation.split(
         federation,
         3,
         leave_out=["Hungary"],
@@ -156,7 +156,7 @@ def test_layers_in_the_clear_go_by_the_models_names(federation):
     open_layers = aggregators.EncryptedMean(in_the_clear=["kernel 1", "bias 2"])
     run = learning.train_federated(federation, aggregator=open_layers, **how)
     plain = learning.train_federated(federation, **how)
-    gap = parameters.flatten(run.weights["shared"]) - parameters.flatten(plain.weights["shared"])
+    gap = models.flatten(run.weights["shared"]) - models.flatten(plain.weights["shared"])
     assert np.abs(gap).max() <= 1e-6
     clear = run.ledger.query("phase == 'clear'")
     assert set(clear["round"]) == {1, 2}
@@ -199,19 +199,19 @@ def test_what_a_run_records(federation):
     (statistics,) = set(up[up["round"] == 0]["bytes"])
     first = federation.hospitals[0].table
     assert statistics == 8 * len(preparation.local_sums(first, federation.numeric, federation.categorical).to_vector())
-    assert len(run.predictions) == sum(len(r.test_labels) for r in hospitals.split(federation, 0).hospitals.values())
+    assert len(run.predictions) == sum(len(r.test_labels) for r in preparation.split(federation, 0).hospitals.values())
 
 
 def test_a_centralized_run_counts_the_rows_that_travel(federation):
     run = learning.train_centralized(federation, rounds=1)
-    rows = hospitals.split(federation, 0).hospitals["Cleveland"]
+    rows = preparation.split(federation, 0).hospitals["Cleveland"]
     moved = run.ledger.query("hospital == 'Cleveland' and direction == 'up'")["bytes"].sum()
     assert moved == rows.train_features.nbytes + rows.train_labels.nbytes
 
 
 def test_the_order_of_rows_is_a_function_of_seed_round_and_client():
     orders = [
-        teams.row_order(*key, rows=50) for key in [(0, 1, "A"), (0, 1, "A"), (1, 1, "A"), (0, 2, "A"), (0, 1, "B")]
+        learning.row_order(*key, rows=50) for key in [(0, 1, "A"), (0, 1, "A"), (1, 1, "A"), (0, 2, "A"), (0, 1, "B")]
     ]
     assert np.array_equal(orders[0], orders[1])
     assert not any(np.array_equal(orders[0], other) for other in orders[2:])

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedkit import messages, schemes
-from fedkit.messages import LARGE_SUM, OWN, SUM, Message, MessageError, contains_plaintext, message_bytes
+from fedkit.encryption import messages, schemes
+from fedkit.encryption.messages import LARGE_SUM, OWN, SUM, Message, MessageError, contains_plaintext, message_bytes
 
 BFV = schemes.choose("bfv", 4, numbers=14, bits=12)  # drops bits, 4 of a coefficient are half a byte
 WHOLE = schemes.choose("bfv", 4, bits=52)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedkit.packing import byte_count, from_bytes, gather, pack, spread, to_bytes, unpack
+from fedkit.encryption.packing import byte_count, from_bytes, gather, pack, spread, to_bytes, unpack
 
 FIELDS = st.integers(2, 62).flatmap(lambda bits: st.tuples(st.just(bits), st.integers(1, 62 // bits)))
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedkit import hospitals, partitions
+from fedkit import hospitals
+from fedkit.chapters import partitions
 
 alphas = st.floats(1e-6, 1e6)
 seeds = st.integers(0, 2**63)

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedkit import quantization, schemes
-from fedkit.quantization import EXACT_STEP, Layout, exact_layer, headroom, packed_layer, real_layer
+from fedkit.encryption import quantization, schemes
+from fedkit.encryption.quantization import EXACT_STEP, Layout, exact_layer, headroom, packed_layer, real_layer
 
 PARAMETERS = schemes.choose("bfv", 4)
 HOSPITALS = st.sampled_from([1, 2, 3, 8, 25, 1000])

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
-from fedkit import report
+from tools import report
 
 ENTRIES = [name for entries in report.CHAPTERS.values() for name, _ in entries]
 PIXEL = bytes.fromhex("89504e470d0a1a0a")

@@ -5,9 +5,9 @@ import os
 import numpy as np
 import pytest
 
-from fedkit import rings, schemes
-from fedkit.rings import Ring
-from fedkit.tenseal import sealapi
+from fedkit.compat.tenseal import sealapi
+from fedkit.encryption import rings, schemes
+from fedkit.encryption.rings import Ring
 
 SMALL = schemes.choose("bfv", 4, numbers=14, bits=12)
 CHOICES = [SMALL, schemes.choose("bfv", 4), schemes.choose("ckks", 4)]

@@ -5,8 +5,8 @@ import pytest
 
 from fedkit import learning
 from fedkit.aggregators import Mean
-from fedkit.aggregators.robust import FLTrust, Krum, Median, NormClipped, TrimmedMean
-from fedkit.attacks import forging, poisoning
+from fedkit.chapters.attacks import forging, poisoning
+from fedkit.chapters.robust import FLTrust, Krum, Median, NormClipped, TrimmedMean
 from fedkit.hospitals import load
 from fedkit.records import Ledger
 

@@ -3,10 +3,10 @@ import math
 import numpy as np
 import pytest
 
-from fedkit import messages, schemes
-from fedkit.messages import Message
-from fedkit.rings import Ring
-from fedkit.tenseal import sealapi
+from fedkit.compat.tenseal import sealapi
+from fedkit.encryption import messages, schemes
+from fedkit.encryption.messages import Message
+from fedkit.encryption.rings import Ring
 
 # HomomorphicEncryption.org standard (2018), Table 1: ternary secret, classical: (security, N) -> bits of the modulus.
 TABLE = {

@@ -5,12 +5,13 @@ import hashlib
 import numpy as np
 import pytest
 
-from fedkit import audit, contributions, hospitals, learning, models, parameters, screening
+from fedkit import aggregators, hospitals, learning, models, preparation
 from fedkit.aggregators import EncryptedMean, Mean
-from fedkit.attacks import forging, poisoning
-from fedkit.contributions import HeldOut
+from fedkit.chapters import audit, contributions, screening
+from fedkit.chapters.attacks import forging, poisoning
+from fedkit.chapters.contributions import HeldOut
+from fedkit.chapters.screening import Rule, Screened
 from fedkit.records import Ledger
-from fedkit.screening import Rule, Screened
 
 MODEL = models.logistic_regression()
 SHAPES = {"kernel": (13, 1), "bias": (1,)}
@@ -25,7 +26,7 @@ def heart():
 @pytest.fixture(scope="module")
 def held_out(heart):
     """Fifteen test patients of each hospital."""
-    split = hospitals.split(heart, 0)
+    split = preparation.split(heart, 0)
     features = [rows.test_features[:15] for rows in split.hospitals.values()]
     labels = [rows.test_labels[:15] for rows in split.hospitals.values()]
     return HeldOut(MODEL, MODEL.initial_weights(13, 0), np.concatenate(features), np.concatenate(labels))
@@ -64,8 +65,8 @@ def test_influence_is_the_loss_without_a_hospital_less_the_loss_with_it(held_out
     found = contributions.influences(updates, patients, held_out)
 
     def loss(names):
-        step = parameters.weighted_mean([updates[name] for name in names], [patients[name] for name in names])
-        p = MODEL.predict(parameters.unflatten(step, list(SHAPES.values())), held_out.features).astype(float)
+        step = aggregators.weighted_mean([updates[name] for name in names], [patients[name] for name in names])
+        p = MODEL.predict(models.unflatten(step, list(SHAPES.values())), held_out.features).astype(float)
         return -np.mean(np.log(np.where(held_out.labels == 1, p, 1 - p)))
 
     assert found["B"] == pytest.approx(loss("AC") - loss("ABC"), abs=1e-5)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fedkit import hospitals, tables
+from fedkit import hospitals, preparation, tables
 
 
 def table(**columns):
@@ -126,7 +126,7 @@ def test_text_booleans_and_categories_are_levels_with_the_most_frequent_first(ce
     assert made.numeric == ("age",)
     assert made.categorical == {"x": levels}
     assert list(made["A"].table["x"].cat.categories) == list(levels)
-    columns = hospitals.split(made, seed=0).columns
+    columns = preparation.split(made, seed=0).columns
     assert columns == ("age", *(f"x={level}" for level in levels[1:]))
 
 

@@ -12,7 +12,7 @@ assert ts.bfv_vector_from(context, message).decrypt() == [1, 2, 3]
 assert ts.context_from(context.serialize(save_secret_key=True)).is_private()
 assert float(tf.reduce_sum([1.0, 2.0])) == 3.0
 """
-TENSORFLOW, TENSEAL = "from fedkit.tff import tf", "from fedkit.tenseal import ts"
+TENSORFLOW, TENSEAL = "from fedkit.compat.tff import tf", "from fedkit.compat.tenseal import ts"
 
 
 @pytest.mark.parametrize("order", [(TENSORFLOW, TENSEAL), (TENSEAL, TENSORFLOW)], ids=["tf first", "tenseal first"])

@@ -14,7 +14,7 @@ import pytest
 
 COMPUTE = """
 import numpy as np
-from fedkit.tff import tf, tff
+from fedkit.compat.tff import tf, tff
 numbers = tff.FederatedType(np.float32, tff.CLIENTS)
 @tff.federated_computation(numbers)
 def mean(values):
@@ -106,7 +106,7 @@ def test_no_worker_is_left_after_papermill(tmp_path, mark):
 
 def test_an_error_in_a_notebook_is_shown(tmp_path):
     """IPython looks through every module to print one, so no stand-in may trip it up: it would never answer."""
-    cells = ["from fedkit.tff import tff", "for number in range(3):\n    assert number < 1, 'too large'"]
+    cells = ["from fedkit.compat.tff import tff", "for number in range(3):\n    assert number < 1, 'too large'"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(notebook, tmp_path / "in.ipynb")
@@ -117,7 +117,7 @@ def test_an_error_in_a_notebook_is_shown(tmp_path):
 
 
 def test_tensorflow_imported_first_is_refused_with_what_to_do():
-    done = run("import tensorflow\nimport fedkit.tff", TF_USE_LEGACY_KERAS="", TF_CPP_MIN_LOG_LEVEL="3")
+    done = run("import tensorflow\nimport fedkit.compat.tff", TF_USE_LEGACY_KERAS="", TF_CPP_MIN_LOG_LEVEL="3")
     assert done.returncode != 0
     assert "TensorFlow was imported before fedkit" in done.stderr
     assert "Restart the kernel" in done.stderr
@@ -128,9 +128,9 @@ def test_what_is_missing_is_named_with_how_to_get_it():
 import importlib.util
 real = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *rest: None if name in ("tree", "portpicker") else real(name, *rest)
-import fedkit.tff
+import fedkit.compat.tff
 """
     done = run(hide)
     assert done.returncode != 0
     assert "needs dm-tree, portpicker" in done.stderr
-    assert "python -m fedkit.environment" in done.stderr
+    assert "python -m fedkit.compat.environment" in done.stderr

@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from fedkit import vault
+from fedkit.encryption import vault
 
 PASSPHRASE = "correct horse battery staple"
 SECRET = b"thirty-two bytes of secret here."

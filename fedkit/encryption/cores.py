@@ -5,8 +5,8 @@ from multiprocessing import get_context
 
 import numpy as np
 
-from fedkit.rings import Ring
-from fedkit.schemes import Parameters
+from fedkit.encryption.rings import Ring
+from fedkit.encryption.schemes import Parameters
 
 _ring: Ring | None = None  # of a worker
 

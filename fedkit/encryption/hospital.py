@@ -8,11 +8,11 @@ from os import PathLike
 
 import numpy as np
 
-from fedkit import messages, quantization, schemes, vault
+from fedkit.encryption import messages, quantization, schemes, vault
 from fedkit.encryption.cores import Encryptor
+from fedkit.encryption.messages import Message, MessageError
 from fedkit.encryption.party import PUBLIC, SECRET, Party, each_seed
-from fedkit.messages import Message, MessageError
-from fedkit.rings import Ring
+from fedkit.encryption.rings import Ring
 
 _HEAD = struct.Struct("<4sI")  # mark, length of the public part
 _KEY = "hospitals' key"

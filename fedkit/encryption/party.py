@@ -2,9 +2,9 @@
 
 import json
 
-from fedkit import identities, messages, schemes
-from fedkit.messages import Message
-from fedkit.rings import Ring
+from fedkit.encryption import identities, messages, schemes
+from fedkit.encryption.messages import Message
+from fedkit.encryption.rings import Ring
 
 PUBLIC, SECRET = b"FKP2", b"FKS2"  # what the bytes of a server and of a hospital begin with
 

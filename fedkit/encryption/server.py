@@ -5,11 +5,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from fedkit import messages
+from fedkit.encryption import messages
+from fedkit.encryption.messages import Message, MessageError
 from fedkit.encryption.party import SECRET, Party, each_seed
-from fedkit.messages import Message, MessageError
-from fedkit.rings import add_modulo
-from fedkit.schemes import SEED_BYTES
+from fedkit.encryption.rings import add_modulo
+from fedkit.encryption.schemes import SEED_BYTES
 
 
 class Server(Party):

@@ -10,14 +10,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from fedkit import encryption
+from fedkit.encryption.identities import Identity
+from fedkit.encryption.messages import OWN, MessageError
 from fedkit.exchange import letters, rounds
 from fedkit.exchange.folder import Where
 from fedkit.exchange.letters import Letter
 from fedkit.exchange.party import Player
 from fedkit.exchange.rounds import Own, Total
 from fedkit.exchange.status import Status
-from fedkit.identities import Identity
-from fedkit.messages import OWN, MessageError
 
 _MOST = 16  # models that a hospital may say that it started from in a round; letters about others are not kept
 

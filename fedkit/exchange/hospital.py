@@ -9,6 +9,8 @@ from collections.abc import Callable
 import numpy as np
 
 from fedkit import encryption
+from fedkit.encryption.identities import Identity, fingerprint, seal_to
+from fedkit.encryption.messages import MessageError
 from fedkit.exchange import joining, letters, rounds
 from fedkit.exchange.folder import Where
 from fedkit.exchange.letters import SMALL
@@ -18,9 +20,7 @@ from fedkit.exchange.rounds import Own
 from fedkit.exchange.settings import Settings
 from fedkit.exchange.status import Status
 from fedkit.exchange.work import Training, Work
-from fedkit.federation import Hospital
-from fedkit.identities import Identity, fingerprint, seal_to
-from fedkit.messages import MessageError
+from fedkit.hospitals import Hospital
 
 _AGREED = ("scheme", "hospitals", "numbers", "bits", "security")
 

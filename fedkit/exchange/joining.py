@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from fedkit import environment
-from fedkit.envelopes import Roster
+from fedkit.compat import environment
+from fedkit.encryption.envelopes import Roster
+from fedkit.encryption.identities import check_name, fingerprint
+from fedkit.encryption.messages import MessageError
 from fedkit.exchange import letters
 from fedkit.exchange.folder import Found
 from fedkit.exchange.letters import Letter, unpacked
 from fedkit.exchange.settings import Settings
-from fedkit.identities import check_name, fingerprint
-from fedkit.messages import MessageError
 
 NEW = "new"  # the study that an invitation belongs to: it has no id yet
 SAME = ("fedkit", "tenseal")  # versions that must be the same everywhere

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fsspec.implementations.local import LocalFileSystem
 
-from fedkit import audit
+from fedkit.chapters import audit
 from fedkit.exchange.folder import LOG, Folder, Where, quoted
 
 _TAIL = 1 << 16  # bytes in which a log's last line is looked for

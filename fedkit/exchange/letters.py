@@ -8,11 +8,11 @@ import base64
 import json
 from typing import NamedTuple
 
-from fedkit import envelopes
-from fedkit.envelopes import About
+from fedkit.encryption import envelopes
+from fedkit.encryption.envelopes import About
+from fedkit.encryption.identities import Identity
+from fedkit.encryption.messages import MessageError
 from fedkit.exchange.folder import Folder, Found
-from fedkit.identities import Identity
-from fedkit.messages import MessageError
 
 KEY = 32  # bytes of a public key
 OVERHEAD = 2048  # most bytes of a letter that are not content, but for the names of other hospitals

@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Collection
 from typing import NamedTuple
 
+from fedkit.encryption.identities import Identity, fingerprint
+from fedkit.encryption.messages import MessageError
 from fedkit.exchange import joining, letters, rounds
 from fedkit.exchange.folder import Found, Where
 from fedkit.exchange.joining import NEW
 from fedkit.exchange.letters import SMALL
 from fedkit.exchange.party import Party
 from fedkit.exchange.settings import Settings
-from fedkit.identities import Identity, fingerprint
-from fedkit.messages import MessageError
 
 PLACES = ("invitation", "request", "refusal", "opening", "keys", "handover")
 

@@ -3,13 +3,13 @@
 import time
 from collections.abc import Callable, Sequence
 
-from fedkit.envelopes import About
+from fedkit.encryption.envelopes import About
+from fedkit.encryption.identities import Identity
 from fedkit.exchange import letters
 from fedkit.exchange.folder import Folder, Found, Where
 from fedkit.exchange.journal import Journal
 from fedkit.exchange.status import Status
 from fedkit.exchange.study import Study
-from fedkit.identities import Identity
 
 
 class Party:

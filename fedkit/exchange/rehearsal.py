@@ -3,14 +3,14 @@
 import secrets
 from collections.abc import Callable, Collection
 
+from fedkit.encryption.identities import Identity
 from fedkit.exchange.coordinator import Coordinator
 from fedkit.exchange.folder import Folder
 from fedkit.exchange.hospital import Participant
 from fedkit.exchange.maker import Maker
 from fedkit.exchange.settings import Settings
 from fedkit.exchange.work import Training, Work
-from fedkit.federation import Federation
-from fedkit.identities import Identity
+from fedkit.hospitals import Federation
 
 
 def rehearse(

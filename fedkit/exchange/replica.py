@@ -5,8 +5,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fedkit import metrics
+from fedkit import evaluation
 from fedkit.encryption import HospitalKeys
+from fedkit.encryption.identities import Identity
+from fedkit.encryption.messages import MessageError
+from fedkit.encryption.schemes import SEED_BYTES
 from fedkit.exchange import letters, rounds
 from fedkit.exchange.chain import Link
 from fedkit.exchange.folder import Found
@@ -14,12 +17,8 @@ from fedkit.exchange.rounds import METRICS, Total
 from fedkit.exchange.settings import Settings
 from fedkit.exchange.study import Study
 from fedkit.exchange.work import Work
-from fedkit.federation import Federation, Hospital
-from fedkit.identities import Identity
-from fedkit.messages import MessageError
-from fedkit.preparation import Prepared, Split, local_sums
-from fedkit.schemes import SEED_BYTES
-from fedkit.splits import split
+from fedkit.hospitals import Federation, Hospital
+from fedkit.preparation import Prepared, Split, local_sums, split
 
 Scores = dict[str, tuple[float, float]]
 
@@ -122,7 +121,7 @@ class Replica:
         work, tests, patients = self.work, len(held.rows.test_labels), len(held.rows.train_labels)
         wanted = METRICS if round > settings.rounds else METRICS[:1]
         probabilities = work.predict(list(held.weights), held.rows.test_features)
-        found = metrics.scores(held.rows.test_labels, probabilities, wanted)
+        found = evaluation.scores(held.rows.test_labels, probabilities, wanted)
         values = np.array([found[metric] for metric in wanted], dtype=np.float64)
         # where a metric is not defined here, these test patients do not count for it
         pairs = np.nan_to_num(np.stack([values * tests, tests + 0 * values], axis=1)).ravel()

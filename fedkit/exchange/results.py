@@ -2,13 +2,14 @@
 
 import pandas as pd
 
-from fedkit import environment, metrics
+from fedkit import evaluation
+from fedkit.compat import environment
 from fedkit.exchange import rounds
 from fedkit.exchange.hospital import Participant
 from fedkit.exchange.study import Study
-from fedkit.federation import Federation
+from fedkit.hospitals import Federation
+from fedkit.preparation import split
 from fedkit.records import Ledger, Run
-from fedkit.splits import split
 
 METHOD = "federated + BFV, folder"
 
@@ -46,9 +47,11 @@ def run(participant: Participant, federation: Federation | None = None) -> Run:
             total = lambda own, sums=held.sums: sums  # noqa: E731
             prepared = split(federation, settings.seed, settings.test_fraction, add=total).hospitals
         elif round <= settings.rounds:
-            wanted = metrics.METRICS if round == settings.rounds else metrics.METRICS[:1]
+            wanted = evaluation.METRICS if round == settings.rounds else evaluation.METRICS[:1]
             for name, rows in prepared.items():
-                scores = metrics.scores(rows.test_labels, work.predict(list(held.weights), rows.test_features), wanted)
+                scores = evaluation.scores(
+                    rows.test_labels, work.predict(list(held.weights), rows.test_features), wanted
+                )
                 found += [(round, name, metric, value) for metric, value in scores.items()]
     weights = list(held.weights)
     predictions = [

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fedkit import messages, quantization
+from fedkit.encryption import messages, quantization
+from fedkit.encryption.messages import MessageError
+from fedkit.encryption.quantization import Layout
+from fedkit.encryption.schemes import Parameters
 from fedkit.exchange.settings import Settings
-from fedkit.messages import MessageError
-from fedkit.quantization import Layout
-from fedkit.schemes import Parameters
 
 METRICS = ("auroc", "auprc", "brier", "accuracy", "log_loss")
 BITS, STEP = 52, 2.0**-22  # of a number of patients x update: sums up to 2^29, whatever was agreed

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
 
-from fedkit.federation import Federation
-from fedkit.messages import MessageError
-from fedkit.preparation import coded_columns
+from fedkit.encryption.messages import MessageError
+from fedkit.hospitals import Federation
+from fedkit.tables import coded_columns
 
 
 @dataclass(frozen=True)

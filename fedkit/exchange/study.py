@@ -10,15 +10,16 @@ import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 
-from fedkit import encryption, messages, schemes
-from fedkit.envelopes import Roster
+from fedkit import encryption
+from fedkit.encryption import messages, schemes
+from fedkit.encryption.envelopes import Roster
+from fedkit.encryption.messages import Message, MessageError
 from fedkit.exchange import joining, letters, rounds
 from fedkit.exchange.chain import Link, longest
 from fedkit.exchange.folder import Folder, Found
 from fedkit.exchange.joining import Coordinator, KeyMaker
 from fedkit.exchange.letters import SMALL, Letter
 from fedkit.exchange.settings import Settings
-from fedkit.messages import Message, MessageError
 
 _KEY = 1 << 16  # most bytes of a hospital's copy of the key, sealed (33 kB, made text) and with its name
 

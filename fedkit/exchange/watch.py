@@ -196,7 +196,7 @@ def _shown(progress: Progress, place: object) -> object:
         return None
     from IPython.display import display
 
-    from fedkit.figures.studies import study_grid
+    from fedkit.chapters.figures.studies import study_grid
 
     picture = progress.sentence if progress.letters.empty else study_grid(progress.letters, progress.sentence)
     if place is None:

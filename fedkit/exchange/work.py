@@ -37,12 +37,12 @@ class Training:
 
     def __init__(self, settings: Settings) -> None:
         # A coordinator, and who watches, need no TensorFlow.
-        from fedkit import computations, models, parameters, teams
-        from fedkit.tff import tf
+        from fedkit import learning, models
+        from fedkit.compat.tff import tf
 
-        self._computations, self._parameters, self._teams, self._tf = computations, parameters, teams, tf
+        self._learning, self._models, self._tf = learning, models, tf
         self._settings, self._model = settings, models.Model(settings.hidden)
-        self._step = computations.optimizer_step(tuple(settings.shapes))
+        self._step = learning.optimizer_step(tuple(settings.shapes))
 
     def start(self) -> Weights:
         """See `Work`."""
@@ -52,14 +52,14 @@ class Training:
         """See `Work`."""
         settings, count = self._settings, len(rows.train_labels)
         rate = settings.learning_rate
-        work = self._computations.client_work(self._model, len(settings.columns), settings.batch_size or count, rate)
-        order = self._teams.row_order(settings.seed, round, hospital, count, settings.epochs)
+        work = self._learning.client_work(self._model, len(settings.columns), settings.batch_size or count, rate)
+        order = self._learning.row_order(settings.seed, round, hospital, count, settings.epochs)
         (update,) = work([weights], [[rows.train_features, rows.train_labels, order]])
-        return self._parameters.flatten(update)
+        return self._models.flatten(update)
 
     def apply(self, weights: Weights, state: Any, mean: np.ndarray) -> tuple[Weights, Any]:
         """See `Work`."""
-        tf, gradient = self._tf, self._parameters.unflatten(-mean, [weight.shape for weight in weights])
+        tf, gradient = self._tf, self._models.unflatten(-mean, [weight.shape for weight in weights])
         state, moved = self._step.apply(
             self._step.start if state is None else state,
             tuple(tf.constant(weight) for weight in weights),

@@ -79,7 +79,7 @@ if PROFILE == "smoke":
 
 # %%
 import pandas as pd
-from fedkit import environment
+from fedkit.compat import environment
 
 versions = environment.versions()
 assert "missing" not in versions.values(), "A part is missing: run the set-up cell above again."
@@ -95,7 +95,7 @@ pd.Series(versions, name="version").to_frame()
 # rows are, and who has a key.
 
 # %%
-from fedkit import diagrams
+from fedkit.chapters import diagrams
 
 diagrams.architecture()
 
@@ -159,10 +159,10 @@ pd.DataFrame({"patients": patients, "AUROC": run.final("auroc").round(3), "kilob
 
 # %%
 import numpy as np
-from fedkit import parameters
+from fedkit import models
 
 run_plain = learning.train_federated(federation, rounds=ROUNDS, aggregator=aggregators.Mean(), seed=SEED)
-plain, encrypted = (parameters.flatten(one.weights["shared"]) for one in (run_plain, run))
+plain, encrypted = (models.flatten(one.weights["shared"]) for one in (run_plain, run))
 difference = np.abs(plain - encrypted).max()
 assert difference < 1e-5, "Encrypted training should give the same model as plain training."
 print(f"{len(plain)} numbers in the model; the largest difference is {difference:.1e}")
@@ -254,9 +254,9 @@ run_mine
 # %% tags=["solution"]
 schemes = {"plain": aggregators.Mean()} | {name: aggregators.EncryptedMean(name) for name in ("bfv", "ckks")}
 tries = {name: learning.train_federated(federation, rounds=5, aggregator=a, seed=SEED) for name, a in schemes.items()}
-models = {name: parameters.flatten(one.weights["shared"]) for name, one in tries.items()}
+flat = {name: models.flatten(one.weights["shared"]) for name, one in tries.items()}
 for name in ("bfv", "ckks"):
-    gap = np.abs(models[name] - models["plain"]).max()
+    gap = np.abs(flat[name] - flat["plain"]).max()
     assert gap < 1e-5, f"{name} should give the same model as plain training."
     print(f"{name}: largest difference {gap:.1e}, {tries[name].ledger['bytes'].sum() / 1e3:,.0f} kB")
 

@@ -30,7 +30,8 @@ if PROFILE == "smoke":
 # We start with the hospitals. **Prevalence** is the share of patients with label 1, "missing" the share of empty cells.
 
 # %%
-from fedkit import figures, hospitals
+from fedkit import hospitals, plots, preparation
+from fedkit.chapters import figures
 
 federation = hospitals.load("heart_disease")
 federation.summary().round(3)
@@ -45,7 +46,7 @@ ages = pd.DataFrame({one.name: one.table["age"].describe().add_prefix("age ") fo
 gaps = pd.DataFrame({one.name: one.table.isna().mean().add_prefix("missing ") for one in federation}).T
 numbers = federation.summary().set_index("hospital").join(ages.drop(columns="age count")).join(gaps)
 glance = figures.hospitals_at_a_glance(federation)
-figures.save(glance, "hospitals_at_a_glance", numbers.reset_index())
+plots.save(glance, "hospitals_at_a_glance", numbers.reset_index())
 glance
 
 # %% [markdown]
@@ -99,8 +100,8 @@ print(f"mean {mean:.1f}, standard deviation {std:.1f} beats a minute")
 # its patients in each. The most frequent category stands in for a missing value.
 
 # %%
-told = [hospitals.local_sums(one.table, federation.numeric, federation.categorical) for one in federation]
-statistics = hospitals.aggregate_statistics(told)
+told = [preparation.local_sums(one.table, federation.numeric, federation.categorical) for one in federation]
+statistics = preparation.aggregate_statistics(told)
 assert np.allclose(statistics.moments.loc["thalach"], [mean, std]), "fedkit should find what we found by hand."
 statistics.moments.round(2)
 
@@ -114,7 +115,7 @@ statistics.moments.round(2)
 # hospital's name decide which rows. The statistics now come from training rows only, since test rows must stay unseen.
 
 # %%
-split = hospitals.split(federation, seed=0)
+split = preparation.split(federation, seed=0)
 everybody = split.hospitals.values()
 sides = pd.DataFrame(index=federation.names)
 sides["train rows"] = [len(one.train_labels) for one in everybody]
@@ -245,7 +246,7 @@ for name in ("centralized", "local"):
 
 # %%
 metrics = evaluation.stack([*runs_alone, *runs_pooled])
-figures.convergence(metrics)
+plots.convergence(metrics)
 
 # %% [markdown]
 # *In the picture: a panel for each hospital and one for their mean, AUROC against rounds. The dashed line is the local
@@ -338,7 +339,7 @@ table_three = pd.concat([table_both, table_stranger, mean_stranger.assign(hospit
 summary_three = evaluation.summary(table_three)
 heading = "AUROC of a hospital's own model, and of models with and without its rows"
 left_out = figures.auroc_forest(summary_three, heading=heading)
-figures.save(left_out, "hospital_left_out", summary_three)
+plots.save(left_out, "hospital_left_out", summary_three)
 left_out
 
 # %% [markdown]

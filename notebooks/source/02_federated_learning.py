@@ -36,7 +36,8 @@ if PROFILE == "smoke":
 # Doing this once is a **round**. Follow the two arrows at one hospital: what goes up, what comes down?
 
 # %%
-from fedkit import diagrams, hospitals
+from fedkit import hospitals, preparation
+from fedkit.chapters import diagrams
 
 federation = hospitals.load("heart_disease")
 diagrams.architecture(federation.names, encrypted=False)
@@ -74,13 +75,13 @@ def local_update(start, rows, order, batch_size=BATCH):
 
 # %%
 import pandas as pd
-from fedkit import teams
+from fedkit import learning
 
-split = hospitals.split(federation, seed=0)
+split = preparation.split(federation, seed=0)
 
 
 def order_of(name, round):
-    return teams.row_order(0, round, name, len(split.hospitals[name].train_labels))[0]
+    return learning.row_order(0, round, name, len(split.hospitals[name].train_labels))[0]
 
 
 def all_updates(start, round):
@@ -101,12 +102,12 @@ first_updates[["age", "trestbps", "thalach", "oldpeak", "bias"]].round(3)
 # averaging**, or FedAvg (McMahan et al. 2017). By hand it is one line: shares times updates.
 
 # %%
-from fedkit import parameters
+from fedkit import aggregators, models
 
 patients = np.array([len(rows.train_labels) for rows in split.hospitals.values()])
 shares = patients / patients.sum()
 mean_update = shares @ first_updates.to_numpy()
-fedkits_mean = parameters.weighted_mean(first_updates.to_numpy(), patients)
+fedkits_mean = aggregators.weighted_mean(first_updates.to_numpy(), patients)
 assert np.allclose(mean_update, fedkits_mean), "fedkit's mean should be ours."
 pd.Series(shares, index=federation.names, name="share").round(2).to_frame().T
 
@@ -133,7 +134,7 @@ pd.Series(lengths, index=range(1, 11), name="length of the mean update").round(3
 # has its own, `SERVER` means that the server has it. Here is the mean again, as a *federated computation*.
 
 # %%
-from fedkit.tff import tf, tff
+from fedkit.compat.tff import tf, tff
 
 vector = tff.to_type((np.float32, (len(start),)))
 
@@ -160,7 +161,6 @@ print(f"largest difference {np.abs(from_tff - mean_update).max():.0e}")
 # descent), and for the one at the server. A server that adds the mean as it is takes a step of size 1.
 
 # %%
-from fedkit import models
 
 process = tff.learning.algorithms.build_weighted_fed_avg(
     model_fn=models.logistic_regression().functional(len(split.columns), seed=0),
@@ -181,7 +181,7 @@ def dataset(name, round):
 state = process.initialize()
 for number in range(1, 11):
     state = process.next(state, [dataset(name, number) for name in federation.names]).state
-by_tff = parameters.flatten(process.get_model_weights(state).trainable)
+by_tff = models.flatten(process.get_model_weights(state).trainable)
 assert np.abs(by_tff - by_hand).max() < 1e-6, "TFF's own process should find the model that we found by hand."
 
 # %% [markdown]
@@ -190,7 +190,6 @@ assert np.abs(by_tff - by_hand).max() < 1e-6, "TFF's own process should find the
 # notebook 03 can put encryption there and change nothing else.
 
 # %%
-from fedkit import learning
 
 run_check = learning.train_federated(federation, rounds=10, learning_rate=LEARNING_RATE, batch_size=BATCH)
 run_check
@@ -198,7 +197,7 @@ run_check
 # %%
 from fedkit import records
 
-by_fedkit = parameters.flatten(run_check.weights["shared"])
+by_fedkit = models.flatten(run_check.weights["shared"])
 gap = max(np.abs(by_fedkit - other).max() for other in (by_hand, by_tff))
 assert gap < 1e-6, "Three ways, one model."
 records.glue("largest_gap_hand_tff_fedkit", gap)
@@ -230,13 +229,14 @@ runs_federated[0]
 # right end?
 
 # %%
-from fedkit import evaluation, figures
+from fedkit import evaluation, plots
+from fedkit.chapters import figures
 
 metrics = evaluation.stack([*runs_alone, *runs_pooled, *runs_federated])
-convergence = figures.convergence(metrics)
+convergence = plots.convergence(metrics)
 drawn = metrics.query("metric == 'auroc'").groupby(["method", "hospital", "round"], sort=False)["value"]
 band = {"mean": "mean", "low": lambda values: values.quantile(0.05), "high": lambda values: values.quantile(0.95)}
-figures.save(convergence, "convergence", drawn.agg(**band).reset_index())
+plots.save(convergence, "convergence", drawn.agg(**band).reset_index())
 convergence
 
 # %% [markdown]
@@ -296,9 +296,9 @@ runs_more_work = [
     for run in learning.train_federated(federation, **how, epochs=EPOCHS)
 ]
 metrics_work = evaluation.stack([*runs_federated, *runs_more_work]).query("metric == 'distance'")
-drift = figures.local_global_distance(metrics_work)
+drift = plots.local_global_distance(metrics_work)
 distances = metrics_work.groupby(["method", "hospital", "round"], sort=False)["value"].agg(["mean", "std", "count"])
-figures.save(drift, "local_global_distance", distances.reset_index())
+plots.save(drift, "local_global_distance", distances.reset_index())
 drift
 
 # %% [markdown]
@@ -352,7 +352,7 @@ print(f"rows, sent once: {sent:.0f} kB")
 sizes = {hospital.name: len(hospital) for hospital in federation}
 gain_figure = figures.training_gain(table, sizes)
 gain = evaluation.paired_differences(table, reference="local").query("method == 'federated'")
-figures.save(gain_figure, "training_gain", gain.query("metric == 'auroc' and hospital != 'mean'"))
+plots.save(gain_figure, "training_gain", gain.query("metric == 'auroc' and hospital != 'mean'"))
 gain_figure
 
 # %% [markdown]
@@ -452,7 +452,7 @@ holds = pd.DataFrame(
     index=pd.Index(["patients' rows", "updates", "mean of updates", "shared model", "secret key"], name="what"),
 )
 architecture = diagrams.architecture(federation.names)
-figures.save(architecture, "architecture", holds.reset_index())
+plots.save(architecture, "architecture", holds.reset_index())
 architecture
 
 # %% [markdown]
@@ -491,12 +491,12 @@ holds
 rows_a_step = 32
 trainers = (learning.train_centralized, learning.train_federated)
 pair = [train(federation, rounds=3, batch_size=rows_a_step) for train in trainers]
-vectors = [parameters.flatten(run.weights["shared"]) for run in pair]
+vectors = [models.flatten(run.weights["shared"]) for run in pair]
 print(f"largest difference {np.abs(vectors[0] - vectors[1]).max():.1e}")
 
 # %% tags=["solution"]
 pair_full = [train(federation, rounds=3, batch_size=None) for train in trainers]
-pooled_full, federated_full = (parameters.flatten(run.weights["shared"]) for run in pair_full)
+pooled_full, federated_full = (models.flatten(run.weights["shared"]) for run in pair_full)
 assert np.abs(pooled_full - federated_full).max() < 1e-6, "A weighted mean of gradients is the pooled gradient."
 print(f"largest difference {np.abs(pooled_full - federated_full).max():.1e}: zero, up to rounding")
 
@@ -525,7 +525,7 @@ print({name: round(float(value), 3) for name, value in swiss_auroc.items()})
 # `partitions.by_label_skew(frame, "label", 4, alpha=0.3, seed=0)`, and compare the distances.
 
 # %% tags=["exercise"]
-from fedkit import partitions
+from fedkit.chapters import partitions
 
 frame = pd.concat([hospital.table.assign(label=hospital.labels) for hospital in federation], ignore_index=True)
 alike = hospitals.from_frame(partitions.iid(frame, 4, seed=0), site="hospital", label="label")

@@ -29,7 +29,7 @@ if PROFILE == "smoke":
 # does its work, but it is **curious**: it keeps a copy of all that passes. Four lines are enough.
 
 # %%
-from fedkit import aggregators, hospitals, learning
+from fedkit import aggregators, hospitals, learning, preparation
 
 
 class CuriousMean(aggregators.Mean):
@@ -54,7 +54,7 @@ patients
 # %%
 import pandas as pd
 
-names = [*hospitals.split(federation, seed=0).columns, "bias"]
+names = [*preparation.split(federation, seed=0).columns, "bias"]
 pd.DataFrame(updates, index=names).round(3)
 
 # %% [markdown]
@@ -144,7 +144,7 @@ print("two numbers of the sum, opened:", toy_opened[:2].round(6))
 # standard for 128-bit security (Albrecht et al., 2018).
 
 # %%
-from fedkit.tenseal import ts
+from fedkit.compat.tenseal import ts
 
 
 def new_context(scheme, plain_modulus=None):
@@ -211,12 +211,13 @@ assert precision["2^20"] > 100 * precision["2^34"], "A larger scale should make 
 # division comes *after* decryption. So the server only adds.
 
 # %%
-from fedkit import diagrams, figures
+from fedkit import plots
+from fedkit.chapters import diagrams, figures
 
 words = ["train", "weight", "encrypt", "send", "add", "send", "decrypt", "divide", "apply"]
 where = ["hospital"] * 4 + ["server"] * 2 + ["hospital"] * 3
 workflow = diagrams.workflow()
-figures.save(workflow, "workflow", pd.DataFrame({"step": range(1, 10), "what": words, "where": where}))
+plots.save(workflow, "workflow", pd.DataFrame({"step": range(1, 10), "what": words, "where": where}))
 workflow
 
 # %% [markdown]
@@ -247,11 +248,11 @@ context_server.is_private()
 # Back at a hospital: decrypt, and divide by the first slot. It should be the weighted mean of notebook 02.
 
 # %%
-from fedkit import parameters
+from fedkit import models
 
 opened = np.array(ts.ckks_vector_from(context, total_by_hand).decrypt())
 mean_by_hand = opened[1:] / opened[0]
-mean_plain = parameters.weighted_mean(list(updates.values()), list(patients.values()))
+mean_plain = aggregators.weighted_mean(list(updates.values()), list(patients.values()))
 assert np.abs(mean_by_hand - mean_plain).max() < 1e-6, "The encrypted mean should be the plain mean."
 print(f"{opened[0]:.0f} patients; largest difference from the plain mean {np.abs(mean_by_hand - mean_plain).max():.0e}")
 
@@ -281,7 +282,7 @@ print(f"a message: by hand {len(sent_by_hand[0]):,} bytes, by fedkit {len(sent['
 # **packing**.
 
 # %%
-from fedkit import packing
+from fedkit.encryption import packing
 
 
 def pack_by_hand(integers):
@@ -343,7 +344,7 @@ runs_plain[0], runs_ckks[0], runs_bfv[0]
 
 # %%
 def largest_gap(*both):
-    first, second = (np.array([parameters.flatten(run.weights["shared"]) for run in runs]) for runs in both)
+    first, second = (np.array([models.flatten(run.weights["shared"]) for run in runs]) for runs in both)
     return np.abs(first - second).max()
 
 
@@ -394,7 +395,7 @@ def tap(sender, message):
 # Training is repeatable, so these are the updates that we know from above; we check that first.
 
 # %%
-from fedkit import messages
+from fedkit.encryption import messages
 
 
 def check_encrypted(message, name):
@@ -474,7 +475,7 @@ print(f"largest number sent: {patients['Cleveland']}; with a wrong key: about {n
 # %%
 seen = pd.DataFrame({"weight": names, "change": numbers, "message_bytes": len(sent["Switzerland"])})
 view = figures.server_view(numbers, sent["Switzerland"], names)
-figures.save(view, "server_view", seen, measured=True)
+plots.save(view, "server_view", seen, measured=True)
 view
 
 # %% [markdown]
@@ -520,7 +521,7 @@ def pretend(aggregator, size, repeat):
     for number in (1, 2):  # in the first round, BFV also agrees on its steps
         ledger.round = number
         state, mean = aggregator.aggregate(state, pretended, patients, ledger)
-    error = np.abs(mean - parameters.weighted_mean(list(pretended.values()), list(patients.values()))).max()
+    error = np.abs(mean - aggregators.weighted_mean(list(pretended.values()), list(patients.values()))).max()
     message = ledger.frame().query("round == 2 and direction == 'up'")["bytes"].mean()
     return {"scheme": aggregator.scheme, "parameters": size, "error": float(error), "bytes": float(message / size)}
 
@@ -545,7 +546,7 @@ per_number.round(1)
 
 # %%
 picture = figures.encryption_error(tried)
-figures.save(picture, "encryption_error", tried, measured=True)
+plots.save(picture, "encryption_error", tried, measured=True)
 lost = tried.groupby("scheme")["error"].max()
 assert lost.max() < 2.0**-23, "Neither should lose more than float32 does."
 picture

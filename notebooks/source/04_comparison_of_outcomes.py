@@ -40,7 +40,7 @@ print(f"{SEEDS} splits, {ROUNDS} rounds, margin {MARGIN} of AUROC")
 # One call trains all seeds of a method side by side.
 
 # %%
-from fedkit import aggregators, hospitals, learning
+from fedkit import aggregators, hospitals, learning, preparation
 
 federation = hospitals.load("heart_disease")
 budget = {"rounds": ROUNDS, "seed": range(SEEDS)}
@@ -94,11 +94,12 @@ records.glue("interval_widening", corrected / usual)
 # ### AUROC, a hospital at a time
 
 # %%
-from fedkit import figures
+from fedkit import plots
+from fedkit.chapters import figures
 
 summary = evaluation.summary(scores)
 forest = figures.auroc_forest(summary)
-figures.save(forest, "auroc_forest", summary.sort_values("metric", kind="stable").round(4))
+plots.save(forest, "auroc_forest", summary.sort_values("metric", kind="stable").round(4))
 forest
 
 # %% [markdown]
@@ -110,7 +111,7 @@ forest
 
 # %%
 labels = federation["Switzerland"].labels
-held_out = hospitals.split(federation, 0).hospitals["Switzerland"].test_labels
+held_out = preparation.split(federation, 0).hospitals["Switzerland"].test_labels
 print(f"Switzerland: {(labels == 0).sum()} of {len(labels)} patients without disease, {(held_out == 0).sum()} held out")
 
 apart = summary.query("metric == 'auroc'").groupby("hospital")["mean"].agg(np.ptp)
@@ -146,7 +147,7 @@ records.glue("largest_gap_of_encryption", max(gap.values()))
 # %%
 differences = evaluation.paired_differences(scores, "centralized")
 paired = figures.paired_differences(differences, "centralized", MARGIN)
-figures.save(paired, "paired_differences", differences.sort_values("metric", kind="stable"))
+plots.save(paired, "paired_differences", differences.sort_values("metric", kind="stable"))
 paired
 
 # %% [markdown]
@@ -253,7 +254,7 @@ records.glue("brier_loss_switzerland", loss)
 # %%
 curve = evaluation.calibration_curve(final)
 calibration = figures.calibration(curve)
-figures.save(calibration, "calibration", curve)
+plots.save(calibration, "calibration", curve)
 calibration
 
 # %% [markdown]
@@ -282,7 +283,7 @@ print(f"intercept, Switzerland: {intercept['local', 'Switzerland']:.2f} alone, "
 # %%
 points = scores[scores["metric"] == "auroc"]
 spread = figures.spread(points)
-figures.save(spread, "spread", points)
+plots.save(spread, "spread", points)
 spread
 
 # %% [markdown]
@@ -322,9 +323,9 @@ plain.loc[[round for round in (1, 2, 5, 10, 20, 50) if round <= ROUNDS]].round(3
 
 # %%
 federated_rounds = in_rounds[in_rounds["method"].str.startswith("federated")]
-encrypted_rounds = figures.convergence(federated_rounds)
+encrypted_rounds = plots.convergence(federated_rounds)
 drawn = federated_rounds.groupby(["method", "hospital", "round"], sort=False)["value"].mean().reset_index()
-figures.save(encrypted_rounds, "encrypted_rounds", drawn)
+plots.save(encrypted_rounds, "encrypted_rounds", drawn)
 encrypted_rounds
 
 # %% [markdown]
@@ -371,7 +372,7 @@ records.glue("kb_up_a_round_bfv", traffic.loc["federated + BFV", "up"].mean() / 
 # %%
 costs = evaluation.costs(runs)
 price = figures.cost_by_method_and_phase(costs)
-figures.save(price, "cost_by_method_and_phase", costs, measured=True)
+plots.save(price, "cost_by_method_and_phase", costs, measured=True)
 price
 
 # %% [markdown]
@@ -454,11 +455,11 @@ memory.round(1).add_suffix(" (MiB)") if measured else "Memory was not measured: 
 # updates. The first model is all zeros for everybody, so one lonely round gives them.
 
 # %%
-from fedkit import parameters
+from fedkit import models
 
 first = learning.train_local(federation, rounds=1, seed=0)
-updates = {name: parameters.flatten(weights) for name, weights in first.weights.items()}
-patients = {name: len(rows.train_labels) for name, rows in hospitals.split(federation, 0).hospitals.items()}
+updates = {name: models.flatten(weights) for name, weights in first.weights.items()}
+patients = {name: len(rows.train_labels) for name, rows in preparation.split(federation, 0).hospitals.items()}
 pd.DataFrame(updates).head(3).T.round(3).assign(patients=pd.Series(patients))
 
 
@@ -487,7 +488,7 @@ print({method: f"{len(caught)} messages caught" for method, caught in taps.items
 # %%
 from itertools import product
 
-from fedkit.messages import contains_plaintext
+from fedkit.encryption.messages import contains_plaintext
 
 secrets = [*updates.values(), *(update * patients[name] for name, update in updates.items())]
 readable = {"federated": all(contains_plaintext(u.astype("<f4").tobytes(), u) for u in updates.values())}
@@ -538,10 +539,10 @@ print(f"Cleveland reads Switzerland's update, and that it has {count:.0f} traini
 pair = federation.without("Cleveland").without("Hungary")
 alone = learning.train_local(pair, rounds=1, seed=0).weights
 together = learning.train_federated(pair, rounds=1, seed=0, aggregator=aggregators.EncryptedMean("bfv")).weights
-mine, mean = parameters.flatten(alone["VA Long Beach"]), parameters.flatten(together["shared"])
+mine, mean = models.flatten(alone["VA Long Beach"]), models.flatten(together["shared"])
 own, other = patients["VA Long Beach"], patients["Switzerland"]
 guess = (mean * (own + other) - mine * own) / other
-assert np.allclose(guess, parameters.flatten(alone["Switzerland"]), atol=1e-5)
+assert np.allclose(guess, models.flatten(alone["Switzerland"]), atol=1e-5)
 print("VA Long Beach works out Switzerland's update from an encrypted training of two.")
 
 # %% [markdown]
@@ -587,16 +588,15 @@ pd.DataFrame.from_dict(who_sees_what, orient="index", columns=[*METHODS, "how we
 # pooled, the server has the rows.
 
 # %%
-from fedkit import computations, metrics, models
-from fedkit.attacks import inference, inversion, membership
+from fedkit.chapters.attacks import inference, inversion, membership
 
-work = computations.client_work(models.logistic_regression(), 13, 1000, 0.3)
+work = learning.client_work(models.logistic_regression(), 13, 1000, 0.3)
 zeros = models.logistic_regression().initial_weights(13, seed=0)
 
 
 def message_of(method, features, labels):
     order = np.arange(len(labels), dtype=np.int32)[None]
-    vector = parameters.flatten(work([zeros], [[features, labels, order]])[0])
+    vector = models.flatten(work([zeros], [[features, labels, order]])[0])
     scheme = method.partition(" + ")[2].lower()
     return keys[scheme].encrypt(vector, len(labels)) if scheme else vector.astype("<f4").tobytes()
 
@@ -610,7 +610,7 @@ def read(method, features, labels):
 def hits(method, seed):
     """Share of hospitals at which the server reads a row, and the share of label 1."""
     found = []
-    for rows in hospitals.split(federation, seed).hospitals.values():
+    for rows in preparation.split(federation, seed).hospitals.values():
         x, y = rows.train_features, rows.train_labels
         row = read(method, x[:1], y[:1])[0]
         is_read = row.size and inversion.errors(x[:1], row.clip(-9, 9)).max() < 0.01
@@ -624,7 +624,7 @@ def member_auroc(method):
     few = (~everybody.member).sum(axis=0) > 1
     kept = membership.Signals(everybody.hospitals[few], everybody.confidence[:, few], everybody.member[:, few])
     scored = [membership.by_likelihood_ratio(kept, target, online=False) for target in range(SEEDS)]
-    return [metrics.detection(*pair)["auroc"] for pair in zip(kept.member, scored, strict=True)]
+    return [evaluation.detection(*pair)["auroc"] for pair in zip(kept.member, scored, strict=True)]
 
 
 # %%
@@ -642,7 +642,7 @@ attack_table.columns = ["attack", "method", "mean", "low", "high"]
 attack_table["chance"] = attack_table["attack"].map(chances)
 attack_table[["low", "high"]] = attack_table[["low", "high"]].clip(0, 1)
 privacy = figures.privacy_panel(attack_table)
-figures.save(privacy, "privacy_panel", attack_table, measured=True)
+plots.save(privacy, "privacy_panel", attack_table, measured=True)
 privacy
 
 # %% [markdown]
@@ -707,7 +707,8 @@ records.glue("auroc_federated_mean", card.loc["federated", "AUROC, mean"])
 # here.
 
 # %%
-from fedkit import classroom, exchange
+from fedkit import exchange
+from fedkit.exchange import classroom
 
 study = records.load(STUDY) if STUDY else exchange.run(exchange.rehearse(federation, rounds=ROUNDS)[0], federation)
 sites = study.predictions["hospital"].nunique()
@@ -791,7 +792,7 @@ print(f"{size[1]:,} bytes against {size[0]:,}: {size[1] / size[0]:.1f} times")
 # and to the AUROC?
 
 # %% tags=["exercise"]
-swiss = hospitals.split(federation, 0).hospitals["Switzerland"]
+swiss = preparation.split(federation, 0).hospitals["Switzerland"]
 shared = next(run for run in runs if run.method == "federated").weights["shared"]
 predict = models.logistic_regression().predict
 known, new = (predict(shared, rows).astype(float) for rows in (swiss.train_features, swiss.test_features))

@@ -47,11 +47,10 @@ print(f"{size:,} numbers, {4 * size:,} bytes as float32")
 # What a hospital sends is patients x update. Here is Cleveland's, layer by layer.
 
 # %%
-from fedkit import parameters
 
 weighted = {name: patients[name] * update for name, update in updates.items()}
 shapes = [weight.shape for weight in run_network.weights["shared"]]
-layers = parameters.unflatten(weighted["Cleveland"], shapes)
+layers = models.unflatten(weighted["Cleveland"], shapes)
 shapes
 
 # %% [markdown]
@@ -61,7 +60,7 @@ shapes
 # N = 8192, primes of 60, 40 and 40 bits, and a vector for each layer. A ciphertext has 4,096 slots.
 
 # %%
-from fedkit.tenseal import sealapi, ts
+from fedkit.compat.tenseal import sealapi, ts
 
 SYMMETRIC = {"encryption_type": ts.ENCRYPTION_TYPE.SYMMETRIC}
 context_default = ts.context(ts.SCHEME_TYPE.CKKS, 8192, coeff_mod_bit_sizes=[60, 40, 40], **SYMMETRIC)
@@ -127,7 +126,7 @@ print(f"{bytes_level / size:.1f} bytes a number")
 
 # %%
 flat = np.concatenate([layer.ravel() for layer in layers])
-assert np.array_equal(flat, parameters.flatten(layers)), "This should be what fedkit calls flatten."
+assert np.array_equal(flat, models.flatten(layers)), "This should be what fedkit calls flatten."
 bytes_flat = sum(map(len, send_ckks(flat, context_level, 2048)))
 heart = {"two layers": [flat[:13], flat[13:14]], "one vector": [flat[:14]]}
 heart_bytes = {how: sum(len(send_ckks(part, context_level, 2048)[0]) for part in parts) for how, parts in heart.items()}
@@ -149,7 +148,7 @@ whole = {name: np.rint(vector / step).astype(int) for name, vector in weighted.i
 print(f"one step is {step:.4f}; Cleveland's first numbers: {whole['Cleveland'][:8]}")
 
 # %%
-from fedkit import quantization, schemes
+from fedkit.encryption import quantization, schemes
 
 chosen = schemes.choose("bfv", hospitals=4, numbers=size, bits=12)
 layer_12 = quantization.packed_layer(size, bound, chosen)
@@ -183,7 +182,7 @@ def pack_by_hand(integers):
 
 
 # %%
-from fedkit import packing
+from fedkit.encryption import packing
 
 packed = {name: pack_by_hand(integers) for name, integers in whole.items()}
 assert np.array_equal(packed["Cleveland"], packing.pack(whole["Cleveland"], bits=12, fields=4)), (
@@ -198,11 +197,11 @@ print(f"{bytes_packed / size:.2f} bytes a number")
 # ## Step 5: a seed for the mask
 #
 # c1 is as long as c0, and it is nothing but random numbers. SEAL, the library inside TenSEAL, stretches them from 64
-# random bytes, the **seed**. TenSEAL sends all of c1. We send the seed. `fedkit.rings` takes both out of SEAL; the ring
-# of the server has no key.
+# random bytes, the **seed**. TenSEAL sends all of c1. We send the seed. `encryption.rings` takes both out of SEAL; the
+# ring of the server has no key.
 
 # %%
-from fedkit import rings
+from fedkit.encryption import rings
 
 ring_server = rings.Ring(chosen)
 ring = rings.Ring(chosen, ring_server.new_secret())
@@ -266,7 +265,8 @@ mean_12, patients_of_all = keys.decrypt(total, layout)
 assert np.allclose(mean_12 * patients_of_all, sum(whole.values()) * layer_12.step), "BFV should add exactly."
 
 # %%
-from fedkit import figures, records
+from fedkit import plots, records
+from fedkit.chapters import figures
 
 names = ["as NVFlare sends it", "contexts stay home", "one prime", "one vector", "whole numbers"]
 names += ["four to a coefficient", "seed in place of c1", "noise and gaps stay home"]
@@ -275,7 +275,7 @@ rounded = [round(length / size, 0 if length > 10 * size else 2) for length in le
 steps = pd.DataFrame({"step": names, "bytes_per_number": rounded})
 assert steps["bytes_per_number"].is_monotonic_decreasing, "Each idea should save something."
 staircase = figures.staircase(steps, {"plain, 12 bits": 1.5})
-figures.save(staircase, "staircase", steps)
+plots.save(staircase, "staircase", steps)
 staircase
 
 # %% [markdown]
@@ -299,7 +299,7 @@ for name, length in zip(names, lengths, strict=True):
 # shorter. So the download is hardly longer than the upload.
 
 # %%
-from fedkit import messages
+from fedkit.encryption import messages
 
 coefficients = keys.coefficients(layout)
 assert len(total) == messages.message_bytes(keys.parameters, coefficients, 4, messages.SUM), "Four hospitals' seeds."
@@ -359,7 +359,7 @@ runs_rounded = {
 
 # %%
 def distance(runs):
-    pairs = [[parameters.flatten(run.weights["shared"]) for run in pair] for pair in zip(runs, runs_plain, strict=True)]
+    pairs = [[models.flatten(run.weights["shared"]) for run in pair] for pair in zip(runs, runs_plain, strict=True)]
     return np.mean([np.linalg.norm(rounded - plain) / np.linalg.norm(plain) for rounded, plain in pairs])
 
 
@@ -375,7 +375,7 @@ rows = [
 ]
 bits_table = pd.DataFrame(rows, columns=["rounding", "bits", "mean", "low", "high", "distance"])
 by_bits = figures.accuracy_by_bits(bits_table)
-figures.save(by_bits, "accuracy_by_bits", bits_table)
+plots.save(by_bits, "accuracy_by_bits", bits_table)
 by_bits
 
 # %% [markdown]
@@ -445,7 +445,7 @@ rows_kit = [(name, n, k, *lengths_of(*kit, n, k)) for name, kit in kits.items() 
 rows_default = [("NVFlare's default", n, k, *[-(-n // 4096) * round(full, -3) / n] * 2) for n, k in grid]
 sizes = pd.DataFrame(rows_kit + rows_default, columns=["method", "numbers", "hospitals", "up", "down"])
 by_size = figures.cost_by_size(sizes)
-figures.save(by_size, "cost_by_size", sizes)
+plots.save(by_size, "cost_by_size", sizes)
 by_size
 
 # %% [markdown]
@@ -468,7 +468,7 @@ pd.Series({bits: lengths_of(bits, "bfv", size, 4)[0] for bits in (5, 6, 8, 12, 2
 # %%
 from time import perf_counter
 
-mean_true = parameters.weighted_mean(list(updates.values()), list(patients.values()))
+mean_true = aggregators.weighted_mean(list(updates.values()), list(patients.values()))
 
 
 def compared(up, down, mean, seconds=0):

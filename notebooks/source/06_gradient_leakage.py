@@ -29,10 +29,10 @@ if PROFILE == "smoke":
 # one hidden layer of 16 units, after five rounds.
 
 # %%
-from fedkit import hospitals, learning, models
+from fedkit import hospitals, learning, models, preparation
 
 federation, network = hospitals.load("heart_disease"), models.mlp([16])
-split = hospitals.split(federation, seed=0)
+split = preparation.split(federation, seed=0)
 weights = learning.train_federated(federation, rounds=5, model=network, seed=0).weights["shared"]
 dict(zip(network.layers, [weight.shape for weight in weights], strict=True))
 
@@ -42,11 +42,9 @@ dict(zip(network.layers, [weight.shape for weight in weights], strict=True))
 # %%
 import numpy as np
 
-from fedkit import computations
-
 
 def send(model, starts, rows, batch_size=32, learning_rate=0.3):
-    work = computations.client_work(model, rows[0][0].shape[1], batch_size, learning_rate)
+    work = learning.client_work(model, rows[0][0].shape[1], batch_size, learning_rate)
     return work(starts, [[x, y, np.arange(len(y), dtype=np.int32)[None]] for x, y in rows])
 
 
@@ -69,7 +67,7 @@ x, y = swiss.train_features[[at]], swiss.train_labels[[at]]
 # for label 1 and down for 0 (Zhao et al., 2020).
 
 # %%
-from fedkit.attacks import inversion
+from fedkit.chapters.attacks import inversion
 
 kernel, bias = np.float64(update[0]), np.float64(update[1])
 moved = bias != 0
@@ -126,7 +124,7 @@ def share_read(update, x):
 
 # %%
 cases = list(product(range(SEEDS), federation.names))
-splits = [hospitals.split(federation, seed) for seed in range(SEEDS)]
+splits = [preparation.split(federation, seed) for seed in range(SEEDS)]
 
 
 def draw(seed, name, patients):
@@ -151,7 +149,7 @@ for name, model in tried.items():
 # hospitals hold one key, and the server has none.
 
 # %%
-from fedkit import encryption, parameters
+from fedkit import aggregators, encryption
 
 wide = "network, 256 units"
 shapes = [weight.shape for weight in starts[wide][0]]
@@ -161,22 +159,21 @@ keys = encryption.generate_keys("bfv", hospitals=4, numbers=size)
 
 def as_if_plain(message, shapes):
     numbers = sum(map(np.prod, shapes))
-    return parameters.unflatten(inversion.read(message[-4 * numbers :], numbers).clip(-9, 9), shapes)
+    return models.unflatten(inversion.read(message[-4 * numbers :], numbers).clip(-9, 9), shapes)
 
 
 # %%
-assert (
-    share_read(as_if_plain(parameters.flatten(sent[wide, 1][0]).astype("<f4").tobytes(), shapes), drawn[1][0][0]) == 1
-)
+assert share_read(as_if_plain(models.flatten(sent[wide, 1][0]).astype("<f4").tobytes(), shapes), drawn[1][0][0]) == 1
 for patients in BATCHES:
-    messages = (keys.encrypt(parameters.flatten(plain), patients) for plain in sent[wide, patients])
+    messages = (keys.encrypt(models.flatten(plain), patients) for plain in sent[wide, patients])
     sent["the same, encrypted", patients] = [as_if_plain(message, shapes) for message in messages]
 
 # %% [markdown]
 # One value a seed, the mean of four hospitals; then the interval of notebook 04 over seeds.
 
 # %%
-from fedkit import evaluation, figures
+from fedkit import evaluation, plots
+from fedkit.chapters import figures
 
 
 def by_seed(values):
@@ -193,7 +190,7 @@ shares = {case: [share_read(u, x) for u, (x, _) in zip(sent[case], drawn[case[1]
 leaks = pd.DataFrame([(*case, *bounded(values)) for case, values in shares.items()])
 leaks.columns = ["model", "patients", "mean", "low", "high"]
 picture_rows = figures.rows_read(leaks)
-figures.save(picture_rows, "rows_read", leaks)
+plots.save(picture_rows, "rows_read", leaks)
 picture_rows
 
 # %% [markdown]
@@ -250,7 +247,7 @@ print(f"{scan.shape} pixels become {head.shape}, from {head.min():.2f} to {head.
 # We also give it the ciphertext of the update, and, for chance level, random numbers.
 
 # %%
-from fedkit.attacks import matching
+from fedkit.chapters.attacks import matching
 
 camera, one, found = matching.Convolutional(), np.ones(1, np.float32), {}
 image_shapes = [weight.shape for weight in camera.initial_weights(1024, 0)]
@@ -258,7 +255,7 @@ image_keys = encryption.generate_keys("bfv", hospitals=4, numbers=int(sum(map(np
 for seed in range(SEARCHES):
     start = camera.initial_weights(1024, seed)
     (plain,) = send(camera, [start], [(head.reshape(1, -1), one)], learning_rate=0.1)
-    secret = as_if_plain(image_keys.encrypt(parameters.flatten(plain), 1), image_shapes)
+    secret = as_if_plain(image_keys.encrypt(models.flatten(plain), 1), image_shapes)
     noise = [np.random.default_rng(seed).normal(size=shape) for shape in image_shapes]
     for kind, numbers in {"plain update": plain, "ciphertext": secret, "random numbers": noise}.items():
         guess = matching.reconstruct(camera, start, numbers, [1], 1024, seed=seed)
@@ -279,7 +276,7 @@ records.glue("psnr_ciphertext", quality.loc["ciphertext", "mean"])
 pictures = {"the slice": head} | {f"from {kind}": found[kind, 0] for kind in quality.index}
 below = {"the slice": "32 x 32 pixels"} | {f"from {kind}": f"{psnr[kind, 0]:.1f} dB" for kind in quality.index}
 image_row = figures.images(pictures, below)
-figures.save(image_row, "image_from_update", psnr.rename_axis(["from", "seed"]).reset_index(name="psnr"), measured=True)
+plots.save(image_row, "image_from_update", psnr.rename_axis(["from", "seed"]).reset_index(name="psnr"), measured=True)
 image_row
 
 # %% [markdown]
@@ -305,7 +302,7 @@ image_row
 x_4, y_4 = drawn[4][0]
 alone = [send(network, [weights], [(x_4[[i]], y_4[[i]])])[0] for i in range(4)]
 together = send(network, [weights], [(x_4, y_4)])[0]
-assert np.allclose(np.mean([parameters.flatten(a) for a in alone], axis=0), parameters.flatten(together), atol=1e-6)
+assert np.allclose(np.mean([models.flatten(a) for a in alone], axis=0), models.flatten(together), atol=1e-6)
 print(f"share read from the sum of four: {share_read(together, x_4):.2f}")
 
 # %% [markdown]
@@ -314,17 +311,16 @@ print(f"share read from the sum of four: {share_read(together, x_4):.2f}")
 # learning rate x (share of label 1 - mean prediction), and the first prediction is 0.5.
 
 # %%
-from fedkit import aggregators
-from fedkit.attacks import inference
+from fedkit.chapters.attacks import inference
 
 pair, one_step = federation.without("Cleveland").without("Hungary"), {"rounds": 1, "batch_size": None, "seed": 0}
 mean = learning.train_federated(pair, aggregator=aggregators.EncryptedMean(), **one_step).weights["shared"]
 own = learning.train_local(pair, **one_step).weights["VA Long Beach"]
-truth = hospitals.split(pair, seed=0).hospitals
+truth = preparation.split(pair, seed=0).hospitals
 patients = {name: len(rows.train_labels) for name, rows in truth.items()}
 
 # %%
-other = inversion.subtract(parameters.flatten(mean), patients, {"VA Long Beach": parameters.flatten(own)})
+other = inversion.subtract(models.flatten(mean), patients, {"VA Long Beach": models.flatten(own)})
 share_by_hand = 0.5 + other[-1] / 0.3
 assert share_by_hand == inference.prevalence(other[-1], 0.3), "fedkit should compute the same."
 assert abs(share_by_hand - truth["Switzerland"].train_labels.mean()) < 1e-4, "The share should be exact."
@@ -338,10 +334,10 @@ print(f"VA Long Beach reads that {share_by_hand:.1%} of Switzerland's training p
 
 # %%
 shared = encryption.generate_keys("bfv", hospitals=4, numbers=241)
-message = shared.encrypt(parameters.flatten(update), 1)  # at Switzerland
+message = shared.encrypt(models.flatten(update), 1)  # at Switzerland
 sum_of_one = encryption.Server(shared.public).add([message])  # the server has no key ...
 opened, _ = encryption.HospitalKeys(shared.secret).decrypt(sum_of_one, at_least=1)  # ... but Cleveland has
-kernel_opened, bias_opened, *_ = parameters.unflatten(opened, [part.shape for part in update])
+kernel_opened, bias_opened, *_ = models.unflatten(opened, [part.shape for part in update])
 candidates = inversion.rows(kernel_opened, bias_opened)
 through_encryption = inversion.errors(x, candidates).max()
 assert through_encryption < 0.01, "The row should be read through the encryption."
@@ -363,8 +359,7 @@ print(f"age {inversion.as_measured(candidates[0], split.statistics)['age']:.0f},
 # accused wrongly.
 
 # %%
-from fedkit import metrics
-from fedkit.attacks import membership
+from fedkit.chapters.attacks import membership
 
 small = models.mlp([32])
 over = learning.train_local(federation, rounds=1, epochs=120, learning_rate=0.5, seed=range(SHADOWS), model=small)
@@ -377,7 +372,7 @@ attacks["LiRA, offline"] = lambda signals, target: membership.by_likelihood_rati
 # %%
 auroc_of, rows_of = {}, {}
 for (which, signals), (how, attack) in product(heard.items(), attacks.items()):
-    scored = pd.DataFrame([metrics.detection(signals.member[i], attack(signals, i)) for i in range(SHADOWS)])
+    scored = pd.DataFrame([evaluation.detection(signals.member[i], attack(signals, i)) for i in range(SHADOWS)])
     auroc_of[which, how], low, high = evaluation.interval(scored["auroc"])
     text = f"{auroc_of[which, how]:.2f} [{low:.2f}, {high:.2f}]"
     few, fewest, most = evaluation.interval(scored["tpr at 0.01"])
@@ -403,7 +398,7 @@ records.glue("membership_federated", near["LiRA, offline"])
 # all.
 
 # %%
-from fedkit import partitions
+from fedkit.chapters import partitions
 
 parts = [one.table.astype(object).assign(disease=one.labels) for one in federation]
 pooled = pd.concat(parts, ignore_index=True).astype(dict.fromkeys(federation.numeric, float))
@@ -412,11 +407,11 @@ logistic = models.logistic_regression()
 
 def prevalence_errors(count, seed):
     dealt = partitions.by_label_skew(pooled, "disease", count, 1.0, seed)
-    prepared = hospitals.split(hospitals.from_frame(dealt, site="hospital", label="disease"), seed).hospitals
+    prepared = preparation.split(hospitals.from_frame(dealt, site="hospital", label="disease"), seed).hospitals
     rows = [(one.train_features, one.train_labels) for one in prepared.values()]
-    mine, *others = map(parameters.flatten, send(logistic, [logistic.initial_weights(13, 0)] * count, rows, 1000))
+    mine, *others = map(models.flatten, send(logistic, [logistic.initial_weights(13, 0)] * count, rows, 1000))
     number = {name: len(one.train_labels) for name, one in prepared.items()}
-    total = parameters.weighted_mean([mine, *others], list(number.values()))
+    total = aggregators.weighted_mean([mine, *others], list(number.values()))
     rest = inversion.subtract(total, number, {next(iter(number)): mine})
     shares = np.array([labels.mean() for _, labels in rows])
     guesses = inference.prevalence(rest[-1], 0.3), np.average(shares, weights=list(number.values()))
@@ -461,7 +456,7 @@ def blur(update, noise, random):
 
 
 def error_of(update, x, noise, random):
-    blurred = parameters.unflatten(blur(parameters.flatten(update), noise, random), [part.shape for part in update])
+    blurred = models.unflatten(blur(models.flatten(update), noise, random), [part.shape for part in update])
     return inversion.errors(x, inversion.rows(*blurred[:2]).clip(-5, 5)).mean()
 
 
@@ -506,7 +501,7 @@ differences = evaluation.paired_differences(evaluation.table(runs, ["auroc"]), "
 prices = differences[differences["hospital"] == "mean"].rename(columns={"method": "remedy"})
 table = pd.DataFrame(left)
 picture_remedies = figures.remedies(table, prices)
-figures.save(picture_remedies, "remedies", pd.concat([table, prices], ignore_index=True))
+plots.save(picture_remedies, "remedies", pd.concat([table, prices], ignore_index=True))
 picture_remedies
 
 # %% [markdown]
@@ -575,7 +570,7 @@ seen = []
 leaky = aggregators.EncryptedMean(in_the_clear=LAYERS_IN_THE_CLEAR, network=lambda _, sent: seen.append(sent) or sent)
 layers = dict(zip(network.layers, [part.shape for part in update], strict=True))
 state = leaky.start(["Switzerland", "Hungary"], layers, records.Ledger())
-both = {"Switzerland": parameters.flatten(update), "Hungary": parameters.flatten(update)}
+both = {"Switzerland": models.flatten(update), "Hungary": models.flatten(update)}
 aggregated = leaky.aggregate(state, both, {"Switzerland": 1, "Hungary": 1}, records.Ledger())
 print([len(message) for message in seen])
 
@@ -585,7 +580,7 @@ open_first = aggregators.EncryptedMean(in_the_clear=first_layer, network=lambda 
 state_first = open_first.start(["Switzerland", "Hungary"], layers, records.Ledger())
 open_first.aggregate(state_first, both, {"Switzerland": 1, "Hungary": 1}, records.Ledger())
 in_clear = [inversion.read(message[-4 * 224 :], 224) for message in tapped if len(message) >= 4 * 224]
-read = [inversion.rows(*parameters.unflatten(numbers, [(13, 16), (16,)])) for numbers in in_clear]
+read = [inversion.rows(*models.unflatten(numbers, [(13, 16), (16,)])) for numbers in in_clear]
 nearest = min(inversion.errors(x, rows.clip(-9, 9)).max() for rows in read if rows.size)
 assert nearest < 0.01, "With the first layer in the clear, the row should be read."
 print(f"the row is read from the network, error {nearest:.0e}: encrypt all layers")

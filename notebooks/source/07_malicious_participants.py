@@ -28,7 +28,7 @@ if PROFILE == "smoke":
 # one round of honest updates, as the curious server of notebook 03 did.
 
 # %%
-from fedkit import aggregators, hospitals, learning
+from fedkit import aggregators, hospitals, learning, preparation
 
 
 class CuriousMean(aggregators.Mean):
@@ -49,7 +49,7 @@ patients
 
 # %%
 import numpy as np
-from fedkit import parameters
+from fedkit import models
 
 
 def cosine(a, b):
@@ -59,7 +59,7 @@ def cosine(a, b):
 # %%
 poisoned = updates | {"Hungary": -4 * updates["Hungary"]}
 mean_honest, mean_poisoned = (
-    parameters.weighted_mean(list(sent.values()), list(patients.values())) for sent in (updates, poisoned)
+    aggregators.weighted_mean(list(sent.values()), list(patients.values())) for sent in (updates, poisoned)
 )
 assert cosine(mean_honest, mean_poisoned) < 0, "One of four should turn the mean around."
 print(f"cosine of poisoned and honest mean: {cosine(mean_honest, mean_poisoned):+.2f}")
@@ -76,7 +76,7 @@ print(f"cosine of poisoned median and honest mean: {cosine(mean_honest, median_b
 
 # %%
 from fedkit import records
-from fedkit.aggregators import robust
+from fedkit.chapters import robust
 
 _, median_fedkit = robust.Median().aggregate(None, poisoned, patients, records.Ledger())
 assert np.allclose(median_by_hand, median_fedkit, atol=1e-6), "fedkit takes the same median."
@@ -106,7 +106,7 @@ else:
 # above. In the last case two of the four flip signs, Hungary and Switzerland.
 
 # %%
-from fedkit.attacks import forging, poisoning
+from fedkit.chapters.attacks import forging, poisoning
 
 flip = forging.SignFlip(4)
 cases = {
@@ -207,7 +207,7 @@ print(f"the median costs Switzerland {-cost_here['Switzerland']:.3f}, Cleveland 
 
 # %%
 runs_bfv = train(*cases["signs"], aggregators.EncryptedMean())
-trained = [[parameters.flatten(run.weights["shared"]) for run in runs] for runs in (runs_bfv, runs_four["signs: mean"])]
+trained = [[models.flatten(run.weights["shared"]) for run in runs] for runs in (runs_bfv, runs_four["signs: mean"])]
 length = np.abs(trained[1]).max()
 gap = np.abs(np.subtract(*trained)).max() / length
 assert gap < 1e-5, "The same poison should give the same model through encryption."
@@ -224,7 +224,7 @@ print(f"poisoned in the clear {plain.mean():.3f}, poisoned under encryption {bfv
 # (Lycklama et al., 2023, *RoFL*), which fedkit does not have. And a signature? Hungary signs its poison:
 
 # %%
-from fedkit import identities
+from fedkit.encryption import identities
 
 hungary = identities.Identity.new("Hungary")
 message = poisoned["Hungary"].astype("<f4").tobytes()
@@ -239,8 +239,8 @@ print("The signature is in order. It says who sent these bytes, not whether they
 # from the same patients, all alike.
 
 # %%
-from fedkit import partitions
-from fedkit.aggregators.groupwise import GroupwiseEncrypted
+from fedkit.chapters import partitions
+from fedkit.chapters.groupwise import GroupwiseEncrypted
 
 pooled = federation.frame().drop(columns="hospital")
 ten = hospitals.from_frame(partitions.iid(pooled, 10, seed=0), site="hospital", label="label", name="ten")
@@ -298,10 +298,11 @@ by_count[["method", "attackers"]] = by_count["method"].str.split(": ", expand=Tr
 by_count["attackers"] = by_count["attackers"].astype(int)
 
 # %%
-from fedkit import figures
+from fedkit import plots
+from fedkit.chapters import figures
 
 borne = figures.auroc_by_attackers(by_count)
-figures.save(borne, "auroc_by_attackers", by_count)
+plots.save(borne, "auroc_by_attackers", by_count)
 borne
 
 # %% [markdown]
@@ -364,7 +365,7 @@ doors[["low", "high"]] = doors[["low", "high"]].clip(0, 1)  # shares end there
 
 # %%
 doors_drawn = figures.backdoor(doors)
-figures.save(doors_drawn, "backdoor", doors)
+plots.save(doors_drawn, "backdoor", doors)
 doors_drawn
 
 # %% [markdown]
@@ -426,7 +427,7 @@ assert quiet_costs["mean"].item() < 0 < quiet_costs["high"].item(), "The interva
 # **excludes** who is flagged too often. One score is the cosine to the mean of the others:
 
 # %%
-from fedkit import contributions
+from fedkit.chapters import contributions
 
 
 def cosine_to_others(name):
@@ -447,15 +448,15 @@ assert min(by_hand, key=by_hand.get) == "Switzerland", "Switzerland should diffe
 # test patients of each hospital, as they were before the poison.
 
 # %%
-from fedkit import models, screening
+from fedkit.chapters import screening
 
 model = models.logistic_regression()
 
 
 def held_out(trained_on, seed):
-    split = hospitals.split(trained_on, seed)
+    split = preparation.split(trained_on, seed)
     rows = {name: part.test_rows[:15] for name, part in split.hospitals.items()}
-    parts = [hospitals.prepare(federation[name].table.iloc[rows[name]], split.statistics) for name in rows]
+    parts = [preparation.prepare(federation[name].table.iloc[rows[name]], split.statistics) for name in rows]
     labels = [federation[name].labels[rows[name]].astype(np.float32) for name in rows]
     start = model.initial_weights(parts[0].shape[1], seed)
     return contributions.HeldOut(model, start, np.concatenate(parts), np.concatenate(labels))
@@ -492,7 +493,7 @@ rows = [
 shut_out = pd.DataFrame(rows, columns=["case", "hospital", "malicious", "excluded"])
 shares = shut_out.groupby(["case", "hospital", "malicious"], sort=False)["excluded"].mean().reset_index()
 excluded = figures.exclusions(shares)
-figures.save(excluded, "exclusions", shares)
+plots.save(excluded, "exclusions", shares)
 excluded
 
 # %% [markdown]
@@ -537,7 +538,7 @@ calm.loc[[1, 5, ROUNDS]].round(2)
 import tempfile
 from pathlib import Path
 
-from fedkit import audit
+from fedkit.chapters import audit
 
 scratch = tempfile.TemporaryDirectory()
 log = audit.Log(Path(scratch.name) / "audit.jsonl")
@@ -711,7 +712,7 @@ watch = CuriousMean()
 run_pair = learning.train_federated(ten, rounds=1, aggregator=watch, seed=0)
 me, partner = in_five.members(ten.names, 1)[0]
 group_patients = watch.patients[me] + watch.patients[partner]
-group_mean = parameters.weighted_mean(
+group_mean = aggregators.weighted_mean(
     [watch.seen[me], watch.seen[partner]], [watch.patients[me], watch.patients[partner]]
 )
 guess = group_mean  # change me

@@ -37,7 +37,7 @@ if PROFILE == "smoke":
 # key stays on this machine's own disk, and the passphrase locks it.
 
 # %%
-from fedkit import classroom
+from fedkit.exchange import classroom
 
 if ROLE != "alone":
     classroom.play(ROLE, HOSPITAL, FOLDER, FINGERPRINT, rounds=ROUNDS, seats=SEATS)
@@ -118,9 +118,9 @@ print(f"{len(list((practice / 'post').iterdir()))} files, letters: {by_hand}")
 # why.
 
 # %%
-from fedkit import hospitals
+from fedkit import hospitals, preparation
 from fedkit.exchange import Coordinator, Maker, Participant, Settings
-from fedkit.identities import Identity
+from fedkit.encryption.identities import Identity
 
 federation, shared = hospitals.load("heart_disease"), str(Path(disk.name, "shared"))
 teacher = Identity.new("Teacher")
@@ -173,7 +173,7 @@ program = """
 import os, sys
 from fedkit import hospitals
 from fedkit.exchange import Folder, Participant
-from fedkit.identities import Identity
+from fedkit.encryption.identities import Identity
 
 shared, spoken, file, name = sys.argv[1:]
 passphrase, parent = os.environ["PASSPHRASE"], os.getppid()
@@ -335,11 +335,11 @@ progress = Watch(Folder(shared), spoken, me).look()
 print(progress.sentence)
 
 # %%
-from fedkit import figures
-from fedkit.figures.studies import study_grid
+from fedkit import plots
+from fedkit.chapters.figures.studies import study_grid
 
 picture = study_grid(progress.letters, progress.sentence)
-figures.save(picture, "study_in_a_folder", progress.letters)
+plots.save(picture, "study_in_a_folder", progress.letters)
 picture
 
 # %% [markdown]
@@ -456,7 +456,7 @@ message = teacher.unseal(sealed)[rounds.ID :]  # the coordinator opens the seal 
 alone = encryption.Server(keys.public).add([message])
 layout = rounds.layout(me.study.settings, keys.parameters, 2)
 stolen, patients = keys.decrypt(alone, layout, at_least=1)  # ... and the hospital decrypts
-assert patients == len(hospitals.split(federation, seed=0).hospitals["Switzerland"].train_labels)
+assert patients == len(preparation.split(federation, seed=0).hospitals["Switzerland"].train_labels)
 print(f"Switzerland: {patients:.0f} training patients, bias {stolen[13]:+.3f}")
 
 # %% [markdown]
@@ -559,7 +559,7 @@ print(f"test patients: {tested_all} with all, {tested_late} without VA Long Beac
 # right length in its name. Why is it refused? (The study is done, but the coordinator still looks at the last round.)
 
 # %% tags=["exercise"]
-from fedkit.envelopes import About
+from fedkit.encryption.envelopes import About
 
 about, earlier = About(me.study.id, "scores", ROUNDS + 1, "Hungary", ("Hungary",)), refused()
 Folder(shared).post(rounds.place(ROUNDS + 1), "Hungary", b"a letter without a signature")  # change me

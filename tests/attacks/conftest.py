@@ -1,7 +1,8 @@
 import pandas as pd
 import pytest
 
-from fedkit import hospitals, partitions
+from fedkit import hospitals
+from fedkit.chapters import partitions
 
 LABEL = "disease"
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from fedkit import aggregators, learning, parameters, records
+from fedkit import aggregators, learning, models, records
 from fedkit.aggregators import EncryptedMean
-from fedkit.aggregators.groupwise import GroupwiseEncrypted
-from fedkit.aggregators.robust import Krum
-from fedkit.attacks import forging, poisoning
+from fedkit.chapters.attacks import forging, poisoning
+from fedkit.chapters.groupwise import GroupwiseEncrypted
+from fedkit.chapters.robust import Krum
 
 PATIENTS = {"A": 100, "B": 50, "C": 50, "D": 200}
 SHAPES = [(3, 1), (1,)]
@@ -96,7 +96,7 @@ def test_z_is_the_papers():
 def test_a_claim_changes_the_weight_and_nothing_else():
     spy, mean = sent({}, claims={"B": 5000})
     assert spy.weights == {**PATIENTS, "B": 5000}
-    assert np.allclose(mean, parameters.weighted_mean(list(updates(1).values()), [100, 5000, 50, 200]), atol=1e-6)
+    assert np.allclose(mean, aggregators.weighted_mean(list(updates(1).values()), [100, 5000, 50, 200]), atol=1e-6)
 
 
 def test_who_does_not_train_cannot_attack():
@@ -120,9 +120,9 @@ def test_poison_passes_through_encryption_untouched(heart, scheme):
         return learning.train_federated(heart, rounds=4, aggregator=forging.Poisoned(aggregator, attackers))
 
     plain, secret = attacked(aggregators.Mean()), attacked(aggregators.EncryptedMean(scheme))
-    ours, theirs = (parameters.flatten(run.weights["shared"]) for run in (plain, secret))
+    ours, theirs = (models.flatten(run.weights["shared"]) for run in (plain, secret))
     assert np.abs(ours - theirs).max() < 1e-6
-    honest = parameters.flatten(learning.train_federated(heart, rounds=4).weights["shared"])
+    honest = models.flatten(learning.train_federated(heart, rounds=4).weights["shared"])
     assert np.abs(ours - honest).max() > 0.1, "a poison that moves nothing proves nothing"
     assert secret.ledger.query("direction == 'up' and phase == 'send'")["bytes"].min() > 4 * 14
     assert secret.method == f"federated + {scheme.upper()}, 2 malicious"

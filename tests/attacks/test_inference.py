@@ -3,25 +3,26 @@
 import numpy as np
 import pytest
 
-from fedkit import computations, hospitals, models, parameters, partitions, teams
-from fedkit.attacks import inference
+from fedkit import hospitals, learning, models, preparation
+from fedkit.chapters import partitions
+from fedkit.chapters.attacks import inference
 
 RATE = 0.3
 
 
 def updates(split, model, weights, batch_size, seed=0, epochs=1):
     """What each hospital would send in round 1."""
-    work = computations.client_work(model, len(split.columns), batch_size, RATE)
+    work = learning.client_work(model, len(split.columns), batch_size, RATE)
     data = [
-        [rows.train_features, rows.train_labels, teams.row_order(seed, 1, name, len(rows.train_labels), epochs)]
+        [rows.train_features, rows.train_labels, learning.row_order(seed, 1, name, len(rows.train_labels), epochs)]
         for name, rows in split.hospitals.items()
     ]
-    return [parameters.flatten(update) for update in work([weights] * len(data), data)]
+    return [models.flatten(update) for update in work([weights] * len(data), data)]
 
 
 @pytest.mark.parametrize("model", [models.logistic_regression(), models.mlp((8,))])
 def test_the_bias_of_one_full_step_says_exactly_how_many_are_ill(heart, model):
-    split = hospitals.split(heart, 0)
+    split = preparation.split(heart, 0)
     for rows, sent in zip(
         split.hospitals.values(), updates(split, model, model.initial_weights(13, 0), 1000), strict=True
     ):
@@ -32,7 +33,7 @@ def test_a_whole_round_tells_it_to_another_hospital(heart):
     """Cleveland guesses the others' shares from their updates, having only its own rows to learn from."""
     guessed, ignorant = [], []
     for seed in range(3):
-        split, model = hospitals.split(heart, seed), models.logistic_regression()
+        split, model = preparation.split(heart, seed), models.logistic_regression()
         weights, own = model.initial_weights(13, 0), split.hospitals["Cleveland"]
         shares = np.random.default_rng(seed).uniform(0, 1, 200)
         shadows = inference.shadow_updates(
@@ -52,7 +53,7 @@ def test_the_share_of_women_too_where_hospitals_are_otherwise_alike(pooled):
     truth, guessed = [], []
     for seed in (0, 2):
         table = partitions.by_label_skew(pooled, "sex", 10, 1.0, seed)
-        split = hospitals.split(hospitals.from_frame(table, site="hospital", label="disease"), seed)
+        split = preparation.split(hospitals.from_frame(table, site="hospital", label="disease"), seed)
         model, column = models.logistic_regression(), split.columns.index("sex")
         traits = [rows.train_features[:, column] > 0 for rows in split.hospitals.values()]
         own = int(np.argmin([abs(trait.mean() - 0.5) for trait in traits]))

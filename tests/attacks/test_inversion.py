@@ -3,20 +3,20 @@
 import numpy as np
 import pytest
 
-from fedkit import aggregators, computations, hospitals, models, parameters, records
-from fedkit.attacks import inversion
+from fedkit import aggregators, learning, models, preparation, records
+from fedkit.chapters.attacks import inversion
 
 RATE = 0.3
 
 
 @pytest.fixture(scope="module")
 def split(heart):
-    return hospitals.split(heart, 0)
+    return preparation.split(heart, 0)
 
 
 def update(model, weights, features, labels, batch_size=None, epochs=1):
     """What a hospital with these rows would send: the arrays of its update."""
-    work = computations.client_work(model, features.shape[1], batch_size or len(labels), RATE)
+    work = learning.client_work(model, features.shape[1], batch_size or len(labels), RATE)
     order = np.tile(np.arange(len(labels), dtype=np.int32), (epochs, 1))
     return [np.asarray(part) for part in work([weights], [[features, labels, order]])[0]]
 
@@ -76,10 +76,10 @@ def test_the_same_attack_on_a_ciphertext_is_no_better_than_chance(split, scheme)
     plain, secret, chance = [], [], []
     for patient in range(10):
         x, y = rows.train_features[[patient]], rows.train_labels[[patient]]
-        vector = parameters.flatten(update(model, trained(model, 13), x, y))
+        vector = models.flatten(update(model, trained(model, 13), x, y))
         aggregator.aggregate(state, {"Cleveland": vector}, {"Cleveland": 1}, records.Ledger())
         for message, errors in [(vector.astype("<f4").tobytes(), plain), (caught[-1][-56:], secret)]:
-            kernel, bias = parameters.unflatten(inversion.read(message, 14), [(13, 1), (1,)])
+            kernel, bias = models.unflatten(inversion.read(message, 14), [(13, 1), (1,)])
             found = np.clip(inversion.rows(kernel, bias), -5, 5) if bias else np.zeros((1, 13))
             errors.append(inversion.errors(x, found).mean())
         chance.append(np.abs(x).mean())
@@ -91,10 +91,10 @@ def test_who_knows_all_updates_but_one_reads_the_last():
     generator = np.random.default_rng(0)
     patients = {"A": 100, "B": 50, "C": 7}
     updates = {name: generator.normal(size=5) for name in patients}
-    mean = parameters.weighted_mean(list(updates.values()), list(patients.values()))
+    mean = aggregators.weighted_mean(list(updates.values()), list(patients.values()))
     left = inversion.subtract(mean, patients, {name: updates[name] for name in "AB"})
     assert np.allclose(left, updates["C"])
-    rest = parameters.weighted_mean([updates["B"], updates["C"]], [50, 7])
+    rest = aggregators.weighted_mean([updates["B"], updates["C"]], [50, 7])
     assert np.allclose(inversion.subtract(mean, patients, {"A": updates["A"]}), rest)
     with pytest.raises(ValueError, match="nothing left"):
         inversion.subtract(mean, patients, updates)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from matplotlib import cbook
 
-from fedkit import computations, hospitals, models
-from fedkit.attacks import inversion, matching
+from fedkit import learning, models, preparation
+from fedkit.chapters.attacks import inversion, matching
 
 SIDE = 32
 
@@ -20,7 +20,7 @@ def head() -> np.ndarray:
 
 def sent(model, weights, images, labels, epochs=1):
     order = np.tile(np.arange(len(labels), dtype=np.int32), (epochs, 1))
-    work = computations.client_work(model, SIDE * SIDE, len(labels), 0.1)
+    work = learning.client_work(model, SIDE * SIDE, len(labels), 0.1)
     return [np.asarray(part) for part in work([weights], [[images, np.float32(labels), order]])[0]]
 
 
@@ -73,9 +73,9 @@ def test_other_shapes_than_squares_are_refused():
 
 
 def test_a_row_that_is_no_image_is_found_too(heart):
-    model, rows = models.logistic_regression(), hospitals.split(heart, 0).hospitals["Hungary"]
+    model, rows = models.logistic_regression(), preparation.split(heart, 0).hospitals["Hungary"]
     x, y = rows.train_features[:1], rows.train_labels[:1]
     weights = model.initial_weights(13, 0)
-    update = computations.client_work(model, 13, 1, 0.1)([weights], [[x, y, np.zeros((1, 1), np.int32)]])[0]
+    update = learning.client_work(model, 13, 1, 0.1)([weights], [[x, y, np.zeros((1, 1), np.int32)]])[0]
     found = matching.reconstruct(model, weights, update, y, 13, image=False, steps=1000)
     assert inversion.errors(x, found).max() < 0.05

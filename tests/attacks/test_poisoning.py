@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fedkit import aggregators, hospitals, learning
-from fedkit.attacks import forging, poisoning
+from fedkit import aggregators, learning, preparation
+from fedkit.chapters.attacks import forging, poisoning
 
 TRIGGER = poisoning.Backdoor({"trestbps": 200.0, "chol": 85.0}, target=0)
 
@@ -80,6 +80,6 @@ def test_success_is_counted_over_victims_only(heart):
     run.weights["shared"] = [np.zeros((13, 1), np.float32), np.full(1, 9, np.float32)]
     found = poisoning.evaluate(run, heart, backdoor=TRIGGER).set_index(["metric", "hospital"])["value"]
     assert (found["backdoor"] == 0).all()
-    split = hospitals.split(heart, 0)
+    split = preparation.split(heart, 0)
     for name, rows in split.hospitals.items():
         assert found["accuracy", name] == pytest.approx(rows.test_labels.mean())

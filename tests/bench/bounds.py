@@ -6,7 +6,7 @@ import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from engines import Engine, Updates
 
-from fedkit import packing, schemes
+from fedkit.encryption import packing, schemes
 
 
 def plain(updates: Updates) -> Engine:

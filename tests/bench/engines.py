@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fedkit import encryption, envelopes, quantization, schemes
-from fedkit.envelopes import About
-from fedkit.identities import Identity
-from fedkit.quantization import Layout
-from fedkit.tenseal import ts
+from fedkit import encryption
+from fedkit.compat.tenseal import ts
+from fedkit.encryption import envelopes, quantization, schemes
+from fedkit.encryption.envelopes import About
+from fedkit.encryption.identities import Identity
+from fedkit.encryption.quantization import Layout
 
 GROWTH = 2.0  # as `aggregators.EncryptedMean` promises by default
 

@@ -20,10 +20,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from exchange_parts import Class, Logistic, federation
 
-from fedkit import classroom, environment
-from fedkit.exchange import Coordinator, Participant, rounds
+from fedkit.compat import environment
+from fedkit.exchange import Coordinator, Participant, classroom, rounds
 from fedkit.exchange.work import Training
-from fedkit.federation import Federation
+from fedkit.hospitals import Federation
 
 HOSPITALS, ROUNDS, POLL = 30, 6, 0.2
 

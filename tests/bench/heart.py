@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from reporting import target, write
 
-from fedkit import aggregators, environment, hospitals, learning
+from fedkit import aggregators, hospitals, learning
+from fedkit.compat import environment
 
 ROUNDS, SIDE_BY_SIDE = 50, 20  # as in notebook 04
 WAYS = {

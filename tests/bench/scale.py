@@ -19,13 +19,14 @@ from matplotlib.figure import Figure
 from reporting import target, write
 from server import LENGTH
 
-from fedkit import encryption, envelopes, environment, messages, quantization
-from fedkit.encryption import HospitalKeys
-from fedkit.envelopes import About
-from fedkit.identities import Identity
-from fedkit.quantization import Layout
-from fedkit.schemes import SEED_BYTES
-from fedkit.style import BLUE, FAINT, INK, STYLE, VERMILLION, save, sheet
+from fedkit import encryption
+from fedkit.compat import environment
+from fedkit.encryption import HospitalKeys, envelopes, messages, quantization
+from fedkit.encryption.envelopes import About
+from fedkit.encryption.identities import Identity
+from fedkit.encryption.quantization import Layout
+from fedkit.encryption.schemes import SEED_BYTES
+from fedkit.plots import BLUE, FAINT, INK, STYLE, VERMILLION, save, sheet
 
 HOSPITALS = (10, 100, 400, 1000)
 NUMBERS, BITS = 10_000_000, 16

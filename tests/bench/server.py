@@ -11,8 +11,9 @@ import sys
 import time
 from pathlib import Path
 
-from fedkit import encryption, envelopes
-from fedkit.envelopes import Roster
+from fedkit import encryption
+from fedkit.encryption import envelopes
+from fedkit.encryption.envelopes import Roster
 
 LENGTH = struct.Struct("<Q")
 

@@ -11,8 +11,9 @@ import time
 import numpy as np
 from reporting import write
 
-from fedkit import aggregators, computations, environment, hospitals, learning, models, teams
-from fedkit.tff import tf, tff
+from fedkit import aggregators, hospitals, learning, models, preparation
+from fedkit.compat import environment
+from fedkit.compat.tff import tf, tff
 
 REPETITIONS = 20
 SIDE_BY_SIDE = 20
@@ -24,7 +25,7 @@ def rounds_in_turn(federation: hospitals.Federation) -> dict[str, float]:
     By TFF's `build_weighted_fed_avg`, by fedkit, and by fedkit with `SIDE_BY_SIDE`
     runs at once, a run.
     """
-    model, split = models.logistic_regression(), hospitals.split(federation, 0)
+    model, split = models.logistic_regression(), preparation.split(federation, 0)
     clients = {name: (rows.train_features, rows.train_labels) for name, rows in split.hospitals.items()}
     process = tff.learning.algorithms.build_weighted_fed_avg(
         model_fn=model.functional(len(split.columns), 0),
@@ -34,12 +35,12 @@ def rounds_in_turn(federation: hospitals.Federation) -> dict[str, float]:
     state = process.initialize()
 
     weights = model.initial_weights(len(split.columns), 0)
-    step = computations.optimizer_step(tuple(weight.shape for weight in weights))
-    work = computations.client_work(model, len(split.columns), 32, 0.3)
+    step = learning.optimizer_step(tuple(weight.shape for weight in weights))
+    work = learning.client_work(model, len(split.columns), 32, 0.3)
 
-    def training(seed: int) -> teams.Training:
-        team = teams.Team(clients, [], weights, aggregators.Mean(), None, step, step.start)
-        return teams.Training(seed, split, teams=[team])
+    def training(seed: int) -> learning.Training:
+        team = learning.Team(clients, [], weights, aggregators.Mean(), None, step, step.start)
+        return learning.Training(seed, split, teams=[team])
 
     alone, many = [training(0)], [training(seed) for seed in range(SIDE_BY_SIDE)]
     seconds = {"stock": [], "fedkit": [], "fedkit, side by side": []}
@@ -47,13 +48,13 @@ def rounds_in_turn(federation: hospitals.Federation) -> dict[str, float]:
         start = time.perf_counter()
         datasets = []
         for name, (features, labels) in clients.items():
-            (order,) = teams.row_order(0, round, name, len(labels))
+            (order,) = learning.row_order(0, round, name, len(labels))
             datasets.append(tf.data.Dataset.from_tensor_slices((features[order], labels[order])).batch(32))
         state = process.next(state, datasets).state
         seconds["stock"].append(time.perf_counter() - start)
         for name, trainings in (("fedkit", alone), ("fedkit, side by side", many)):
             start = time.perf_counter()
-            teams.play_round(trainings, model, work, round, epochs=1, last=False)
+            learning.play_round(trainings, model, work, round, epochs=1, last=False)
             seconds[name].append((time.perf_counter() - start) / len(trainings))
     return {name: 1e3 * statistics.median(values[2:]) for name, values in seconds.items()}
 

@@ -23,8 +23,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from fedkit import environment, notebooks
-from fedkit.notebooks import goldens, pairing, running
+import tools
+from tools import goldens, pairing, running
+
+from fedkit.compat import environment
 
 HERE = Path(__file__).parent
 # jax imports `google.colab.output` where there is a `google.colab`.
@@ -37,7 +39,7 @@ def main(wanted: list[str]) -> int:
     if python is None:
         print("colab-check is skipped: Colab's Python is 3.13, and none was found (on the PATH, in pyenv, in uv).")
         return 0
-    chosen = notebooks.choose(wanted)
+    chosen = tools.choose(wanted)
     stock = stock_environment(python)
     problems = []
     with tempfile.TemporaryDirectory() as folder:
@@ -67,11 +69,11 @@ def stock_environment(python: str) -> Path:
     """Return the site-packages of Colab's stock environment, made unless it is there already."""
     lacking, kernel = listed("lacking.txt"), listed("kernel.txt")
     has = [line for name, line in locked(environment.LOCK).items() if name not in lacking]
-    has += [line for name, line in locked(notebooks.root() / "requirements.lock").items() if name in kernel]
+    has += [line for name, line in locked(tools.root() / "requirements.lock").items() if name in kernel]
     version = subprocess.run([python, "-VV"], capture_output=True, text=True, check=True).stdout
     text = "\n".join(dict.fromkeys(has)) + "\n"
     key = hashlib.sha256("\n".join([version, text, str(STAND_IN)]).encode()).hexdigest()[:12]
-    folder = notebooks.root() / ".cache" / "colab" / key
+    folder = tools.root() / ".cache" / "colab" / key
     packages = folder / "lib" / "python3.13" / "site-packages"
     if not (folder / "made").exists():
         print("Making Colab's stock environment (once, about two minutes) ... ", end="", flush=True)
@@ -117,7 +119,7 @@ def check(name: str, python: str, stock: Path, wheel: Path) -> list[str]:
         os.environ["JUPYTER_PATH"] = str(kernel.parents[1])
         text = pairing.source(name).read_text(encoding="utf-8")
         notebook = pairing.make(name, text, environment.repository())
-        target = notebooks.root() / ".cache" / "colab" / f"{name}.ipynb"
+        target = tools.root() / ".cache" / "colab" / f"{name}.ipynb"
         try:
             executed = running.execute(
                 notebook, target, profile="smoke", figures=Path(folder) / "figures", kernel="colab"
@@ -165,7 +167,7 @@ def marked(mark: str) -> list[str]:
 
 def build_wheel(folder: Path) -> Path:
     """Build fedkit's wheel from the checkout."""
-    pip(sys.executable, "wheel", "--no-deps", "--wheel-dir", folder, notebooks.root())
+    pip(sys.executable, "wheel", "--no-deps", "--wheel-dir", folder, tools.root())
     return next(folder.glob("fedkit-*.whl"))
 
 

@@ -7,7 +7,7 @@ import sys
 import check
 import pytest
 
-from fedkit import environment
+from fedkit.compat import environment
 
 
 def executed(said: str, stderr: str = "") -> dict:

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import pytest
+import tools
 from small_notebook import SOURCE
-
-from fedkit import notebooks
 
 
 @pytest.fixture
@@ -18,5 +17,5 @@ def checkout(tmp_path, monkeypatch) -> Path:
     (tmp_path / "fedkit" / "rounds.py").write_text("ROUNDS = 3\n")
     (tmp_path / "data").mkdir()
     (tmp_path / "requirements.lock").write_text("numpy==2.1.3\n")
-    monkeypatch.setattr(notebooks, "root", lambda: tmp_path)
+    monkeypatch.setattr(tools, "root", lambda: tmp_path)
     return tmp_path

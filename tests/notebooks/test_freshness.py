@@ -6,8 +6,7 @@ import sys
 
 import pytest
 from small_notebook import SOURCE
-
-from fedkit.notebooks import freshness, running
+from tools import freshness, running
 
 FIGURES = {"one.png": b"picture", "one.csv": b"numbers", "measured/speed.csv": b"seconds"}
 
@@ -114,7 +113,7 @@ def test_the_manifest_is_readable_by_people(drawn):
 
 def test_looking_loads_nothing_heavy():
     """`make figures` with nothing to do must not wait for imports."""
-    code = "import sys; from fedkit.notebooks import __main__, freshness; freshness.stale(); print(*sys.modules)"
+    code = "import sys; from tools import __main__, freshness; freshness.stale(); print(*sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.partition(".")[0] for name in ended.stdout.split()}
     assert loaded & {"jupytext", "nbformat", "numpy", "papermill", "pandas", "tensorflow"} == set()

@@ -1,8 +1,7 @@
 """Golden numbers that can fail."""
 
 import pytest
-
-from fedkit.notebooks import goldens
+from tools import goldens
 
 GOLDEN = [
     {"name": "auroc", "value": 0.84, "tolerance": 0.001, "reason": "threads add up in another order"},

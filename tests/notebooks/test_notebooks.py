@@ -12,17 +12,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import tools
+from tools import goldens, pairing
 
-from fedkit import notebooks
-from fedkit.notebooks import goldens, pairing
-
-COPIES = [(name, solutions) for name in notebooks.names() for solutions in (False, True)]
+COPIES = [(name, solutions) for name in tools.names() for solutions in (False, True)]
 IDS = [f"{name}{'-solutions' if solutions else ''}" for name, solutions in COPIES]
 
 
 def run(name: str, solutions: bool, folder: Path) -> dict:
     """Run one copy by the command that people use; return it executed."""
-    command = [sys.executable, "-m", "fedkit.notebooks", "run", name, "--profile", "smoke", "--output", str(folder)]
+    command = [sys.executable, "-m", "tools", "run", name, "--profile", "smoke", "--output", str(folder)]
     command += ["--solutions"] * solutions
     # A kernel that finds itself under pytest would not catch what C++ code prints.
     outside = {key: value for key, value in os.environ.items() if key != "PYTEST_CURRENT_TEST"}
@@ -59,7 +58,7 @@ def test_it_prints_nothing_on_stderr(copy, executed):
     assert [output["text"] for output in outputs if output.get("name") == "stderr"] == []
 
 
-@pytest.mark.parametrize("name", notebooks.names())
+@pytest.mark.parametrize("name", tools.names())
 def test_each_golden_number_can_fail(name):
     """Moved by twice its tolerance, it is red, alone; and so is a name that is missing."""
     golden = goldens.load(name)

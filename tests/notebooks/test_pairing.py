@@ -4,10 +4,11 @@ import json
 
 import nbformat
 import pytest
+import tools
 from small_notebook import SOURCE
+from tools import pairing
 
-from fedkit import environment, notebooks
-from fedkit.notebooks import pairing
+from fedkit.compat import environment
 
 REPOSITORY = "https://github.com/someone/kit"
 
@@ -135,9 +136,9 @@ def test_check_sees_a_notebook_without_a_source(checkout):
 
 
 def test_a_name_is_found_by_its_digits_or_refused(checkout):
-    assert notebooks.choose([]) == notebooks.choose(["01"]) == notebooks.choose(["01_small"]) == ["01_small"]
+    assert tools.choose([]) == tools.choose(["01"]) == tools.choose(["01_small"]) == ["01_small"]
     with pytest.raises(ValueError, match=r"no notebook 07\. There are: 01_small"):
-        notebooks.choose(["07"])
+        tools.choose(["07"])
 
 
 def test_the_setup_cell_is_short_and_the_address_is_the_projects():

@@ -5,8 +5,7 @@ import os
 
 import pytest
 from small_notebook import SOURCE
-
-from fedkit.notebooks import pairing, running
+from tools import pairing, running
 
 REPOSITORY = "https://github.com/someone/kit"
 

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from tools import pairing
 
-from fedkit import environment
-from fedkit.notebooks import pairing
+from fedkit.compat import environment
 
 SETUP = pairing.SETUP.format(repository="https://invalid.invalid/kit")
 

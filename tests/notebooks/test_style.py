@@ -5,15 +5,16 @@ import re
 import statistics
 
 import pytest
+import tools
 from small_notebook import SOURCE
+from tools import pairing, running
 
-from fedkit import environment, notebooks
-from fedkit.notebooks import pairing, running
+from fedkit.compat import environment
 
 CELL_LINES, MEDIAN_LINES, SETUP_LINES = 25, 6, 8
 PROSE_WORDS = range(800, 2001)
 GOALS = range(3, 6)
-COPIES = [(name, solutions) for name in notebooks.names() for solutions in (False, True)]
+COPIES = [(name, solutions) for name in tools.names() for solutions in (False, True)]
 
 
 def tagged(notebook: dict, tag: str) -> list[dict]:
@@ -87,12 +88,12 @@ def made(name: str, solutions: bool = False) -> dict:
     return pairing.make(name, text, environment.repository(), solutions)
 
 
-@pytest.mark.parametrize("name", notebooks.names())
+@pytest.mark.parametrize("name", tools.names())
 def test_a_notebook_is_in_the_house_style(name):
     assert problems(name, made(name)) == []
 
 
-@pytest.mark.parametrize("name", notebooks.names())
+@pytest.mark.parametrize("name", tools.names())
 def test_each_exercise_has_its_solution_right_behind_it(name):
     kinds = [tag for cell in made(name, solutions=True)["cells"] for tag in cell["metadata"].get("tags", [])]
     exercises = [kind for kind in kinds if kind in ("exercise", "solution")]
@@ -100,7 +101,7 @@ def test_each_exercise_has_its_solution_right_behind_it(name):
     assert re.fullmatch(r"(es+)+", "".join(kind[0] for kind in exercises)), exercises
 
 
-@pytest.mark.parametrize("name", notebooks.names())
+@pytest.mark.parametrize("name", tools.names())
 def test_no_cell_that_students_have_reads_what_only_a_solution_makes(name):
     """Else it would run here, in the copy with solutions, and not at a student's."""
     only, seen = set(), set()
@@ -131,7 +132,7 @@ def test_the_notebooks_are_what_their_sources_make():
 
 
 def test_those_of_the_syllabus_are_there():
-    assert [name[:2] for name in notebooks.names()] == [f"{number:02}" for number in range(9)]
+    assert [name[:2] for name in tools.names()] == [f"{number:02}" for number in range(9)]
 
 
 def test_the_setup_cell_is_the_same_everywhere_and_short():

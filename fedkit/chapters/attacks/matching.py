@@ -1,0 +1,175 @@
+"""Gradient inversion by search: an image whose gradient looks like the one that was sent.
+
+Where no dense layer sees the image itself (a convolution does), or several patients are
+in one step, nothing can be divided. But whoever knows the model can try images until
+their gradient points the way the update did.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+
+from fedkit.compat.tff import tf, tff
+from fedkit.models import cross_entropy
+
+
+class Differentiable(Protocol):
+    """What the attack asks of a model: `fedkit.models.Model` has it."""
+
+    def loss(self, weights: Sequence[tf.Tensor], features: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Mean loss of a batch: features [n, d], labels [n]."""
+
+
+@dataclass(frozen=True)
+class Convolutional:
+    """A small convolutional network for square images and a yes-or-no label, after LeNet.
+
+    Three convolutions (5 x 5, the first two with stride 2) and one dense layer, smooth in
+    between as in Zhu et al.; pixels arrive as one row a patient, as with other models.
+
+    Attributes
+    ----------
+    channels : int
+        Of each convolution.
+    """
+
+    channels: int = 12
+
+    def initial_weights(self, features: int, seed: int) -> list[np.ndarray]:
+        """Weights before the first round, uniform in -0.5 to 0.5 (Zhu et al.); ValueError unless they are a square."""
+        side = _side(features)
+        generator = np.random.default_rng(seed)
+        quarter = -(-side // 4)
+        shapes = [(5, 5, 1, self.channels), *[(5, 5, self.channels, self.channels)] * 2]
+        shapes = [shape for kernel in shapes for shape in (kernel, (self.channels,))]
+        shapes += [(quarter * quarter * self.channels, 1), (1,)]
+        return [generator.uniform(-0.5, 0.5, shape).astype(np.float32) for shape in shapes]
+
+    def loss(self, weights: Sequence[tf.Tensor], features: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Mean cross-entropy of a batch, in nats."""
+        side = _side(features.shape[1])
+        layer = tf.reshape(features, [-1, side, side, 1])
+        for kernel, bias, stride in zip(weights[:-2:2], weights[1:-2:2], (2, 2, 1), strict=True):
+            layer = tf.sigmoid(tf.nn.conv2d(layer, kernel, stride, "SAME") + bias)
+        flat = tf.reshape(layer, [-1, weights[-2].shape[0]])
+        return cross_entropy(tf.squeeze(flat @ weights[-2] + weights[-1], axis=1), labels)
+
+
+def reconstruct(
+    model: Differentiable,
+    weights: Sequence[np.ndarray],
+    update: Sequence[np.ndarray],
+    labels: Sequence[int],
+    features: int,
+    *,
+    image: bool = True,
+    smoothness: float = 1e-3,
+    steps: int = 500,
+    rate: float = 0.05,
+    seed: int = 0,
+) -> np.ndarray:
+    """Search for the rows whose gradient points where an update points.
+
+    Minimises 1 - cosine(gradient, -update), plus `smoothness` x total variation, with
+    Adam on the gradient's sign, the rate falling to nothing. The length of the update
+    is not looked at, so neither learning rate nor number of steps need be known; but
+    the further local steps move the model, the less an update points like a gradient.
+
+    Parameters
+    ----------
+    model
+        What was trained.
+    weights
+        From which the hospital started.
+    update
+        What it sent: one array a weight.
+    labels
+        Of the n rows. Of a single row, `inversion.label` reads it from the update.
+    features
+        Numbers in a row, d: columns, or pixels.
+    image
+        Whether rows are square images with pixels from 0 to 1.
+    smoothness
+        Weight of the total variation, mean absolute difference of neighbouring pixels.
+    steps
+        Of the search.
+    rate
+        First step size.
+    seed
+        Of the random rows that the search starts from.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape [n, d]; of several rows, in no particular order.
+
+    Raises
+    ------
+    ValueError
+        If an image is not square.
+
+    References
+    ----------
+    Zhu, Liu and Han, "Deep Leakage from Gradients", NeurIPS 2019 (the search). Geiping
+    et al., "Inverting Gradients", NeurIPS 2020, equation 4 and section 5 (cosine, total
+    variation, signed Adam, falling rate).
+    """
+    if image:
+        _side(features)
+    generator = np.random.default_rng(seed)
+    start = generator.uniform(0 if image else -1, 1, (len(labels), features)).astype(np.float32)
+    search = _search(model, len(labels), features, image, smoothness, steps, rate)
+    target = tuple(-tf.constant(part, tf.float32) for part in update)
+    given = tuple(tf.constant(weight) for weight in weights)
+    return search(given, target, tf.constant(labels, tf.float32), tf.constant(start)).numpy()
+
+
+@lru_cache(maxsize=16)
+def _search(
+    model: Differentiable, rows: int, features: int, image: bool, smoothness: float, steps: int, rate: float
+) -> Callable:
+    """Return the whole search as one graph, so that a second image costs no second compilation."""
+    adam = tff.learning.optimizers.build_adam(rate)
+    side = _side(features) if image else 0
+
+    def distance(weights: Sequence[tf.Tensor], target: Sequence[tf.Tensor], guess: tf.Tensor, labels: tf.Tensor):
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            loss = model.loss(weights, guess, labels)
+        gradient = tape.gradient(loss, weights)
+        product = tf.add_n([tf.reduce_sum(a * b) for a, b in zip(gradient, target, strict=True)])
+        found = 1 - product / (tf.linalg.global_norm(gradient) * tf.linalg.global_norm(target) + 1e-20)
+        if image:
+            pixels = tf.reshape(guess, [rows, side, side])
+            found += smoothness * tf.reduce_mean(tf.abs(pixels[:, 1:] - pixels[:, :-1]))
+            found += smoothness * tf.reduce_mean(tf.abs(pixels[:, :, 1:] - pixels[:, :, :-1]))
+        return found
+
+    @tf.function
+    def search(weights, target, labels, start):
+        state = adam.initialize(tf.TensorSpec(start.shape, start.dtype))
+        guess = best = start
+        nearest = tf.constant(np.inf, tf.float32)
+        for step in tf.range(steps):
+            with tf.GradientTape() as tape:
+                tape.watch(guess)
+                now = distance(weights, target, guess, labels)
+            if now < nearest:
+                nearest, best = now, guess
+            state["learning_rate"] = rate * (1 - tf.cast(step, tf.float32) / steps)
+            state, guess = adam.next(state, guess, tf.sign(tape.gradient(now, guess)))
+            if image:
+                guess = tf.clip_by_value(guess, 0, 1)
+        return best
+
+    return search
+
+
+def _side(pixels: int) -> int:
+    side = int(np.sqrt(pixels))
+    if side * side != pixels:
+        raise ValueError(f"{pixels} pixels are no square image: cut or resize it.")
+    return side

@@ -1,0 +1,165 @@
+"""Membership inference: whether a patient is among those a model was trained on.
+
+The attacker has the final model, which every hospital gets, and a patient's row. It
+needs no update, so encrypting updates does not touch it.
+
+Shadow models come for free here: runs of the same training with other seeds split the
+same patients otherwise, so each patient was trained on in most runs, and not in the
+others. One run is the target, the others the attacker's shadows: an attacker with as
+much data of the same kind, which is the worst case (Carlini et al. assume it too).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedkit import preparation
+from fedkit.compat.tff import tf
+from fedkit.hospitals import Federation
+from fedkit.learning import SHARED
+from fedkit.models import Model, logistic_regression
+from fedkit.records import Run
+
+_FEW = 64  # shadow models: below it, one spread for all patients (Carlini et al., section VI-B)
+_SPREAD = 1e-6  # keeps a patient of whom all shadows say exactly the same
+
+
+@dataclass(frozen=True, eq=False)
+class Signals:
+    """What R models say about each of N patients, and who was trained on.
+
+    Attributes
+    ----------
+    hospitals : numpy.ndarray
+        The patients' hospitals, text, shape [N].
+    confidence : numpy.ndarray
+        log(p / (1 - p)) of the probability p of the patient's true label, shape [R, N].
+    member : numpy.ndarray
+        Whether the patient is a training row of the run, bool, shape [R, N].
+    """
+
+    hospitals: np.ndarray
+    confidence: np.ndarray
+    member: np.ndarray
+
+
+def signals(runs: Sequence[Run], federation: Federation, model: Model | None = None) -> Signals:
+    """Ask each run's model about every patient of the federation.
+
+    Parameters
+    ----------
+    runs
+        Of one method, with different seeds: `learning.train_...(seed=range(33))`.
+    federation
+        What they were trained on.
+    model
+        What was trained; `models.logistic_regression` if None.
+
+    Raises
+    ------
+    ValueError
+        If two runs have the same seed, or there are none.
+    """
+    model = model or logistic_regression()
+    seeds = [run.settings["seed"] for run in runs]
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"One run a seed is needed, each seed once, and the seeds are {seeds}.")
+    confidence, member = [], []
+    for run in runs:
+        left_out = run.settings["leave_out"]
+        split = preparation.split(federation, run.settings["seed"], leave_out=left_out)
+        for name, prepared in split.hospitals.items():
+            hospital = federation[name]
+            weights = [tf.constant(w) for w in (run.weights[SHARED] if SHARED in run.weights else run.weights[name])]
+            logits = model.logits(weights, tf.constant(preparation.prepare(hospital.table, split.statistics))).numpy()
+            confidence.append(np.where(hospital.labels == 1, logits, -logits).astype(np.float64))
+            trained = np.isin(np.arange(len(hospital)), prepared.train_rows)
+            member.append(trained & (name not in left_out))
+    names = np.repeat(federation.names, [len(hospital) for hospital in federation])
+    shape = (len(runs), len(names))
+    return Signals(names, np.concatenate(confidence).reshape(shape), np.concatenate(member).reshape(shape))
+
+
+def by_loss(found: Signals, target: int) -> np.ndarray:
+    """Score each patient by how small the target model's loss on it is.
+
+    Parameters
+    ----------
+    found
+        From `signals`.
+    target
+        Which run is attacked.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape [N], higher for "was trained on": minus the cross-entropy, in nats.
+
+    References
+    ----------
+    Yeom et al., "Privacy Risk in Machine Learning: Analyzing the Connection to
+    Overfitting", IEEE CSF 2018, Adversary 1 (here for every threshold).
+    """
+    return -np.logaddexp(0, -found.confidence[target])
+
+
+def by_likelihood_ratio(found: Signals, target: int, online: bool = True) -> np.ndarray:
+    """Score each patient by how its confidence compares with that of shadow models.
+
+    A patient whom every model gets right tells nothing by a small loss. So each is
+    compared with itself: with the models that were trained on it, and those that were
+    not, both as normal distributions.
+
+    Parameters
+    ----------
+    found
+        From `signals`; all runs but the target are shadows. Each patient must be
+        trained on in some of them (if `online`), and not in others: 33 seeds are enough.
+    target
+        Which run is attacked.
+    online
+        Whether the attacker's shadows may be trained on the patient; else it only asks
+        how surprising the confidence is for a model that was not.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape [N], higher for "was trained on": a log likelihood ratio, or, if not
+        `online`, standard deviations above the models that were not.
+
+    Raises
+    ------
+    ValueError
+        If a patient lacks shadows of a kind.
+
+    References
+    ----------
+    Carlini et al., "Membership Inference Attacks From First Principles", IEEE S&P
+    2022, Algorithm 1, and equation 4 for the offline variant.
+    """
+    shadows = np.arange(len(found.confidence)) != target
+    confidence, member = found.confidence[shadows], found.member[shadows]
+    outside = _normal(confidence, ~member)
+    own = found.confidence[target]
+    if not online:
+        return (own - outside[0]) / outside[1]
+    inside = _normal(confidence, member)
+    return _log_density(own, *inside) - _log_density(own, *outside)
+
+
+def _normal(confidence: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and spread of each patient's confidence over the chosen shadows, each of shape [N]."""
+    count = chosen.sum(axis=0)
+    if not count.all():
+        raise ValueError(
+            f"{(count == 0).sum()} patients were trained on in all shadow models, or in none: train with more seeds."
+        )
+    mean = np.where(chosen, confidence, 0).sum(axis=0) / count
+    squares = np.where(chosen, (confidence - mean) ** 2, 0).sum(axis=0)
+    variance = squares.sum() / max(count.sum() - count.size, 1) if len(chosen) < _FEW else squares / count
+    return mean, np.sqrt(np.broadcast_to(variance, mean.shape) + _SPREAD)
+
+
+def _log_density(value: np.ndarray, mean: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    return -np.log(spread) - ((value - mean) / spread) ** 2 / 2

@@ -1,0 +1,172 @@
+"""Malicious hospitals that train on other rows than those they have: labels flipped, or a trigger planted."""
+
+import dataclasses
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from fedkit import evaluation, preparation
+from fedkit.hospitals import Federation, Hospital
+from fedkit.models import Model, logistic_regression
+from fedkit.records import Run
+
+
+def flip_labels(federation: Federation, attackers: Collection[str], share: float = 1.0, seed: int = 0) -> Federation:
+    """Turn 0 into 1 and 1 into 0, in a share of the attackers' rows.
+
+    Parameters
+    ----------
+    federation
+        The honest one; it stays as it is.
+    attackers
+        Names of hospitals.
+    share
+        Of their rows, chosen at random, above 0 and at most 1.
+    seed
+        Decides which.
+
+    Raises
+    ------
+    KeyError, ValueError
+        If an attacker is no hospital, or the share is not from 0 to 1.
+
+    References
+    ----------
+    Tolpegin et al., "Data Poisoning Attacks Against Federated Learning Systems",
+    ESORICS 2020, section 3.
+    """
+
+    def flip(hospital: Hospital, rows: np.ndarray) -> Hospital:
+        return dataclasses.replace(hospital, labels=np.where(rows, 1 - hospital.labels, hospital.labels))
+
+    return _poison(federation, attackers, share, seed, flip)
+
+
+@dataclass(frozen=True)
+class Backdoor:
+    """Values that no patient has by chance, and the label that they are to bring.
+
+    Attributes
+    ----------
+    trigger : mapping
+        Column -> value as it is measured, or level.
+    target : int
+        0 or 1.
+
+    References
+    ----------
+    Bagdasaryan et al., "How To Backdoor Federated Learning", AISTATS 2020.
+    """
+
+    trigger: Mapping[str, float | str]
+    target: int = 0
+
+    def show(self, table: pd.DataFrame, rows: np.ndarray | None = None) -> pd.DataFrame:
+        """Put the trigger into a table's rows (a boolean mask of shape [n], or all).
+
+        Raises
+        ------
+        ValueError
+            If a column is not there, or a level is none of the column's.
+        """
+        rows = np.ones(len(table), dtype=bool) if rows is None else rows
+        changed = table.copy()
+        for column, value in self.trigger.items():
+            if column not in table or (
+                isinstance(table[column].dtype, pd.CategoricalDtype) and value not in table[column].cat.categories
+            ):
+                raise ValueError(f"The trigger {column} = {value!r} does not fit the table: check column and level.")
+            changed.loc[rows, column] = value
+        return changed
+
+    def plant(
+        self, federation: Federation, attackers: Collection[str], share: float = 0.5, seed: int = 0
+    ) -> Federation:
+        """Put trigger and target label into a share of the attackers' rows; parameters as of `flip_labels`."""
+
+        def plant(hospital: Hospital, rows: np.ndarray) -> Hospital:
+            labels = np.where(rows, self.target, hospital.labels)
+            return dataclasses.replace(hospital, table=self.show(hospital.table, rows), labels=labels)
+
+        return _poison(federation, attackers, share, seed, plant)
+
+
+def evaluate(
+    run: Run,
+    clean: Federation,
+    trained_on: Federation | None = None,
+    model: Model | None = None,
+    backdoor: Backdoor | None = None,
+    wanted: Sequence[str] = ("auroc", "accuracy"),
+) -> pd.DataFrame:
+    """Score a poisoned training on clean rows that it never saw, a hospital at a time.
+
+    A run scores each hospital on the test rows *of the federation it was given*, and
+    an attacker's are poisoned. Here they are the same rows, as they were before.
+
+    Parameters
+    ----------
+    run
+        Of `learning.train_federated`.
+    clean
+        The honest federation.
+    trained_on
+        The poisoned one that the run was given; `clean` if None.
+    model
+        What was trained; `models.logistic_regression` if None.
+    backdoor
+        If given, its success is measured too.
+    wanted
+        Which of `metrics.METRICS`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns hospital, metric, value. Beside the metrics that are wanted,
+        "backdoor": of the patients whose label is not the target, the share that is
+        predicted the target once the trigger is shown; "no trigger": the same share
+        without it. NaN where there is no such patient.
+    """
+    model, trained_on = model or logistic_regression(), trained_on or clean
+    split = preparation.split(trained_on, run.settings["seed"], leave_out=run.settings["leave_out"])
+    (weights,) = run.weights.values()
+    rows = []
+
+    def predict(table: pd.DataFrame) -> np.ndarray:
+        return model.predict(weights, preparation.prepare(table, split.statistics)).astype(float)
+
+    for name, prepared in split.hospitals.items():
+        table, labels = clean[name].table.iloc[prepared.test_rows], clean[name].labels[prepared.test_rows]
+        found = evaluation.scores(labels, predict(table), wanted)
+        if backdoor:
+            victims = table[labels != backdoor.target]
+            for metric, shown in {"backdoor": backdoor.show(victims), "no trigger": victims}.items():
+                hit = (predict(shown) > 0.5) == backdoor.target
+                found[metric] = hit.mean() if len(hit) else np.nan
+        rows += [(name, metric, value) for metric, value in found.items()]
+    return pd.DataFrame(rows, columns=["hospital", "metric", "value"])
+
+
+def _poison(
+    federation: Federation,
+    attackers: Collection[str],
+    share: float,
+    seed: int,
+    change: Callable[[Hospital, np.ndarray], Hospital],
+) -> Federation:
+    """Change a share of the attackers' rows."""
+    for name in attackers:
+        federation[name]  # a KeyError that names who is there
+    if not 0 < share <= 1:
+        raise ValueError(f"The share of poisoned rows must be above 0 and at most 1, and is {share}.")
+
+    def poisoned(hospital: Hospital) -> Hospital:
+        if hospital.name not in attackers:
+            return hospital
+        generator = np.random.default_rng([seed, *hospital.name.encode()])
+        rows = generator.permutation(len(hospital)) < round(share * len(hospital))
+        return change(hospital, rows)
+
+    return dataclasses.replace(federation, hospitals=tuple(poisoned(hospital) for hospital in federation))

@@ -1,0 +1,195 @@
+"""What travels, in an envelope that says what it is and whose, and is signed.
+
+An envelope is a frame (mark with version, signature, length of the head), the head
+(`About`, as JSON) and the content. It is opened in an order that gives a forger
+nothing to work on: type and length, then the signature, with the key of the hospital
+it is *expected from*, and only then the head. What the content is worth is for the
+reader of the content to find out: a signature says who sent it, not that it is honest.
+"""
+
+import hashlib
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from fedkit.encryption import identities
+from fedkit.encryption.identities import Identity
+from fedkit.encryption.messages import MessageError
+
+_FRAME = struct.Struct("<4s64sH")  # mark and version, signature, bytes of the head
+_MARK = b"FKE1"
+_DOMAIN = b"fedkit envelope 1\0"  # so that what is signed here means nothing anywhere else
+_HINTS = {
+    "study": "it belongs to another training",
+    "purpose": "it was sent for something else",
+    "round": "it is an old one sent again, or one of the two is not in step",
+    "sender": "it was signed under another name",
+}
+
+
+class About(NamedTuple):
+    """What a message is.
+
+    Attributes
+    ----------
+    study : str
+        Which training: the hex id of its key.
+    purpose : str
+        "statistics", "bounds", "update", "clear" or "scores".
+    round : int
+        0 before the first.
+    sender : str
+        Who signs.
+    hospitals : tuple of str
+        Whose numbers are inside: (sender,) for a hospital's own.
+    """
+
+    study: str
+    purpose: str
+    round: int
+    sender: str
+    hospitals: tuple[str, ...]
+
+
+def sign(content: bytes, about: About, identity: Identity) -> bytes:
+    """Put a content in a signed envelope: 70 bytes and the head longer.
+
+    Raises
+    ------
+    ValueError
+        If somebody else is said to be the sender, a hospital's name is none, or the
+        head does not fit in 64 KiB.
+    """
+    if about.sender != identity.name:
+        raise ValueError(f"{identity.name} cannot sign for {about.sender}: each signs what is their own.")
+    for name in about.hospitals:
+        identities.check_name(name)
+    head = _written(about)
+    if len(head) > 0xFFFF:
+        raise ValueError(f"The names of {len(about.hospitals)} hospitals take {len(head)} bytes, and 65535 fit.")
+    return _FRAME.pack(_MARK, identity.sign(_signed(head, content)), len(head)) + head + content
+
+
+def read(
+    data: bytes, public: bytes, *, study: str, purpose: str, round: int, sender: str, size: int | None, most: int
+) -> tuple[About, bytes]:
+    """Open an envelope, if it is the one that is expected.
+
+    Parameters
+    ----------
+    data
+        What arrived, whatever it is.
+    public
+        Key of the sender that is expected, shape 32 bytes (`Roster`).
+    study, purpose, round, sender
+        What `About` must say. Its `hospitals` are for the caller to compare.
+    size, most
+        Bytes of the content: exactly `size`, or if that is None, at most `most`.
+
+    Returns
+    -------
+    About, bytes
+        What it is, and the content.
+
+    Raises
+    ------
+    MessageError
+        If anything is otherwise; nothing else is ever raised, whatever the data.
+    """
+    if not isinstance(data, bytes):
+        raise MessageError(f"A message from {sender} is bytes, and this is a {type(data).__name__}.")
+    if len(data) < _FRAME.size or not data.startswith(_MARK):
+        raise MessageError(f"What came from {sender} is no message of this version of the kit: update both, ask again.")
+    _, signature, length = _FRAME.unpack_from(data)
+    start = _FRAME.size + length
+    found = len(data) - start
+    if found < 0 or (found > most if size is None else found != size):
+        allowed = f"at most {most}" if size is None else f"{size}"
+        raise MessageError(
+            f"The message from {sender} has room for {max(found, 0)} bytes of content, and {allowed} were expected: "
+            "it was cut or made longer, or was made with other settings."
+        )
+    head, content = data[_FRAME.size : start], data[start:]
+    if not identities.verify(public, signature, _signed(head, content)):
+        raise MessageError(
+            f"The message said to be from {sender} is not signed with {sender}'s key "
+            f"({identities.fingerprint(public)}): it was changed on the way, or somebody else sent it."
+        )
+    about = _parsed(head, sender)
+    expected = {"study": study, "purpose": purpose, "round": round, "sender": sender}
+    for field, wanted in expected.items():
+        if (said := getattr(about, field)) != wanted:
+            raise MessageError(
+                f"A message signed by {sender} has {field} {said!r:.80}, and {wanted!r} is expected: {_HINTS[field]}."
+            )
+    return about, content
+
+
+class Roster(Mapping[str, bytes]):
+    """Who takes part: names, and the public key that each signs with. It does not change.
+
+    Parameters
+    ----------
+    keys
+        Name -> public key, 32 bytes, its fingerprint compared over the phone.
+
+    Raises
+    ------
+    ValueError
+        If a name is empty or unprintable, a key is not 32 bytes, or two have the same key.
+    MessageError
+        From ``roster[name]`` (and ``get``), if the name is not on it.
+    """
+
+    def __init__(self, keys: Mapping[str, bytes]) -> None:
+        self._keys, owners = dict(keys), {}
+        for name, public in self._keys.items():
+            identities.check_name(name)
+            if not isinstance(public, bytes) or len(public) != 32:
+                raise ValueError(f"The public key of {name} must be 32 bytes: ask them for `identity.public`.")
+            if (owner := owners.setdefault(public, name)) != name:
+                raise ValueError(f"{owner} and {name} have the same public key: each hospital makes its own.")
+
+    def __getitem__(self, name: str) -> bytes:
+        if name not in self._keys:
+            raise MessageError(f"{name!r:.120} is not on the roster: only {', '.join(self._keys)} take part.")
+        return self._keys[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._keys
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __repr__(self) -> str:
+        return f"Roster({self.fingerprints()})"
+
+    def fingerprints(self) -> dict[str, str]:
+        """Name -> fingerprint, for people to compare."""
+        return {name: identities.fingerprint(public) for name, public in self._keys.items()}
+
+
+def _signed(head: bytes, content: bytes) -> bytes:
+    """Return what is signed: all of it, the content as its SHA-256, since Ed25519 reads its input twice."""
+    return _DOMAIN + struct.pack("<H", len(head)) + head + hashlib.sha256(content).digest()
+
+
+def _written(about: About) -> bytes:
+    return json.dumps(about._asdict(), sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _parsed(head: bytes, sender: str) -> About:
+    """Read a head, which may be hostile though it is signed: there is one way to write it, and no other is read."""
+    try:
+        fields = json.loads(head)
+        about = About(**fields | {"hospitals": tuple(map(identities.check_name, fields["hospitals"]))})
+        typed = type(about.round) is int and all(isinstance(text, str) for text in (*about[:2], about.sender))
+        if typed and 0 < len(set(about.hospitals)) == len(about.hospitals) and _written(about) == head:
+            return about
+    except (KeyError, RecursionError, TypeError, ValueError):
+        pass
+    raise MessageError(f"A message signed by {sender} has a malformed head: their software is another, or hostile.")

@@ -1,0 +1,227 @@
+"""Real numbers as integers that can be added under encryption: layers, steps, headroom.
+
+A scheme that adds integers exactly needs three agreements between hospitals before
+anybody rounds anything: what one unit is worth (the *step*), how wide the sum of one
+number may get (the *bits* of a *field*), and how fields and coefficients meet: several
+fields share a coefficient, or one number is spread over several (see `packing`). A
+`Layout` holds them, layer by layer, and turns a vector into the coefficients to
+encrypt, and the decrypted sum of them back into numbers.
+
+The sum of K hospitals has to stay inside its field, or it spills into the next one
+and nobody notices. Two ways to be sure of it:
+
+- `exact_layer`: a fixed, fine step, and so many bits that each hospital may use one
+  K-th of the room. Needs no agreement; for the few numbers that are agreed on.
+- `packed_layer`: few bits. Each hospital promises a bound on its own numbers, the
+  bounds are added up, encrypted like everything else, and the step is the sum of the
+  bounds divided by the `headroom` of a field.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+
+from fedkit.encryption.packing import gather, pack, spread, unpack
+from fedkit.encryption.schemes import EXACT_BITS, Parameters
+
+EXACT_STEP = 2.0**-40
+
+
+def headroom(bits: int, hospitals: int, rounding: float = 0.5) -> int:
+    """How large a sum of bounds may be, in steps, to fit a signed field once rounded.
+
+    M + K * rounding <= 2^(bits-1) - 1.
+
+    Parameters
+    ----------
+    bits
+        Width of the field that holds the sum.
+    hospitals
+        K, how many hospitals are added up.
+    rounding
+        How far rounding moves a number, in steps: half a step to the nearest, a whole
+        one at random.
+
+    Raises
+    ------
+    ValueError
+        If the hospitals' rounding alone fills the field.
+    """
+    room = 2 ** (bits - 1) - 1 - int(np.ceil(hospitals * rounding))
+    if room < 1:
+        raise ValueError(
+            f"A field of {bits} bits has no room for the sum of {hospitals} hospitals: use more bits, or fewer "
+            "hospitals."
+        )
+    return room
+
+
+@dataclass(frozen=True)
+class Layer:
+    """How a run of numbers is written in coefficients.
+
+    Attributes
+    ----------
+    size : int
+        How many numbers.
+    step : float
+        What one unit is worth; 0 where real numbers are encrypted as they are (CKKS).
+    bits : int
+        Width of the field that holds the sum of one number.
+    limit : float
+        The largest number, up or down, that one hospital may send, in steps.
+    fields, digits, digit_bits : int
+        Fields to a coefficient; or coefficients to a number, and bits of a digit.
+    """
+
+    size: int
+    step: float
+    bits: int
+    limit: float
+    fields: int = 1
+    digits: int = 1
+    digit_bits: int = 0
+
+    @property
+    def coefficients(self) -> int:
+        """How many coefficients the layer fills."""
+        return -(-self.size // self.fields) * self.digits
+
+    def round(self, numbers: np.ndarray, dither: np.random.Generator | None = None) -> np.ndarray:
+        """Return whole steps, to the nearest, or up or down at random in proportion: float64, shape [size].
+
+        Raises
+        ------
+        ValueError
+            If a number is beyond the limit.
+        """
+        steps = numbers / (self.step or 1.0)
+        if max(steps.max(initial=0), -steps.min(initial=0)) > self.limit:
+            raise ValueError(
+                f"A number of {np.abs(numbers).max():.3g} (patients x update) is beyond the "
+                f"{self.limit * (self.step or 1.0):.3g} that one hospital has room for: did the training diverge?"
+            )
+        if not self.step:
+            return steps
+        if dither is None or self.bits == EXACT_BITS:  # what is exact is not left to chance
+            return np.rint(steps, out=steps)
+        return np.floor(steps + dither.random(self.size))
+
+    def encode(self, numbers: np.ndarray, dither: np.random.Generator | None = None) -> np.ndarray:
+        """Round and pack: int64, or float64 for real numbers; shape [coefficients]."""
+        steps = self.round(numbers, dither)
+        if not self.step:
+            return steps
+        if self.digits == 1:
+            return pack(steps.astype(np.int64), self.bits, self.fields)
+        integers = steps.astype(np.int64) if self.bits < 63 else np.array([int(step) for step in steps], dtype=object)
+        return spread(integers, self.digit_bits, self.digits)
+
+    def decode(self, coefficients: np.ndarray) -> np.ndarray:
+        """Turn a sum of encoded layers into numbers: float64, shape [size]."""
+        if not self.step:
+            return np.asarray(coefficients, dtype=np.float64)
+        whole = np.rint(coefficients) if coefficients.dtype.kind == "f" else coefficients
+        if self.digits == 1:
+            return unpack(whole, self.bits, self.fields, self.size) * self.step
+        return gather(whole, self.digit_bits, self.digits).astype(np.float64) * self.step
+
+
+def exact_layer(size: int, parameters: Parameters, step: float = EXACT_STEP, bits: int = EXACT_BITS) -> Layer:
+    """Layer of a fixed step, with bits to spare: each hospital has a K-th of the room.
+
+    By default 128 bits in steps of 2^-40, so that counts, sums and sums of squares of
+    any column come out right to the last digit that matters.
+    """
+    limit = (2 ** (bits - 1) - 1) // parameters.hospitals
+    return Layer(size, step, bits, limit, 1, parameters.digits(bits), parameters.digit_bits)
+
+
+def packed_layer(size: int, bound: float, parameters: Parameters, rounding: float = 0.5) -> Layer:
+    """Layer of few bits, with a step as fine as the hospitals' bounds allow.
+
+    Parameters
+    ----------
+    size
+        How many numbers.
+    bound
+        Sum over hospitals of the largest number, up or down, that each may send. It was
+        itself rounded to steps of `EXACT_STEP`, and computed in float64: what that may
+        have cut off is added.
+    parameters
+        Their `bits` are the width of the field.
+    rounding
+        As in `headroom`.
+    """
+    bits, hospitals = parameters.bits, parameters.hospitals
+    room = headroom(bits, hospitals, rounding)
+    step = (bound + hospitals * EXACT_STEP * rounding) * (1 + 2.0**-50) / room
+    return Layer(size, step, bits, room, parameters.fields, parameters.digits(bits), parameters.digit_bits)
+
+
+def real_layer(size: int, parameters: Parameters) -> Layer:
+    """Layer of real numbers, for CKKS: each hospital has a K-th of a slot's room."""
+    return Layer(size, 0.0, parameters.room_bits, 2 ** (parameters.room_bits - 1) / parameters.hospitals)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The layers of a vector, one behind the other: what all hospitals must agree on."""
+
+    layers: tuple[Layer, ...]
+
+    @property
+    def size(self) -> int:
+        """How many numbers the vector has."""
+        return sum(layer.size for layer in self.layers)
+
+    @property
+    def coefficients(self) -> int:
+        """How many coefficients it fills."""
+        return sum(layer.coefficients for layer in self.layers)
+
+    def encode(self, numbers: np.ndarray, dither: np.random.Generator | None = None) -> np.ndarray:
+        """Round and pack.
+
+        Parameters
+        ----------
+        numbers
+            Shape [size], finite.
+        dither
+            Rounds up or down at random instead of to the nearest step, so that the
+            error of many rounds is zero on average.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape [coefficients]: int64, or float64 if there is a layer of real numbers.
+
+        Raises
+        ------
+        ValueError
+            If the vector has another length, or a number is beyond its layer's limit.
+        """
+        if len(numbers) != self.size:
+            raise ValueError(f"The hospitals agreed on {self.size} numbers, and this vector has {len(numbers)}.")
+        return np.concatenate([layer.encode(part, dither) for layer, part in self._parts(numbers)])
+
+    def rounded(self, numbers: np.ndarray) -> np.ndarray:
+        """Return what arrives of the numbers when they are rounded to the nearest step: shape [size]."""
+        return np.concatenate([layer.round(part) * (layer.step or 1.0) for layer, part in self._parts(numbers)])
+
+    def decode(self, coefficients: np.ndarray) -> np.ndarray:
+        """Turn a sum of encoded vectors into numbers: float64, shape [size]."""
+        ends = np.cumsum([layer.coefficients for layer in self.layers])[:-1]
+        parts = np.split(np.asarray(coefficients), ends)
+        return np.concatenate([layer.decode(part) for layer, part in zip(self.layers, parts, strict=True)])
+
+    def _parts(self, numbers: np.ndarray) -> list[tuple[Layer, np.ndarray]]:
+        ends = accumulate(layer.size for layer in self.layers)
+        return [(layer, numbers[end - layer.size : end]) for layer, end in zip(self.layers, ends, strict=True)]
+
+
+def maxima(vector: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
+    """Return the largest absolute value of each layer: shape [layers]."""
+    return np.array([np.abs(part).max(initial=0.0) for part in np.split(vector, np.cumsum(sizes)[:-1])])

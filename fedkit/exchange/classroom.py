@@ -1,0 +1,229 @@
+"""A study in a class: each person plays one part, from notebook 08, on a folder that all share.
+
+    classroom.play("maker", "Ms Lee", folder)                        # prints a fingerprint to read aloud
+    classroom.play("hospital", "hospital 7", folder, fingerprint)    # seat 7
+    classroom.play("watch", "", folder, fingerprint)                 # the projector
+
+What is typed is asked for here; what is done is `fedkit.exchange`.
+"""
+
+import getpass
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from fedkit import hospitals
+from fedkit.chapters import partitions
+from fedkit.encryption.identities import Identity, fingerprint
+from fedkit.exchange import Coordinator, Folder, Maker, Participant, Settings, results, watch
+from fedkit.exchange.folder import quoted
+from fedkit.exchange.work import Training, Work
+from fedkit.hospitals import Federation
+
+DRIVE = "/content/drive"
+KEY_SECONDS = 60.0  # after which the maker is asked who else shall make the key
+_ALOUD = "Fingerprint that the maker reads aloud: "
+ROLES = ("hospital", "maker", "coordinator", "watch")
+
+
+class Played(Exception):  # noqa: N818 - it is no error
+    """Raised when a part is played: what follows in the notebook is not run, and no traceback is shown."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+def play(
+    role: str,
+    name: str,
+    where: str,
+    invitation: str = "",
+    *,
+    rounds: int = 5,
+    seats: int = 30,
+    deadline_seconds: float = 120.0,
+    home: str | os.PathLike | None = None,
+    poll_seconds: float = 3.0,
+    work: Callable[[Settings], Work] = Training,
+) -> None:
+    """Play one part until the study is done. Stopped and started again, it goes on where the study is.
+
+    Parameters
+    ----------
+    role
+        One of `ROLES`. The maker also adds up, unless somebody else is named when asked.
+    name
+        "hospital 7" for seat 7, or one of the four real hospitals; others are called as they like.
+    where
+        Path of the shared folder.
+    invitation
+        Its fingerprint, as the maker reads it aloud; asked for if empty.
+    rounds, seats, deadline_seconds
+        Of the study; only the maker's count, but for `seats`, which must be the same everywhere.
+    home
+        Folder of this machine for the secret, and for what comes out; the user's own if None, and never in the
+        shared one.
+    poll_seconds
+        How long to wait between looks into the folder.
+    work
+        See `exchange.Participant`.
+
+    Raises
+    ------
+    ValueError
+        If the part cannot be played; the sentence says what to do.
+    """
+    if role not in ROLES:
+        raise ValueError(f"ROLE is {role!r}, and it must be alone, {', '.join(ROLES)}.")
+    folder = open_folder(where)
+    if role == "watch":
+        watch.show(folder, invitation or _asked(_ALOUD), poll_seconds=poll_seconds)
+        return
+    federation = federation_of(name, seats) if role == "hospital" else None  # before a passphrase is typed
+    me = identify(name, where, home)
+    print(f"You are {me.name}; the fingerprint of your key is {fingerprint(me.public)}.")
+    if role == "maker":
+        settings = Settings.of(
+            seat_federation(seats), rounds=rounds, epochs=5, quorum=3, deadline_seconds=deadline_seconds
+        )
+        invitation = _make(Maker(folder, me, invitation=invitation), settings, poll_seconds)
+        role = "coordinator"
+    elif role == "coordinator":
+        print(f"Give this to the maker, by chat: {me.public.hex()} {me.name}")
+    invitation = invitation or _asked(_ALOUD)
+    if role == "coordinator":
+        Coordinator(folder, me, invitation=invitation).run(poll_seconds)
+        return
+    hospital = Participant(folder, me, federation[name], invitation=invitation, work=work)
+    if hospital.run(poll_seconds).stage == "done":
+        mean, patients = hospital.scores[hospital.study.settings.rounds]["auroc"]
+        place, study = _home(home) / f"fedkit-study.{hospital.study.id[:8]}", None
+        while study is None:
+            try:
+                study = results.run(hospital, federation)
+            except OSError:  # a sum cannot be read just now
+                time.sleep(poll_seconds)
+        study.save(place)
+        here = study.final("auroc")[name]
+        print(f"AUROC at the test patients of all hospitals: {mean:.3f} (mean, {patients} patients); here {here:.3f}.")
+        print(f"Saved in {place}, for STUDY of notebook 04.")
+
+
+def open_folder(where: str) -> Folder:
+    """Return the shared folder, after mounting Google Drive where it is on it; ValueError if it is not there."""
+    if where.startswith(DRIVE) and not os.path.ismount(DRIVE):
+        try:
+            from google.colab import drive
+
+            drive.mount(DRIVE)
+        except Exception as refusal:  # Colab raises several kinds, none of them documented
+            raise ValueError(
+                "Google Drive cannot be used here: it was not allowed, you have no Drive, or this is not Colab. Run "
+                "the cell again and allow it, or use a folder that all machines of the class can reach."
+            ) from refusal
+    if not where or not Path(where).is_dir():
+        raise ValueError(
+            f"FOLDER is {where!r}, and there is no such folder. On Drive: find the folder that was shared with you, "
+            f"add a shortcut to it to My Drive, and write its path, like {DRIVE}/MyDrive/study."
+        )
+    return Folder(where)
+
+
+def identify(name: str, where: str, home: str | os.PathLike | None = None) -> Identity:
+    """Return the identity kept on this machine, or make one; its passphrase is typed.
+
+    Raises
+    ------
+    ValueError
+        If the secret would lie in the shared folder, a new passphrase is not repeated
+        or too short, or an old one is wrong.
+    """
+    file = _home(home) / f"fedkit-identity.{quoted(name)}"
+    if file.is_relative_to(Path(where).resolve()):
+        raise ValueError("Your secret would lie in the folder that all share: take another folder for it.")
+    if not file.exists():
+        passphrase = getpass.getpass("Choose a passphrase, 12 characters or more: ")
+        if getpass.getpass("The same again: ") != passphrase:
+            raise ValueError("The two passphrases differ: run the cell again.")
+        Identity.new(name).save(file, passphrase)
+        return Identity.load(file, passphrase)
+    return Identity.load(file, getpass.getpass("Your passphrase: "))
+
+
+def federation_of(name: str, seats: int) -> Federation:
+    """Return the real hospitals, or the seats, whichever the name is among; ValueError if it is among neither."""
+    for federation in (hospitals.load("heart_disease"), seat_federation(seats)):
+        if name in federation.names:
+            return federation
+    raise ValueError(f"HOSPITAL is {name!r}: write hospital 1 to hospital {seats}, as your seat says.")
+
+
+def seat_federation(seats: int) -> Federation:
+    """Deal the real patients out to the seats of a class: the same on every machine, and each patient once.
+
+    Parameters
+    ----------
+    seats
+        At most 92: a hospital has ten patients or more.
+
+    Returns
+    -------
+    Federation
+        Hospitals "hospital 1", "hospital 2", ...
+    """
+    pooled = hospitals.load("heart_disease").frame().drop(columns="hospital")
+    dealt = partitions.iid(pooled, seats, seed=0)
+    return hospitals.from_frame(dealt, site="hospital", label="label", name=f"{seats} seats")
+
+
+def _home(home: str | os.PathLike | None) -> Path:
+    return Path(home or Path.home()).resolve()
+
+
+def _make(maker: Maker, settings: Settings, poll_seconds: float) -> str:
+    """Invite, wait for people and their key, and open; return the fingerprint of the invitation."""
+    coordinator = maker.study.in_charge(0)[:2] if maker.resume() else None
+    if coordinator:
+        print(f"The study that you began here on {maker.study.day} goes on.")
+    if coordinator is None and (said := _asked("Key and name of who adds up (Enter: you): ")):
+        key, _, name = said.partition(" ")
+        coordinator = name, bytes.fromhex(key)
+    print(f"Read this aloud, twice: {maker.invite(settings, coordinator)}")
+    while maker.study.roster is None:
+        _asked("Press Enter to see who asked to join: ")
+        requests = maker.step()
+        for request in requests:
+            why = "  ".join(request.problems) or ("two of one name or key" if request.twice else "fits")
+            print(f"{request.fingerprint}  {request.name}: {why}")
+        said = _asked("If all have heard theirs, type open (and fingerprints, to leave somebody out): ").upper().split()
+        if said[:1] == ["OPEN"]:
+            fit = [request.fingerprint for request in requests if not request.problems]
+            try:
+                maker.open([each for each in fit if each not in said] if said[1:] else None)
+            except ValueError as problem:
+                print(problem)
+    _wait_for_key(maker, poll_seconds)
+    return maker.study.invitation
+
+
+def _wait_for_key(maker: Maker, poll_seconds: float) -> None:
+    """Wait until a hospital has made the key; where it does not come, ask which other one shall make it."""
+    since = time.monotonic()
+    while not maker.study.chain():
+        time.sleep(poll_seconds)
+        maker.study.refresh()
+        if time.monotonic() - since > KEY_SECONDS and not maker.study.chain():
+            said = _asked(f"{maker.study.key_maker} has not made the key. Who else shall (Enter: wait on)? ").strip()
+            try:
+                if said:
+                    maker.choose_key_maker(said)
+            except ValueError as problem:
+                print(problem)
+            since = time.monotonic()
+
+
+def _asked(question: str) -> str:
+    sys.stdout.flush()
+    return input(question)
