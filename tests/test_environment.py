@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 from fedkit.compat import environment
 
-ROOT = Path(environment.__file__).parents[1]
+ROOT = Path(environment.__file__).parents[2]
 FULL, RUNTIME = ROOT / "requirements.lock", environment.LOCK
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # What the kit is made of, and conda users should see by name.

@@ -45,5 +45,5 @@ def test_a_process_left_behind_is_seen_until_it_ends():
 
 @pytest.mark.parametrize(("file", "lock"), [("lacking.txt", "runtime.lock"), ("kernel.txt", "requirements.lock")])
 def test_every_name_in_a_list_is_in_the_lock(file, lock):
-    folder = environment.LOCK.parent if lock == "runtime.lock" else environment.LOCK.parents[1]
+    folder = environment.LOCK.parent if lock == "runtime.lock" else environment.LOCK.parents[2]
     assert check.listed(file) - check.locked(folder / lock).keys() == set()
