@@ -21,7 +21,6 @@ from fedkit.compat.tff import tf, tff
 from fedkit.evaluation import METRICS, scores
 from fedkit.models import Model, logistic_regression
 from fedkit.records import Ledger, Run
-from fedkit.tables import coded_columns
 
 
 @lru_cache(maxsize=32)
@@ -406,8 +405,7 @@ def _prepared(
     if aggregator is None:
         return Training(seed, preparation.split(federation, seed, leave_out=leave_out), ledger)
     names = [name for name in federation.names if name not in leave_out]
-    columns = coded_columns(federation.numeric, federation.categorical)
-    shapes = [weight.shape for weight in model.initial_weights(len(columns), seed)]
+    shapes = [weight.shape for weight in model.initial_weights(len(federation.columns), seed)]
     state = aggregator.start(names, dict(zip(model.layers, shapes, strict=True)), ledger)
 
     def add(sums: dict[str, np.ndarray]) -> np.ndarray:
