@@ -238,7 +238,7 @@ def non_inferiority(
 
 
 def costs(runs: Sequence) -> pd.DataFrame:
-    """Add up a training's hospitals and rounds, and take the mean over seeds: method, direction, phase, bytes, seconds."""
+    """Add up all hospitals and rounds, mean over seeds: columns method, direction, phase, bytes, seconds."""
     spent = stack(runs, "ledger").groupby(["method", "seed", "direction", "phase"], sort=False)[["bytes", "seconds"]]
     return spent.sum().groupby(["method", "direction", "phase"], sort=False).mean().reset_index()
 
