@@ -236,9 +236,13 @@ def split(
     if not trained or len(trained) + len(set(leave_out)) != len(federation):
         there = ", ".join(federation.names)
         raise ValueError(f"leave_out must name some of {there} (without all of them nobody trains), not {leave_out!r}.")
-    seed = operator.index(seed)
-    if seed < 0 or not 0 < test_fraction < 1:
-        raise ValueError(f"The seed must be 0 or more and the fraction between 0 and 1: got {seed}, {test_fraction}.")
+    try:
+        sound = operator.index(seed) >= 0 and 0 < test_fraction < 1
+    except TypeError:
+        sound = False
+    if not sound:
+        wrong = f"{seed!r} and {test_fraction!r}"
+        raise ValueError(f"The seed must be a whole number from 0 on, and the fraction between 0 and 1, not {wrong}.")
     tested = {hospital.name: _test_rows(hospital, seed, test_fraction) for hospital in federation}
     kept = {hospital.name: np.setdiff1d(np.arange(len(hospital)), tested[hospital.name]) for hospital in federation}
     columns = federation.numeric, federation.categorical
@@ -253,7 +257,7 @@ def split(
         train, test = kept[hospital.name], tested[hospital.name]
         features, labels = prepare(hospital.table, statistics), hospital.labels.astype(np.float32)
         prepared[hospital.name] = Prepared(features[train], labels[train], features[test], labels[test], train, test)
-    return Split(seed, statistics.columns, prepared, statistics)
+    return Split(operator.index(seed), statistics.columns, prepared, statistics)
 
 
 def _test_rows(hospital: Hospital, seed: int, test_fraction: float) -> np.ndarray:
