@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from fedkit import aggregators, hospitals, learning, records
+from fedkit import records
 
 NAMES = ["A", "NA", "0", "1e3", "../x", "a/b", "NUL", "$", "医院", "ø" * 3000, "shared", "a..", " ", 'a,"b\n', "c\rd"]
 
@@ -228,6 +228,8 @@ def test_compare_overlooks_seconds_and_what_is_within_the_tolerance(run):
 @pytest.mark.parametrize(("scheme", "noise"), [("bfv", 0.0), ("ckks", 1e-5)])
 def test_two_encrypted_runs_of_one_seed_are_the_same_run(scheme, noise):
     """With CKKS up to its fresh noise; bytes are the same with both, though keys and ciphertexts are not."""
+    from fedkit import aggregators, hospitals, learning  # TensorFlow, which the other tests of this file do without
+
     federation = hospitals.load()
     first, second = (
         learning.train_federated(federation, rounds=2, aggregator=aggregators.EncryptedMean(scheme)) for _ in range(2)
