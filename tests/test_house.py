@@ -33,7 +33,7 @@ DOORS = {
     "pandas": {"core", "chapters", "exchange"},
     "papermill": set(),
     "pickle": set(),
-    "sklearn": {"core.evaluation"},
+    "sklearn": {"core.evaluation", "chapters.attacks"},
     "tenseal": {"compat"},
     "tensorflow": {"compat"},
     "tensorflow_federated": {"compat"},

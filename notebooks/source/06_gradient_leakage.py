@@ -372,7 +372,7 @@ attacks["LiRA, offline"] = lambda signals, target: membership.by_likelihood_rati
 # %%
 auroc_of, rows_of = {}, {}
 for (which, signals), (how, attack) in product(heard.items(), attacks.items()):
-    scored = pd.DataFrame([evaluation.detection(signals.member[i], attack(signals, i)) for i in range(SHADOWS)])
+    scored = pd.DataFrame([membership.detection(signals.member[i], attack(signals, i)) for i in range(SHADOWS)])
     auroc_of[which, how], low, high = evaluation.interval(scored["auroc"])
     text = f"{auroc_of[which, how]:.2f} [{low:.2f}, {high:.2f}]"
     few, fewest, most = evaluation.interval(scored["tpr at 0.01"])

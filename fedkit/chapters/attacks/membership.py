@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn import metrics
 
 from fedkit import preparation
 from fedkit.compat.tff import tf
@@ -146,6 +148,27 @@ def by_likelihood_ratio(found: Signals, target: int, online: bool = True) -> np.
         return (own - outside[0]) / outside[1]
     inside = _normal(confidence, member)
     return _log_density(own, *inside) - _log_density(own, *outside)
+
+
+def detection(truth: ArrayLike, scores: ArrayLike, at: Sequence[float] = (0.1, 0.01)) -> dict[str, float]:
+    """How well a score tells members from others: AUROC, and how many it finds while it accuses next to nobody.
+
+    Parameters
+    ----------
+    truth
+        Whether it is so, shape [n]; ValueError unless both occur.
+    scores
+        Higher for "it is so", shape [n]; ValueError unless all are finite.
+    at
+        False positive rates, from 0 to 1: "tpr at R" is the highest true positive rate at R or less
+        (Carlini et al., section II-C).
+    """
+    so, values = np.asarray(truth, dtype=bool), np.asarray(scores, dtype=np.float64)
+    if so.ndim != 1 or so.shape != values.shape or not 0 < so.sum() < so.size or not np.isfinite(values).all():
+        raise ValueError(f"One finite score for each is needed, of both groups: {so.sum()} of {so.size} are positive.")
+    false, true, _ = metrics.roc_curve(so, values, drop_intermediate=False)
+    found = {f"tpr at {rate:g}": float(true[false <= rate].max()) for rate in at}
+    return {"auroc": float(metrics.auc(false, true)), **found}
 
 
 def _normal(confidence: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
