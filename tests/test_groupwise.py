@@ -6,7 +6,7 @@ import pytest
 from fedkit import aggregators
 from fedkit.aggregators import EncryptedMean, Mean
 from fedkit.chapters.attacks import forging
-from fedkit.chapters.groupwise import GroupwiseEncrypted
+from fedkit.chapters.robust import GroupwiseEncrypted
 from fedkit.chapters.robust import Median, TrimmedMean
 from fedkit.records import Ledger
 

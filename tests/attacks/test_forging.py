@@ -6,7 +6,7 @@ import pytest
 from fedkit import aggregators, learning, models, records
 from fedkit.aggregators import EncryptedMean
 from fedkit.chapters.attacks import forging, poisoning
-from fedkit.chapters.groupwise import GroupwiseEncrypted
+from fedkit.chapters.robust import GroupwiseEncrypted
 from fedkit.chapters.robust import Krum
 
 PATIENTS = {"A": 100, "B": 50, "C": 50, "D": 200}
