@@ -9,8 +9,7 @@ from fedkit import aggregators, hospitals, learning, models, preparation
 from fedkit.aggregators import EncryptedMean, Mean
 from fedkit.chapters import audit, screening
 from fedkit.chapters.attacks import forging, poisoning
-from fedkit.chapters.screening import HeldOut
-from fedkit.chapters.screening import Rule, Screened
+from fedkit.chapters.screening import HeldOut, Rule, Screened
 from fedkit.records import Ledger
 
 MODEL = models.logistic_regression()
