@@ -140,6 +140,7 @@ def test_a_small_hospital_with_large_updates_is_not_cut():
         [(0.0, 1), (5.0, 2), (5.0, 2), (9.9, 2)],
         [(1e-3, 1), (5.0, 2), (5.0, 2), (9.9, 2), (10.0, 2), (21.0, 3)],
         [(0.0, 1), (0.9, 1)],  # what did not move may move
+        [(1.0, 1), (0.1, 1), (0.9, 1)],  # an old bound is given up slowly
     ],
 )
 def test_updates_that_outgrow_their_bound_are_agreed_on_again(rounds):

@@ -85,26 +85,19 @@ def test_an_attacker_is_excluded_and_nobody_else(heart, held_out, attack):
     assert run.final("auroc").mean() > 0.72
 
 
-def test_flipped_labels_are_found_too(heart, held_out):
-    excluded, _, run = train(poisoning.flip_labels(heart, ["Hungary"]), Rule(), held_out)
-    assert excluded == {"Hungary"}
-    assert run.method == "federated + mean, screened"
-
-
-def test_what_it_does_not_find(heart, held_out):
+def test_what_it_finds_and_what_it_does_not(heart, held_out):
     """A free rider harms nobody, and a backdoor harms only patients with the trigger."""
+    excluded, _, run = train(poisoning.flip_labels(heart, ["Hungary"]), Rule(), held_out)
+    assert (excluded, run.method) == ({"Hungary"}, "federated + mean, screened")
     assert train(heart, Rule(), held_out, {"Hungary": forging.FreeRider()})[0] == set()
     planted = poisoning.Backdoor({"fbs": 1.0, "restecg": "1", "sex": 0.0}).plant(heart, ["Hungary"], share=0.2)
     assert "Hungary" not in train(planted, Rule(), held_out)[0]
+    assert train(heart, BY_COSINE, held_out)[0] == {"Switzerland"}, "the cosine convicts who is honest and differs"
 
 
-def test_among_honest_hospitals_the_cosine_convicts_switzerland_and_influence_nobody(heart, held_out):
-    assert train(heart, BY_COSINE, held_out)[0] == {"Switzerland"}
-    assert train(heart, Rule(), held_out)[0] == set()
-
-
-def test_close_to_the_end_every_honest_hospital_points_against_the_others(heart, held_out):
-    _, found, _ = train(heart, Rule(), held_out, rounds=30)
+def test_influence_convicts_nobody_honest_and_close_to_the_end_each_points_against_the_others(heart, held_out):
+    excluded, found, _ = train(heart, Rule(), held_out, rounds=30)
+    assert excluded == set()
     assert (found[found["round"] == 30]["cosine"] < 0).all()
 
 
@@ -142,16 +135,8 @@ def test_an_event_says_what_was_sent_and_what_was_decided():
     events = []
     play(Screened(Mean(), Rule(influence=None), note=events.append), {"A": np.ones(14), "B": np.zeros(14)})
     digest = hashlib.sha256(np.ones(14, "<f4").tobytes()).hexdigest()
-    assert events[0] == {
-        "training": 0,
-        "round": 1,
-        "hospital": "A",
-        "update": digest,
-        "cosine": 0.0,
-        "influence": None,
-        "flagged": False,
-        "excluded": False,
-    }
+    scored = {"cosine": 0.0, "influence": None, "flagged": False, "excluded": False}
+    assert events[0] == {"training": 0, "round": 1, "hospital": "A", "update": digest} | scored
 
 
 def test_what_cannot_be_scored_is_refused():
