@@ -532,7 +532,7 @@ def test_no_lock_on_a_log_is_waited_for(room, undisturbed, monkeypatch):
     def waits(file, how):
         raise AssertionError("This waits for ever.")
 
-    monkeypatch.setattr("fedkit.chapters.audit.fcntl.flock", waits)
+    monkeypatch.setattr("fcntl.flock", waits)
     room.play()
     assert room.models() == {undisturbed}
     assert events(room.root)

@@ -68,7 +68,7 @@ class Journal:
             before, head = self._log.path, self._head
         path = self._place / f"{self._writer}.{time.time_ns():020}.{secrets.token_hex(4)}.jsonl"
         path.touch(mode=0o644, exist_ok=False)  # names and digests only, which all who share the folder may read
-        self._log, self._head = audit.Log(path, alone=True), None
+        self._log, self._head = audit.Log(path), None
         self._append({"what": "began", "before": before and before.name, "head": head})
 
     def _append(self, event: dict) -> None:
