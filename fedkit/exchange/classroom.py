@@ -108,7 +108,7 @@ def play(
         study.save(place)
         here = study.final("auroc")[name]
         print(f"AUROC at the test patients of all hospitals: {mean:.3f} (mean, {patients} patients); here {here:.3f}.")
-        print(f"Saved in {place}, for STUDY of notebook 04.")
+        print(f"Saved in {place}, for STUDY of notebook 08.")
 
 
 def open_folder(where: str) -> Folder:
