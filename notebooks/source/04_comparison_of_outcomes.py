@@ -643,6 +643,9 @@ for yardstick, column in card.items():
 # %% [markdown]
 # Some of these losses are smaller than the luck of the split. Others are clear: encryption costs bytes and seconds and
 # buys no accuracy. It buys what the attacks showed: it hides each update from the server.
+#
+# You trained with others, through a folder? [Notebook 08](08_one_folder_many_hospitals.ipynb) puts your study beside
+# these methods.
 
 # %%
 assert card.loc["federated", "AUROC, mean"] > card.loc["local", "AUROC, mean"], "Together should beat alone on average."
