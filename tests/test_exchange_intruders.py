@@ -399,7 +399,7 @@ def test_whatever_stands_in_a_letter_it_is_taken_or_refused(value, field):
         "versions": {},
     } | {field: value}
     written = letters.Letter("d", "Teacher", bytes(32), 0, (), json.dumps(said).encode())
-    coordinator = joining.Coordinator("Z", bytes(32), 0, 0, "d")
+    coordinator = joining.InCharge("Z", bytes(32), 0, 0, "d")
     for reader in (
         joining.handover,
         lambda letter: joining.opening(letter, coordinator),

@@ -9,16 +9,16 @@ from os import PathLike
 import numpy as np
 
 from fedkit.encryption import messages, quantization, schemes, vault
+from fedkit.encryption.context import PUBLIC, SECRET, Context, each_seed
 from fedkit.encryption.cores import Encryptor
 from fedkit.encryption.messages import Message, MessageError
-from fedkit.encryption.party import PUBLIC, SECRET, Party, each_seed
 from fedkit.encryption.rings import Ring
 
 _HEAD = struct.Struct("<4sI")  # mark, length of the public part
 _KEY = "hospitals' key"
 
 
-class HospitalKeys(Party):
+class HospitalKeys(Context):
     """The key that hospitals share, and what is done with it; ValueError if `secret` is none, or damaged.
 
     Parameters

@@ -25,6 +25,7 @@ import numpy as np
 import zstandard
 
 from fedkit.compat.tenseal import sealapi
+from fedkit.encryption import packing
 from fedkit.encryption.schemes import SEED_BYTES, Parameters
 
 _HEAD = struct.Struct("<HBBBBHQ")  # mark, head size, version, compression, unused, size
@@ -32,6 +33,8 @@ _MARK, _VERSION = 0xA15E, (4, 3)
 _PLAIN, _ZSTD = 0, 2
 _COUNT = struct.Struct("<Q")
 _SEED_KIND = 1  # Blake2xb
+_IDENTITY = 32  # bytes that name a context's parameters
+_NO_KEY = "a secret key of other parameters, or none at all"
 _UNKNOWN = "TenSEAL's SEAL saves in a form that is not known here: install the pinned version of tenseal."
 
 
@@ -67,7 +70,7 @@ class Ring:
         self._coder = None if bfv else sealapi.CKKSEncoder(self._context)
         self._evaluator = sealapi.Evaluator(self._context)
         if secret is not None:
-            key = self._load(sealapi.SecretKey(), secret, "a secret key of other parameters, or none at all")
+            key = self._load(sealapi.SecretKey(), self._key_stream(secret), _NO_KEY)
             self._encryptor = sealapi.Encryptor(self._context, key)
             self._decryptor = sealapi.Decryptor(self._context, key)
 
@@ -77,10 +80,19 @@ class Ring:
         return self._decryptor is not None
 
     def new_secret(self) -> bytes:
-        """Draw a secret key, with SEAL's generator."""
+        """Draw a secret key, with SEAL's generator; packed here, since what SEAL compresses varies in length."""
         with _memory() as file:
             sealapi.KeyGenerator(self._context).secret_key().save(_path(file))
-            return _read(file)
+            members = _decompressed(_read(file))
+        numbers = np.frombuffer(members, "<u8", offset=len(members) - 8 * self.parameters.ring_dimension)
+        return members[:_IDENTITY] + packing.to_bytes(numbers, self.parameters.whole_bits)
+
+    def _key_stream(self, secret: bytes) -> bytes:
+        size, bits = self.parameters.ring_dimension, self.parameters.whole_bits
+        if len(secret) != _IDENTITY + packing.byte_count(size, bits):
+            raise ValueError(f"SEAL refuses these bytes: {_NO_KEY}.")
+        numbers = packing.from_bytes(secret[_IDENTITY:], bits, size)
+        return _stream(secret[:_IDENTITY] + struct.pack("<Qd", size, 1.0) + _array(numbers))
 
     def encrypt(self, values: np.ndarray) -> tuple[np.ndarray, bytes]:
         """Encrypt numbers with the secret key, `Parameters.slots` to a ciphertext.

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 import numpy as np
 
 from fedkit.encryption import messages
+from fedkit.encryption.context import SECRET, Context, each_seed
 from fedkit.encryption.messages import Message, MessageError
-from fedkit.encryption.party import SECRET, Party, each_seed
 from fedkit.encryption.rings import add_modulo
 from fedkit.encryption.schemes import SEED_BYTES
 
 
-class Server(Party):
+class Server(Context):
     """Adds messages it cannot read.
 
     Parameters

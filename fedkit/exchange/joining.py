@@ -19,7 +19,7 @@ NEW = "new"  # the study that an invitation belongs to: it has no id yet
 SAME = ("fedkit", "tenseal")  # versions that must be the same everywhere
 
 
-class Coordinator(NamedTuple):
+class InCharge(NamedTuple):
     """Who closes the rounds from one on.
 
     Attributes
@@ -57,7 +57,7 @@ class KeyMaker(NamedTuple):
     digest: str
 
 
-def invitation(found: Found, spoken: str) -> tuple[Settings, tuple[str, bytes], Coordinator, str]:
+def invitation(found: Found, spoken: str) -> tuple[Settings, tuple[str, bytes], InCharge, str]:
     """Read an invitation: settings, name and key of the maker, who coordinates, and the day.
 
     Parameters
@@ -83,7 +83,7 @@ def invitation(found: Found, spoken: str) -> tuple[Settings, tuple[str, bytes], 
     return settings, (letter.sender, letter.public), _coordinator(letter, 0, 0), str(day)
 
 
-def opening(letter: Letter, coordinator: Coordinator) -> tuple[Roster, str]:
+def opening(letter: Letter, coordinator: InCharge) -> tuple[Roster, str]:
     """Read an opening: the hospitals, and which of them makes the key; MessageError if it is malformed."""
     hospitals, maker = letter.json().get("hospitals"), letter.json().get("key_maker")
     named = isinstance(hospitals, dict) and isinstance(maker, str) and maker in hospitals
@@ -98,7 +98,7 @@ def opening(letter: Letter, coordinator: Coordinator) -> tuple[Roster, str]:
     return roster, maker
 
 
-def handover(letter: Letter) -> Coordinator:
+def handover(letter: Letter) -> InCharge:
     """Read who coordinates from a round on; MessageError if it is malformed."""
     numbers = letter.json().get("from_round"), letter.json().get("number")
     if not all(type(number) is int and 0 <= number < 10**6 for number in numbers):
@@ -175,10 +175,10 @@ def _kind(column: pd.Series) -> str:
     return "numbers" if is_.is_numeric_dtype(column) and not is_.is_bool_dtype(column) else "categories"
 
 
-def _coordinator(letter: Letter, from_round: int, number: int) -> Coordinator:
+def _coordinator(letter: Letter, from_round: int, number: int) -> InCharge:
     said = letter.json()
     try:
         name, public = check_name(said.get("coordinator")), unpacked(said, "key")
-        return Coordinator(name, Roster({name: public})[name], from_round, number, letter.digest)
+        return InCharge(name, Roster({name: public})[name], from_round, number, letter.digest)
     except ValueError as problem:
         raise MessageError(f"The letter by {letter.sender} names no coordinator. {problem}") from None

@@ -17,7 +17,7 @@ from fedkit.encryption.messages import Message, MessageError
 from fedkit.exchange import joining, letters, rounds
 from fedkit.exchange.chain import Link, longest
 from fedkit.exchange.folder import Folder, Found
-from fedkit.exchange.joining import Coordinator, KeyMaker
+from fedkit.exchange.joining import InCharge, KeyMaker
 from fedkit.exchange.letters import SMALL, Letter
 from fedkit.exchange.settings import Settings
 
@@ -52,7 +52,7 @@ class Study:
         Letters with keys, by digest.
     links : dict of str to Link
         Sums, by digest.
-    coordinators : list of Coordinator
+    coordinators : list of InCharge
         Whom the maker ever put in charge of adding up.
     key_makers : set of KeyMaker
         Whom the maker ever asked to make the key.
@@ -69,7 +69,7 @@ class Study:
         self.notice: Callable[[str, str, str], None] = lambda digest, sender, sentence: None
         self.id, self.maker_is, self.day = "", ("", b""), ""
         self.settings: Settings | None = None
-        self._first: list[Coordinator] = []
+        self._first: list[InCharge] = []
         self._noticed: set[tuple[str, str]] = set()
         self._begin("", None)
 
@@ -122,7 +122,7 @@ class Study:
         roots = {digest for digest, letter in self.roots.items() if letter.sender == self.key_maker}
         return longest(roots - self.unusable, links)
 
-    def in_charge(self, round: int) -> Coordinator:
+    def in_charge(self, round: int) -> InCharge:
         """Return who closes a round: of those named for it or earlier ones, the one named last."""
         return min(
             (each for each in self.coordinators if each.from_round <= round),
