@@ -541,8 +541,8 @@ assert STUDY or by_folder < 0.0005, "If nobody misses a round, the folder should
 one_split[[run.method for run in beside]].round(3)
 
 # %% [markdown]
-# The three federated ones are, unless a hospital missed a round of your study. But one split has no interval. Whether the folder
-# was worth it for a hospital, compared with training alone, may be the luck of its few test patients.
+# The three federated ones are, unless a hospital missed a round of your study. But one split has no interval. Whether
+# the folder was worth it for a hospital, compared with training alone, may be the luck of its few test patients.
 
 # %%
 records.glue("auroc_mean_of_hospitals", study.final("auroc").mean())
