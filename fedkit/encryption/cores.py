@@ -12,7 +12,7 @@ _ring: Ring | None = None  # of a worker
 
 
 class Encryptor:
-    """Encrypts many ciphertexts, in this process or in several.
+    """Encrypts many ciphertexts, in this process or in several; ValueError if there is to be no core.
 
     Parameters
     ----------
@@ -21,13 +21,7 @@ class Encryptor:
     secret
         The same key, for the other processes; it reaches them through a pipe.
     cores
-        How many processes; with 1, this one. They start at the first message that is
-        worth it, and end with this object.
-
-    Raises
-    ------
-    ValueError
-        If there is to be no core.
+        Processes; with 1, this one. They start at the first message that is worth it, and end with this object.
     """
 
     _WORTH = 8  # ciphertexts a core: below, handing them over takes longer than encrypting

@@ -39,24 +39,14 @@ _UNKNOWN = "TenSEAL's SEAL saves in a form that is not known here: install the p
 
 
 class Ring:
-    """SEAL's context for a set of parameters, and the shape of its ciphertexts.
+    """SEAL's context for a set of parameters, and the shape of its ciphertexts; `modulus` is the prime q.
 
     Parameters
     ----------
     parameters
         From `schemes.choose`.
     secret
-        A secret key, from `new_secret`. A server has none.
-
-    Attributes
-    ----------
-    modulus : int
-        The prime q.
-
-    Raises
-    ------
-    ValueError
-        If the secret key does not fit the parameters.
+        From `new_secret`; ValueError if it does not fit the parameters. A server has none.
     """
 
     def __init__(self, parameters: Parameters, secret: bytes | None = None) -> None:
@@ -115,8 +105,7 @@ class Ring:
         Returns
         -------
         tuple
-            c0 of each ciphertext, one behind the other: uint64, shape [ciphertexts * N];
-            and the seed of each c1, 64 bytes a ciphertext.
+            c0 of all ciphertexts, uint64, shape [ciphertexts * N]; and the seed of each c1, 64 bytes a ciphertext.
         """
         size, slots, seeds = self.parameters.ring_dimension, self.parameters.slots, []
         c0 = np.empty((-(-len(values) // slots), size), np.uint64)
@@ -153,21 +142,16 @@ class Ring:
         return np.frombuffer(members, "<u8", offset=len(members) - nothing.nbytes)
 
     def decrypt(self, c0: np.ndarray, seeds: Sequence[bytes], c1: np.ndarray | None = None) -> np.ndarray:
-        """Decrypt a sum of ciphertexts.
+        """Decrypt a sum of ciphertexts. BFV: int64, shape [N]. CKKS: float64, shape [N / 2].
 
         Parameters
         ----------
         c0
-            Sum modulo q of the c0, uint64 of shape [N].
+            Their sum modulo q, uint64, shape [N].
         seeds
             Of every c1 that belongs to the sum.
         c1
             Their sum modulo q in place of the seeds.
-
-        Returns
-        -------
-        numpy.ndarray
-            BFV: int64 of shape [N]. CKKS: float64 of shape [N / 2].
         """
         if c1 is not None:
             total = self._load(sealapi.Ciphertext(), _stream(self._about + _array(np.concatenate([c0, c1]))), "no sum")

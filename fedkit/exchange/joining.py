@@ -20,58 +20,28 @@ SAME = ("fedkit", "tenseal")  # versions that must be the same everywhere
 
 
 class InCharge(NamedTuple):
-    """Who closes the rounds from one on.
-
-    Attributes
-    ----------
-    name, public : str, bytes
-        Who.
-    from_round, number : int
-        Of those named for a round or an earlier one, the highest number counts.
-    digest : str
-        Of the letter that says so.
-    """
+    """Who closes the rounds from one on."""
 
     name: str
     public: bytes
     from_round: int
-    number: int
-    digest: str
+    number: int  # of those named for a round or an earlier one, the highest number counts
+    digest: str  # of the letter that says so
 
 
 class KeyMaker(NamedTuple):
-    """The hospital that makes the key.
-
-    Attributes
-    ----------
-    name : str
-        Which.
-    number : int
-        The highest number counts.
-    digest : str
-        Of the letter that says so.
-    """
+    """The hospital that makes the key."""
 
     name: str
-    number: int
-    digest: str
+    number: int  # the highest counts
+    digest: str  # of the letter that says so
 
 
 def invitation(found: Found, spoken: str) -> tuple[Settings, tuple[str, bytes], InCharge, str]:
-    """Read an invitation: settings, name and key of the maker, who coordinates, and the day.
+    """Read an invitation: settings, name and key of the study's maker, who coordinates, and the day.
 
-    Parameters
-    ----------
-    found
-        What lies in the folder.
-    spoken
-        Fingerprint of the invitation, as it was read aloud. It stands for all that is in it,
-        so that nobody can put another one in its place: not even an older one by the same maker.
-
-    Raises
-    ------
-    MessageError
-        If it is another one, or malformed.
+    Its fingerprint, as it was read aloud, stands for all that is in it, so that nobody can put another one in its
+    place: not even an older one by the same maker. MessageError if it is another one, or malformed.
     """
     if fingerprint(found.data) != spoken:
         raise MessageError(
