@@ -86,9 +86,9 @@ def _drawable(sign: str, families: tuple[str, ...]) -> bool:
     return all(any(get_font(findfont(font)).get_char_index(ord(sign)) for font in weight) for weight in fonts)
 
 
-def _width(text: str) -> float:
+def _width(text: str, size: float = 9, weight: str = "normal") -> float:
     """Points that a text takes in a picture."""
-    font = FontProperties(family=STYLE["font.family"], size=STYLE["font.size"])
+    font = FontProperties(family=STYLE["font.family"], size=size, weight=weight)
     return text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
 
 
@@ -145,9 +145,14 @@ def sheet(title: str, width: float, height: float, rows: int = 1, columns: int =
     pyplot makes it, so that notebooks know how to show it, and lets go of it, so that
     they show it only once: as the value of its cell.
     """
-    figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **subplots)
+    text, signs = shown(title, 130 * width).replace(r"\$", "$"), int(9.5 * width)  # three lines at the most
+    while max(_width(line, 11.5, "bold") for line in fill(text, signs).split("\n")) > 72 * width - 6:
+        signs -= 1
+    text = fill(text, signs).replace("$", r"\$")
+    size = (width, height + 0.2 * text.count("\n"))
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, **subplots)
     plt.close(figure)
-    figure.suptitle(fill(shown(title, np.inf), int(9.5 * width)), x=0.008, ha="left")
+    figure.suptitle(text, x=0.008, ha="left")
     return figure, axes
 
 
@@ -182,7 +187,7 @@ def banded(axes: Axes, groups: Sequence[str], upright: bool = False) -> None:
         span = axes.axvspan if upright else axes.axhspan
         span(number - 0.5, number + 0.5, color=BAND, linewidth=0, zorder=0)
     if not upright:
-        axes.set(yticks=range(len(groups)), yticklabels=groups, ylim=(len(groups) - 0.5, -0.5))
+        axes.set(yticks=range(len(groups)), yticklabels=groups, ylim=(max(len(groups), 1) - 0.5, -0.5))
         axes.tick_params(axis="y", length=0)
 
 
@@ -214,8 +219,9 @@ def interval(axes: Axes, y: float, row: tuple, look: Look, line: Mapping | None 
     axes.plot([row.low, row.high], [y, y], color=look.color, **(line or {}))
     axes.plot(row.mean, y, marker=look.marker, color=look.color, **mark)
     if np.isnan(row.mean):
-        place = {"transform": axes.get_yaxis_transform(), "ha": "center", "va": "center"}
-        axes.text(0.5, y, "not defined", fontsize=8, color=look.color, **place)
+        axes.text(
+            0.02, y, "not defined", transform=axes.get_yaxis_transform(), va="center", fontsize=8, color=look.color
+        )
 
 
 def forest(heading: str, rows: pd.DataFrame, note: Mapping | None = None) -> tuple[Figure, Axes]:

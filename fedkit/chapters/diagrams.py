@@ -89,7 +89,7 @@ def architecture(hospitals: Sequence[str] = HOSPITALS, encrypted: bool = True) -
     hospitals hold the key, the server holds none. In the clear, the server reads every update.
     """
     title, server, up, down, foot = SECRET if encrypted else CLEAR
-    names = [shown(name, 95) for name in hospitals]
+    names = [shown(name, 78) for name in hospitals]
     names = [*names[:4], f"and {len(names) - 4} more"] if len(names) > 5 else names
     figure, axes = _canvas(title, 5.1)
     _box(axes, 0, 0, 80, 24, INSIDE)
