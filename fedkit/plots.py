@@ -140,18 +140,14 @@ def splits(rows: pd.DataFrame) -> str:
 
 
 def sheet(title: str, width: float, height: float, rows: int = 1, columns: int = 1, **subplots) -> tuple:
-    """Open a titled figure of width x height inches: returns it and its axes, shape [rows, columns].
-
-    pyplot makes it, so that notebooks know how to show it, and lets go of it, so that
-    they show it only once: as the value of its cell.
-    """
+    """Open a titled figure of width x height inches: returns it and its axes, shape [rows, columns]."""
     text, signs = shown(title, 130 * width).replace(r"\$", "$"), int(9.5 * width)  # three lines at the most
     while max(_width(line, 11.5, "bold") for line in fill(text, signs).split("\n")) > 72 * width - 6:
         signs -= 1
     text = fill(text, signs).replace("$", r"\$")
-    size = (width, height + 0.2 * text.count("\n"))
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, **subplots)
-    plt.close(figure)
+    height += 0.2 * text.count("\n")
+    figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **subplots)
+    plt.close(figure)  # pyplot made it, so that notebooks can show it, and lets go, so that they do so once
     figure.suptitle(text, x=0.008, ha="left")
     return figure, axes
 
@@ -219,9 +215,8 @@ def interval(axes: Axes, y: float, row: tuple, look: Look, line: Mapping | None 
     axes.plot([row.low, row.high], [y, y], color=look.color, **(line or {}))
     axes.plot(row.mean, y, marker=look.marker, color=look.color, **mark)
     if np.isnan(row.mean):
-        axes.text(
-            0.02, y, "not defined", transform=axes.get_yaxis_transform(), va="center", fontsize=8, color=look.color
-        )
+        place = {"transform": axes.get_yaxis_transform(), "va": "center"}
+        axes.text(0.02, y, "not defined", fontsize=8, color=look.color, **place)
 
 
 def forest(heading: str, rows: pd.DataFrame, note: Mapping | None = None) -> tuple[Figure, Axes]:
@@ -252,9 +247,8 @@ def forest(heading: str, rows: pd.DataFrame, note: Mapping | None = None) -> tup
 def auroc_forest(summary: pd.DataFrame, metric: str = "auroc", heading: str = "") -> Figure:
     """Draw how well each method does at each hospital, with intervals, from `evaluation.summary`: a forest plot.
 
-    What to see: how wide the intervals of small hospitals are, and whether the methods
-    differ by more than that. Overlapping intervals do not show that methods are equal:
-    `paired_differences` compares them on the same splits.
+    What to see: how wide the intervals of small hospitals are, and whether the methods differ by more than that.
+    That intervals overlap shows no equality: `paired_differences` compares on the same splits.
     """
     rows = rows_of(summary, metric)
     figure, axes = forest(heading or f"{title(metric)} of each method at each hospital", rows)
@@ -333,9 +327,7 @@ def save(
     folder : otherwise FEDKIT_FIGURES of the environment, or ``figures/`` of the checkout or the current folder
     """
     if not re.fullmatch(r"\w([\w .+-]*\w)?", str(name)):
-        raise ValueError(
-            f"{name!r} is no plain file name: write letters, digits, '-' and '_', no folder and no ending."
-        )
+        raise ValueError(f"{name!r} is no plain file name: write letters, digits, '-' and '_', and no folder.")
     here = Path(__file__).parent.parent
     checkout = here if (here / "pyproject.toml").exists() else Path()
     target = Path(folder or os.environ.get("FEDKIT_FIGURES") or checkout / "figures").expanduser()
