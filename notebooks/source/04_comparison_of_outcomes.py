@@ -97,7 +97,7 @@ from fedkit import plots
 from fedkit.chapters import figures
 
 summary = evaluation.summary(scores)
-forest = figures.auroc_forest(summary)
+forest = plots.auroc_forest(summary)
 plots.save(forest, "auroc_forest", summary.sort_values("metric", kind="stable").round(4))
 forest
 
