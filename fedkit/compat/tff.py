@@ -1,10 +1,8 @@
 """TensorFlow Federated made importable on Python 3.11 to 3.13, and its worker looked after.
 
-TFF 0.87.0 is the newest release on the package index (September 2024). Its wheel is pure
-Python plus one C++ program, ``worker_binary``, and both still work; what no longer works
-is what happens around them. This module mends exactly that, and hands on ``tff`` and ``tf``::
-
-    from fedkit.compat.tff import tf, tff
+TFF 0.87.0 is the newest release on the package index (September 2024): pure Python plus one
+C++ program, ``worker_binary``. Both still work; what no longer works is what happens around
+them. This module mends exactly that: ``from fedkit.compat.tff import tf, tff``.
 
 1. TFF trains Keras 2 models: ``TF_USE_LEGACY_KERAS`` must be set before TensorFlow is imported.
 2. ``tensorflow_privacy`` and ``tensorflow_model_optimization`` run imports in their
@@ -13,10 +11,9 @@ is what happens around them. This module mends exactly that, and hands on ``tff`
    today. Stand-ins are there while TFF is imported; yours, if any, is back afterwards.
 4. TFF optimises each graph with Grappler before it sends it to the worker. With today's
    TensorFlow that prints a thousand lines and gains nothing measurable, so it is left out.
-5. ``worker_binary`` outlives the interpreter, its channel goes through ``http_proxy``, and
-   TFF waits for ever for one that is dead or silent (see `_Worker`, `_Executors`).
-6. TFF computes in the thread that imported it alone, and never ends in a forked process
-   (see `_mend_calls`).
+5. ``worker_binary`` outlives the interpreter, is looked for behind ``http_proxy``, and where
+   it is dead or silent TFF waits for ever (see `_Worker`, `_Executors`).
+6. TFF computes in one thread alone, and never ends in a forked process (see `_mend_calls`).
 """
 
 import atexit
@@ -33,37 +30,22 @@ import types
 import weakref
 from pathlib import Path
 
-# What TFF and the two packages of point 2 import: module name -> name to install.
-NEEDS = {
-    "absl": "absl-py",
-    "attrs": "attrs",
-    "cachetools": "cachetools",
-    "dp_accounting": "dp-accounting",
-    "grpc": "grpcio",
-    "numpy": "numpy",
-    "portpicker": "portpicker",
-    "scipy": "scipy",
-    "tensorflow": "tensorflow",
-    "tensorflow_federated": "tensorflow-federated",
-    "tensorflow_model_optimization": "tensorflow-model-optimization",
-    "tensorflow_privacy": "tensorflow-privacy",
-    "tensorflow_probability": "tensorflow-probability",
-    "tf_keras": "tf-keras",
-    "tree": "dm-tree",
-}
+# The modules that TFF and the two packages of point 2 import; three are installed under another name.
+NEEDS = (
+    "absl attrs cachetools dp_accounting grpc numpy portpicker scipy tensorflow tensorflow_federated "
+    "tensorflow_model_optimization tensorflow_privacy tensorflow_probability tf_keras tree"
+).split()
+PACKAGES = {"absl": "absl-py", "grpc": "grpcio", "tree": "dm-tree"}
 
-# The modules of tensorflow_privacy whose classes TFF names.
+# The modules of tensorflow_privacy whose classes TFF names, and what TFF imports and does not use.
 _DP_QUERIES = (
-    *("discrete_gaussian_query", "distributed_discrete_gaussian_query", "distributed_skellam_query", "dp_query"),
-    *("gaussian_query", "no_privacy_query", "normalized_query", "quantile_adaptive_clip_sum_query"),
-    *("quantile_adaptive_clip_tree_query", "quantile_estimator_query", "restart_query", "tree_aggregation_query"),
-    "tree_range_query",
-)
-# What TFF imports and does not use.
+    "discrete_gaussian_query distributed_discrete_gaussian_query distributed_skellam_query dp_query gaussian_query "
+    "no_privacy_query normalized_query quantile_adaptive_clip_sum_query quantile_adaptive_clip_tree_query "
+    "quantile_estimator_query restart_query tree_aggregation_query tree_range_query"
+).split()
 _UNUSED = (
-    *("jax", "jax.lib", "jax.lib.xla_client", "jax.tree_util"),
-    *("vizier", "vizier.pyvizier", "vizier.client", "vizier.client.client_abc"),
-)
+    "jax jax.lib jax.lib.xla_client jax.tree_util vizier vizier.pyvizier vizier.client vizier.client.client_abc"
+).split()
 
 
 def _check() -> Path:
@@ -73,7 +55,7 @@ def _check() -> Path:
             "TensorFlow was imported before fedkit, so it has chosen Keras 3, which TensorFlow "
             "Federated cannot use. Restart the kernel and import fedkit first."
         )
-    missing = sorted(name for module, name in NEEDS.items() if importlib.util.find_spec(module) is None)
+    missing = sorted(PACKAGES.get(name, name).replace("_", "-") for name in NEEDS if not importlib.util.find_spec(name))
     if missing:
         raise ImportError(
             f"TensorFlow Federated needs {', '.join(missing)}, which this Python does not have. "
@@ -89,13 +71,6 @@ def _check() -> Path:
     return worker
 
 
-def _bare_package(name: str) -> None:
-    """Stand in for a package, so that its submodules are found and its ``__init__`` never runs."""
-    package = types.ModuleType(name)
-    package.__path__ = list(importlib.util.find_spec(name).submodule_search_locations)
-    sys.modules[name] = package
-
-
 def _anything(name: str) -> type:
     """Stand in for a class or function, not for what a traceback asks every module for, as ``__file__``."""
     if name.startswith("__"):
@@ -109,8 +84,9 @@ def _import_tff() -> types.ModuleType:
     for module in _DP_QUERIES:
         found = importlib.import_module(f"tensorflow_privacy.privacy.dp_query.{module}")
         vars(privacy).update({module: found} | {name: it for name, it in vars(found).items() if name.endswith("Query")})
-    if "tensorflow_model_optimization" not in sys.modules:
-        _bare_package("tensorflow_model_optimization")
+    bare = types.ModuleType("tensorflow_model_optimization")  # its submodules are found, its __init__ never runs
+    bare.__path__ = list(importlib.util.find_spec(bare.__name__).submodule_search_locations)
+    sys.modules.setdefault(bare.__name__, bare)
     yours = {name: sys.modules.pop(name) for name in _UNUSED if name in sys.modules}
     for name in _UNUSED:
         sys.modules[name] = stand_in = types.ModuleType(name)
@@ -129,8 +105,8 @@ def _import_tff() -> types.ModuleType:
 _BINARY = _check()
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # else it says in each forked child that it does nothing there
-import tensorflow as tf
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # it starts threads in a forked child, which crash it
+import tensorflow as tf  # noqa: F401, handed on
 
 tff = _import_tff()
 
@@ -160,21 +136,14 @@ class _Worker(subprocess.Popen):
         exec 3<&-; wait $worker; code=$?; kill -9 $guard; exit $code"""
 
     def __init__(self, calls: int) -> None:
-        port = portpicker.pick_unused_port()
         self._said = tempfile.TemporaryFile()  # noqa: SIM115, it lives as long as the worker
+        port, pipes = portpicker.pick_unused_port(), {"stdin": subprocess.PIPE, "stdout": self._said}
         command = [_BINARY, f"--port={port}", f"--max_concurrent_computation_calls={calls}"]
-        super().__init__(
-            ["/bin/sh", "-c", self._SCRIPT, "fedkit-worker", *command],
-            stdin=subprocess.PIPE,
-            stdout=self._said,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        shell = ["/bin/sh", "-c", self._SCRIPT, "fedkit-worker", *command]
+        super().__init__(shell, **pipes, stderr=subprocess.STDOUT, start_new_session=True)
         ours = ("grpc.enable_http_proxy", 0), ("grpc.initial_reconnect_backoff_ms", 100)
-        options = [*executor_factory._GRPC_CHANNEL_OPTIONS, *ours]
-        self.stub = remote_executor_grpc_stub.RemoteExecutorGrpcStub(
-            grpc.insecure_channel(f"localhost:{port}", options)
-        )
+        channel = grpc.insecure_channel(f"localhost:{port}", [*executor_factory._GRPC_CHANNEL_OPTIONS, *ours])
+        self.stub = remote_executor_grpc_stub.RemoteExecutorGrpcStub(channel)
         deadline = time.monotonic() + _PATIENCE
         while not self.stub.is_ready:
             if self.poll() is not None or time.monotonic() > deadline:
@@ -183,41 +152,35 @@ class _Worker(subprocess.Popen):
 
     def lost(self) -> RuntimeError:
         """Let go of it, and say how it ended."""
-        code = self.poll()
-        how = f"ended with code {code}" if code is not None else f"did not answer within {_PATIENCE} seconds"
-        if code is not None and code > 128:
-            how = f"was ended by signal {code - 128}" + " (as where memory runs out)" * (code == 137)
+        code, how = self.poll(), f"did not answer within {_PATIENCE} seconds"
+        if code is not None:
+            how = f"ended with code {code}" + " (it was killed, as where memory runs out)" * (code == 128 + 9)
         self.stdin.close()
         self._said.seek(0)
-        words = self._said.read().decode(errors="replace").split()
-        return RuntimeError(
-            f"TensorFlow Federated's worker {how}. The next call starts a new one. "
-            f"Its last words: {' '.join(words[-60:]) or '(nothing)'}"
-        )
+        words = " ".join(self._said.read().decode(errors="replace").split()[-60:]) or "(nothing)"
+        return RuntimeError(f"TensorFlow Federated's worker {how}. The next call starts another. It said: {words}")
 
 
 class _Executors(python_executor_stacks.ResourceManagingExecutorFactory):
     """In place of TFF's ``local_cpp_executor_factory``: it notices that its worker has ended, and starts another."""
 
-    def __init__(
-        self, default_num_clients: int = 0, max_concurrent_computation_calls: int = -1, stream_structs: bool = False
-    ) -> None:
-        super().__init__(self._executor)
-        self._settings = default_num_clients, max_concurrent_computation_calls, stream_structs
-        self._worker = None
-        _alive.add(self)
+    def __init__(self, default_num_clients=0, max_concurrent_computation_calls=-1, stream_structs=False):
+        def start(cardinalities: dict) -> remote_executor.RemoteExecutor:
+            executor = remote_executor.RemoteExecutor(self._worker.stub, stream_structs=stream_structs)
+            executor.set_cardinalities({tff.CLIENTS: default_num_clients} | cardinalities)
+            return executor
 
-    def _executor(self, cardinalities: dict) -> remote_executor.RemoteExecutor:
-        clients, _, stream = self._settings
-        executor = remote_executor.RemoteExecutor(self._worker.stub, stream_structs=stream)
-        executor.set_cardinalities({tff.CLIENTS: clients} | cardinalities)
-        return executor
+        super().__init__(start)
+        self._calls, self._worker = max_concurrent_computation_calls, None
+        _alive.add(self)
 
     def create_executor(self, cardinalities: dict) -> remote_executor.RemoteExecutor:
         """Return the executor for as many clients, in a worker that runs."""
         if self._worker is None or self._worker.poll() is not None:
-            self._forget()
-            self._worker = _Worker(self._settings[1])
+            self._leave()
+            self._executors.clear()
+            self._worker = None  # should none start
+            self._worker = _Worker(self._calls)
         return super().create_executor(cardinalities)
 
     def clean_up_executor(self, cardinalities: dict) -> None:
@@ -230,14 +193,12 @@ class _Executors(python_executor_stacks.ResourceManagingExecutorFactory):
                 return
             raise self._worker.lost() from None
 
-    def _forget(self) -> None:
-        """Drop the worker and all that refers to it, without a word to it: it has ended, or is not ours."""
+    def _leave(self) -> None:
+        """Have no more to do with the worker: it has ended, or is of the process that this one was forked from."""
         for executor in self._executors.values():
             executor._executor_id = None
-        self._executors.clear()
         if self._worker:
             self._worker.stdin.close()
-        self._worker = None
 
 
 def _mend_calls() -> None:
@@ -264,7 +225,7 @@ def _mend_calls() -> None:
 
     stack.__init__ = lambda self, _: setattr(self, "_stack", default[:])
     stack.set_default_context = set_default_for_all
-    os.register_at_fork(after_in_child=lambda: [executors._forget() for executors in _alive])
+    os.register_at_fork(after_in_child=lambda: [executors._leave() for executors in _alive])
 
 
 graph_optimizations.optimize_graph_spec = lambda graph_spec, config: graph_spec
@@ -278,6 +239,3 @@ def _let_go() -> None:
     """Let TFF end what it runs now: it does so when its context goes, and later it no longer can."""
     set_default_context.set_no_default_context()
     gc.collect()
-
-
-__all__ = ["NEEDS", "tf", "tff"]
