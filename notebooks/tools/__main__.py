@@ -31,7 +31,7 @@ def main(command: str, name: str, solutions: bool, profile: str, output: Path) -
     if command == "build":
         for copy in (False, True):
             pairing.path(name, copy).write_text(pairing.built(name, copy), encoding="utf-8")
-        return "built"
+        return "both copies"
     if command == "make":
         drawn = running.make(name, solutions)
         return "with solutions" if solutions else f"{len(drawn)} files in figures/"

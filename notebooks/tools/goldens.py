@@ -44,16 +44,15 @@ def compare(values: dict[str, float], golden: list[dict]) -> list[str]:
         elif name not in values:
             problems.append(f"{name} is a golden number, and the notebook no longer glues it.")
         elif not math.isclose(values[name], value, rel_tol=0.0, abs_tol=tolerance):
-            away = abs(values[name] - value)
-            problems.append(f"{name} is {values[name]}: {away:.3g} from {value}, and {tolerance} is allowed.")
+            away = f"{abs(values[name] - value):.3g} from {value}"
+            problems.append(f"{name} is {values[name]}: {away}, and {tolerance} is allowed.")
     return sorted(problems)
 
 
 def write(name: str, values: dict[str, float]) -> Path:
     """Write fresh values, keeping each tolerance and reason that a person has written."""
-    known = {entry["name"]: entry for entry in load(name)}
-    unknown = {"tolerance": None, "reason": ""}
-    fresh = [{"name": number} | known.get(number, unknown) | {"value": value} for number, value in values.items()]
-    ordered = [{key: entry[key] for key in ("name", "value", *unknown)} for entry in fresh]
-    path(name).write_text(json.dumps(ordered, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    known = {entry["name"]: (entry["tolerance"], entry["reason"]) for entry in load(name)}
+    rows = [(number, value, *known.get(number, (None, ""))) for number, value in values.items()]
+    fresh = [dict(zip(("name", "value", "tolerance", "reason"), row, strict=True)) for row in rows]
+    path(name).write_text(json.dumps(fresh, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     return path(name)

@@ -1,8 +1,7 @@
 """One-way pairing: ``notebooks/source/NN_name.py`` -> two notebooks.
 
-A source holds only what is particular to its notebook. What is the same everywhere is made here: the badge below the
-title, and the set-up cell in front of the cell tagged ``parameters``. The same source always gives the same bytes: a
-cell's id is a hash of the cell, so editing one cell changes one id.
+What is the same everywhere is made here: the badge below the title, and the set-up cell in front of the cell tagged
+``parameters``. The same source always gives the same bytes: a cell's id is a hash of the cell.
 """
 
 import hashlib
@@ -12,8 +11,7 @@ from pathlib import Path
 
 import jupytext
 import nbformat
-from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat import v4
 
 import tools
 from fedkit.compat import environment
@@ -46,12 +44,12 @@ def source(name: str) -> Path:
     return tools.root() / "notebooks" / "source" / f"{name}.py"
 
 
-def of(name: str, solutions: bool = False) -> NotebookNode:
+def of(name: str, solutions: bool = False) -> dict:
     """Make the notebook of this name, not executed."""
     return make(name, source(name).read_text(encoding="utf-8"), environment.repository(), solutions)
 
 
-def make(name: str, text: str, repository: str, solutions: bool = False) -> NotebookNode:
+def make(name: str, text: str, repository: str, solutions: bool = False) -> dict:
     """Make a notebook, not executed, from the text of its source.
 
     `repository` is its address on GitHub, which Colab opens notebooks from. ValueError if the source does not begin
@@ -65,14 +63,14 @@ def make(name: str, text: str, repository: str, solutions: bool = False) -> Note
         raise ValueError(f"{name}.py {wanted}; it has {len(at)}.")
     title, _, rest = cells[0].source.partition("\n")
     cells[0].source = f"{title}\n\n{_badge(name, repository, solutions)}\n\n{rest.lstrip()}".rstrip()
-    cells.insert(at[0], new_code_cell(SETUP.format(repository=repository), metadata={"tags": ["setup"]}))
+    cells.insert(at[0], v4.new_code_cell(SETUP.format(repository=repository), metadata={"tags": ["setup"]}))
     seen = Counter()
     for cell in cells:
         identity = hashlib.sha256(json.dumps([cell.cell_type, cell.source]).encode()).hexdigest()[:8]
         seen[identity] += 1
         cell.id = identity if seen[identity] == 1 else f"{identity}-{seen[identity]}"
         cell.metadata = {"tags": cell.metadata.tags} if "tags" in cell.metadata else {}
-    return new_notebook(cells=cells, metadata=METADATA)
+    return v4.new_notebook(cells=cells, metadata=METADATA)
 
 
 def built(name: str, solutions: bool = False) -> str:

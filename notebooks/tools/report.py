@@ -55,11 +55,10 @@ def headline(figures: Path) -> str:
     auroc = pd.read_csv(figures / "auroc_forest.csv").query("metric == 'auroc'")
     differences = pd.read_csv(figures / "paired_differences.csv").query("metric == 'auroc' and method == 'federated'")
     methods, means = list(auroc["method"].unique()), auroc.set_index(["hospital", "method"])["mean"]
-    splits, titles = auroc["n"].max(), " | ".join(methods)
     lines = [
-        f"AUROC on held-out patients, mean of {splits} splits (`make figures`, notebook 04); the last column is\n"
+        f"AUROC on held-out patients, mean of {max(auroc.n)} splits (`make figures`, notebook 04); the last column is\n"
         "federated minus centralised on the same splits, with its 95% interval:\n",
-        f"| hospital | {titles} | difference |\n|---|{'---|' * len(methods)}---|",
+        f"| hospital | {' | '.join(methods)} | difference |\n|---|{'---|' * len(methods)}---|",
     ]
     for row in differences.itertuples():
         cells = [row.hospital, *(f"{means[row.hospital, method]:.2f}" for method in methods)]
@@ -77,12 +76,11 @@ def renewed(readme: str, numbers: str) -> str:
 
 
 if __name__ == "__main__":
-    readme, built = tools.root() / "README.md", tools.root() / "build" / "report.html"
+    figures, readme, built = (tools.root() / name for name in ("figures", "README.md", "build/report.html"))
     built.parent.mkdir(exist_ok=True)
     try:
-        built.write_text(page(tools.root() / "figures"), encoding="utf-8")
-        text = renewed(readme.read_text(encoding="utf-8"), headline(tools.root() / "figures"))
-        readme.write_text(text, encoding="utf-8")
+        built.write_text(page(figures), encoding="utf-8")
+        readme.write_text(renewed(readme.read_text(encoding="utf-8"), headline(figures)), encoding="utf-8")
     except (FileNotFoundError, ValueError) as error:
         sys.exit(str(error))
     print("The report is in build/report.html.")

@@ -1,8 +1,4 @@
-"""Execute a notebook with papermill, and keep of it what its reader wants: the outputs.
-
-Make decides what is out of date. For that `make` leaves a rule beside the executed notebook, ``NAME.mk``: what it
-follows from (the modules that it imports, however indirectly), and what it drew: drawn again if edited or deleted.
-"""
+"""Execute a notebook with papermill, and keep of it what its reader wants: the outputs."""
 
 import io
 import os
@@ -20,7 +16,6 @@ import nbformat
 import papermill
 import psutil
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
-from nbformat import NotebookNode
 
 import tools
 from tools import pairing
@@ -35,7 +30,8 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTEROP_THREADS", 
 def make(name: str, solutions: bool = False) -> list[str]:
     """Execute a notebook in full; then, all at once, put it, its rule and its figures (not the solutions') in place.
 
-    Returns what was drawn, relative to ``figures/``. RuntimeError as `execute`: every file is then as before.
+    The rule, ``NAME.mk``, tells make when to do it again: when a module that it imports, however indirectly, or
+    a figure that it drew (returned) was edited or deleted. RuntimeError as `execute`: every file is as before.
     """
     began = time.time_ns()
     done = tools.root() / ".cache" / ("solutions" if solutions else "notebooks") / f"{name}.ipynb"
@@ -63,7 +59,7 @@ def modules(name: str) -> list[str]:
     return sorted(str(file.relative_to(tools.root())) for file in files if file.is_relative_to(tools.root() / "fedkit"))
 
 
-def execute(notebook: NotebookNode, file: Path, profile: str, figures: Path, kernel: str = "python3") -> NotebookNode:
+def execute(notebook: dict, file: Path, profile: str, figures: Path, kernel: str = "python3") -> dict:
     """Execute a notebook from top to bottom, in a folder of its own: it sees no checkout around it, as in Colab.
 
     It is written to `file`, also where it fails, as far as it came, and its figures to `figures`. The profile is
@@ -73,9 +69,8 @@ def execute(notebook: NotebookNode, file: Path, profile: str, figures: Path, ker
     settings["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # else the kernel's debugger warns, on stderr
     if kernel == "python3":  # in this environment: what another notebook has trained already
         settings["FEDKIT_RUNS"] = str(tools.root() / ".cache" / "runs")
-    for needed in (file.parent, figures):
-        needed.mkdir(parents=True, exist_ok=True)
-    how = {"kernel_name": kernel, "progress_bar": False, "start_timeout": BUSY_SECONDS, "iopub_timeout": BUSY_SECONDS}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    how = {"kernel_name": kernel, "progress_bar": False, "start_timeout": 10**6, "iopub_timeout": 10**6}  # see _watched
     how["parameters"] = {} if profile == "full" else {"PROFILE": profile}
     printed = io.StringIO()
     with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, settings), _watched(printed) as verdict:
@@ -86,21 +81,17 @@ def execute(notebook: NotebookNode, file: Path, profile: str, figures: Path, ker
         except RuntimeError:  # the kernel is dead
             why = [*verdict, "its Python ended in the middle of a cell (no memory left?)."][0]
             raise RuntimeError(f"{file.stem}: {why} What was run is in {file}.") from None
-    executed = tidy(nbformat.read(file, as_version=4))
-    nbformat.write(executed, file)
-    return executed
-
-
-def tidy(notebook: NotebookNode) -> NotebookNode:
-    """Take out papermill's notes and its cell, times, progress bars, and the seams in one printed output."""
+    notebook = nbformat.read(file, as_version=4)
     notebook.metadata = pairing.METADATA
     notebook.cells = [cell for cell in notebook.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
-    for cell in notebook.cells:
+    for cell in notebook.cells:  # of which nothing is left but outputs: no times, no progress bars
         cell.metadata = {"tags": cell.metadata.tags} if cell.metadata.get("tags") else {}
         if cell.cell_type == "code":
             bar = "application/vnd.jupyter.widget-view+json"
             cell.outputs = [output for output in cell.outputs if bar not in output.get("data", {})]
-    return CoalesceStreamsPreprocessor().preprocess(notebook, {})[0]
+    notebook, _ = CoalesceStreamsPreprocessor().preprocess(notebook, {})  # what was printed in pieces is one
+    nbformat.write(notebook, file)
+    return notebook
 
 
 @contextmanager

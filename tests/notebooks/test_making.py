@@ -21,7 +21,7 @@ import os
 from pathlib import Path
 
 figures = Path(os.environ["FEDKIT_FIGURES"])
-(figures / "measured").mkdir(exist_ok=True)
+(figures / "measured").mkdir(parents=True)
 for file in ("NAME.png", "measured/NAME.csv"):
     (figures / file).write_text("drawn")
 """
