@@ -31,6 +31,7 @@ def test_the_page_needs_no_other_file(figures):
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
     assert page.count("<img ") == page.count("0.875") == len(ENTRIES) > 20
     assert "&lt;Cleveland&gt;" in page
+    assert "&#39;" in page, "the notebooks' words are escaped as well"
     assert "tensorflow-federated" in page
 
 
