@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from fedkit.encryption.identities import Identity
-from fedkit.exchange import Coordinator, Folder, Maker, Participant, Settings
+from fedkit.exchange import Coordinator, Folder, Maker, Participant, Settings, letters, rounds
+from fedkit.exchange.folder import quoted
 from fedkit.exchange.journal import events
 from fedkit.hospitals import Federation, Hospital
 from fedkit.preparation import Prepared
@@ -124,6 +125,17 @@ class Class:
 
     def files(self, place):
         return sorted((self.root / place).iterdir())
+
+    def added(self, round):
+        """The encrypted sum of a round, as it lies in the folder."""
+        (found,) = Folder(self.root).new(rounds.sum_place(round), 10**6)
+        letter = letters.read(found, self.maker.study.id, rounds.purpose(self.settings, round), round)
+        return rounds.Total.from_bytes(letter.content, letter.hospitals).message
+
+    def letter(self, place, hospital):
+        """The file of a hospital's letter."""
+        (path,) = (path for path in self.files(place) if path.name.endswith(f".{quoted(hospital)}.letter"))
+        return path
 
     def ends_well(self, model, why=""):
         """The study goes on to the same model with all hospitals, and the log says why something was refused."""

@@ -106,10 +106,7 @@ def flipped(at):
 @pytest.mark.parametrize(
     ("data", "sentence", "how"),
     [
-        *[
-            (flipped(at), said, {})
-            for at, said in zip(PARTS, [*"version holds Scrypt".split(), *[""] * 4], strict=True)
-        ],
+        *[(flipped(at), said, {}) for at, said in zip(PARTS, ["version", "holds", "Scrypt", *[""] * 4], strict=True)],
         *[(KEPT[:length], "damaged", {}) for length in (0, 7, 52)],
         *[(KEPT[:length], "", {}) for length in (53, 60, 69, len(KEPT) - 1)],
         (KEPT + b"\0", "", {}),
