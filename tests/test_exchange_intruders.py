@@ -20,7 +20,7 @@ from tampering import STRANGER, passed_off
 from fedkit import encryption
 from fedkit.encryption import HospitalKeys, envelopes, messages
 from fedkit.encryption.envelopes import About
-from fedkit.encryption.identities import seal_to
+from fedkit.encryption.identities import Identity, seal_to
 from fedkit.encryption.messages import MessageError
 from fedkit.encryption.quantization import Layout, exact_layer
 from fedkit.exchange import Folder, Maker, Settings, joining, letters, rounds
@@ -270,15 +270,17 @@ def test_only_the_maker_says_who_takes_part(room, undisturbed, place):
         "settings": room.settings.to_json(),
     }
     study = "new" if place == "invitation" else room.maker.study.id
-    about = About(study, place, 0, "Intruder", ("Intruder",))
-    letters.post(Folder(room.root), place, said, about, STRANGER)
+    for name in ("Intruder", "Teacher", A):  # its own, and that of somebody who may write such letters
+        about = About(study, place, 0, name, (name,))
+        letters.post(Folder(room.root), place, said, about, Identity(name, b"I" * 32))
     for name in (A, B, C):
         room.restart(name)
     room.restart()
     assert {status.stage for status in room.play()} == {"done"}
     assert room.models() == {undisturbed}
     if place in ("keys", "handover"):  # the others are read only as long as they are waited for
-        assert "is signed by Intruder" in room.sentences
+        for name in ("Intruder", "Teacher", A):
+            assert f"is signed by {name} " in room.sentences
 
 
 ANYTHING = st.recursive(
