@@ -10,3 +10,11 @@ def undisturbed():
     room.play()
     (model,) = room.models()
     return model
+
+
+@pytest.fixture
+def cheap(monkeypatch):
+    """Passphrases at an eighth of their cost, where many are typed."""
+    from fedkit.encryption import vault
+
+    monkeypatch.setattr(vault, "_COST", 14)

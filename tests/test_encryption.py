@@ -227,8 +227,7 @@ def test_keys_are_made_again_from_their_bytes(keys, server):
     assert repr(keys) == f"HospitalKeys({keys.scheme}, 4 hospitals, key {keys.fingerprint})"
 
 
-def test_keys_are_saved_with_a_passphrase(keys, tmp_path, monkeypatch):
-    monkeypatch.setattr(vault, "_COST", 14)
+def test_keys_are_saved_with_a_passphrase(keys, tmp_path, cheap):
     keys.save(tmp_path / "hospitals.key", PASSPHRASE)
     assert HospitalKeys.load(tmp_path / "hospitals.key", PASSPHRASE).secret == keys.secret
     assert not contains_plaintext((tmp_path / "hospitals.key").read_bytes(), keys.secret[-100:])

@@ -54,9 +54,8 @@ def test_a_signature_is_for_one_key_and_one_text(text, bit, data):
     assert not verify(data.draw(st.binary(max_size=70)), signature, text)
 
 
-def test_each_new_identity_has_its_own_key_that_is_saved_and_comes_back(tmp_path, monkeypatch):
+def test_each_new_identity_has_its_own_key_that_is_saved_and_comes_back(tmp_path, cheap):
     assert len({made.public for made in (Identity.new("Basel"), Identity.new("Basel"))}) == 2
-    monkeypatch.setattr(vault, "_COST", 14)
     ZURICH.save(tmp_path / "zurich.key", PASSPHRASE)
     back = Identity.load(tmp_path / "zurich.key", PASSPHRASE)
     assert (back.name, back.public, back.sign(b"text")) == (ZURICH.name, ZURICH.public, ZURICH.sign(b"text"))

@@ -18,9 +18,7 @@ KEPT = bytes.fromhex(
 PARTS = [0, 8, 24, 25, 41, 53, 53 + len(SECRET)]
 
 
-@pytest.fixture(autouse=True)
-def _cheap(monkeypatch):
-    monkeypatch.setattr(vault, "_COST", 14)  # an eighth of the cost, for many files
+pytestmark = pytest.mark.usefixtures("cheap")
 
 
 @pytest.fixture
