@@ -65,6 +65,10 @@ class Sent:
         fields = json.loads(head) | changes
         return enveloped(written(fields), honest if content is None else content, identity or self.identity)
 
+    def otherwise(self) -> bytes:
+        head, content = inside(self.data)
+        return enveloped(head.replace(b":", b": ", 1), content, self.identity)
+
     def earlier(self) -> bytes:
         return self.again(round=json.loads(inside(self.data)[0])["round"] - 1)
 
@@ -86,6 +90,7 @@ TAMPERINGS = {
     "another study": (lambda sent: sent.again(study="f" * 16), "it belongs to another training"),
     "another purpose": (lambda sent: sent.again(purpose="bounds"), "it was sent for something else"),
     "another name": (lambda sent: sent.again(sender="Bern"), "it was signed under another name"),
+    "a head that is written otherwise": (lambda sent: sent.otherwise(), "malformed head"),
     "a head with more in it": (lambda sent: sent.again(more=1), "malformed head"),
     "a head that names nobody": (lambda sent: sent.again(hospitals=[]), "malformed head"),
     "a head that names one twice": (lambda sent: sent.again(hospitals=["Bern", "Bern"]), "malformed head"),

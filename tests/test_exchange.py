@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from exchange_parts import Class, Logistic, federation
 
-from fedkit import exchange, hospitals, learning, models, records
+from fedkit import encryption, exchange, hospitals, learning, models, records
 from fedkit.encryption.envelopes import About
 from fedkit.encryption.identities import Identity, fingerprint
 from fedkit.exchange import Folder, Maker, Participant, Settings, letters, results, rounds
@@ -128,6 +128,16 @@ def test_a_second_sum_of_a_round_does_no_harm(room, undisturbed):
 def test_second_keys_do_no_harm_either(room, undisturbed):
     room.step()
     (first,) = room.files("keys")
+    about = About(room.maker.study.id, "keys", 0, A, (A,))
+    for opening, public, why in (
+        ("0" * 32, room.hospitals[A].replica.follow()[1].keys.public, "are for another opening of this study"),
+        (room.maker.study.opening, encryption.generate_keys(hospitals=3).public, "are not what was agreed on"),
+    ):
+        said = {"opening": opening, "public": letters.packed(public), "secrets": {}}
+        wrong = letters.post(Folder(room.root), "keys", said, about, room.identities[A])
+        room.step()
+        assert why in room.sentences
+        (room.root / "keys" / wrong.name).unlink()
     first.rename(room.root / "hidden")
     room.restart(A)
     room.step(A)

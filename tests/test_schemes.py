@@ -31,7 +31,7 @@ def test_the_table_is_the_standards_and_seals():
         assert sealapi.CoeffModulus.MaxBitCount(ring, getattr(sealapi.SEC_LEVEL_TYPE, f"TC{security}")) == most
     allowed = schemes.choose("bfv", 2)._replace(ring_dimension=1024, modulus_bits=27, room_bits=10)
     assert Ring(allowed).modulus.bit_length() == 27
-    with pytest.raises(ValueError, match="SEAL refuses .*security"):
+    with pytest.raises(ValueError, match=r"SEAL refuses .*security"):
         Ring(allowed._replace(modulus_bits=28))
 
 
