@@ -245,17 +245,6 @@ def test_a_log_that_was_cut_or_removed_is_found(room):
         events(room.root)
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b"[]\n", b"[" * 10**5 + b"\n", b"x" * 10**6, b"\xff\n\xff"])
-def test_what_others_write_beside_the_log_stops_nobody(room, undisturbed, content):
-    for writer in ("Teacher", A.replace(" ", "%20")):
-        (room.root / "log" / f"{writer}.99999999999999999999.jsonl").write_bytes(content)
-    for name in NAMES:
-        room.restart(name)
-    room.restart()
-    room.play()
-    assert room.models() == {undisturbed}
-
-
 # Who takes part
 
 
