@@ -1,255 +1,293 @@
-"""Train centrally, alone, or federated: the same work, grouped differently (see `teams`).
+"""Train alone, centrally, or federated: the same work on the same rows, grouped differently.
 
-A round goes: TFF client work -> aggregator -> TFF optimizer -> evaluation, a hospital
-at a time.
+A round: every hospital trains (`local_updates`), the aggregator joins what they send, the
+server's optimizer moves the model, and each hospital tests it. A method changes a step of
+that (`Algorithm`); a shared folder or a network changes who calls `local_updates`, and where.
 """
 
+import difflib
+import hashlib
+import inspect
+import json
+import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from tqdm.auto import tqdm
 
-from fedkit import hospitals, models, preparation
+from fedkit import preparation, records
 from fedkit.aggregators import Aggregator, Mean
 from fedkit.compat import environment
 from fedkit.compat.tff import tf, tff
 from fedkit.evaluation import METRICS, scores
-from fedkit.models import Model, logistic_regression
+from fedkit.hospitals import Federation
+from fedkit.models import Arrays, Model, flatten, is_whole, unflatten
 from fedkit.records import Ledger, Run
 from fedkit.tables import coded_columns
 
+SHARED = "shared"
+Shapes = tuple[tuple[int, ...], ...]
 
-@lru_cache(maxsize=32)
-def client_work(model: Model, features: int, batch_size: int, learning_rate: float) -> Callable:
-    """Return the TFF computation in which every client trains on its own rows.
 
-    Parameters
-    ----------
-    model
-        What is trained.
-    features
-        Number of columns d.
-    batch_size
-        Rows a step; the last batch of an epoch holds what is left.
-    learning_rate
-        Of the gradient descent, ``tff.learning.optimizers.build_sgdm``.
+class Algorithm:
+    """Federated averaging (McMahan et al., AISTATS 2017); a subclass changes a step of it.
 
-    Returns
-    -------
-    callable
-        ``work(weights, data)`` takes two lists, one entry a client: the model it
-        starts from, and ``[features [n, d], labels [n], order [epochs, n]]`` with
-        the rows' order in each epoch. It returns one update a client: the arrays of
-        (trained - start).
+    `own` is what a hospital keeps from round to round: a list of float32 arrays. What a method
+    is told (its mu, say) makes it another one: a frozen dataclass has the ``==`` that this needs.
     """
-    optimizer = tff.learning.optimizers.build_sgdm(learning_rate)
-    weights_type = tff.to_type([(np.float32, weight.shape) for weight in model.initial_weights(features, 0)])
-    data_type = tff.to_type([(np.float32, (None, features)), (np.float32, (None,)), (np.int32, (None, None))])
 
-    @tf.function
-    def descend(weights, rows, labels, order):
-        state = optimizer.initialize(tf.nest.map_structure(lambda w: tf.TensorSpec(w.shape, w.dtype), weights))
-        for epoch in tf.range(tf.shape(order)[0]):
-            for start in tf.range(0, tf.shape(order)[1], batch_size):
-                batch = order[epoch, start : start + batch_size]
-                with tf.GradientTape() as tape:
-                    tape.watch(weights)
-                    loss = model.loss(weights, tf.gather(rows, batch), tf.gather(labels, batch))
-                state, weights = optimizer.next(state, weights, tape.gradient(loss, weights))
+    name = ""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__qualname__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
+
+    def own(self, weights: Arrays) -> Arrays:
+        """Return what a hospital keeps before the first round."""
+        return []
+
+    def local(self, weights: Arrays, own: Arrays) -> Arrays:
+        """Return the weights that a hospital trains and is tested with; `own` is empty where one is left out."""
         return weights
 
-    task_type = tff.to_type([weights_type, data_type])
+    def gradient(self, model: Model, weights: tuple, start: tuple, own: tuple, features: tf.Tensor, labels: tf.Tensor):
+        """Return the gradient of a batch, in the shapes of the weights: tensors, traced once by TensorFlow."""
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            loss = model.loss(weights, features, labels)
+        return tape.gradient(loss, weights)
 
-    @tff.tensorflow.computation(task_type)
-    def train(task):
-        weights, data = task
-        start = tuple(weights)
-        return [end - begin for begin, end in zip(start, descend(start, *data), strict=True)]
+    def send(self, plan: "Plan", task: "Task", update: Arrays) -> tuple[Arrays, Arrays]:
+        """Return what travels, any number of arrays, and what is kept once it was counted."""
+        return update, task.own
 
-    @tff.federated_computation(tff.FederatedType(task_type, tff.CLIENTS))
-    def work(tasks):
-        return tff.federated_map(train, tasks)
+    def take(self, mean: Arrays, own: Arrays) -> tuple[Arrays, Arrays]:
+        """Return by how much the mean of what was sent moves the model, and what is kept."""
+        return mean, own
 
-    return lambda weights, data: work([list(task) for task in zip(weights, data, strict=True)])
+    def weigh(self, task: "Task") -> int:
+        """Return the hospital's weight in the mean, a whole number."""
+        return len(task.labels)
 
 
-class Step(NamedTuple):
-    """How the mean update moves the model.
+def _is_rate(value: object) -> bool:
+    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    return number and 0 < value < np.inf
+
+
+def _several(value: object, right: Callable) -> bool:
+    return isinstance(value, Sequence | np.ndarray) and not isinstance(value, str) and all(map(right, value))
+
+
+# Setting -> whether a value will do, and what to write.
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "rounds": (is_whole, "a whole number from 1 on, such as rounds=50"),
+    "epochs": (is_whole, "a whole number from 1 on, such as epochs=1"),
+    "batch_size": (
+        lambda rows: rows is None or is_whole(rows),
+        "a whole number from 1 on, such as 32, or None for all",
+    ),
+    "learning_rate": (_is_rate, "a positive number, such as learning_rate=0.3 (in YAML 1.0e-3: there, 1e-3 is text)"),
+    "model": (lambda model: isinstance(model, Model), "a model, such as model=models.mlp((16,))"),
+    "algorithm": (lambda how: isinstance(how, Algorithm), "an algorithm, such as algorithm=learning.Algorithm()"),
+    "server_optimizer": (
+        lambda one: one is None or isinstance(one, tff.learning.optimizers.Optimizer),
+        "one of tff.learning.optimizers, such as server_optimizer=tff.learning.optimizers.build_adam(0.1), or None",
+    ),
+    "leave_out": (
+        lambda names: _several(names, lambda name: isinstance(name, str)),
+        "a list of hospitals, such as leave_out=['Hungary']",
+    ),
+    "aggregator": (
+        lambda one: not isinstance(one, type) and all(hasattr(one, part) for part in ("start", "total", "aggregate")),
+        "an aggregator, such as aggregator=aggregators.EncryptedMean()",
+    ),
+    "seed": (
+        lambda seed: is_whole(seed, 0) or (_several(seed, lambda one: is_whole(one, 0)) and len(seed) > 0),
+        "a whole number from 0 on, such as seed=0, or several, such as seed=range(20)",
+    ),
+}
+
+
+def _check(name: str, value: object) -> None:
+    right, wanted = _RULES[name]
+    if not right(value):
+        found = f"the class {value.__name__}, without brackets" if isinstance(value, type) else f"{value!r:.100}"
+        raise ValueError(f"{name} must be {wanted}, and it is {found}.")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained, and for how long: the same at all who take part. ValueError names a setting of no use.
 
     Attributes
     ----------
-    start : object
-        The optimizer's state before the first round.
-    apply : callable
-        ``apply(state, weights, gradient)`` returns the next state and weights;
-        weights and gradient are tuples of float32 tensors.
+    rounds, epochs : int
+        How often updates are joined; passes through a hospital's rows in each.
+    batch_size : int or None
+        Rows a step (the last of an epoch takes what is left); all rows if None.
+    learning_rate : float
+        Of the hospitals' gradient descent.
+    model : Model
+        What is trained.
+    algorithm : Algorithm
+        How: federated averaging, or what changes a step of it.
+    server_optimizer : tff.learning.optimizers.Optimizer or None
+        Takes the mean update for a gradient (Reddi et al., ICLR 2021, Algorithm 1); if None, the mean is added.
+    leave_out : tuple of str
+        Hospitals that do not train and are tested all the same.
     """
 
-    start: Any
-    apply: Callable
+    rounds: int = 50
+    epochs: int = 1
+    batch_size: int | None = 32
+    learning_rate: float = 0.3
+    model: Model = Model()
+    algorithm: Algorithm = Algorithm()
+    server_optimizer: tff.learning.optimizers.Optimizer | None = None
+    leave_out: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if value is None and each.name in ("model", "algorithm"):
+                value = each.default
+            _check(each.name, value)
+            value = tuple(value) if each.name == "leave_out" else value
+            object.__setattr__(self, each.name, value.item() if isinstance(value, np.generic) else value)
+
+    def settings(self) -> dict:
+        """What a run remembers of it."""
+        kept = {name: getattr(self, name) for name in ("rounds", "epochs", "batch_size", "learning_rate")}
+        kept |= {"model": self.model.name, "leave_out": list(self.leave_out)}
+        return kept | ({"algorithm": repr(self.algorithm)} if self.algorithm.name else {})
+
+    def distance(self, rows: int) -> float:
+        """How far a hospital with so many rows goes down its gradient in a round: steps x learning rate."""
+        return self.epochs * -(-rows // (self.batch_size or rows)) * self.learning_rate
+
+
+class Task(NamedTuple):
+    """What a hospital trains in a round: the model, what it keeps, its rows [n, d], labels [n], and `row_order`."""
+
+    weights: Arrays
+    own: Arrays
+    features: np.ndarray
+    labels: np.ndarray
+    order: np.ndarray
+
+
+class Local(NamedTuple):
+    """What a hospital has after that.
+
+    Attributes
+    ----------
+    update : numpy.ndarray
+        Trained minus start: float64, shape [p].
+    sent : numpy.ndarray
+        What travels: float64, flat.
+    own : list of numpy.ndarray
+        What it keeps once that was counted.
+    weight : int
+        In the mean.
+    seconds : float
+        Its training took.
+    """
+
+    update: np.ndarray
+    sent: np.ndarray
+    own: Arrays
+    weight: int
+    seconds: float
+
+
+def local_updates(plan: Plan, tasks: Sequence[Task]) -> list[Local]:
+    """Let hospitals train, all in one call of TFF: what they do in a round, whoever carries what they send."""
+    algorithm, most = plan.algorithm, 2**30  # rows, as the batches are counted in 32 bits
+    work = _work(plan.model, algorithm, tasks[0].features.shape[1], tuple(part.shape for part in tasks[0].own))
+    how = [np.float32(plan.learning_rate), np.int32(min(plan.batch_size or most, most))]
+    given = [[algorithm.local(task.weights, task.own), list(task.own), [*task[2:], *how]] for task in tasks]
+    done = []
+    for task, (*parts, seconds) in zip(tasks, work(given), strict=True):
+        update = [np.asarray(part) for part in parts]
+        sent, own = algorithm.send(plan, task, update)
+        done.append(Local(flatten(update), flatten(sent), own, algorithm.weigh(task), float(seconds)))
+    return done
 
 
 @lru_cache(maxsize=32)
-def optimizer_step(
-    shapes: tuple[tuple[int, ...], ...], optimizer: tff.learning.optimizers.Optimizer | None = None
-) -> Step:
-    """Return the last step of a round: an optimizer applies the mean update to the model.
+def _work(model: Model, algorithm: Algorithm, features: int, own: Shapes) -> Callable:
+    """TFF's computation of it: rows are tensors and epochs run in the graph, where TFF's own client work sends and
+    builds a graph for each client and round anew (a test holds the two to each other)."""
+    optimizer = tff.learning.optimizers.build_sgdm(1.0)
+    weights_type, own_type = (
+        tff.to_type([(np.float32, s) for s in shapes]) for shapes in (model.shapes(features), own)
+    )
+    how_type = [(np.float32, (None, features)), (np.float32, (None,)), (np.int32, (None, None)), np.float32, np.int32]
+    task_type = tff.to_type([weights_type, own_type, tff.to_type(how_type)])
 
-    Parameters
-    ----------
-    shapes
-        Of the model's weights.
-    optimizer
-        One of ``tff.learning.optimizers``. It takes the mean update for a gradient
-        (turned around, since an update says where to go). SGD with rate 1 if None,
-        which adds the mean: FedAvg.
+    @tf.function
+    def descend(start, own, rows, labels, order, rate, batch_size):
+        state = optimizer.initialize(tf.nest.map_structure(lambda w: tf.TensorSpec(w.shape, w.dtype), start))
+        state, weights = optimizer.set_hparams(state, {"learning_rate": rate}), start
+        for epoch in tf.range(tf.shape(order)[0]):
+            for first in tf.range(0, tf.shape(order)[1], batch_size):
+                batch = order[epoch, first : first + batch_size]
+                found = algorithm.gradient(model, weights, start, own, tf.gather(rows, batch), tf.gather(labels, batch))
+                state, weights = optimizer.next(state, weights, found)
+        return [end - begin for begin, end in zip(start, weights, strict=True)]
 
-    References
-    ----------
-    Reddi et al., "Adaptive Federated Optimization", ICLR 2021, Algorithm 1.
-    """
-    optimizer = optimizer or tff.learning.optimizers.build_sgdm(1.0)
-    start = optimizer.initialize(tuple(tf.TensorSpec(shape, tf.float32) for shape in shapes))
-    return Step(start, tf.function(optimizer.next))
+    @tff.tensorflow.computation(task_type)
+    def train(task):
+        start, own, how = task
+        began = tf.timestamp()
+        with tf.control_dependencies([began]):  # the clock starts before anything else does,
+            update = descend(tuple(map(tf.identity, start)), tuple(own), *map(tf.identity, how))
+        with tf.control_dependencies(update):  # and stops when all is done
+            return [*map(tf.identity, update), tf.timestamp() - began]
 
-
-EACH_ROUND = ("auroc",)
-SHARED = "shared"
-Rows = tuple[np.ndarray, np.ndarray]
-
-
-@dataclass
-class Team:
-    """Clients that train one model, the hospitals it serves, and how updates are applied."""
-
-    clients: dict[str, Rows]
-    serves: list[str]
-    weights: list[np.ndarray]
-    aggregator: Aggregator | None = None
-    aggregator_state: Any = None
-    step: Step | None = None
-    optimizer_state: Any = None
-
-    def apply(self, updates: dict[str, np.ndarray], ledger: Ledger) -> None:
-        """Move the model by this round's updates, one flat vector a client."""
-        shapes = [weight.shape for weight in self.weights]
-        if self.aggregator is None:
-            (step,) = updates.values()
-            self.weights = [w + u for w, u in zip(self.weights, models.unflatten(step, shapes), strict=True)]
-            return
-        patients = {client: len(labels) for client, (_, labels) in self.clients.items()}
-        self.aggregator_state, mean = self.aggregator.aggregate(self.aggregator_state, updates, patients, ledger)
-        began = time.perf_counter()
-        self.optimizer_state, weights = self.step.apply(
-            self.optimizer_state,
-            tuple(tf.constant(weight) for weight in self.weights),
-            tuple(tf.constant(gradient) for gradient in models.unflatten(-mean, shapes)),
-        )
-        self.weights = [weight.numpy() for weight in weights]
-        seconds = time.perf_counter() - began
-        for who in ["server"] if self.aggregator.mean_is_read_by == "server" else self.clients:
-            ledger.add(who, "", "apply", seconds=seconds)
-
-
-@dataclass
-class Training:
-    """A run in the making."""
-
-    seed: int
-    split: preparation.Split
-    ledger: Ledger = field(default_factory=Ledger)
-    aggregator_state: Any = None
-    teams: list[Team] = field(default_factory=list)
-    metrics: list[tuple[int, str, str, float]] = field(default_factory=list)
+    return tff.federated_computation(
+        lambda tasks: tff.federated_map(train, tasks), tff.FederatedType(task_type, tff.CLIENTS)
+    )
 
 
 def row_order(seed: int, round: int, client: str, rows: int, epochs: int = 1) -> np.ndarray:
-    """Order in which a client goes through its rows: a function of these values alone.
-
-    Returns
-    -------
-    numpy.ndarray
-        int32, shape [epochs, rows]; each line is a permutation.
-    """
+    """Order in which a client goes through its rows, int32 [epochs, rows]: a function of these values alone."""
     generator = np.random.default_rng([seed, round, *client.encode()])
     return np.stack([generator.permutation(rows) for _ in range(epochs)]).astype(np.int32)
 
 
-def play_round(trainings: list[Training], model: Model, work: Callable, round: int, epochs: int, last: bool) -> None:
-    """Train every client of every team in one TFF call; then join, apply and test, a team at a time."""
-    jobs = [(training, team, client) for training in trainings for team in training.teams for client in team.clients]
-    data = []
-    for training, team, client in jobs:
-        features, labels = team.clients[client]
-        data.append([features, labels, row_order(training.seed, round, client, len(labels), epochs)])
-    clock = Ledger()
-    with clock.timed("all clients", "train"):
-        updates = work([team.weights for _, team, _ in jobs], data)
-    seconds = clock.frame()["seconds"].sum() / len(jobs)
-
-    arrived = (models.flatten(update) for update in updates)
-    for training in trainings:
-        training.ledger.round = round
-        for team in training.teams:
-            sent = {client: next(arrived) for client in team.clients}
-            for client, update in sent.items():
-                if not np.isfinite(update).all():
-                    raise ValueError(
-                        f"The update of {client} in round {round} is not finite: training diverged. "
-                        "Choose a smaller learning_rate."
-                    )
-                training.ledger.add(client, "", "train", seconds=seconds)
-            start = models.flatten(team.weights)
-            team.apply(sent, training.ledger)
-            moved = models.flatten(team.weights) - start
-            for client, update in sent.items():
-                training.metrics.append((round, client, "distance", float(np.linalg.norm(update - moved))))
-            for hospital in team.serves:
-                rows = training.split.hospitals[hospital]
-                wanted = METRICS if last else EACH_ROUND
-                found = scores(rows.test_labels, model.predict(team.weights, rows.test_features), wanted)
-                training.metrics += [(round, hospital, metric, value) for metric, value in found.items()]
+def sent_shapes(plan: Plan, features: int) -> list[tuple[int, ...]]:
+    """Shapes of what hospitals send, found by sending an update of zeros of one row."""
+    weights = [np.zeros(shape, np.float32) for shape in plan.model.shapes(features)]
+    row = np.zeros((1, features), np.float32), np.zeros(1, np.float32), np.zeros((1, 1), np.int32)
+    sent, _ = plan.algorithm.send(plan, Task(weights, plan.algorithm.own(weights), *row), weights)
+    return [part.shape for part in sent]
 
 
-def finish(method: str, federation: hospitals.Federation, model: Model, training: Training, settings: dict) -> Run:
-    """Turn a training that has played its rounds into its record."""
-    predictions = []
-    for team in training.teams:
-        for hospital in team.serves:
-            rows = training.split.hospitals[hospital]
-            probability = model.predict(team.weights, rows.test_features).astype(float)
-            predictions.append(
-                pd.DataFrame({"hospital": hospital, "label": rows.test_labels.astype(int), "probability": probability})
-            )
-    shared = len(training.teams) == 1
-    return Run(
-        method=method,
-        settings=settings | {"seed": training.seed},
-        metrics=pd.DataFrame(training.metrics, columns=["round", "hospital", "metric", "value"]),
-        ledger=training.ledger.frame(),
-        predictions=pd.concat(predictions, ignore_index=True),
-        weights={SHARED if shared else next(iter(team.clients)): team.weights for team in training.teams},
-        provenance={"data": federation.name, "sha256": federation.sha256, "versions": environment.versions()},
+def apply(plan: Plan, state: Any, weights: Arrays, step: Arrays) -> tuple[Any, Arrays]:
+    """Move the model by a step; `state` is the server's optimizer's, None before the first round."""
+    if plan.server_optimizer is None:
+        return None, [weight + part for weight, part in zip(weights, step, strict=True)]
+    start, move = _optimizer(plan.server_optimizer, tuple(weight.shape for weight in weights))
+    both = (tuple(map(tf.constant, parts)) for parts in (weights, [-part for part in step]))
+    state, moved = move(start if state is None else state, *both)
+    return state, [weight.numpy() for weight in moved]
+
+
+@lru_cache(maxsize=32)
+def _optimizer(optimizer: tff.learning.optimizers.Optimizer, shapes: Shapes) -> tuple[Any, Callable]:
+    return optimizer.initialize(tuple(tf.TensorSpec(shape, tf.float32) for shape in shapes)), tf.function(
+        optimizer.next
     )
 
 
 def train_federated(
-    federation: hospitals.Federation,
-    *,
-    rounds: int = 50,
-    aggregator: Aggregator | None = None,
-    seed: int | Sequence[int] = 0,
-    model: Model | None = None,
-    epochs: int = 1,
-    batch_size: int | None = 32,
-    learning_rate: float = 0.3,
-    server_optimizer: tff.learning.optimizers.Optimizer | None = None,
-    leave_out: Sequence[str] = (),
+    federation: Federation, *, aggregator: Aggregator | None = None, seed: int | Sequence[int] = 0, **plan: Any
 ) -> Run | list[Run]:
     """Train one model at all hospitals: rows stay home, updates travel.
 
@@ -257,160 +295,203 @@ def train_federated(
     ----------
     federation
         The hospitals.
-    rounds
-        How often every hospital trains and the updates are joined.
     aggregator
         How updates become one; `aggregators.Mean` if None.
     seed
-        Decides which rows are for testing, the order of rows, and an MLP's first
-        weights. A sequence trains one run a seed side by side, in a fraction of the
-        time that one after the other would take.
-    model
-        `models.logistic_regression` if None.
-    epochs
-        How often a hospital goes through its rows in a round.
-    batch_size
-        Rows a step; None for all rows in one step.
-    learning_rate
-        Of the hospitals' gradient descent.
-    server_optimizer
-        One of ``tff.learning.optimizers``; SGD with rate 1, which is FedAvg, if None.
-    leave_out
-        Hospitals that do not train and are tested all the same.
-
-    Returns
-    -------
-    Run, or a list of them
-        A list, one run a seed, if `seed` is a sequence.
+        Decides the test rows, the order of rows, and an MLP's first weights. Several train one run each, side
+        by side in a fraction of the time, and a list is returned.
+    **plan
+        See `Plan`.
 
     Raises
     ------
-    ValueError
-        If a number is not positive, `leave_out` names a hospital that is not there or
-        leaves nobody, or training diverges.
-
-    References
-    ----------
-    McMahan et al., "Communication-Efficient Learning of Deep Networks from
-    Decentralized Data", AISTATS 2017. Reddi et al., "Adaptive Federated
-    Optimization", ICLR 2021, for the server's optimizer.
+    ValueError, TypeError
+        For a setting that makes no sense, or is none; ValueError if training diverges.
     """
-    aggregator = aggregator or Mean()
-
-    def team(training: Training, clients: dict[str, Rows], weights: list[np.ndarray]) -> list[Team]:
-        step = optimizer_step(tuple(weight.shape for weight in weights), server_optimizer)
-        everybody = list(training.split.hospitals)
-        return [Team(clients, everybody, weights, aggregator, training.aggregator_state, step, step.start)]
-
-    method = f"federated + {aggregator.name}" if aggregator.name else "federated"
-    how = (seed, rounds, model, epochs, batch_size, learning_rate, leave_out)
-    return _train(method, federation, team, *how, aggregator=aggregator)
+    aggregator = Mean() if aggregator is None else aggregator
+    _check("aggregator", aggregator)
+    return _train("federated", federation, _planned(plan), seed, aggregator)
 
 
-def train_centralized(
-    federation: hospitals.Federation,
-    *,
-    rounds: int = 50,
-    seed: int | Sequence[int] = 0,
-    model: Model | None = None,
-    epochs: int = 1,
-    batch_size: int | None = 32,
-    learning_rate: float = 0.3,
-    leave_out: Sequence[str] = (),
-) -> Run | list[Run]:
+def train_centralized(federation: Federation, *, seed: int | Sequence[int] = 0, **plan: Any) -> Run | list[Run]:
     """Train one model on the pooled rows: what is given up when rows stay home.
 
-    Parameters, results and errors are those of `train_federated`; a round is `epochs`
-    passes through all rows, so that equal numbers mean an equal budget. The ledger
-    counts the rows that each hospital would have to send.
+    As `train_federated`, without a server. A round is as many passes through all rows, so that equal numbers
+    mean an equal budget. The ledger counts the rows that each hospital would have to send.
     """
-
-    def team(training: Training, clients: dict[str, Rows], weights: list[np.ndarray]) -> list[Team]:
-        for hospital, (features, labels) in clients.items():
-            training.ledger.add(hospital, "up", "send", features.nbytes + labels.nbytes)
-        pooled = tuple(np.concatenate(part) for part in zip(*clients.values(), strict=True))
-        return [Team({"pooled": pooled}, list(training.split.hospitals), weights)]
-
-    return _train("centralized", federation, team, seed, rounds, model, epochs, batch_size, learning_rate, leave_out)
+    return _train("centralized", federation, _planned(plan, "server_optimizer"), seed)
 
 
-def train_local(
-    federation: hospitals.Federation,
-    *,
-    rounds: int = 50,
-    seed: int | Sequence[int] = 0,
-    model: Model | None = None,
-    epochs: int = 1,
-    batch_size: int | None = 32,
-    learning_rate: float = 0.3,
-) -> Run | list[Run]:
-    """Train each hospital alone, on its own rows: what it has without the others.
+def train_local(federation: Federation, *, seed: int | Sequence[int] = 0, **plan: Any) -> Run | list[Run]:
+    """Train each hospital alone, and test it there: what it has without the others.
 
-    Parameters, results and errors are those of `train_federated`; each hospital's model
-    is tested at that hospital only. `Run.weights` holds one model a hospital.
+    As `train_federated`, without a server and anybody to leave out; `Run.weights` holds one model a hospital.
     """
+    return _train("local", federation, _planned(plan, "server_optimizer", "leave_out"), seed)
 
-    def teams(training: Training, clients: dict[str, Rows], weights: list[np.ndarray]) -> list[Team]:
-        return [Team({hospital: rows}, [hospital], weights) for hospital, rows in clients.items()]
 
-    return _train("local", federation, teams, seed, rounds, model, epochs, batch_size, learning_rate, ())
+def _planned(given: dict[str, Any], *without: str) -> Plan:
+    known = [each.name for each in fields(Plan) if each.name not in without]
+    for name in given.keys() - set(known):
+        close = "".join(f" Did you mean {one}?" for one in difflib.get_close_matches(name, [*known, "seed"], 1))
+        raise TypeError(f"There is no setting {name!r} here.{close} There are seed, {', '.join(known)}.")
+    return Plan(**given)
+
+
+@dataclass
+class _Team:
+    """Clients that train one model, and the hospitals that it serves."""
+
+    clients: dict[str, tuple[np.ndarray, np.ndarray]]
+    serves: list[str]
+    weights: Arrays
+    own: dict[str, Arrays]
+    optimizer: Any = None
+
+
+@dataclass
+class _Training:
+    """A run in the making."""
+
+    seed: int
+    split: preparation.Split
+    ledger: Ledger
+    state: Any
+    shapes: list[tuple[int, ...]]
+    teams: list[_Team] = field(default_factory=list)
+    metrics: list[tuple[int, str, str, float]] = field(default_factory=list)
+
+    def predictions(self, plan: Plan, team: _Team) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """Yield hospital, labels and probabilities of its test rows."""
+        for name in team.serves:
+            rows, weights = self.split.hospitals[name], plan.algorithm.local(team.weights, team.own.get(name, []))
+            yield name, rows.test_labels, plan.model.predict(weights, rows.test_features)
 
 
 def _train(
-    method: str,
-    federation: hospitals.Federation,
-    make_teams: Callable[[Training, dict[str, Rows], list[np.ndarray]], list[Team]],
-    seed: int | Sequence[int],
-    rounds: int,
-    model: Model | None,
-    epochs: int,
-    batch_size: int | None,
-    learning_rate: float,
-    leave_out: Sequence[str],
-    aggregator: Aggregator | None = None,
+    kind: str, federation: Federation, plan: Plan, seed: int | Sequence[int], aggregator: Aggregator | None = None
 ) -> Run | list[Run]:
     """Run the rounds of one method, all seeds side by side."""
-    model = model or logistic_regression()
-    settings = {"rounds": rounds, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    for name, value in settings.items():
-        if value is not None and not value > 0:
-            raise ValueError(f"{name} must be positive, and it is {value}.")
-
-    trainings = []
-    for one_seed in [seed] if isinstance(seed, int | np.integer) else list(seed):
-        training = _prepared(federation, int(one_seed), model, leave_out, aggregator)
-        split = training.split
-        clients = {
-            name: (rows.train_features, rows.train_labels)
-            for name, rows in split.hospitals.items()
-            if name not in leave_out
-        }
-        training.teams = make_teams(training, clients, model.initial_weights(len(split.columns), one_seed))
-        trainings.append(training)
-
-    largest = max(len(y) for training in trainings for team in training.teams for _, y in team.clients.values())
-    work = client_work(model, len(split.columns), batch_size or largest, learning_rate)
-    for round in tqdm(range(1, rounds + 1), desc=method, unit="round", delay=1, leave=False, disable=None):
-        play_round(trainings, model, work, round, epochs, last=round == rounds)
-
-    settings |= {"model": model.name, "leave_out": list(leave_out)}
-    runs = [finish(method, federation, model, training, settings) for training in trainings]
-    return runs[0] if isinstance(seed, int | np.integer) else runs
+    _check("seed", seed)
+    seeds = [int(one) for one in np.atleast_1d(seed)]
+    method = " + ".join(filter(None, [kind, plan.algorithm.name, aggregator.name if aggregator else ""]))
+    places = {one: _kept(method, federation, plan, one, aggregator) for one in seeds}
+    runs = {one: run for one, place in places.items() if place and (run := records.recall(place))}
+    if trainings := [_begin(kind, federation, plan, one, aggregator) for one in seeds if one not in runs]:
+        for round in tqdm(range(1, plan.rounds + 1), desc=method, unit="round", delay=1, leave=False, disable=None):
+            _play(trainings, plan, round, aggregator)
+    for each in trainings:
+        runs[each.seed] = _end(method, federation, plan, each)
+        if places[each.seed]:
+            records.keep(places[each.seed], runs[each.seed])
+    return runs[seeds[0]] if isinstance(seed, int | np.integer) else [runs[one] for one in seeds]
 
 
-def _prepared(
-    federation: hospitals.Federation, seed: int, model: Model, leave_out: Sequence[str], aggregator: Aggregator | None
-) -> Training:
-    """Split the rows, and prepare them with statistics that the aggregator, if there is one, added up."""
-    ledger = Ledger()
+def _begin(kind: str, federation: Federation, plan: Plan, seed: int, aggregator: Aggregator | None) -> _Training:
+    """Split and prepare the rows (an aggregator, if there is one, adds up their statistics), and make the teams."""
+    ledger, state, add = Ledger(), None, None
+    columns = len(coded_columns(federation.numeric, federation.categorical))
+    weights, shapes = plan.model.initial_weights(columns, seed), sent_shapes(plan, columns)
+    if aggregator:
+        names = [name for name in federation.names if name not in plan.leave_out]
+        layers = [*plan.model.layers, *(f"more {number}" for number in range(1, len(shapes) + 1))]
+        state = aggregator.start(names, dict(zip(layers, shapes, strict=False)), ledger)
+        add = lambda sums: aggregator.total(state, "statistics", sums, ledger)  # noqa: E731
+    split = preparation.split(federation, seed, leave_out=plan.leave_out, add=add)
+    rows = {
+        name: (rows.train_features, rows.train_labels)
+        for name, rows in split.hospitals.items()
+        if name not in plan.leave_out
+    }
+    groups = [(rows, list(split.hospitals))]
+    if kind == "local":
+        groups = [({name: own}, [name]) for name, own in rows.items()]
+    elif kind == "centralized":
+        for name, (features, labels) in rows.items():
+            ledger.add(name, "up", "send", features.nbytes + labels.nbytes)
+        groups = [({"pooled": tuple(map(np.concatenate, zip(*rows.values(), strict=True)))}, list(split.hospitals))]
+    keep = lambda clients: {name: plan.algorithm.own(weights) for name in clients}  # noqa: E731
+    teams = [_Team(clients, serves, weights, keep(clients)) for clients, serves in groups]
+    return _Training(seed, split, ledger, state, shapes, teams)
+
+
+def _play(trainings: list[_Training], plan: Plan, round: int, aggregator: Aggregator | None) -> None:
+    """Train every client of every team in one call; then join, apply and test, a team at a time."""
+    tasks = [
+        Task(team.weights, team.own[name], *rows, row_order(each.seed, round, name, len(rows[1]), plan.epochs))
+        for each in trainings
+        for team in each.teams
+        for name, rows in team.clients.items()
+    ]
+    arrived = iter(local_updates(plan, tasks))
+    for each in trainings:
+        each.ledger.round = round
+        for team in each.teams:
+            trained = {name: next(arrived) for name in team.clients}
+            for name, local in trained.items():
+                if not np.isfinite(local.update).all():
+                    raise ValueError(
+                        f"The update of {name} in round {round} is not finite: training diverged. "
+                        "Choose a smaller learning_rate."
+                    )
+                each.ledger.add(name, "", "train", seconds=local.seconds)
+            start = flatten(team.weights)
+            _join(each, team, trained, plan, aggregator)
+            moved = flatten(team.weights) - start
+            for name, local in trained.items():
+                each.metrics.append((round, name, "distance", float(np.linalg.norm(local.update - moved))))
+            wanted = METRICS if round == plan.rounds else METRICS[:1]
+            for name, *predicted in each.predictions(plan, team):
+                each.metrics += [(round, name, *found) for found in scores(*predicted, wanted).items()]
+
+
+def _join(
+    training: _Training, team: _Team, trained: dict[str, Local], plan: Plan, aggregator: Aggregator | None
+) -> None:
+    """Let what was sent become one, and the model move."""
+    sent = {name: local.sent for name, local in trained.items()}
     if aggregator is None:
-        return Training(seed, preparation.split(federation, seed, leave_out=leave_out), ledger)
-    names = [name for name in federation.names if name not in leave_out]
-    columns = coded_columns(federation.numeric, federation.categorical)
-    shapes = [weight.shape for weight in model.initial_weights(len(columns), seed)]
-    state = aggregator.start(names, dict(zip(model.layers, shapes, strict=True)), ledger)
+        (mean,) = sent.values()
+    else:
+        weights = {name: local.weight for name, local in trained.items()}
+        training.state, mean = aggregator.aggregate(training.state, sent, weights, training.ledger)
+    began, mean = time.perf_counter(), unflatten(mean, training.shapes)
+    for name, local in trained.items():
+        step, team.own[name] = plan.algorithm.take(mean, local.own)
+    team.optimizer, team.weights = apply(plan, team.optimizer, team.weights, step)
+    if aggregator:
+        seconds = time.perf_counter() - began
+        for who in ["server"] if aggregator.mean_is_read_by == "server" else team.clients:
+            training.ledger.add(who, "", "apply", seconds=seconds)
 
-    def add(sums: dict[str, np.ndarray]) -> np.ndarray:
-        return aggregator.total(state, "statistics", sums, ledger)
 
-    return Training(seed, preparation.split(federation, seed, leave_out=leave_out, add=add), ledger, state)
+def _end(method: str, federation: Federation, plan: Plan, training: _Training) -> Run:
+    alone = len(training.teams) > 1
+    return Run.of(
+        method,
+        federation,
+        plan.settings() | {"seed": training.seed},
+        training.metrics,
+        training.ledger.frame(),
+        [each for team in training.teams for each in training.predictions(plan, team)],
+        {next(iter(team.clients)) if alone else SHARED: team.weights for team in training.teams},
+    )
+
+
+def _kept(method: str, federation: Federation, plan: Plan, seed: int, aggregator: Aggregator | None) -> Path | None:
+    """Where FEDKIT_RUNS keeps this run: named by all that it follows from. Encrypted runs must be fresh."""
+    folder, core, kinds = os.environ.get("FEDKIT_RUNS"), Path(__file__).parent, type(plan.algorithm).__mro__[:-1]
+    if (
+        not folder
+        or plan.server_optimizer
+        or type(aggregator) not in (Mean, type(None))
+        or type(plan.model) is not Model
+    ):
+        return None
+    try:
+        code = sorted({*core.glob("*.py"), *core.glob("compat/*.py"), *(Path(inspect.getfile(kind)) for kind in kinds)})
+    except TypeError:  # an algorithm that was written in a notebook
+        return None
+    about = [method, federation.name, federation.sha256, repr(plan), seed, environment.versions()]
+    digest = hashlib.sha256(json.dumps(about).encode() + b"".join(file.read_bytes() for file in code))
+    return Path(folder) / f"{digest.hexdigest()}.zip"

@@ -1,14 +1,20 @@
 """`Run`: what one training leaves behind, and the `Ledger` of its bytes and seconds."""
 
 import json
+import os
+import shutil
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from fedkit.compat import environment
+from fedkit.hospitals import Federation
 
 LEDGER_COLUMNS = ["round", "hospital", "direction", "phase", "bytes", "seconds"]
 
@@ -89,6 +95,32 @@ class Run:
     weights: dict[str, list[np.ndarray]]
     provenance: dict
 
+    @classmethod
+    def of(
+        cls,
+        method: str,
+        federation: Federation,
+        settings: dict,
+        metrics: Iterable[tuple[int, str, str, float]],
+        ledger: pd.DataFrame,
+        predictions: Iterable[tuple[str, np.ndarray, np.ndarray]],
+        weights: dict[str, list[np.ndarray]],
+    ) -> "Run":
+        """Put a run together: metrics as rows, predictions as hospital, labels and probabilities."""
+        tables = [
+            pd.DataFrame({"hospital": name, "label": labels.astype(int), "probability": probabilities.astype(float)})
+            for name, labels, probabilities in predictions
+        ]
+        return cls(
+            method=method,
+            settings=settings,
+            metrics=pd.DataFrame(metrics, columns=["round", "hospital", "metric", "value"]),
+            ledger=ledger,
+            predictions=pd.concat(tables, ignore_index=True),
+            weights=weights,
+            provenance={"data": federation.name, "sha256": federation.sha256, "versions": environment.versions()},
+        )
+
     def __repr__(self) -> str:
         last = self.metrics[self.metrics["round"] == self.metrics["round"].max()]
         auroc = last.loc[last["metric"] == "auroc", "value"].mean()
@@ -139,6 +171,24 @@ def load(folder: str | Path) -> Run:
         for key in arrays.files:  # in the order they were saved
             weights.setdefault(key.rsplit("/", 1)[0], []).append(arrays[key])
     return Run(**json.loads((folder / "run.json").read_text()), weights=weights, **tables)
+
+
+def keep(file: Path, run: Run) -> None:
+    """Save a run as one zip file, there whole or not at all, whoever else writes it now."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
+        run.save(Path(scratch, "run"))
+        os.replace(shutil.make_archive(f"{scratch}/kept", "zip", f"{scratch}/run"), file)
+
+
+def recall(file: Path) -> Run | None:
+    """Read what `keep` saved; None if it is not there, or damaged."""
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            shutil.unpack_archive(file, scratch, "zip")  # it checks a sum of each file
+            return load(scratch)
+        except Exception:  # whatever is wrong with it: it is made again
+            return None
 
 
 def compare(first: Run, second: Run) -> pd.DataFrame:
