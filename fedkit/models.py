@@ -79,10 +79,12 @@ class Model:
 
     def predict(self, weights: Sequence[np.ndarray], features: np.ndarray) -> np.ndarray:
         """Probability of the label for each patient: float32, shape [n], of features of shape [n, d]."""
+        # In float64, and rounded at the end: patients with equal rows are equal, whatever library multiplies.
         *hidden, (kernel, bias) = zip(weights[::2], weights[1::2], strict=True)
+        values = np.asarray(features, np.float64)
         for hidden_kernel, hidden_bias in hidden:
-            features = np.maximum(features @ hidden_kernel + hidden_bias, 0)
-        return expit((features @ kernel + bias)[:, 0])
+            values = np.maximum(values @ hidden_kernel + hidden_bias, 0)
+        return expit((values @ kernel + bias)[:, 0]).astype(np.float32)
 
     def functional(self, features: int, seed: int) -> tff.learning.models.FunctionalModel:
         """Return the same model for TFF's own algorithms, `tff.learning.algorithms`."""
