@@ -40,11 +40,17 @@ Seeds = int | Sequence[int]
 class Algorithm:
     """Federated averaging (McMahan et al., AISTATS 2017); a subclass changes a step of it.
 
-    `own` is what a hospital keeps from round to round: a list of float32 arrays. Two with the
-    same settings (a mu, say) must be ``==``: make a subclass with settings a frozen dataclass.
+    `own` is what a hospital keeps from round to round: a list of float32 arrays. A subclass with
+    settings of its own (a mu, say) is best a frozen dataclass.
     """
 
     name = ""
+
+    def __eq__(self, other: object) -> bool:  # TFF's computation is kept for it: the same settings are the same one
+        return type(other) is type(self) and vars(other) == vars(self)
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
 
     def __repr__(self) -> str:
         return f"{type(self).__qualname__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"

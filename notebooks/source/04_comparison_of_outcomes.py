@@ -590,13 +590,14 @@ pd.DataFrame.from_dict(who_sees_what, orient="index", columns=[*METHODS, "how we
 # %%
 from fedkit.chapters.attacks import inference, inversion, membership
 
-work = learning.client_work(models.logistic_regression(), 13, 1000, 0.3)
+one_step = learning.Plan(batch_size=None)
 zeros = models.logistic_regression().initial_weights(13, seed=0)
 
 
 def message_of(method, features, labels):
     order = np.arange(len(labels), dtype=np.int32)[None]
-    vector = models.flatten(work([zeros], [[features, labels, order]])[0])
+    task = learning.Task(zeros, [], features, labels, order)
+    vector = learning.local_updates(one_step, [task])[0].update
     scheme = method.partition(" + ")[2].lower()
     return keys[scheme].encrypt(vector, len(labels)) if scheme else vector.astype("<f4").tobytes()
 

@@ -12,12 +12,11 @@ RATE = 0.3
 
 def updates(split, model, weights, batch_size, seed=0, epochs=1):
     """What each hospital would send in round 1."""
-    work = learning.client_work(model, len(split.columns), batch_size, RATE)
-    data = [
-        [rows.train_features, rows.train_labels, learning.row_order(seed, 1, name, len(rows.train_labels), epochs)]
-        for name, rows in split.hospitals.items()
-    ]
-    return [models.flatten(update) for update in work([weights] * len(data), data)]
+    plan, tasks = learning.Plan(model=model, batch_size=batch_size, learning_rate=RATE), []
+    for name, rows in split.hospitals.items():
+        order = learning.row_order(seed, 1, name, len(rows.train_labels), epochs)
+        tasks.append(learning.Task(weights, [], rows.train_features, rows.train_labels, order))
+    return [local.update for local in learning.local_updates(plan, tasks)]
 
 
 @pytest.mark.parametrize("model", [models.logistic_regression(), models.mlp((8,))])

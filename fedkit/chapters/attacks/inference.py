@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedkit import learning, models
+from fedkit import learning
 from fedkit.models import Model
 
 
@@ -88,8 +88,7 @@ def shadow_updates(
     if trait.all() or not trait.any():
         raise ValueError("All of the attacker's rows have the trait, or none has: it needs both kinds to learn from.")
     generator = np.random.default_rng(seed)
-    work = learning.client_work(model, features.shape[1], batch_size, learning_rate)
-    data = []
+    plan, tasks = learning.Plan(model=model, batch_size=batch_size, learning_rate=learning_rate), []
     for number, share in enumerate(shares):
         with_trait = round(float(share) * rows)
         drawn = np.concatenate(
@@ -99,8 +98,8 @@ def shadow_updates(
             ]
         )
         order = learning.row_order(seed, 1, f"shadow {number}", rows, epochs)
-        data.append([features[drawn], labels[drawn], order])
-    return np.stack([models.flatten(update) for update in work([weights] * len(data), data)])
+        tasks.append(learning.Task(weights, [], features[drawn], labels[drawn], order))
+    return np.stack([local.update for local in learning.local_updates(plan, tasks)])
 
 
 @dataclass(frozen=True, eq=False)
