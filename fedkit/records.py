@@ -7,13 +7,16 @@ import os
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from fedkit.compat import environment
+from fedkit.hospitals import Federation
 
 LEDGER_COLUMNS = ["round", "hospital", "direction", "phase", "bytes", "seconds"]
 # The tables of a run with their columns, what the columns hold, and the most that a number may be: 0 is the least.
@@ -83,6 +86,32 @@ class Run:
     predictions: pd.DataFrame
     weights: dict[str, list[np.ndarray]]
     provenance: dict
+
+    @classmethod
+    def of(
+        cls,
+        method: str,
+        federation: Federation,
+        settings: dict,
+        metrics: Iterable[tuple[int, str, str, float]],
+        ledger: pd.DataFrame,
+        predictions: Iterable[tuple[str, np.ndarray, np.ndarray]],
+        weights: dict[str, list[np.ndarray]],
+    ) -> "Run":
+        """Put a run together: metrics as rows, predictions as hospital, labels and probabilities."""
+        tables = [
+            pd.DataFrame({"hospital": name, "label": labels.astype(int), "probability": probabilities.astype(float)})
+            for name, labels, probabilities in predictions
+        ]
+        return cls(
+            method=method,
+            settings=settings,
+            metrics=pd.DataFrame(metrics, columns=["round", "hospital", "metric", "value"]),
+            ledger=ledger,
+            predictions=pd.concat(tables, ignore_index=True),
+            weights=weights,
+            provenance={"data": federation.name, "sha256": federation.sha256, "versions": environment.versions()},
+        )
 
     def __repr__(self) -> str:
         what = f"{self.method}; seed {self.settings['seed']}, {self.settings['rounds']} rounds"

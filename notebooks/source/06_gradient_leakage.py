@@ -44,8 +44,11 @@ import numpy as np
 
 
 def send(model, starts, rows, batch_size=32, learning_rate=0.3):
-    work = learning.client_work(model, rows[0][0].shape[1], batch_size, learning_rate)
-    return work(starts, [[x, y, np.arange(len(y), dtype=np.int32)[None]] for x, y in rows])
+    plan = learning.Plan(model=model, batch_size=batch_size, learning_rate=learning_rate)
+    orders = [np.arange(len(y), dtype=np.int32)[None] for _, y in rows]
+    tasks = [learning.Task(w, [], x, y, o) for w, (x, y), o in zip(starts, rows, orders, strict=True)]
+    shapes = [weight.shape for weight in starts[0]]
+    return [models.unflatten(done.update, shapes) for done in learning.local_updates(plan, tasks)]
 
 
 # %% [markdown]

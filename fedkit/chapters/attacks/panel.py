@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from fedkit import encryption, evaluation, learning, models, preparation
+from fedkit import encryption, evaluation, learning, preparation
 from fedkit.chapters.attacks import inference, inversion, membership
 from fedkit.hospitals import Federation
 from fedkit.records import Run
 
 CHANCE = {"a row is read": 0, "share of label 1": 0.1, "member or not": 0.5}
 _NOTHING_SENT = {"local": 0, "centralized": 1}  # alone, the server gets nothing; pooled, it has the rows
-_RATE, _ALL = 0.3, 10**6  # learning rate; rows a step, so that one step has all
+_ONE_STEP = learning.Plan(batch_size=None)
 
 
 def panel(runs: Sequence[Run], federation: Federation) -> pd.DataFrame:
@@ -59,13 +59,12 @@ class _Server:
 
     def _reads(self, features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float]:
         """Candidate rows, and the share of label 1, from the message of one step over these rows."""
-        model, width = models.logistic_regression(), features.shape[1]
-        work = learning.client_work(model, width, _ALL, _RATE)
-        order = np.arange(len(labels), dtype=np.int32)[None]
-        vector = models.flatten(work([model.initial_weights(width, seed=0)], [[features, labels, order]])[0])
+        width, order = features.shape[1], np.arange(len(labels), dtype=np.int32)[None]
+        task = learning.Task(_ONE_STEP.model.initial_weights(width, seed=0), [], features, labels, order)
+        vector = learning.local_updates(_ONE_STEP, [task])[0].update
         message = self._keys.encrypt(vector, len(labels)) if self._keys else vector.astype("<f4").tobytes()
         kernel, bias = np.split(inversion.read(message[-4 * (width + 1) :], width + 1), [width])
-        return inversion.rows(kernel[:, None], bias), inference.prevalence(bias[0], _RATE)
+        return inversion.rows(kernel[:, None], bias), inference.prevalence(bias[0], _ONE_STEP.learning_rate)
 
     def hits(self, federation: Federation, seed: int) -> np.ndarray:
         """Share of hospitals at which a row is read, and the share of label 1, shape [2]."""
