@@ -60,6 +60,12 @@ def test_a_saved_run_reads_back_the_same_whatever_the_hospitals_are_called(run, 
     assert sorted(path.name for path in folder.parent.rglob("*")) == sorted([*records._FILES, "run"])
 
 
+def test_names_of_digits_stay_text(run, tmp_path):
+    digits = run.metrics.head(2).assign(hospital=["0", "007"])
+    dataclasses.replace(run, metrics=digits).save(tmp_path)
+    assert records.load(tmp_path).metrics["hospital"].tolist() == ["0", "007"]
+
+
 def test_a_home_is_found_and_a_file_in_the_way_is_named(run, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     run.save("~/deep/run")
@@ -102,9 +108,21 @@ def test_what_cannot_be_written_leaves_the_older_run(run, folder):
     assert records.compare(run, records.load(folder)).empty
 
 
+OPENED = []
+
+
+def opened(why):
+    OPENED.append(why)
+
+
+class Burglar:
+    def __reduce__(self):
+        return opened, ("by whoever unpickles it",)
+
+
 def arrays(*made, pickled=False, compressed=False) -> bytes:
     file = io.BytesIO()
-    made = [np.array([{}], dtype=object)] if pickled else made
+    made = [np.array([Burglar()] * 2 * len(NAMES), dtype=object)] * 2 * len(NAMES) if pickled else made
     (np.savez_compressed if compressed else np.savez)(file, *made)
     return file.getvalue()
 
@@ -182,6 +200,7 @@ def test_a_damaged_run_is_refused_with_a_sentence(folder, case):
     assert str(caught.value).endswith("train it again.")
     assert "\n" not in str(caught.value)
     assert caught.value.__suppress_context__
+    assert OPENED == []
 
 
 @pytest.mark.parametrize("file", records._FILES)
