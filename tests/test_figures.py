@@ -173,13 +173,13 @@ DRAWN = {
     "accuracy_by_bits": lambda world: figures.accuracy_by_bits(world.rounded()),
     "architecture": lambda world: diagrams.architecture(world.hospitals),
     "auroc_by_attackers": lambda world: figures.auroc_by_attackers(world.attacked()),
-    "auroc_forest": lambda world: plots.auroc_forest(evaluation.summary(world.table)),
+    "auroc_forest": lambda world: figures.auroc_forest(evaluation.summary(world.table)),
     "backdoor": lambda world: figures.backdoor(world.hidden()),
     "calibration": lambda w: figures.calibration(evaluation.calibration_curve(evaluation.stack(w.runs, "predictions"))),
-    "convergence": lambda world: plots.convergence(evaluation.stack(world.runs)),
+    "convergence": lambda world: figures.convergence(evaluation.stack(world.runs)),
     "exclusions": lambda world: figures.exclusions(world.excluded()),
     "hospitals_at_a_glance": lambda world: figures.hospitals_at_a_glance(world.federation()),
-    "local_global_distance": lambda world: plots.local_global_distance(evaluation.stack(world.runs)),
+    "local_global_distance": lambda world: figures.local_global_distance(evaluation.stack(world.runs)),
     "paired_differences": paired,
     "privacy_panel": lambda world: figures.privacy_panel(world.success()),
     "remedies": lambda world: figures.remedies(*world.remedies()),
@@ -393,7 +393,7 @@ def test_a_method_has_one_colour_in_every_figure():
 def test_each_panel_of_distances_shows_all_of_its_lines():
     metrics = evaluation.stack(PLAIN.runs).query("metric == 'distance' and method in ('local', 'federated')")
     far = metrics.assign(value=metrics["value"].where(metrics["method"] == "local", 3 * metrics["value"]))
-    for axes in plots.local_global_distance(far).axes:
+    for axes in figures.local_global_distance(far).axes:
         low, high = axes.get_ylim()
         assert low == 0
         assert max(line.get_ydata().max() for line in axes.lines) < high
@@ -401,7 +401,7 @@ def test_each_panel_of_distances_shows_all_of_its_lines():
 
 def test_forest_draws_the_numbers_of_the_table():
     summary = evaluation.summary(PLAIN.table)
-    axes = plots.auroc_forest(summary).axes[0]
+    axes = figures.auroc_forest(summary).axes[0]
     dots = sorted(float(line.get_xdata()[0]) for line in axes.lines if len(line.get_xdata()) == 1)
     assert dots == pytest.approx(sorted(summary["mean"]), abs=1e-4)
     ends = sorted(float(line.get_xdata()[0]) for line in axes.lines if len(line.get_xdata()) == 2)

@@ -246,7 +246,7 @@ for name in ("centralized", "local"):
 
 # %%
 metrics = evaluation.stack([*runs_alone, *runs_pooled])
-plots.convergence(metrics)
+figures.convergence(metrics)
 
 # %% [markdown]
 # *In the picture: a panel for each hospital and one for their mean, AUROC against rounds. The dashed line is the local
@@ -338,7 +338,7 @@ mean_stranger = table_stranger.groupby(["method", "seed", "metric"])["value"].me
 table_three = pd.concat([table_both, table_stranger, mean_stranger.assign(hospital="mean")], ignore_index=True)
 summary_three = evaluation.summary(table_three)
 heading = "AUROC of a hospital's own model, and of models with and without its rows"
-left_out = plots.auroc_forest(summary_three, heading=heading)
+left_out = figures.auroc_forest(summary_three, heading=heading)
 plots.save(left_out, "hospital_left_out", summary_three)
 left_out
 

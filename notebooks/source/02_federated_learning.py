@@ -233,7 +233,7 @@ from fedkit import evaluation, plots
 from fedkit.chapters import figures
 
 metrics = evaluation.stack([*runs_alone, *runs_pooled, *runs_federated])
-convergence = plots.convergence(metrics)
+convergence = figures.convergence(metrics)
 drawn = metrics.query("metric == 'auroc'").groupby(["method", "hospital", "round"], sort=False)["value"]
 band = {"mean": "mean", "low": lambda values: values.quantile(0.05), "high": lambda values: values.quantile(0.95)}
 plots.save(convergence, "convergence", drawn.agg(**band).reset_index())
@@ -296,7 +296,7 @@ runs_more_work = [
     for run in learning.train_federated(federation, **how, epochs=EPOCHS)
 ]
 metrics_work = evaluation.stack([*runs_federated, *runs_more_work]).query("metric == 'distance'")
-drift = plots.local_global_distance(metrics_work)
+drift = figures.local_global_distance(metrics_work)
 distances = metrics_work.groupby(["method", "hospital", "round"], sort=False)["value"].agg(["mean", "std", "count"])
 plots.save(drift, "local_global_distance", distances.reset_index())
 drift

@@ -97,7 +97,7 @@ from fedkit import plots
 from fedkit.chapters import figures
 
 summary = evaluation.summary(scores)
-forest = plots.auroc_forest(summary)
+forest = figures.auroc_forest(summary)
 plots.save(forest, "auroc_forest", summary.sort_values("metric", kind="stable").round(4))
 forest
 
@@ -322,7 +322,7 @@ plain.loc[[round for round in (1, 2, 5, 10, 20, 50) if round <= ROUNDS]].round(3
 
 # %%
 federated_rounds = in_rounds[in_rounds["method"].str.startswith("federated")]
-encrypted_rounds = plots.convergence(federated_rounds)
+encrypted_rounds = figures.convergence(federated_rounds)
 drawn = federated_rounds.groupby(["method", "hospital", "round"], sort=False)["value"].mean().reset_index()
 plots.save(encrypted_rounds, "encrypted_rounds", drawn)
 encrypted_rounds

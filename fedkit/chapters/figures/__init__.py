@@ -16,8 +16,10 @@ from fedkit.chapters.figures.exhibits import (
     hospitals_at_a_glance,
     server_view,
 )
-from fedkit.chapters.figures.outcomes import calibration, paired_differences, spread, training_gain
+from fedkit.chapters.figures.outcomes import auroc_forest, calibration, paired_differences, spread, training_gain
+from fedkit.chapters.figures.rounds import convergence, local_global_distance
 
-__all__ = ["accuracy_by_bits", "auroc_by_attackers", "backdoor", "calibration", "cost_by_method_and_phase"]
-__all__ += ["cost_by_size", "encryption_error", "exclusions", "hospitals_at_a_glance", "images", "paired_differences"]
-__all__ += ["privacy_panel", "remedies", "rows_read", "server_view", "spread", "staircase", "training_gain"]
+__all__ = ["accuracy_by_bits", "auroc_by_attackers", "auroc_forest", "backdoor", "calibration", "convergence"]
+__all__ += ["cost_by_method_and_phase", "cost_by_size", "encryption_error", "exclusions"]
+__all__ += ["hospitals_at_a_glance", "images", "local_global_distance", "paired_differences", "privacy_panel"]
+__all__ += ["remedies", "rows_read", "server_view", "spread", "staircase", "training_gain"]

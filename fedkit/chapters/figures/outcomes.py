@@ -13,6 +13,19 @@ from fedkit.plots import FAINT, STYLE, looks, sheet
 
 
 @matplotlib.rc_context(STYLE)
+def auroc_forest(summary: pd.DataFrame, metric: str = "auroc", heading: str = "") -> Figure:
+    """Draw how well each method does at each hospital, with intervals, from `evaluation.summary`: a forest plot.
+
+    What to see: how wide the intervals of small hospitals are, and whether the methods differ by more than that.
+    That intervals overlap shows no equality: `paired_differences` compares on the same splits.
+    """
+    rows = plots.rows_of(summary, metric)
+    figure, axes = plots.forest(heading or f"{plots.title(metric)} of each method at each hospital", rows)
+    axes.set_xlabel(f"{plots.NAMES[metric]} on held-out patients (mean and 95% interval over {plots.splits(rows)})")
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
 def paired_differences(differences: pd.DataFrame, reference: str, margin: float, metric: str = "auroc") -> Figure:
     """Draw each method minus the reference on the same splits, against a non-inferiority margin.
 

@@ -1,0 +1,71 @@
+"""Pictures of what happens round by round."""
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from fedkit import plots
+from fedkit.evaluation import MEAN
+from fedkit.plots import INK, STYLE, looks
+
+
+@matplotlib.rc_context(STYLE)
+def convergence(metrics: pd.DataFrame, metric: str = "auroc") -> Figure:
+    """Draw a metric of `evaluation.stack` over the rounds, a panel a hospital: mean over seeds, band of the middle 90%.
+
+    What to see: after how many rounds nothing moves any more, and whether encrypted
+    training takes the same way as plain (its lines then lie on each other).
+    """
+    rows = plots.rows_of(metrics[metrics["hospital"] != MEAN], metric)
+    mean = rows.groupby(["method", "seed", "round"], sort=False)["value"].mean().reset_index()
+    rows = pd.concat([rows, mean.assign(hospital=MEAN)])
+    styles, places = looks(rows["method"]), plots.places_of(rows)
+    # Later methods are drawn thinner, so that one that lies below them shows through.
+    widths = np.linspace(3, 1.8, len(styles))
+    figure, every = plots.panels(f"{plots.title(metric)} on held-out patients, round by round", len(places))
+    for axes, place in zip(every, places, strict=True):
+        for (method, look), width in zip(styles.items(), widths, strict=True):
+            values = rows[(rows["method"] == method) & (rows["hospital"] == place)].groupby("round")["value"]
+            middle = values.mean().round(plots.DECIMALS)
+            axes.plot(middle.index, middle, color=look.color, linestyle=look.line, linewidth=width)
+            if values.size().max() > 1:
+                low, high = values.quantile(0.05), values.quantile(0.95)
+                axes.fill_between(middle.index, low, high, color=look.color, alpha=0.09, linewidth=0)
+        axes.set_title(plots.label(place))
+        axes.grid()
+        plots.word(axes, rows.loc[rows["hospital"] == place, "value"])
+    plots.outer_labels(every, "round", f"{plots.NAMES[metric]} (mean, middle 90%)")
+    plots.legend(figure, styles, marker=False)
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def local_global_distance(metrics: pd.DataFrame) -> Figure:
+    """Draw how far each hospital's model moves away from the global one in a round, a panel a method, mean over seeds.
+
+    What to see: which hospital pulls hardest in its own direction, and whether that
+    fades. `metrics` is from `evaluation.stack`, with "distance" (L2 norm, of the weights).
+    """
+    rows = plots.rows_of(metrics[metrics["hospital"] != MEAN], "distance")
+    styles, places = looks(rows["method"]), plots.places_of(rows)
+    strokes = ["-", (0, (6, 2)), (0, (4, 1.5, 1, 1.5)), (0, (1, 1.5))]
+    # From the fifth hospital on, the strokes come again, with a marker.
+    marks = ["", "o", "s", "^", "D", "v", "X", "P"]
+    shapes = [{"linestyle": strokes[n % 4], "marker": marks[n // 4 % 8], "markersize": 4} for n in range(len(places))]
+    figure, every = plots.panels("How far local models move from the global one", len(styles), height=2.9)
+    for axes, (method, look) in zip(every, styles.items(), strict=True):
+        mine = rows[rows["method"] == method]
+        for place, shape in zip(places, shapes, strict=True):
+            values = mine[mine["hospital"] == place].groupby("round")["value"].mean()
+            axes.plot(values.index, values, color=look.color, markevery=5, **shape)
+        axes.set_title(plots.shown(method))
+        axes.grid()
+        plots.word(axes, mine["value"])
+    every[0].set_ylim(bottom=0)  # last: it ends the scaling that all panels share
+    plots.below(
+        figure, [Line2D([], [], color=INK, label=plots.label(p), **s) for p, s in zip(places, shapes, strict=True)]
+    )
+    plots.outer_labels(every, "round", plots.NAMES["distance"])
+    return figure
