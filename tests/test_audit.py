@@ -110,7 +110,12 @@ def test_what_json_cannot_hold_is_refused_and_nothing_is_written(tmp_path, event
     assert not os.path.exists(log.path)
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def link_to_a_plain_file(path):
+    path.with_name("other").touch()
+    path.symlink_to("other")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda p: p.symlink_to("/dev/zero"), link_to_a_plain_file])
 def test_what_is_no_plain_file_is_no_log(path, make):
     log = audit.Log(path)
     path.unlink()
