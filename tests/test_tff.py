@@ -156,7 +156,9 @@ def count(mended):
 @pytest.fixture
 def mean(mended):
     tff = mended.tff
-    return tff.federated_computation(tff.federated_mean, tff.FederatedType(np.float32, tff.CLIENTS))
+    return tff.federated_computation(
+        lambda values: tff.federated_mean(values), tff.FederatedType(np.float32, tff.CLIENTS)
+    )
 
 
 def kill_worker(context) -> None:
