@@ -78,8 +78,8 @@ lock: .cache/uv/bin/uv  ## pin what pyproject.toml asks for (UPGRADE=--upgrade: 
 	@$(COMPILE) $(UPGRADE) --all-extras pyproject.toml -o requirements.lock
 	@$(COMPILE) $(UPGRADE) -c requirements.lock pyproject.toml -o fedkit/compat/runtime.lock
 
-colab-check: $(MADE)  ## run the notebooks as Google Colab would: Python 3.13, Colab's pins, their own set-up cell
-	@$(PY) tests/colab/check.py $(NOTEBOOKS)
+colab-check: $(MADE)  ## run the notebooks as Google Colab would, on its runtime and the one before (NEWEST=1: the newest of all)
+	@PYTHONPATH=notebooks NEWEST=$(NEWEST) $(PY) tests/colab/check.py $(NOTEBOOKS)
 
 clean:  ## remove what can be made again, except .venv and figures/
 	@rm -rf .cache .hypothesis .pytest_cache .ruff_cache build dist

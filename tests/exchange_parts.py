@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 
 from fedkit.encryption.identities import Identity
-from fedkit.exchange import Coordinator, Folder, Maker, Participant, Settings
+from fedkit.exchange import Coordinator, Folder, Maker, Participant, Settings, letters, rounds
+from fedkit.exchange.folder import quoted
+from fedkit.exchange.journal import events
 from fedkit.hospitals import Federation, Hospital
 from fedkit.preparation import Prepared
 
@@ -14,27 +16,29 @@ from fedkit.preparation import Prepared
 class Logistic:
     """Logistic regression in numpy: a gradient step over all rows, the same bits on every run."""
 
+    name, keeps = "", False
+
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
     def start(self) -> list[np.ndarray]:
         return [np.zeros(shape, np.float32) for shape in self.settings.shapes]
 
-    def train(self, weights: list[np.ndarray], rows: Prepared, round: int, hospital: str) -> np.ndarray:
+    def train(self, weights: list[np.ndarray], state: Any, rows: Prepared, round: int, hospital: str) -> tuple:
         kernel, bias = (weight.astype(np.float64) for weight in weights)
         start = np.concatenate([kernel.ravel(), bias])
         for _ in range(self.settings.epochs):
             error = _sigmoid((rows.train_features @ kernel)[:, 0] + bias) - rows.train_labels
             kernel = kernel - self.settings.learning_rate * (rows.train_features.T @ error)[:, None] / len(error)
             bias = bias - self.settings.learning_rate * error.mean()
-        return np.concatenate([kernel.ravel(), bias]) - start
+        return np.concatenate([kernel.ravel(), bias]) - start, state, len(error)
 
     def apply(self, weights: list[np.ndarray], state: Any, mean: np.ndarray) -> tuple[list[np.ndarray], int]:
         kernel, bias = weights
         moved = kernel + mean[:-1, None].astype(np.float32), bias + mean[-1:].astype(np.float32)
         return list(moved), (state or 0) + 1
 
-    def predict(self, weights: list[np.ndarray], features: np.ndarray) -> np.ndarray:
+    def predict(self, weights: list[np.ndarray], state: Any, features: np.ndarray) -> np.ndarray:
         kernel, bias = weights
         return _sigmoid((features @ kernel)[:, 0] + bias)
 
@@ -116,6 +120,35 @@ class Class:
         while max(status.round for status in self.step().values()) < round:
             self.coordinator.step()
         return self
+
+    def put(self, place, sender, data):
+        """Anybody's bytes, in the folder under anybody's name."""
+        return Folder(self.root).post(place, sender, data)
+
+    def files(self, place):
+        return sorted((self.root / place).iterdir())
+
+    def added(self, round):
+        """The encrypted sum of a round, as it lies in the folder."""
+        (found,) = Folder(self.root).new(rounds.sum_place(round), 10**6)
+        letter = letters.read(found, self.maker.study.id, rounds.purpose(self.settings, round), round)
+        return rounds.Total.from_bytes(letter.content, letter.hospitals).message
+
+    def letter(self, place, hospital):
+        """The file of a hospital's letter."""
+        (path,) = (path for path in self.files(place) if path.name.endswith(f".{quoted(hospital)}.letter"))
+        return path
+
+    def ends_well(self, model, why=""):
+        """The study goes on to the same model with all hospitals, and the log says why something was refused."""
+        assert {status.stage for status in self.play()} == {"done"}
+        assert self.models() == {model}
+        study = self.coordinator.study
+        for link in study.chain()[1:]:
+            assert list(study.links[link].counted) == list(self.federation.names)
+        if why:
+            refused = [event["why"] for event in events(self.root) if event["what"] == "refused"]
+            assert any(why in sentence for sentence in refused), refused
 
     @property
     def sentences(self):

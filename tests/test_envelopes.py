@@ -1,11 +1,9 @@
-import hashlib
-import json
-import struct
 from inspect import signature
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tampering import enveloped, written
 
 from fedkit.encryption import envelopes
 from fedkit.encryption.envelopes import About, Roster
@@ -19,29 +17,11 @@ CONTENT = bytes(range(100))
 MESSAGE = envelopes.sign(CONTENT, ABOUT, ZURICH)
 EXPECTED = {"study": STUDY, "purpose": "update", "round": 3, "sender": ZURICH.name, "size": None, "most": 100}
 FIELDS = {"hospitals": [ZURICH.name], "purpose": "update", "round": 3, "sender": ZURICH.name, "study": STUDY}
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
-    max_leaves=10,
-)
+LONG = enveloped(written(FIELDS | {"study": "x" * 60_000}), CONTENT, ZURICH)
 
 
 def read(data, public=ZURICH.public, **changes):
     return envelopes.read(data, public, **EXPECTED | changes)
-
-
-def written(fields) -> bytes:
-    return json.dumps(fields, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode(
-        "utf-8", "surrogatepass"
-    )
-
-
-def enveloped(head: bytes, content: bytes = CONTENT, domain: bytes = b"fedkit envelope 1\0") -> bytes:
-    """Sign any head: the format written down a second time, as a hostile hospital would."""
-    length = struct.pack("<H", len(head))
-    signed = ZURICH.sign(domain + length + head + hashlib.sha256(content).digest())
-    return b"FKE1" + signed + length + head + content
 
 
 @given(st.binary(max_size=100), st.integers(), st.text("aäß北 .", max_size=20).map("x{}x".format))
@@ -55,7 +35,7 @@ def test_an_envelope_comes_back(content, number, name):
 
 
 def test_the_format_is_the_one_written_down():
-    assert enveloped(written(FIELDS)) == MESSAGE
+    assert enveloped(written(FIELDS), CONTENT, ZURICH) == MESSAGE
     assert len(MESSAGE) == 70 + len(written(FIELDS)) + len(CONTENT)
 
 
@@ -73,11 +53,7 @@ def test_the_format_is_the_one_written_down():
         ({"most": 99}, "room for 100 bytes of content, and at most 99 were expected"),
         ({"data": None}, "is bytes, and this is a NoneType"),
         ({"data": bytearray(MESSAGE)}, "is bytes, and this is a bytearray"),
-        ({"data": b""}, "no message of this version"),
-        ({"data": b"FKE2" + MESSAGE[4:]}, "no message of this version"),
-        ({"data": enveloped(written(FIELDS), domain=b"another\0")}, "not signed"),
-        ({"data": MESSAGE[:70]}, "room for 0 bytes"),
-        ({"data": enveloped(written(FIELDS | {"study": "x" * 60_000}))}, "has study 'x{79}, and '0123456789abcdef' is"),
+        ({"data": LONG}, "has study 'x{79}, and '0123456789abcdef' is"),
     ],
 )
 def test_what_is_not_expected_is_named(change, sentence):
@@ -106,79 +82,6 @@ def test_a_bit_flipped_anywhere_is_refused():
         changed[at // 8] ^= 1 << at % 8
         with pytest.raises(MessageError):
             read(bytes(changed))
-
-
-@settings(max_examples=2000, deadline=None)
-@given(st.data())
-def test_a_message_cut_and_pasted_is_refused(data):
-    places = st.integers(0, len(MESSAGE))
-    changed = MESSAGE
-    for _ in range(data.draw(st.integers(1, 4))):
-        start, end = sorted((data.draw(places), data.draw(places)))
-        changed = changed[:start] + data.draw(st.binary(max_size=80) | st.just(MESSAGE[end:])) + changed[end:]
-    for size in (None, 100):
-        if changed == MESSAGE:
-            assert read(changed, size=size) == (ABOUT, CONTENT)
-        else:
-            with pytest.raises(MessageError):
-                read(changed, size=size)
-
-
-@settings(max_examples=1000, deadline=None)
-@given(st.binary(max_size=300), st.sampled_from([b"", b"FKE1", MESSAGE[:68], MESSAGE[:70]]))
-def test_any_bytes_are_refused(data, start):
-    with pytest.raises(MessageError):
-        read(start + data)
-
-
-@settings(max_examples=1000, deadline=None)
-@given(
-    st.binary(max_size=200)
-    | json_values.map(written)
-    | st.dictionaries(st.sampled_from([*FIELDS, "more"]), json_values).map(lambda some: written(FIELDS | some))
-)
-def test_a_hostile_head_is_refused_though_it_is_signed(head):
-    try:
-        about, _ = read(enveloped(head))
-    except MessageError:
-        return
-    # Other hospitals may be named: they are for the caller to compare.
-    assert about.hospitals
-    assert about._replace(hospitals=ABOUT.hospitals) == ABOUT
-    assert written(about._asdict()) == head
-
-
-@pytest.mark.parametrize(
-    "head",
-    [
-        b"",
-        b"{}",
-        b"[" * 60_000,
-        b'{"study":' * 6_000,
-        b'{"round":' + b"9" * 50_000 + b"}",
-        written(FIELDS | {"study": [[]]}),
-        written(FIELDS | {"sender": None}),
-        written(FIELDS | {"round": True}),
-        written(FIELDS | {"round": 3.0}),
-        written(FIELDS | {"hospitals": ZURICH.name}),
-        written(FIELDS | {"hospitals": []}),
-        written(FIELDS | {"hospitals": [ZURICH.name, ZURICH.name]}),
-        written(FIELDS | {"hospitals": ["two\nlines"]}),
-        written(FIELDS | {"hospitals": ["\ud800"]}),
-        written(FIELDS | {"hospitals": [["nested"]]}),
-        written({key: value for key, value in FIELDS.items() if key != "round"}),
-        written(FIELDS | {"more": 1}),
-        written(FIELDS).replace(b":3,", b": 3,"),
-        written(FIELDS).replace(b":3,", b':4,"round":3,'),
-        written(FIELDS).replace(b":3,", b":3.0e0,"),
-        json.dumps(FIELDS, sort_keys=True, separators=(",", ":")).encode(),
-        json.dumps(FIELDS, ensure_ascii=False, separators=(",", ":")).encode("utf-16"),
-    ],
-    ids=range(22),
-)
-def test_there_is_one_way_to_write_a_head(head):
-    with pytest.raises(MessageError, match="malformed head"):
-        read(enveloped(head), round=1 if b"true" in head else 3)
 
 
 def test_nobody_signs_for_another_or_for_nobody():

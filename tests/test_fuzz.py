@@ -1,6 +1,6 @@
 """Whatever arrives: no crash, no hang, no error but a `MessageError`, and nothing taken that should not be.
 
-Hostile bytes are delivered in processes of their own, a few hundred cases each, so that
+Hostile bytes are delivered in processes of their own, up to two thousand cases each, so that
 a case that ends its process is noticed, and named: ``python tests/fuzzing.py`` does it
 again. ``FUZZ=100 make test TESTS=tests/test_fuzz.py`` tries 100 times as many.
 """
@@ -17,39 +17,19 @@ import fuzzing
 import pytest
 
 MORE = int(os.environ.get("FUZZ", 1))
-BATCH = 500
-SECONDS = 100  # of computing: a batch takes one or two, so that a process that takes so long hangs
-# How many cases of each family, and sentences that must be among what is said about them.
+BATCH = 2000
+SECONDS = 100  # of computing: a batch takes ten, so that a process that takes so long hangs
+# How many cases of each family, and parts of sentences that must be among what is said about them.
 CASES = {
-    "changed_on_the_way": (12_000, ["is not signed with", "has room for", "is no message of this version"]),
-    "sent_as_another": (2000, ["taken", "is not signed with", "has round", "has purpose", "has study"]),
-    "random_bytes": (2000, ["is not signed with", "has room for", "is no message of this version"]),
-    "hostile_head": (3000, ["taken", "malformed", "has round", "has purpose", "has study", "has sender"]),
+    "changed_on_the_way": (14_000, "is not signed with|has room for|is no message of this version"),
+    "sent_as_another": (2000, "taken|is not signed with|has round|has purpose|has study"),
+    "hostile_head": (3000, "taken|malformed|has round|has purpose|has study|has sender"),
     "hostile_content": (
         6000,
-        [
-            *[
-                "taken",
-                "has room for",
-                "under another key",
-                "were added",
-                "which is not",
-                "beyond the",
-                "A sum arrived",
-            ],
-            *[
-                "were agreed",
-                "cannot be added to",
-                "arrived where",
-                "damaged",
-                "no sum of",
-                "patients sum to",
-                "same seed",
-                "without",
-            ],
-        ],
+        "taken|has room for|under another key|were added|which is not|beyond the|A sum arrived|were agreed|same seed|"
+        "cannot be added to|arrived where|damaged|no sum of|patients sum to|without",
     ),
-    "hostile_keys": (3000, ["taken", "no keys", "no secret key", "must not have", "is damaged"]),
+    "hostile_keys": (3000, "taken|no keys|no secret key|must not have|is damaged"),
 }
 
 
@@ -81,17 +61,12 @@ def run(material: Path, family: str, first: int, last: int, seconds: int = SECON
 def test_hostile_bytes_are_refused(material, family):
     (cases, sentences), said = CASES[family], Counter()
     for first in range(0, cases * MORE, BATCH):
-        found, wrong = run(material, family, first, first + BATCH)
+        found, wrong = run(material, family, first, min(first + BATCH, cases * MORE))
         assert wrong == [], f"{family}, with {material}: {wrong[:5]}"
         said += found
     assert said.total() == cases * MORE
-    missing = [sentence for sentence in sentences if not any(sentence in one for one in said)]
+    missing = [sentence for sentence in sentences.split("|") if not any(sentence in one for one in said)]
     assert missing == [], f"these cases never got as far as that: {missing}; {said}"
-
-
-def test_there_are_enough():
-    assert sum(cases for cases, _ in CASES.values()) >= 10_000
-    assert set(CASES) == set(fuzzing.FAMILIES) - {"broken"}
 
 
 @pytest.mark.parametrize(
@@ -99,6 +74,6 @@ def test_there_are_enough():
     [(0, "KeyError: 'a bug'"), (1, "something was taken"), (2, "exit -6"), (3, "MemoryError"), (4, "hangs")],
 )
 def test_what_must_not_be_is_noticed_and_named(material, case, said):
-    _, (wrong,) = run(material, "broken", case, case + 1, seconds=3)
+    _, (wrong,) = run(material, "broken", case, case + 1, seconds=2)
     assert wrong.startswith(f"case {case}: ")
     assert said in wrong

@@ -5,6 +5,7 @@ import pickle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nacl.bindings import crypto_box_seal, crypto_sign_ed25519_pk_to_curve25519
 
 from fedkit.encryption import vault
 from fedkit.encryption.identities import Identity, check_name, fingerprint, seal_to, verify
@@ -39,31 +40,22 @@ def test_it_signs_as_the_standard_says(vector):
     assert verify(public, signature, message)
 
 
-@given(st.binary(max_size=100), st.integers(0, 511), st.data())
+@given(st.binary(max_size=100) | st.binary(min_size=999, max_size=999), st.integers(0, 511), st.data())
 def test_a_signature_is_for_one_key_and_one_text(text, bit, data):
     signature = BASEL.sign(text)
     assert verify(BASEL.public, signature, text)
     assert not verify(ZURICH.public, signature, text)
     other = data.draw(st.binary(max_size=100).filter(lambda drawn: drawn != text))
     assert not verify(BASEL.public, signature, other)
+    assert not verify(BASEL.public, signature, text + b"more")
     flipped = (int.from_bytes(signature) ^ 1 << bit).to_bytes(64)
-    assert not verify(BASEL.public, flipped, text)
+    for other in (flipped, signature[:-1], signature + b"x", b""):
+        assert not verify(BASEL.public, other, text)
+    assert not verify(data.draw(st.binary(max_size=70)), signature, text)
 
 
-@given(st.binary(max_size=70), st.binary(max_size=70))
-def test_bytes_of_any_length_are_no_signature(public, signature):
-    assert not verify(public, BASEL.sign(b""), b"")
-    assert not verify(BASEL.public, signature, b"")
-
-
-def test_each_new_identity_has_its_own_key():
-    made = [Identity.new("Basel") for _ in range(3)]
-    assert len({identity.public for identity in made}) == 3
-    assert {len(identity.public) for identity in made} == {32}
-
-
-def test_it_is_saved_and_comes_back(tmp_path, monkeypatch):
-    monkeypatch.setattr(vault, "_COST", 14)
+def test_each_new_identity_has_its_own_key_that_is_saved_and_comes_back(tmp_path, cheap):
+    assert len({made.public for made in (Identity.new("Basel"), Identity.new("Basel"))}) == 2
     ZURICH.save(tmp_path / "zurich.key", PASSPHRASE)
     back = Identity.load(tmp_path / "zurich.key", PASSPHRASE)
     assert (back.name, back.public, back.sign(b"text")) == (ZURICH.name, ZURICH.public, ZURICH.sign(b"text"))
@@ -93,6 +85,8 @@ def test_what_is_sealed_opens_for_one_person_unchanged(text, data):
     assert len(sealed) == len(text) + 48
     assert BASEL.unseal(sealed) == text
     assert seal_to(BASEL.public, text) != sealed
+    by_libsodium = crypto_box_seal(text, crypto_sign_ed25519_pk_to_curve25519(BASEL.public))
+    assert BASEL.unseal(by_libsodium) == text
     with pytest.raises(ValueError, match="not sealed for Universitätsspital Zürich"):
         ZURICH.unseal(sealed)
     at = data.draw(st.integers(0, 8 * len(sealed) - 1))
@@ -100,13 +94,6 @@ def test_what_is_sealed_opens_for_one_person_unchanged(text, data):
     for other in (changed, sealed[:-1], sealed + b"\0", sealed[:40], b""):
         with pytest.raises(ValueError, match="or changed"):
             BASEL.unseal(other)
-
-
-def test_it_is_libsodiums_sealed_box():
-    """Made by libsodium with its own conversion of the keys, and opened here."""
-    from nacl.bindings import crypto_box_seal, crypto_sign_ed25519_pk_to_curve25519
-
-    assert BASEL.unseal(crypto_box_seal(b"text", crypto_sign_ed25519_pk_to_curve25519(BASEL.public))) == b"text"
 
 
 @pytest.mark.parametrize("public", [b"", bytes(31), bytes(32), b"\1" + bytes(31), b"\xff" * 32, "x" * 32, None])
@@ -123,16 +110,12 @@ def test_a_fingerprint_is_80_bits_of_the_hash_in_crockfords_digits(public):
     assert [len(group) for group in fingerprint(public).split("-")] == [4, 4, 4, 4]
 
 
-@pytest.mark.parametrize(
-    "name", ["Basel", "Universitätsspital Zürich", "北京协和医院", "St. John's (east) #2", "x" * 100]
-)
+@pytest.mark.parametrize("name", ["北京协和医院", "St. John's (east) #2", "x" * 100])
 def test_names_as_hospitals_have_them(name):
     assert check_name(name) == name
 
 
-@pytest.mark.parametrize(
-    "name", ["", " ", " Basel", "Basel ", "x" * 101, "two\nlines", "\u202elesaB", "\ud800", 3, None]
-)
+@pytest.mark.parametrize("name", ["", " Basel", "Basel ", "x" * 101, "two\nlines", "\u202elesaB", "\ud800", 3, None])
 def test_names_that_cannot_be_read_aloud_are_refused(name):
     with pytest.raises(ValueError, match="1 to 100 printable characters"):
         Identity(name, bytes(32))

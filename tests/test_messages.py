@@ -84,17 +84,13 @@ def test_the_format_is_the_one_written_down():
         (message(BFV).to_bytes(BFV)[:-1], "5 coefficients from 1 hospitals has .* not its length"),
         (message(BFV).to_bytes(BFV) + b"x", "not its length"),
         (message(BFV)._replace(coefficients=0).to_bytes(BFV), "message of 0 coefficients"),
+        (messages.HEAD.pack(b"FKM2", OWN, b"bfv", KEY, 1, 0), "message of 0 coefficients"),
         (message(BFV)._replace(coefficients=2**64 - 1).to_bytes(BFV), "message of 18446744073709551615 coefficients"),
     ],
 )
 def test_what_does_not_belong_here_is_named(data, sentence):
     with pytest.raises(MessageError, match=sentence):
         read(data)
-
-
-def test_no_head_without_numbers():
-    with pytest.raises(MessageError, match="0 coefficients"):
-        read(messages.HEAD.pack(b"FKM2", OWN, b"bfv", KEY, 1, 0))
 
 
 @pytest.mark.parametrize("parameters", [BFV, WHOLE, CKKS])
@@ -142,13 +138,6 @@ def test_a_sum_without_seeds_is_one_of_so_many_that_seeds_would_be_longer(parame
             read(message(parameters, LARGE_SUM, hospitals=few).to_bytes(parameters), parameters)
 
 
-@settings(deadline=None)
-@given(st.binary(max_size=300), st.sampled_from([b"", b"FKM2", b"FKM2\1bfv\0" + KEY, b"FKM2\3bfv\0" + KEY]))
-def test_any_bytes_are_refused(data, start):
-    with pytest.raises(MessageError):
-        read(start + data)
-
-
 def test_no_memory_is_taken_for_what_is_only_claimed(monkeypatch):
     monkeypatch.setattr(messages.packing, "from_bytes", None)
     monkeypatch.setattr(messages, "np", None)
@@ -163,15 +152,9 @@ def test_plaintext_is_found_wherever_it_stands(kind, offset):
     hidden = NOISE[:offset] + UPDATE[5:7].astype(kind).tobytes() + NOISE[offset:]
     assert contains_plaintext(hidden, UPDATE)
     assert not contains_plaintext(NOISE, UPDATE)
-
-
-def test_plain_bytes_are_found_wherever_they_stand():
-    plain = np.random.default_rng(2).bytes(24)
-    assert contains_plaintext(NOISE[:5] + plain[7:15] + NOISE, plain)
+    plain = UPDATE.tobytes()[3:40]
+    assert contains_plaintext(NOISE[:offset] + plain[7:15] + NOISE, plain)
     assert not contains_plaintext(NOISE, plain)
-
-
-def test_one_number_is_found():
     assert contains_plaintext(b"...." + UPDATE[:1].tobytes(), UPDATE[:1])
     assert not contains_plaintext(b"", UPDATE[:1])
 

@@ -18,9 +18,7 @@ KEPT = bytes.fromhex(
 PARTS = [0, 8, 24, 25, 41, 53, 53 + len(SECRET)]
 
 
-@pytest.fixture(autouse=True)
-def _cheap(monkeypatch):
-    monkeypatch.setattr(vault, "_COST", 14)  # an eighth of the cost, for many files
+pytestmark = pytest.mark.usefixtures("cheap")
 
 
 @pytest.fixture
@@ -43,6 +41,7 @@ def test_a_secret_comes_back(path):
     assert vault.load(path, "identity", PASSPHRASE) == SECRET
     assert path.stat().st_mode & 0o777 == 0o600
     assert SECRET[:4] not in path.read_bytes()
+    assert vault.load(write(path, KEPT), "identity", PASSPHRASE) == SECRET, "so does a file of the first version"
 
 
 def test_the_cost_is_the_one_owasp_names(monkeypatch, path):
@@ -60,10 +59,6 @@ def test_no_two_files_are_alike(tmp_path):
     assert not any(a[start:end] == b[start:end] for start, end in zip(PARTS[3:], [*PARTS[4:], None], strict=True))
 
 
-def test_a_file_of_the_first_version_opens(path):
-    assert vault.load(write(path, KEPT), "identity", PASSPHRASE) == SECRET
-
-
 def test_a_secret_is_never_overwritten(path, tmp_path):
     path.write_text("old")
     (tmp_path / "link").symlink_to(tmp_path / "nothing yet")
@@ -78,6 +73,9 @@ def test_a_secret_is_never_overwritten(path, tmp_path):
 def test_a_short_passphrase_is_refused(path, passphrase):
     with pytest.raises(ValueError, match="at least 12 characters: take four words"):
         vault.save(path, "identity", SECRET, passphrase)
+    for kind in ("", "a kind of 17 char", "clé", "two\nlines"):
+        with pytest.raises(ValueError, match="1 to 16 ASCII characters"):
+            vault.save(path, kind, SECRET, PASSPHRASE)
     assert not path.exists()
 
 
@@ -97,65 +95,41 @@ def test_another_keyboard_types_the_same_passphrase(path):
     assert vault.load(path, "identity", unicodedata.normalize("NFD", composed)) == SECRET
 
 
-@pytest.mark.parametrize("passphrase", ["", PASSPHRASE + " ", PASSPHRASE.upper()])
-def test_a_wrong_passphrase_is_refused(path, passphrase):
-    with pytest.raises(ValueError, match=r"some\.key does not open: the passphrase is wrong"):
-        vault.load(write(path, KEPT), "identity", passphrase)
-
-
-def test_another_kind_is_refused(path):
-    with pytest.raises(ValueError, match="holds 'identity', and 'hospital keys' is wanted"):
-        vault.load(write(path, KEPT), "hospital keys", PASSPHRASE)
-
-
-@pytest.mark.parametrize("kind", ["", "a kind of 17 char", "clé", "two\nlines"])
-def test_a_kind_that_cannot_be_written_is_refused(path, kind):
-    with pytest.raises(ValueError, match="1 to 16 ASCII characters"):
-        vault.save(path, kind, SECRET, PASSPHRASE)
-    assert not path.exists()
+def flipped(at):
+    changed = bytearray(KEPT)
+    changed[at] ^= 0x80
+    return bytes(changed)
 
 
 @pytest.mark.parametrize(
-    ("part", "sentence"),
-    [*zip(PARTS, ["version", "holds", "Scrypt", *["does not open"] * 4], strict=True)],
+    ("data", "sentence", "how"),
+    [
+        *[(flipped(at), said, {}) for at, said in zip(PARTS, ["version", "holds", "Scrypt", *[""] * 4], strict=True)],
+        *[(KEPT[:length], "damaged", {}) for length in (0, 7, 52)],
+        *[(KEPT[:length], "", {}) for length in (53, 60, 69, len(KEPT) - 1)],
+        (KEPT + b"\0", "", {}),
+        (KEPT[:24] + b"\x0f" + KEPT[25:], "", {}),  # another cost, which is allowed
+        *[
+            (KEPT, "the passphrase is wrong", {"passphrase": said})
+            for said in ("", PASSPHRASE + " ", PASSPHRASE.upper())
+        ],
+        (KEPT, "holds 'identity', and 'hospital keys' is wanted", {"kind": "hospital keys"}),
+    ],
 )
-def test_a_bit_flipped_anywhere_is_refused(path, part, sentence):
-    changed = bytearray(KEPT)
-    changed[part] ^= 0x80
-    with pytest.raises(ValueError, match=sentence):
-        vault.load(write(path, bytes(changed)), "identity", PASSPHRASE)
+def test_what_does_not_open_says_why(path, data, sentence, how):
+    with pytest.raises(ValueError, match=rf"some\.key .*{sentence or 'does not open'}"):
+        vault.load(write(path, data), **{"kind": "identity", "passphrase": PASSPHRASE} | how)
 
 
-def test_another_cost_that_is_allowed_does_not_open(path):
-    with pytest.raises(ValueError, match="does not open"):
-        vault.load(write(path, KEPT[:24] + b"\x0f" + KEPT[25:]), "identity", PASSPHRASE)
-
-
-@pytest.mark.parametrize("cost", [0, 13, 21, 63, 255])
+@pytest.mark.parametrize("cost", [0, 13, 21, 255])
 def test_an_absurd_cost_is_not_paid(path, monkeypatch, cost):
     monkeypatch.setattr(vault, "Scrypt", None)  # so that paying it would fail otherwise
     with pytest.raises(ValueError, match=rf"asks for Scrypt at 2\^{cost}"):
         vault.load(write(path, KEPT[:24] + bytes([cost]) + KEPT[25:]), "identity", PASSPHRASE)
 
 
-@pytest.mark.parametrize("length", [0, 1, 7, 8, 30, 52, 53, 60, 68, 69, len(KEPT) - 1])
-def test_a_file_that_was_cut_is_refused(path, length):
-    with pytest.raises(ValueError, match=r"some\.key (is damaged|does not open)"):
-        vault.load(write(path, KEPT[:length]), "identity", PASSPHRASE)
-
-
-def test_a_file_with_more_behind_it_is_refused(path):
-    with pytest.raises(ValueError, match="does not open"):
-        vault.load(write(path, KEPT + b"\0"), "identity", PASSPHRASE)
-
-
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o610, 0o644])
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o601])
 def test_a_file_that_others_can_open_is_refused(path, mode):
     write(path, KEPT).chmod(mode)
     with pytest.raises(ValueError, match=rf"mode {mode:03o}.*chmod 600"):
-        vault.load(path, "identity", PASSPHRASE)
-
-
-def test_a_file_that_is_not_there_is_named(path):
-    with pytest.raises(FileNotFoundError, match=r"some\.key"):
         vault.load(path, "identity", PASSPHRASE)

@@ -1,0 +1,20 @@
+import pytest
+
+
+@pytest.fixture(scope="session")
+def undisturbed():
+    """The model of the study that `exchange_parts.Class` plays, when nothing goes wrong."""
+    from exchange_parts import Class
+
+    room = Class("memory://undisturbed").open()
+    room.play()
+    (model,) = room.models()
+    return model
+
+
+@pytest.fixture
+def cheap(monkeypatch):
+    """Passphrases at an eighth of their cost, where many are typed."""
+    from fedkit.encryption import vault
+
+    monkeypatch.setattr(vault, "_COST", 14)

@@ -1,0 +1,250 @@
+"""One fault at a time is put into a copy of the kit, and the tests named for it must go red.
+
+    python tests/sabotages.py [-j JOBS] [WORD ...]
+
+With words, only faults in files whose path holds one of them. Prints a line a fault: caught, NOT CAUGHT, or MISSING,
+where the text to replace is not there once. Ends with 1 if one was not caught, or a test is red without any fault.
+"""
+
+import argparse
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import Queue
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+COPIED = ["fedkit", "tests", "data", "figures", "notebooks/source", "notebooks/tools"]
+SECONDS = 900  # a test that takes so long waits for ever, and is as good as red
+
+# A heading names a file of the package, and the tests that look after it. A line below it is a fault: what the
+# file holds once => what is written in its place.
+FAULTS = r"""
+encryption/envelopes.py: tampering envelopes
+    if not identities.verify(public, signature, _signed(head, content)): => if False:
+    {"study": study, "purpose": purpose, "round" => {"purpose": purpose, "round"
+    {"study": study, "purpose": purpose, "round" => {"study": study, "round"
+    "purpose": purpose, "round": round, "sender": sender} => "purpose": purpose, "sender": sender}
+    if found < 0 or (found > most if size is None else found != size): => if found < 0:
+    len(about.hospitals) and _written(about) == head: => len(about.hospitals):
+    if (owner := owners.setdefault(public, name)) != name: => if (owner := owners.setdefault(public, name)) is None:
+encryption/messages.py: messages
+    if found_key != key_id: => if False:
+    or len(data) != message_bytes(parameters, coefficients, hospitals, kind) =>
+    if kind == LARGE_SUM and sends_seeds(parameters, hospitals): => if False:
+    if int(c0.max()) > (modulus - 1) >> parameters.dropped_bits: => if False:
+    if len(set(every)) < len(every): => if False:
+    bool(np.isin(needles, windows).any()) => False
+encryption/hospital.py: encryption
+    if not np.isfinite(vector).all(): => if False:
+    and weight == int(weight)) => )
+    if total.kind == messages.OWN or total.hospitals < least: => if total.kind == messages.OWN:
+    if total.kind == messages.OWN or total.hospitals < least: => if total.hospitals < least:
+    if not 0 < numbers[0] < 2**53 or numbers[0] % 1: => if False:
+    if _key_id(self.parameters, key) != self.key_id: => if False:
+    def __reduce__ => def _reduce
+    c0, seeds = self._encryptor.encrypt(values) => c0, seeds = values.astype(np.uint64), bytes(64)
+    return _new_keys(self.parameters, self.cores) => return self
+encryption/server.py: encryption
+    if isinstance(public, bytes) and public.startswith(SECRET): => if False:
+    if found.kind != messages.OWN: => if False:
+    if (self._seen[np.searchsorted(self._seen, own)] == own).any(): => if False:
+    if self.hospitals == parameters.hospitals: => if False:
+encryption/identities.py: identities
+    .verify(signature, data) =>
+    .verify(signature, data) => .verify(signature, data[:64])
+    and name.isprintable() =>
+    {fingerprint(self.public)})" => {self._key.private_bytes_raw().hex()})"
+encryption/vault.py: vault
+    os.O_CREAT | os.O_EXCL, 0o600 => os.O_CREAT | os.O_EXCL, 0o644
+    if mode & 0o077: => if mode & 0o007:
+    .derive(text) => .derive(b"")
+    _COST = 17 => _COST = 14
+    _COSTS = range(14, 21) => _COSTS = range(64)
+    salt, nonce = os.urandom(16), os.urandom(12) => salt, nonce = os.urandom(16), bytes(12)
+encryption/rings.py: rings schemes encryption
+    return _read(file) => return _stream(_decompressed(_read(file))[:-8192] + bytes(8192))
+    seeds.append(members[end + tail :]) => seeds.append(bytes(64))
+    np.minimum(one, one - np.uint64(modulus), out=one) => pass
+    f"TC{parameters.security}" => "NONE"
+encryption/schemes.py: schemes rings
+    128: {1024: 27, 2048: 54, => 128: {1024: 27, 2048: 55,
+    math.log(2 * 2.0**80) => math.log(2 * 2.0**8)
+encryption/quantization.py: quantization
+    2 ** (bits - 1) - 1 - int(np.ceil(hospitals * rounding)) => 2 ** (bits - 1) - 1
+    max(steps.max(initial=0), -steps.min(initial=0)) => steps.max(initial=0)
+    (2 ** (bits - 1) - 1) // parameters.hospitals => 2 ** (bits - 1) - 1
+    EXACT_STEP = 2.0**-40 => EXACT_STEP = 2.0**-20
+exchange/chain.py: exchange_folder
+    min(roots, key=lambda root: (after.get(root, (0, ""))[0], root)) => min(roots)
+exchange/folder.py: exchange_folder exchange_intruders
+    return data if digest(data) == parts(name)[0] else None => return data
+    if size > largest: => if False:
+    sender.isprintable() and match => match
+    if entry["type"] == "file"} => }
+    (place, hash_, said) in self._taken or => any(one[:2] == (place, hash_) for one in self._taken) or
+exchange/joining.py: exchange exchange_intruders
+    if fingerprint(found.data) != spoken: => if False:
+    if (letter.sender, letter.public) != (name, public): => if letter.sender != name:
+exchange/study.py: exchange_intruders exchange
+    and self.in_charge(link.round)[:2] == (link.sender, link.public) =>
+    and len(link.counted) >= self.settings.quorum =>
+    if said.get("opening") != self.opening: => if False:
+    if numbers.kind == messages.OWN or (numbers.hospitals, numbers.coefficients) != wanted: => if False:
+    if new.public in self.roster.values(): => if False:
+exchange/replica.py: exchange exchange_intruders
+    if keys.public != letters.unpacked(said, "public"): => if False:
+    if seeds & held.seeds: => if False:
+exchange/coordinator.py: tampering exchange_intruders exchange
+    if letter.public != study.roster[letter.sender]: => if False:
+    if letter.hospitals != (letter.sender,): => if False:
+    if by != rounds.mark(letter.public): => if False:
+    (late and len(chosen) >= settings.quorum) => late
+    if in_charge[:2] != (self.identity.name, self.identity.public): => if False:
+    if each.tag == tag: => if True:
+exchange/maker.py: exchange
+    if self.study.roster and public in self.study.roster.values(): => if False:
+    if not request.problems and not request.twice] => if not request.problems]
+exchange/hospital.py: exchange exchange_intruders
+    if key in self._posted or self._is_there(key): => if key in self._posted:
+    letters.packed(seal_to(public, keys.secret)) => letters.packed(keys.secret)
+exchange/rounds.py: exchange exchange_intruders
+    hmac.new(secret, => hmac.new(b"all",
+exchange/classroom.py: classroom
+    if file.is_relative_to(Path(where).resolve()): => if False:
+compat/tff.py: tff
+    stdin=subprocess.PIPE, => stdin=subprocess.DEVNULL,
+compat/tenseal.py: tenseal
+    _flags | os.RTLD_DEEPBIND => _flags
+hospitals.py: hospitals data
+    if found != expected: => if False:
+tables.py: tables hospitals
+    if tiny: => if False:
+preparation.py: preparation
+    sides[hospital.name][0]], federation.numeric => sides[hospital.name][1]], federation.numeric
+    Prepared(features[train], labels[train] => Prepared(features, labels
+    SeedSequence([seed, name]) => SeedSequence([seed])
+    if not (np.abs(vector) < 2**53).all(): => if False:
+learning.py: learning
+    [seed, round, *client.encode()] => [seed, *client.encode()]
+    models.unflatten(-mean, shapes) => models.unflatten(mean, shapes)
+    if not np.isfinite(update).all(): => if False:
+aggregators.py: aggregators tampering
+    content = keys.encrypt(vector, weights[hospital], layout, dither) => content = vector.tobytes().ljust(size)
+    if found.hospitals != (hospital,): => if False:
+    keys.read(content).hospitals != len(about.hospitals) => False
+    server = encryption.Server(keys.public) => server = keys
+    (ledger.round - 1) % self.renew_keys_every == 0 => False
+    return weights @ np.asarray(vectors, => return np.ones(len(weights)) @ np.asarray(vectors,
+records.py: records
+    "float_precision": "round_trip" => "float_precision": None
+evaluation.py: evaluation
+    (1 / kept.size + test_to_train) * kept.var(ddof=1) => kept.var(ddof=1) / kept.size
+plots.py: figures
+    {"Date": None, "Creator": None} => {"Creator": None}
+chapters/robust.py: robust
+    [self.trim : len(updates) - self.trim] => [self.trim :]
+chapters/screening.py: screening
+    len(excluded) < (len(updates) - 1) // 2 => True
+chapters/groupwise.py: groupwise
+    if least < 2: => if False:
+chapters/attacks/forging.py: robust
+    mean - z * np.sign(mean) * spread => mean + z * np.sign(mean) * spread
+chapters/attacks/membership.py: attacks/test_membership
+    _log_density(own, *inside) - _log_density(own, *outside) => _log_density(own, *inside)
+chapters/audit.py: audit
+    if head is not None and head not in heads: => if False:
+    | os.O_NOFOLLOW =>
+"""
+
+
+class Fault(NamedTuple):
+    """A line of the list."""
+
+    file: str
+    old: str
+    new: str
+    tests: list[str]
+
+
+def faults(words: list[str]) -> list[Fault]:
+    """Return those in files whose path holds one of the words; all, if there are none."""
+    found, file, tests = [], "", []
+    for line in FAULTS.strip().splitlines():
+        if line.startswith(" "):
+            old, _, new = line.strip().partition(" =>")
+            found.append(Fault(file, old, new.strip(), tests))
+        else:
+            file, named = line.split(": ")
+            tests = [f"tests/{name if '/' in name else 'test_' + name}.py" for name in named.split()]
+    return [fault for fault in found if not words or any(word in fault.file for word in words)]
+
+
+def copied(folder: str) -> Path:
+    """Copy what the tests need."""
+    place = Path(tempfile.mkdtemp(dir=folder))
+    for name in COPIED:
+        shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in filter(Path.is_file, ROOT.iterdir()):
+        shutil.copy(file, place)
+    return place
+
+
+def red(place: Path, tests: list[str]) -> str:
+    """Run tests in a copy: the first that is red, or nothing."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--tb=no", *tests]
+    how = os.environ | {"PYTHONPATH": f"{place}:{place}/notebooks", "PYTHONDONTWRITEBYTECODE": "1"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    run = subprocess.Popen(command, cwd=place, env=how, start_new_session=True, **pipes)
+    try:
+        said, _ = run.communicate(timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        return f"{tests}, which wait for ever"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(run.pid, signal.SIGKILL)  # nothing stays behind
+    first = [line for line in said.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return (first or said.strip().splitlines())[-1].split(" - ")[0] if run.returncode else ""
+
+
+def tried(fault: Fault, places: Queue) -> bool:
+    """Whether a fault is caught, which is also printed."""
+    place = places.get()
+    file = place / "fedkit" / fault.file
+    text = file.read_text() if file.exists() else ""
+    if text.count(fault.old) == 1:
+        file.write_text(text.replace(fault.old, fault.new))
+        found = red(place, fault.tests)
+        file.write_text(text)
+        said = f"caught by {found}" if found else "NOT CAUGHT"
+    else:
+        said = f"MISSING, {text.count(fault.old)} times there"
+    places.put(place)
+    print(f"{fault.file}: {fault.old} => {fault.new}\n    {said}", flush=True)
+    return said.startswith("caught")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-j", type=int, default=os.cpu_count(), dest="jobs", help="how many at a time")
+    parser.add_argument("words", nargs="*")
+    asked, places = parser.parse_args(), Queue()
+    chosen = faults(asked.words)
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(asked.jobs) as pool:
+        whole, *every = (copied(folder) for _ in range(asked.jobs + 1))
+        for place in every:
+            places.put(place)
+        caught = sum(pool.map(lambda fault: tried(fault, places), chosen))
+        before = red(whole, sorted({test for fault in chosen for test in fault.tests}))
+    print(f"RED WITHOUT ANY FAULT: {before}\n" * bool(before) + f"{caught} of {len(chosen)} faults were caught.")
+    return int(bool(before) or caught < len(chosen))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
