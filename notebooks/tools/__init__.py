@@ -1,7 +1,7 @@
 """The makers' tool: one source -> two notebooks -> executed notebooks, figures, the report.
 
-A notebook is edited in one place, ``notebooks/source/NN_name.py`` (jupytext's py:percent). ``NN_name.ipynb`` is what a
-student opens: exercises with stubs that run. ``solutions/NN_name.ipynb`` is the same and each cell tagged ``solution``.
+A notebook is edited in ``notebooks/source/NN_name.py`` only (jupytext's py:percent); its copy for students lacks the
+cells tagged ``solution``, which ``notebooks/solutions`` has.
 """
 
 from pathlib import Path

@@ -44,8 +44,7 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a kill is as Ctrl-C: the kernel ends as well
     try:
         for name in tools.choose(options.pop("names")):
-            start = time.monotonic()
-            made = main(name=name, **options)
+            start, made = time.monotonic(), main(name=name, **options)
             print(f"{name}: {time.monotonic() - start:.0f} s, {made}", flush=True)
     except (RuntimeError, ValueError) as error:
         sys.exit(str(error))

@@ -38,14 +38,13 @@ def compare(values: dict[str, float], golden: list[dict]) -> list[str]:
     expected = {entry["name"]: entry for entry in golden}
     problems = [f"{name} is glued, and no golden number has that name." for name in values.keys() - expected.keys()]
     for name, entry in expected.items():
-        value, tolerance = entry["value"], entry["tolerance"]
+        found, value, tolerance = values.get(name), entry["value"], entry["tolerance"]
         if tolerance is None or not entry["reason"]:
             problems.append(f"{name} needs a tolerance and a reason for it.")
-        elif name not in values:
+        elif found is None:
             problems.append(f"{name} is a golden number, and the notebook no longer glues it.")
-        elif not math.isclose(values[name], value, rel_tol=0.0, abs_tol=tolerance):
-            away = f"{abs(values[name] - value):.3g} from {value}"
-            problems.append(f"{name} is {values[name]}: {away}, and {tolerance} is allowed.")
+        elif not math.isclose(found, value, rel_tol=0.0, abs_tol=tolerance):
+            problems.append(f"{name} is {found}: {abs(found - value):.3g} from {value}, and {tolerance} is allowed.")
     return sorted(problems)
 
 
