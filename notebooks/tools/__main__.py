@@ -33,8 +33,7 @@ def main(command: str, name: str, solutions: bool, profile: str, output: Path) -
             pairing.path(name, copy).write_text(pairing.built(name, copy), encoding="utf-8")
         return "both copies"
     if command == "make":
-        drawn = running.make(name, solutions)
-        return "with solutions" if solutions else f"{len(drawn)} files in figures/"
+        return f"{len(running.make(name, solutions))} files in figures/" + ", with solutions" * solutions
     executed = running.execute(pairing.of(name, solutions), output / f"{name}.ipynb", profile, output / "figures")
     return f"in {output}" if command == "run" else f"{goldens.write(name, goldens.glued(executed))} is written"
 

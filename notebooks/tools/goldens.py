@@ -25,8 +25,8 @@ def load(name: str) -> list[dict]:
 
 def glued(notebook: dict) -> dict[str, float]:
     """Collect the numbers that an executed notebook has glued (ValueError if a name is glued twice)."""
-    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
-    items = [output["data"][MIME] for output in outputs if MIME in output.get("data", {})]
+    data = [output.get("data", {}) for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    items = [kinds[MIME] for kinds in data if MIME in kinds]
     found = {item["name"]: item["value"] for item in items}
     if len(found) < len(items):
         raise ValueError(f"A name is glued twice: {', '.join(sorted(item['name'] for item in items))}.")

@@ -90,5 +90,5 @@ def _badge(name: str, repository: str, solutions: bool) -> str:
         raise ValueError(f"Colab opens notebooks from GitHub, and pyproject.toml gives {repository}.")
     file = f"{owner.strip('/')}/blob/main/notebooks/{'solutions/' if solutions else ''}{name}.ipynb"
     picture = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
-    badge = f"{picture}(https://colab.research.google.com/github/{file})"
-    return badge + (f" With solutions; [without them](../{name}.ipynb)." if solutions else "")
+    more = f" With solutions; [without them](../{name}.ipynb)." if solutions else ""
+    return f"{picture}(https://colab.research.google.com/github/{file}){more}"

@@ -53,7 +53,7 @@ def test_of_the_run_nothing_is_left_but_outputs(smoke):
 
 
 BUSY = "import time\nend = time.process_time() + {seconds}\nwhile time.process_time() < end: pass\n"
-SLOWLY = "for _ in range(25):\n    " + BUSY.format(seconds=0.05).replace("\n", "\n    ") + "time.sleep(0.2)\n"
+SLOWLY = "for _ in range(50):\n    " + BUSY.format(seconds=0.05).replace("\n", "\n    ") + "time.sleep(0.2)\n"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ SLOWLY = "for _ in range(25):\n    " + BUSY.format(seconds=0.05).replace("\n", "
         ),
         (
             "print('before')\nimport time\ntime.sleep(600)",
-            "01_small: it has computed and printed nothing for 3 s, and was",
+            "01_small: it has computed and printed nothing for 8 s, and was",
         ),
         (
             "print('before')\n" + BUSY.format(seconds=600),
@@ -78,7 +78,7 @@ SLOWLY = "for _ in range(25):\n    " + BUSY.format(seconds=0.05).replace("\n", "
     ],
 )
 def test_a_cell_that_fails_or_hangs_ends_in_a_sentence_and_what_was_run_is_kept(tmp_path, monkeypatch, cell, sentence):
-    monkeypatch.setattr(running, "QUIET_SECONDS", 3)
+    monkeypatch.setattr(running, "QUIET_SECONDS", 8)
     monkeypatch.setattr(running, "BUSY_SECONDS", 5)
     with pytest.raises(RuntimeError, match=sentence):
         executed(tmp_path, f"\n# %%\n{cell}\n")
@@ -86,8 +86,8 @@ def test_a_cell_that_fails_or_hangs_ends_in_a_sentence_and_what_was_run_is_kept(
 
 
 @pytest.mark.parametrize(
-    "cell", [SLOWLY, "for _ in range(5):\n    print(_, flush=True)\n    __import__('time').sleep(1)"]
+    "cell", [SLOWLY, "for _ in range(6):\n    print(_, flush=True)\n    __import__('time').sleep(2)"]
 )
 def test_a_cell_that_computes_slowly_or_prints_is_let_alone(tmp_path, monkeypatch, cell):
-    monkeypatch.setattr(running, "QUIET_SECONDS", 3)
+    monkeypatch.setattr(running, "QUIET_SECONDS", 8)
     executed(tmp_path, f"\n# %%\n{cell}\n")
