@@ -1,5 +1,6 @@
 """`Run`: what one training leaves behind, and the `Ledger` of its bytes and seconds."""
 
+import functools
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ import pandas as pd
 from fedkit.compat import environment
 from fedkit.hospitals import Federation
 
+_versions = functools.cache(environment.versions)
 LEDGER_COLUMNS = ["round", "hospital", "direction", "phase", "bytes", "seconds"]
 
 
@@ -118,7 +120,7 @@ class Run:
             ledger=ledger,
             predictions=pd.concat(tables, ignore_index=True),
             weights=weights,
-            provenance={"data": federation.name, "sha256": federation.sha256, "versions": environment.versions()},
+            provenance={"data": federation.name, "sha256": federation.sha256, "versions": dict(_versions())},
         )
 
     def __repr__(self) -> str:
