@@ -95,6 +95,10 @@ def _is_seed(value: object) -> bool:
     return is_whole(value, 0) or (_is_list(value, lambda one: is_whole(one, 0)) and len(value) > 0)
 
 
+def _is_model(value: object) -> bool:
+    return not isinstance(value, type) and all(hasattr(value, part) for part in ("initial_weights", "loss"))
+
+
 def _is_aggregator(value: object) -> bool:
     return not isinstance(value, type) and all(hasattr(value, part) for part in ("start", "total", "aggregate"))
 
@@ -105,7 +109,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "epochs": (is_whole, "a whole number from 1 on, such as epochs=1"),
     "batch_size": (lambda rows: rows is None or is_whole(rows), "None, or a whole number from 1 on, such as 32"),
     "learning_rate": (_is_rate, "a positive number, such as learning_rate=0.3 (in YAML 1.0e-3: there, 1e-3 is text)"),
-    "model": (lambda it: isinstance(it, Model), "a model, such as model=models.mlp((16,))"),
+    "model": (_is_model, "a model, such as model=models.mlp((16,))"),
     "algorithm": (lambda it: isinstance(it, Algorithm), "an algorithm, such as algorithm=learning.Algorithm()"),
     "server_optimizer": (lambda it: isinstance(it, Optimizer | None), "None, or one of tff.learning.optimizers"),
     "leave_out": (
@@ -209,6 +213,10 @@ def local_updates(plan: Plan, tasks: Sequence[Task]) -> list[Local]:
     return done
 
 
+def _shapes(model: Model, features: int) -> Shapes:
+    return tuple(weight.shape for weight in model.initial_weights(features, 0))
+
+
 @lru_cache(maxsize=32)
 def _work(model: Model, algorithm: Algorithm, features: int, own: Shapes) -> Callable:
     """Write it as TFF's computation over tensors, with the epochs in the graph.
@@ -216,7 +224,7 @@ def _work(model: Model, algorithm: Algorithm, features: int, own: Shapes) -> Cal
     TFF's own client work sends, and builds, a graph for each client and round anew; a test holds the two to each other.
     """
     optimizer = tff.learning.optimizers.build_sgdm(1.0)
-    arrays = [[(np.float32, shape) for shape in shapes] for shapes in (model.shapes(features), own)]
+    arrays = [[(np.float32, shape) for shape in shapes] for shapes in (_shapes(model, features), own)]
     rows = [(np.float32, (None, features)), (np.float32, (None,)), (np.int32, (None, None)), np.float32, np.int32]
     task_type = tff.to_type([tff.to_type(part) for part in (*arrays, rows)])
 
@@ -255,7 +263,7 @@ def row_order(seed: int, round: int, client: str, rows: int, epochs: int = 1) ->
 
 def sent_shapes(plan: Plan, features: int) -> list[tuple[int, ...]]:
     """Shapes of what a hospital sends, found by letting one of a single row send an update of zeros."""
-    weights = [np.zeros(shape, np.float32) for shape in plan.model.shapes(features)]
+    weights = [np.zeros(shape, np.float32) for shape in _shapes(plan.model, features)]
     row = np.zeros((1, features), np.float32), np.zeros(1, np.float32), np.zeros((plan.epochs, 1), np.int32)
     sent, _ = plan.algorithm.send(plan, Task(weights, plan.algorithm.own(weights), *row), weights)
     return [part.shape for part in sent]

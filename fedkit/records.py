@@ -1,6 +1,7 @@
 """`Run`: what one training leaves behind, and the `Ledger` of its bytes and seconds."""
 
 import csv
+import functools
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ import pandas as pd
 from fedkit.compat import environment
 from fedkit.hospitals import Federation
 
+_versions = functools.cache(environment.versions)
 LEDGER_COLUMNS = ["round", "hospital", "direction", "phase", "bytes", "seconds"]
 # The tables of a run with their columns, what the columns hold, and the most that a number may be: 0 is the least.
 _TABLES = {
@@ -110,7 +112,7 @@ class Run:
             ledger=ledger,
             predictions=pd.concat(tables, ignore_index=True),
             weights=weights,
-            provenance={"data": federation.name, "sha256": federation.sha256, "versions": environment.versions()},
+            provenance={"data": federation.name, "sha256": federation.sha256, "versions": dict(_versions())},
         )
 
     def __repr__(self) -> str:
