@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedkit import aggregators, hospitals, learning, models, preparation, records
+from fedkit.compat import environment
 from fedkit.compat.tff import tf, tff
 from fedkit.encryption.messages import contains_plaintext
 
@@ -415,7 +416,7 @@ def test_what_a_run_follows_from_is_in_its_name(train, federation, monkeypatch, 
         assert min(train(**how)[1], train(**how)[1]) > 0, "always fresh"
     assert train()[1] == 0
     with monkeypatch.context() as patch:
-        patch.setattr(learning.environment, "versions", lambda: {"python": "2.7"})
+        patch.setattr(environment, "versions", lambda: {"python": "2.7"})
         assert train()[1] > 0
     read = type(tmp_path).read_bytes
     for edited in ("evaluation.py", "tff.py", "test_learning.py"):
