@@ -148,6 +148,16 @@ evaluation.py: evaluation
     (1 / kept.size + test_to_train) * kept.var(ddof=1) => kept.var(ddof=1) / kept.size
 plots.py: figures
     {"Date": None, "Creator": None} => {"Creator": None}
+    plt.close(figure)  # => pass  #
+    if number >= count: => if number > count:
+    else "·".join(f"{ord(sign):04X}" for sign in run) => else "".join(run)
+plots.mplstyle: figures
+    svg.hashsalt => # svg.hashsalt
+chapters/figures/rounds.py: figures
+    every[0].set_ylim(bottom=0) => pass
+chapters/partitions.py: partitions
+    if not 0 < alpha < np.inf: => if alpha < 0:
+    rng.dirichlet(alpha * prior) => rng.dirichlet(prior)
 chapters/robust.py: robust
     [self.trim : len(updates) - self.trim] => [self.trim :]
 chapters/screening.py: screening

@@ -330,23 +330,21 @@ def test_the_table_beside_a_figure_is_plain_csv(tmp_path):
 
 def test_where_figures_go(tmp_path, monkeypatch):
     def put(**how):
-        return plots.save(plt.Figure(), "x", PLAIN.table, **how)["png"]
+        return plots.save(plt.Figure(), "x", PLAIN.table, **how)["png"].resolve().relative_to(tmp_path).as_posix()
 
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("FEDKIT_FIGURES", str(tmp_path / "here"))
-    assert put() == tmp_path / "here" / "x.png"
-    assert put(measured=True) == tmp_path / "here" / "measured" / "x.png"
+    assert (put(), put(measured=True)) == ("here/x.png", "here/measured/x.png")
     monkeypatch.setenv("FEDKIT_FIGURES", "~/there")
-    assert put() == tmp_path / "home" / "there" / "x.png"
-    assert put(folder="~") == tmp_path / "home" / "x.png"
+    assert (put(), put(folder="~")) == ("home/there/x.png", "home/x.png")
     monkeypatch.delenv("FEDKIT_FIGURES")
     installed = tmp_path / "site-packages" / "fedkit" / "plots.py"
     monkeypatch.setattr(plots, "__file__", str(installed))
     monkeypatch.chdir(tmp_path)
-    assert put().resolve() == tmp_path / "figures" / "x.png"
+    assert put() == "figures/x.png"
     installed.parent.mkdir(parents=True)
     (installed.parent.parent / "pyproject.toml").touch()
-    assert put() == tmp_path / "site-packages" / "figures" / "x.png"
+    assert put() == "site-packages/figures/x.png"
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", r"a\b", "/a", "C:a", "a\n", ".a", "~a", "a."])
@@ -390,9 +388,8 @@ def test_each_panel_of_distances_shows_all_of_its_lines():
     metrics = evaluation.stack(PLAIN.runs).query("metric == 'distance' and method in ('local', 'federated')")
     far = metrics.assign(value=metrics["value"].where(metrics["method"] == "local", 3 * metrics["value"]))
     for axes in figures.local_global_distance(far).axes:
-        low, high = axes.get_ylim()
-        assert low == 0
-        assert max(line.get_ydata().max() for line in axes.lines) < high
+        assert axes.get_ylim()[0] == 0
+        assert max(line.get_ydata().max() for line in axes.lines) < axes.get_ylim()[1]
 
 
 def test_forest_draws_the_numbers_of_the_table():
@@ -449,22 +446,19 @@ def test_cost_by_size_draws_both_ways():
     assert sorted(line.get_ydata()[-1] for line in downs) == pytest.approx([6.06, 18.6, 60])
 
 
-def test_attackers_are_drawn_as_the_table_says():
+def test_attackers_and_a_hidden_backdoor_are_drawn_as_the_tables_say():
     (axes,) = ALL["auroc_by_attackers"](PLAIN).axes
     assert {(0.85, 0.85), (0.85, 0.55)} <= {tuple(line.get_ydata()) for line in axes.lines}
     assert {"malicious hospitals", "a coin", "median of 5 x BFV"} <= {text.get_text() for text in words(axes.figure)}
-
-
-def test_a_hidden_backdoor_is_beside_its_auroc():
-    left, right = ALL["backdoor"](PLAIN).axes
-    assert left.lines[0].get_xdata() == pytest.approx([0.8] * 5)
-    assert right.lines[0].get_xdata() == pytest.approx([0.4] * 5)
+    for axes, value in zip(ALL["backdoor"](PLAIN).axes, (0.8, 0.4), strict=True):
+        assert axes.lines[0].get_xdata() == pytest.approx([value] * 5)
 
 
 def test_an_honest_hospital_s_exclusion_does_not_look_like_a_culprit_s():
-    wrongly, rightly = ALL["exclusions"](PLAIN).axes
-    bars = [[bar for bar in panel.patches if bar.get_height() == pytest.approx(0.6)] for panel in (wrongly, rightly)]
-    assert [bar.get_width() for bar in bars[0]] == [0, 0, 0, 1]
-    assert [bar.get_width() for bar in bars[1]] == [1, 0, 0, 0]
-    assert bars[0][3].get_facecolor() != bars[1][0].get_facecolor()
-    assert "malicious: 100%" in {text.get_text() for text in words(rightly.figure)}
+    wrongly, rightly = (
+        [bar for bar in panel.patches if bar.get_height() == pytest.approx(0.6)]
+        for panel in ALL["exclusions"](PLAIN).axes
+    )
+    assert [bar.get_width() for bar in wrongly + rightly] == [0, 0, 0, 1, 1, 0, 0, 0]
+    assert wrongly[3].get_facecolor() != rightly[0].get_facecolor()
+    assert "malicious: 100%" in {text.get_text() for text in words(rightly[0].figure)}
