@@ -89,8 +89,6 @@ _FUNCTIONS = {
     "calibration_intercept": _intercept,
     "calibration_slope": _slope,
 }
-
-
 HIGHER_IS_BETTER = {"auroc": True, "auprc": True, "accuracy": True, "brier": False, "log_loss": False}
 MEAN = "mean"  # the "hospital" of a mean over hospitals
 
