@@ -11,34 +11,20 @@ from fedkit.encryption import vault
 from fedkit.encryption.identities import Identity, check_name, fingerprint, seal_to, verify
 
 PASSPHRASE = "correct horse battery staple"
-# RFC 8032, section 7.1: secret, public key, message, signature.
-VECTORS = [
-    (
-        "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
-        "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
-        "",
-        "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555"
-        "fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b",
-    ),
-    (
-        "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
-        "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
-        "72",
-        "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
-        "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
-    ),
-]
 NAMES = ["北京协和医院", "St. John's (east) #2", "x" * 100]
 BASEL, ZURICH = Identity("Basel", bytes(32)), Identity("Universitätsspital Zürich", b"\1" * 32)
 
 
-@pytest.mark.parametrize("vector", VECTORS)
-def test_it_signs_as_the_standard_says(vector):
-    secret, public, message, signature = map(bytes.fromhex, vector)
-    identity = Identity("RFC 8032", secret)
-    assert identity.public == public
-    assert identity.sign(message) == signature
-    assert verify(public, signature, message)
+def test_it_signs_as_the_standard_says():
+    """RFC 8032, section 7.1, test 2."""
+    identity = Identity("RFC", bytes.fromhex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb"))
+    public = bytes.fromhex("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c")
+    signature = bytes.fromhex(
+        "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
+        "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"
+    )
+    assert (identity.public, identity.sign(b"\x72")) == (public, signature)
+    assert verify(public, signature, b"\x72")
 
 
 @given(st.binary(max_size=100) | st.binary(min_size=999, max_size=999), st.integers(0, 511), st.data())
