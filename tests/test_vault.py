@@ -88,8 +88,7 @@ def test_what_cannot_be_saved_is_refused(path):
 
 
 def test_a_disk_that_is_full_leaves_no_half_secret(path, monkeypatch):
-    full = OSError(errno.ENOSPC, "full")
-    monkeypatch.setattr(os, "fsync", Mock(side_effect=full))
+    monkeypatch.setattr(os, "fsync", Mock(side_effect=OSError(errno.ENOSPC, "full")))
     with pytest.raises(OSError, match="full"):
         save(path)
     assert not path.exists()
@@ -109,7 +108,10 @@ SPOILED = [flipped(KEPT, at) for at in PARTS] + [KEPT[:length] for length in (53
     [
         *zip(SPOILED, ["version", "holds", *["does not open"] * 9], [{}] * 11, strict=True),
         *[(KEPT[:length], "damaged", {}) for length in (0, 7, 52)],
-        *[(KEPT, "the passphrase is wrong", {"passphrase": said}) for said in ("", PASSPHRASE + " ", "Correct")],
+        *[
+            (KEPT, "the passphrase is wrong", {"passphrase": said})
+            for said in ("", PASSPHRASE + " ", PASSPHRASE.upper())
+        ],
         (KEPT, "holds 'identity', and 'hospital keys' is wanted", {"kind": "hospital keys"}),
     ],
 )
