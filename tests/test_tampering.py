@@ -5,7 +5,7 @@ import pytest
 from exchange_parts import Class
 from tampering import HOSTILE, STRANGER, TAMPERINGS, Sent
 
-from fedkit.aggregators import EncryptedMean
+from fedkit.aggregators import EncryptedMean, weighted_mean
 from fedkit.encryption import envelopes
 from fedkit.encryption.envelopes import About
 from fedkit.encryption.identities import Identity
@@ -39,13 +39,15 @@ def test_the_simulated_server_leaves_it_out_and_the_round_goes_on(scheme, what):
     updates = {name: np.random.default_rng(number).normal(size=3) for number, name in enumerate(patients)}
 
     def network(sender, message):
-        hit = sender == "Chur" and b'"purpose":"update"' in message
+        hit = sender == "Chur" and ledger.round == 1 and b'"purpose":"update"' in message
         return EVERY[what](Sent(message, state.identities[sender])) if hit else message
 
     aggregator, ledger = EncryptedMean(scheme, network=network), Ledger()
-    state, ledger.round = aggregator.start(list(patients), {"kernel": (3,)}, ledger), 1
-    _, mean = aggregator.aggregate(state, updates, patients, ledger)
-    assert np.abs(mean - (200 * updates["Basel"] + 100 * updates["Bern"]) / 300).max() < 1e-6
+    state = aggregator.start(list(patients), {"kernel": (3,)}, ledger)
+    for ledger.round, heard in ((1, ["Basel", "Bern"]), (2, [*patients])):
+        state, mean = aggregator.aggregate(state, updates, patients, ledger)
+        expected = weighted_mean([updates[name] for name in heard], [patients[name] for name in heard])
+        assert np.abs(mean - expected).max() < 1e-6
     refused = ledger.frame().query("phase == 'refused'")
     assert refused[["round", "hospital", "direction"]].to_numpy().tolist() == [[1, "Chur", "up"]]
 
