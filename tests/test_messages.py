@@ -89,48 +89,28 @@ def test_what_does_not_belong_here_is_named(data, sentence):
 
 
 @each
-def test_numbers_beyond_the_modulus_are_refused(parameters):
-    q = MODULUS[parameters]
-    for kind, hospitals in ((OWN, 1), (LARGE_SUM, parameters.hospitals)):
-        sent = message(parameters, kind, hospitals=hospitals)
+def test_what_has_the_right_length_and_cannot_be_is_refused(parameters):
+    q, many, size = MODULUS[parameters], parameters.hospitals, parameters.slots + 1  # two ciphertexts
+    kinds = (OWN, 1), (SUM, 3), (LARGE_SUM, many)
+    own, three, large = (message(parameters, kind, size, hospitals) for kind, hospitals in kinds)
+    for sent in (own, three, large):
         sent.c0[0] = q - 1
         assert read(sent.to_bytes(parameters), parameters).c0.max() < q
-        sent.c0[0] = ((q - 1 >> parameters.dropped_bits) + 1) << parameters.dropped_bits
-        with pytest.raises(MessageError, match="beyond the modulus"):
-            read(sent.to_bytes(parameters), parameters)
-    sent.c0[0], sent.c1[0] = 0, q
-    with pytest.raises(MessageError, match="beyond the modulus"):
-        read(sent.to_bytes(parameters), parameters)
-
-
-@each
-def test_no_seed_stands_in_a_message_twice(parameters):
-    """Not for two hospitals, not for two ciphertexts, not here for one and there for the other."""
-    size = parameters.slots + 1  # two ciphertexts
-    sent = message(parameters, SUM, size, 3)
-    assert read(sent.to_bytes(parameters), parameters).seeds == sent.seeds
-    one, two, three = sent.seeds
-    own = message(parameters, OWN, size)
-    for bad in (
-        sent._replace(seeds=[one, two, one]),
-        sent._replace(seeds=[one, one, one]),
-        sent._replace(seeds=[one, two, three[:64] + two[64:]]),
-        sent._replace(seeds=[one, two, one[64:] + one[:64]]),
-        own._replace(seeds=[own.seeds[0][:64] * 2]),
-    ):
-        with pytest.raises(MessageError, match="same seed twice: somebody's numbers would count more than once"):
+    c0, c1, (a, b, c) = own.c0.copy(), large.c1.copy(), three.seeds
+    c0[0], c1[0] = ((q - 1 >> parameters.dropped_bits) + 1) << parameters.dropped_bits, q
+    # not for two hospitals, not for two ciphertexts, not here for one and there for the other
+    twice = [a, b, a], [a, a, a], [a, b, c[:64] + b[64:]], [a, b, a[64:] + a[:64]]
+    refused = [(bad, "beyond the modulus") for bad in (own._replace(c0=c0), large._replace(c0=c0))]
+    refused += [(large._replace(c1=c1), "beyond the modulus")]
+    refused += [
+        (three._replace(seeds=seeds), "same seed twice: somebody's numbers would count more") for seeds in twice
+    ]
+    refused += [(own._replace(seeds=[own.seeds[0][:64] * 2]), "same seed twice")]
+    refused += [(large._replace(hospitals=few), f"sum of {few} hospitals came without") for few in (1, 2, 3, many - 1)]
+    for bad, sentence in refused:
+        with pytest.raises(MessageError, match=sentence):
             read(bad.to_bytes(parameters), parameters)
-
-
-@each
-def test_a_sum_without_seeds_is_one_of_so_many_that_seeds_would_be_longer(parameters):
-    many = parameters.hospitals
-    assert read(message(parameters, LARGE_SUM, hospitals=many).to_bytes(parameters), parameters).seeds == []
-    assert messages.sends_seeds(parameters, many - 1)
-    assert not messages.sends_seeds(parameters, many)
-    for few in (1, 2, 3, many - 1):
-        with pytest.raises(MessageError, match=f"sum of {few} hospitals came without their seeds"):
-            read(message(parameters, LARGE_SUM, hospitals=few).to_bytes(parameters), parameters)
+    assert [messages.sends_seeds(parameters, hospitals) for hospitals in (many - 1, many)] == [True, False]
 
 
 def test_no_memory_is_taken_for_what_is_only_claimed(monkeypatch):
