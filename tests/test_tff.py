@@ -123,6 +123,13 @@ def test_what_stands_in_the_way_is_said_with_what_to_do(obstacle, sentence):
     assert re.search(sentence, done.stderr), done.stderr
 
 
+def test_what_tensorflow_logs_while_it_is_imported_is_not_shown_and_what_it_raises_is(tmp_path):
+    (tmp_path / "tensorflow.py").write_text("import os; os.write(2, b'I0000 noise'); raise ImportError('on purpose')")
+    done = python("import fedkit.compat.tff", PYTHONPATH=os.pathsep.join([str(tmp_path), os.getcwd()]))
+    assert done.stderr.endswith("ImportError: on purpose\n")
+    assert "noise" not in done.stderr
+
+
 # From here on in this process, each test with a worker of its own.
 
 
