@@ -8,7 +8,6 @@ from fedkit import aggregators, learning
 from fedkit.aggregators import EncryptedMean, Mean
 from fedkit.chapters.attacks import forging, poisoning
 from fedkit.chapters.robust import FLTrust, GroupwiseEncrypted, Krum, Median, NormClipped, TrimmedMean
-from fedkit.hospitals import load
 
 RULES = [Median(), TrimmedMean(2), Krum(2), Krum(2, keep=5), NormClipped(), FLTrust("hospital 0")]
 LOUD = np.full(4, 9.0)
@@ -117,8 +116,7 @@ def test_the_bytes_are_those_of_the_mean():
     assert mean.ledger.frame().drop(columns="seconds").equals(median.ledger.frame().drop(columns="seconds"))
 
 
-def test_on_four_hospitals_the_median_bears_one_attacker_at_a_price_to_the_small_ones():
-    heart = load("heart_disease")
+def test_on_four_hospitals_the_median_bears_one_attacker_at_a_price_to_the_small_ones(heart):
     attackers = {"Hungary": forging.SignFlip(4)}
 
     def auroc(aggregator):

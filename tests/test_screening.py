@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from playing import SHAPES, Training
 
-from fedkit import aggregators, hospitals, learning, models, preparation
+from fedkit import aggregators, learning, models, preparation
 from fedkit.aggregators import EncryptedMean, Mean
 from fedkit.chapters import audit, screening
 from fedkit.chapters.attacks import forging, poisoning
@@ -14,11 +14,6 @@ from fedkit.chapters.screening import HeldOut, Rule, Screened
 
 MODEL = models.logistic_regression()
 BY_COSINE = Rule(cosine=0.0, influence=None, strikes=3)
-
-
-@pytest.fixture(scope="module")
-def heart():
-    return hospitals.load("heart_disease")
 
 
 @pytest.fixture(scope="module")
