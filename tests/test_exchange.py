@@ -358,6 +358,11 @@ def test_who_adds_up_is_no_hospital(tmp_path):
     room.maker.open()
     with pytest.raises(ValueError, match="Hospital 1 is a hospital, and holds the key"):
         room.maker.hand_over(B, room.identities[B].public)
+    said = {"coordinator": B, "key": letters.packed(room.identities[B].public), "from_round": 0, "number": 9}
+    room.maker.post("handover", said, "handover")  # whatever its software says
+    room.step(C)
+    assert room.hospitals[C].study.in_charge(0).name == A
+    assert "Hospital 1 is a hospital, and cannot coordinate: it holds the key" in room.sentences
     with pytest.raises(ValueError, match="The rows are Hospital 2's and the identity is Hospital 1's"):
         Participant(room.root, room.identities[B], room.federation[C], invitation=room.fingerprint)
 

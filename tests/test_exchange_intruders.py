@@ -104,6 +104,7 @@ def test_sums_that_are_none(room, undisturbed):
     contents = {"'Nobody' is not on the roster": ((A, "Nobody"), room.added(1))}
     contents |= {"This message is damaged": (hospitals, b"nonsense")}
     contents |= {"is not of the hospitals that it names": ((A,), room.added(1))}
+    contents |= {"or of other numbers": (hospitals, room.added(0))}
     contents |= {why: (hospitals, forged) for why, forged in passed_off(alone, server).items()}
     for names, message in contents.values():
         add_up(room, before, names, message)
