@@ -10,12 +10,23 @@ PARTS ?= speed encryption heart scale exchange
 
 PY := .venv/bin/python
 MADE := .venv/made
+CORES := $(shell nproc)
+MAKE += --no-print-directory
 PIP := -m pip --disable-pip-version-check -qq install --no-deps
 UV := 0.13.9
 COMPILE := .cache/uv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 
+# Every notebook, the longest first, so that they begin first.
+FOUND := $(basename $(notdir $(sort $(wildcard notebooks/source/[0-9][0-9]_*.py))))
+LONG := $(foreach number,04 07 06 05 02 08,$(filter $(number)_%,$(FOUND)))
+NAMES := $(LONG) $(filter-out $(LONG),$(FOUND))
+EXECUTED := $(NAMES:%=.cache/notebooks/%.ipynb)
+SOLVED := $(NAMES:%=.cache/solutions/%.ipynb)
+DRAWING := $(filter-out .cache/notebooks/00_%,$(EXECUTED))
+chosen = $(foreach name,$(NOTEBOOKS),$(or $(filter $(name) $(name)_%,$(NAMES)),$(error There is no notebook $(name))))
+
 .DEFAULT_GOAL := help
-.PHONY: help figures test lab notebooks report bench data lock colab-check clean
+.PHONY: help figures published test lab notebooks report bench data lock colab-check clean
 
 help:  ## this list
 	@echo "fedkit: learn, teach and check privacy-preserving federated learning for hospitals."
@@ -25,19 +36,36 @@ help:  ## this list
 	@echo "NOTEBOOKS=\"02 03\" narrows notebooks and colab-check; TESTS=tests/test_hospitals.py narrows test."
 
 figures: $(MADE)  ## every figure of the report, in figures/: runs notebooks 01 to 08 where something changed
-	@PYTHONPATH=notebooks $(PY) -m tools figures
+	@$(MAKE) -q $(DRAWING) || echo "Executing what changed, $(CORES) notebooks at a time ..."
+	@$(MAKE) -s -j$(CORES) $(DRAWING)
+	@echo "figures/ is up to date."
 
 test: $(MADE)  ## unit tests, and every notebook at its smoke profile with its golden numbers
-	@$(PY) -m pytest $(TESTS)
+	@OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 $(PY) -m pytest -n $(CORES) --dist worksteal $(TESTS)
 
 lab: $(MADE)  ## open JupyterLab on the notebooks
 	@cd notebooks && PYDEVD_DISABLE_FILE_VALIDATION=1 ../.venv/bin/jupyter lab
 
 notebooks: $(MADE)  ## build the notebooks from notebooks/source, execute them in full, and write them
-	@PYTHONPATH=notebooks $(PY) -m tools publish $(NOTEBOOKS)
+	@$(MAKE) -s -j$(CORES) PUBLISHED="$(or $(chosen),$(NAMES))" published
+
+published: $(PUBLISHED:%=.cache/notebooks/%.ipynb) $(PUBLISHED:%=.cache/solutions/%.ipynb)
+	@cp $(PUBLISHED:%=.cache/notebooks/%.ipynb) notebooks
+	@cp $(PUBLISHED:%=.cache/solutions/%.ipynb) notebooks/solutions
 
 report: figures  ## one HTML page with every figure, its numbers, and what computed them
 	@PYTHONPATH=notebooks $(PY) -m tools.report
+
+# Executed again where something newer is: what is named here, and in the rules that each run leaves (running.make).
+-include $(EXECUTED:.ipynb=.mk) $(SOLVED:.ipynb=.mk)
+
+$(EXECUTED) $(SOLVED): requirements.lock $(shell find data -type f -not -name '*.pyc') | $(MADE)
+
+$(EXECUTED): .cache/notebooks/%.ipynb: notebooks/source/%.py
+	@$(PY) notebooks/tools make $*
+
+$(SOLVED): .cache/solutions/%.ipynb: notebooks/source/%.py
+	@$(PY) notebooks/tools make $* --solutions
 
 bench: $(MADE)  ## how fast a round is, and what encryption costs, beside others: ten minutes (PARTS="encryption": only that)
 	@for part in $(PARTS); do $(PY) tests/bench/$$part.py || exit 1; done
@@ -50,8 +78,8 @@ lock: .cache/uv/bin/uv  ## pin what pyproject.toml asks for (UPGRADE=--upgrade: 
 	@$(COMPILE) $(UPGRADE) --all-extras pyproject.toml -o requirements.lock
 	@$(COMPILE) $(UPGRADE) -c requirements.lock pyproject.toml -o fedkit/compat/runtime.lock
 
-colab-check: $(MADE)  ## run the notebooks as Google Colab would: Python 3.13, Colab's pins, their own set-up cell
-	@$(PY) tests/colab/check.py $(NOTEBOOKS)
+colab-check: $(MADE)  ## run the notebooks as Google Colab would, on its runtime and the one before (NEWEST=1: the newest of all)
+	@PYTHONPATH=notebooks NEWEST=$(NEWEST) $(PY) tests/colab/check.py $(NOTEBOOKS)
 
 clean:  ## remove what can be made again, except .venv and figures/
 	@rm -rf .cache .hypothesis .pytest_cache .ruff_cache build dist
@@ -64,6 +92,7 @@ $(MADE): requirements.lock pyproject.toml
 	@$(PYTHON) -m venv .venv
 	@$(PY) $(PIP) --ignore-requires-python -r requirements.lock
 	@$(PY) $(PIP) -e .
+	@rm -rf .cache/runs
 	@touch $@
 
 .cache/uv/bin/uv:

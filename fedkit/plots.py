@@ -1,182 +1,121 @@
-"""How pictures look, in every notebook alike, and how they are saved with their numbers."""
+"""Pictures: how they look, how they are saved with their numbers, and those that notebooks 01 to 04 share.
+
+Every method has one colour, marker and line everywhere (`LOOKS`). Values are rounded to
+4 decimals before they are drawn, finer than an eye can see, so that the last bits of a
+sum do not change the bytes of a picture.
+"""
 
 import os
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
 from pathlib import Path
+from textwrap import fill
 
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font, get_font_names
 from matplotlib.lines import Line2D
 from matplotlib.style.core import STYLE_BLACKLIST
+from matplotlib.textpath import text_to_path
 
 from fedkit.evaluation import MEAN
 
 # Okabe and Ito's colours, told apart by colour-blind readers too ("Color Universal Design", 2008).
-BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = [
-    "#000000",
-    "#E69F00",
-    "#56B4E9",
-    "#009E73",
-    "#F0E442",
-    "#0072B2",
-    "#D55E00",
-    "#CC79A7",
-]
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 INK, FAINT, BAND = "#222222", "#8a8a8a", "#f3f3f3"
 
-# On top of matplotlib's own defaults, so that a reader's settings change no figure.
-_DEFAULTS = {key: value for key, value in matplotlib.rcParamsDefault.items() if key not in STYLE_BLACKLIST}
-STYLE = _DEFAULTS | {
-    "axes.edgecolor": FAINT,
-    "axes.labelcolor": INK,
-    "axes.labelsize": 9,
-    "axes.linewidth": 0.8,
-    "axes.axisbelow": True,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlelocation": "left",
-    "axes.titlepad": 6,
-    "axes.titlesize": 9.5,
-    "figure.constrained_layout.h_pad": 0.06,
-    "figure.constrained_layout.use": True,
-    "figure.constrained_layout.w_pad": 0.08,
-    "figure.dpi": 100,
-    "figure.facecolor": "white",
-    "figure.titlesize": 11.5,
-    "figure.titleweight": "bold",
-    "font.family": ["DejaVu Sans"],
-    "font.size": 9,
-    "grid.color": "#e2e2e2",
-    "grid.linewidth": 0.7,
-    "hatch.color": "white",
-    "hatch.linewidth": 1.2,
-    "legend.fontsize": 9,
-    "legend.frameon": False,
-    "legend.handlelength": 2.6,
-    "lines.linewidth": 1.6,
-    "lines.markersize": 5.5,
-    "savefig.dpi": 150,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "fedkit",
-    "text.color": INK,
-    "xtick.color": INK,
-    "xtick.labelsize": 8.5,
-    "ytick.color": INK,
-    "ytick.labelsize": 8.5,
-}
+# On top of matplotlib's own defaults, so that a reader's settings change no figure. For signs that
+# DejaVu Sans, which comes with matplotlib, does not have, what systems bring along.
+STYLE = {key: value for key, value in matplotlib.rcParamsDefault.items() if key not in STYLE_BLACKLIST}
+STYLE |= matplotlib.rc_params_from_file(Path(__file__).with_suffix(".mplstyle"), use_default_template=False)
+_MORE = "Noto Sans CJK SC,Noto Sans CJK JP,Noto Sans SC,Source Han Sans SC,WenQuanYi Micro Hei,WenQuanYi Zen Hei"
+_MORE += ",Microsoft YaHei,SimHei,PingFang SC,Hiragino Sans GB,Arial Unicode MS"
+STYLE["font.family"] = ["DejaVu Sans", *(font for font in _MORE.split(",") if font in get_font_names())]
+
+DECIMALS = 4
+ROOM = 130  # points that a name may take, as wide as "centralized, without its rows"
+NAMES = {"auroc": "AUROC", "auprc": "AUPRC", "brier": "Brier score", "accuracy": "accuracy"}
+NAMES |= {"log_loss": "log loss (nats)", "distance": "L2 distance of the weights"}
+NAMES |= {f"calibration_{part}": f"calibration {part}" for part in ("intercept", "slope")}
 
 
 @dataclass(frozen=True)
 class Look:
-    """How one method is drawn: by colour, and for grey print also by marker, line and hatch."""
+    """How one method is drawn: by colour, and for grey print also by marker and line."""
 
     color: str
     marker: str
-    line: str | tuple
-    hatch: str
+    line: str | tuple = "-"
 
 
 # The dots of BFV fall into the gaps of CKKS, since the two often lie on each other.
 LOOKS = {
-    "local": Look(ORANGE, "s", (0, (5, 2)), "//"),
-    "centralized": Look(BLACK, "D", "-", ""),
-    "federated": Look(BLUE, "o", "-", ".."),
-    "federated + CKKS": Look(GREEN, "^", (0, (4, 4)), "xx"),
-    "federated + BFV": Look(PURPLE, "v", (2.5, (1, 3)), "\\\\"),
+    "local": Look(ORANGE, "s", (0, (5, 2))),
+    "centralized": Look(BLACK, "D"),
+    "federated": Look(BLUE, "o"),
+    "federated + CKKS": Look(GREEN, "^", (0, (4, 4))),
+    "federated + BFV": Look(PURPLE, "v", (2.5, (1, 3))),
 }
-COLORS = {method: look.color for method, look in LOOKS.items()}
-_SPARE = [
-    Look(VERMILLION, "p", (0, (6, 1, 1, 1)), "--"),
-    Look(SKY, "X", (0, (3, 1, 1, 1, 1, 1)), "||"),
-    Look("#8c6d00", "*", (0, (8, 3)), "oo"),
-]
+_SPARE = [Look(VERMILLION, "p", (0, (6, 1, 1, 1))), Look(SKY, "X", (0, (3, 1, 1, 1, 1, 1)))]
+_SPARE += [Look("#8c6d00", "*", (0, (8, 3)))]
 
 
 def looks(methods: Iterable[str]) -> dict[str, Look]:
-    """Give each method its look, in the order of `LOOKS`; methods not listed there come last.
-
-    Raises
-    ------
-    ValueError
-        If there are more unlisted methods than looks to spare.
-    """
+    """Give each method its look, in the order of `LOOKS`, up to three others last; ValueError for more of them."""
     present = list(dict.fromkeys(methods))
     others = [method for method in present if method not in LOOKS]
     if len(others) > len(_SPARE):
-        raise ValueError(f"No look left for {others[len(_SPARE)]!r}: add it to style.LOOKS, or draw fewer.")
-    known = {method: look for method, look in LOOKS.items() if method in present}
-    return known | dict(zip(others, _SPARE, strict=False))
+        raise ValueError(f"No look left for {others[len(_SPARE)]!r}: add it to plots.LOOKS, or draw fewer.")
+    return {method: LOOKS[method] for method in LOOKS if method in present} | dict(zip(others, _SPARE, strict=False))
 
 
-def sheet(title: str, width: float, height: float, rows: int = 1, columns: int = 1, **subplots) -> tuple:
-    """Open a titled figure of width x height inches: returns it and its axes, shape [rows, columns].
+@cache
+def _drawable(sign: str, families: tuple[str, ...]) -> bool:
+    """Whether one of the fonts has the sign, bold too."""
+    fonts = [[FontProperties(family=family, weight=weight) for family in families] for weight in ("normal", "bold")]
+    return all(any(get_font(findfont(font)).get_char_index(ord(sign)) for font in weight) for weight in fonts)
 
-    pyplot makes it, so that notebooks know how to show it, and lets go of it, so that
-    they show it only once: as the value of its cell.
+
+def _width(text: str, size: float = 9, weight: str = "normal") -> float:
+    """Points that a text takes in a picture."""
+    font = FontProperties(family=STYLE["font.family"], size=size, weight=weight)
+    return text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
+
+
+def shown(name: object, room: float = ROOM) -> str:
+    """Write a name, whatever is in it, as text that can be drawn on `room` points: "…" for the middle of a long one.
+
+    A sign that no installed font has is written as its number in Unicode. Dollars start no formula.
     """
-    figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **subplots)
-    plt.close(figure)
-    figure.suptitle(title, x=0.008, ha="left")
-    return figure, axes
+    signs = (sign for sign in unicodedata.normalize("NFC", str(name)) if unicodedata.category(sign) != "Cf")
+    fonts = tuple(STYLE["font.family"])
+    runs = groupby(" ".join("".join(signs).split()), lambda sign: _drawable(sign, fonts))
+    text = whole = "".join("".join(run) if has else "·".join(f"{ord(sign):04X}" for sign in run) for has, run in runs)
+    kept = len(whole)
+    while kept > 0 and (wide := _width(text)) > room:
+        kept = min(kept - 1, int(kept * room / wide))
+        text = whole[: kept - kept // 3] + "…" + whole[len(whole) - kept // 3 :]
+    # A legend leaves out what begins with "_": a hair's breadth goes before.
+    return ("\u200a" if text.startswith("_") else "") + text.replace("$", r"\$")
 
 
-def save(
-    figure: Figure, name: str, table: pd.DataFrame, measured: bool = False, folder: str | Path | None = None
-) -> dict[str, Path]:
-    """Write the figure as PNG (150 dots an inch) and SVG, and its numbers as CSV, the same bytes on every run.
-
-    Parameters
-    ----------
-    figure
-        What one of `fedkit.figures` or `fedkit.chapters.diagrams` drew.
-    name
-        File name without ending.
-    table
-        The numbers that were drawn; written with 5 significant digits, its index left out.
-    measured
-        True for seconds and random noise, which no two runs share: saved to ``measured/``.
-    folder
-        Where to; otherwise the environment variable FEDKIT_FIGURES, or ``figures/`` of
-        the checkout, or ``figures/`` of the current folder.
-
-    Returns
-    -------
-    dict
-        "png", "svg", "csv" -> path.
-    """
-    here = Path(__file__).parent.parent
-    checkout = here if (here / "pyproject.toml").exists() else Path()
-    target = Path(folder or os.environ.get("FEDKIT_FIGURES") or checkout / "figures") / ("measured" if measured else "")
-    target.mkdir(parents=True, exist_ok=True)
-    paths = {ending: target / f"{name}.{ending}" for ending in ("png", "svg", "csv")}
-    with matplotlib.rc_context(STYLE):
-        # Neither date nor software version, which differ from run to run and from machine to machine.
-        figure.savefig(paths["png"], metadata={"Software": None})
-        figure.savefig(paths["svg"], metadata={"Date": None, "Creator": None})
-    table.to_csv(paths["csv"], index=False, float_format="%.5g", lineterminator="\n")
-    return paths
-
-
-DECIMALS = 4
-NAMES = {
-    "auroc": "AUROC",
-    "auprc": "AUPRC",
-    "brier": "Brier score",
-    "accuracy": "accuracy",
-    "log_loss": "log loss (nats)",
-    "calibration_intercept": "calibration intercept",
-    "calibration_slope": "calibration slope",
-    "distance": "L2 distance of the weights",
-}
+def label(place: str, room: float = ROOM) -> str:
+    """Write a hospital's name, or what the mean is of."""
+    return "mean of hospitals" if place == MEAN else shown(place, room)
 
 
 def rows_of(table: pd.DataFrame, metric: str | None = None) -> pd.DataFrame:
-    """Keep one metric's rows, rounded."""
+    """Keep one metric's rows, rounded; ValueError if there are none."""
     kept = table if metric is None else table[table["metric"] == metric]
     if kept.empty:
         raise ValueError(f"The table has no rows{f' of the metric {metric!r}' if metric else ''}: nothing to draw.")
@@ -187,11 +126,6 @@ def places_of(table: pd.DataFrame) -> list[str]:
     """List the hospitals in their order, the mean last."""
     names = list(dict.fromkeys(table["hospital"]))
     return [name for name in names if name != MEAN] + [MEAN] * (MEAN in names)
-
-
-def label(place: str) -> str:
-    """Write a hospital's name, or what the mean is of."""
-    return "mean of hospitals" if place == MEAN else place
 
 
 def title(metric: str) -> str:
@@ -205,17 +139,17 @@ def splits(rows: pd.DataFrame) -> str:
     return f"{rows['n'].max()} splits" if rows["n"].max() > 1 else "one split"
 
 
-def lanes(count: int, width: float = 0.66) -> np.ndarray:
-    """Spread `count` methods over a band one unit wide: their offsets from its middle."""
-    return (np.arange(count) - (count - 1) / 2) * width / max(count - 1, 3)
-
-
-def banded(axes: Axes, groups: Sequence[str]) -> None:
-    """Lay a grey band behind every other of the groups, one unit of y each, the first on top."""
-    for number in range(0, len(groups), 2):
-        axes.axhspan(number - 0.5, number + 0.5, color=BAND, linewidth=0, zorder=0)
-    axes.set(yticks=range(len(groups)), yticklabels=groups, ylim=(len(groups) - 0.5, -0.5))
-    axes.tick_params(axis="y", length=0)
+def sheet(title: str, width: float, height: float, rows: int = 1, columns: int = 1, **subplots) -> tuple:
+    """Open a titled figure of width x height inches: returns it and its axes, shape [rows, columns]."""
+    text, signs = shown(title, 130 * width).replace(r"\$", "$"), int(9.5 * width)  # three lines at the most
+    while max(_width(line, 11.5, "bold") for line in fill(text, signs).split("\n")) > 72 * width - 6:
+        signs -= 1
+    text = fill(text, signs).replace("$", r"\$")
+    height += 0.2 * text.count("\n")
+    figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **subplots)
+    plt.close(figure)  # pyplot made it, so that notebooks can show it, and lets go, so that they do so once
+    figure.suptitle(text, x=0.008, ha="left")
+    return figure, axes
 
 
 def panels(heading: str, count: int, width: float = 8, height: float = 2.35) -> tuple[Figure, list[Axes]]:
@@ -238,61 +172,115 @@ def outer_labels(axes: Sequence[Axes], x: str, y: str) -> None:
         panel.set(xlabel=x if number + columns >= len(axes) else "", ylabel="" if number % columns else y)
 
 
+def lanes(count: int, width: float = 0.66) -> np.ndarray:
+    """Spread `count` methods over a band one unit wide: their offsets from its middle."""
+    return (np.arange(count) - (count - 1) / 2) * width / max(count - 1, 3)
+
+
+def banded(axes: Axes, groups: Sequence[str], upright: bool = False) -> None:
+    """Lay a grey band behind every other of the groups, one unit each: the first on top or, upright, at the left."""
+    for number in range(0, len(groups), 2):
+        span = axes.axvspan if upright else axes.axhspan
+        span(number - 0.5, number + 0.5, color=BAND, linewidth=0, zorder=0)
+    if not upright:
+        axes.set(yticks=range(len(groups)), yticklabels=groups, ylim=(max(len(groups), 1) - 0.5, -0.5))
+        axes.tick_params(axis="y", length=0)
+
+
+def word(axes: Axes, values: Iterable[float]) -> None:
+    """Say so in a panel that has no value to draw."""
+    if not np.isfinite([*values]).any():
+        axes.text(0.5, 0.5, "not defined", transform=axes.transAxes, ha="center", va="center")
+
+
+def below(figure: Figure, handles: Sequence[Artist], **shape) -> None:
+    """Put a legend under the figure, in as many lines as it needs."""
+    points = sum(_width(handle.get_label().replace(r"\$", "$")) + 48 for handle in handles)
+    inches = figure.get_figwidth()
+    lines = np.ceil(max(points / 72 / inches, len(handles) / (inches // 1.55)))
+    figure.legend(handles=handles, loc="outside lower center", ncols=int(np.ceil(len(handles) / lines)), **shape)
+
+
 def legend(figure: Figure, looks: Mapping[str, Look], line: bool = True, marker: bool = True) -> None:
     """Name the methods under the figure."""
-    handles = [
-        Line2D(
-            [],
-            [],
-            color=look.color,
-            marker=look.marker if marker else "",
-            linestyle=look.line if line else "none",
-            linewidth=2,
-            label=method,
-        )
-        for method, look in looks.items()
-    ]
-    lines = np.ceil(len(handles) / (figure.get_figwidth() // 1.55))  # inches, for the widest entry
-    figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=int(np.ceil(len(handles) / lines)),
-        columnspacing=1.8,
-        handlelength=2.8 if line else 1,
-    )
+    handles = []
+    for method, look in looks.items():
+        shape = {"marker": look.marker if marker else "", "linestyle": look.line if line else "none", "linewidth": 2}
+        handles.append(Line2D([], [], color=look.color, label=shown(method), **shape))
+    below(figure, handles, columnspacing=1.8, handlelength=2.8 if line else 1)
+
+
+def interval(axes: Axes, y: float, row: tuple, look: Look, line: Mapping | None = None, **mark) -> None:
+    """Draw one row's interval (low, high) and its mean, or the word for a mean that is not defined."""
+    axes.plot([row.low, row.high], [y, y], color=look.color, **(line or {}))
+    axes.plot(row.mean, y, marker=look.marker, color=look.color, **mark)
+    if np.isnan(row.mean):
+        place = {"transform": axes.get_yaxis_transform(), "va": "center"}
+        axes.text(0.02, y, "not defined", fontsize=8, color=look.color, **place)
+
+
+def forest(heading: str, rows: pd.DataFrame, note: Mapping | None = None) -> tuple[Figure, Axes]:
+    """Draw a mean and its interval a hospital and method, and write the numbers at the right: a forest plot.
+
+    rows : columns method, hospital, mean, low, high, n; NaN where there is none
+    note : (method, hospital) -> what is written behind the numbers, which then get a sign
+    """
+    styles, places = looks(rows["method"]), places_of(rows)
+    figure, ((axes,),) = sheet(heading, 8, 1.3 + len(places) * (0.25 + 0.17 * len(styles)))
+    banded(axes, [label(place) for place in places])
+    for (method, look), lane in zip(styles.items(), lanes(len(styles)), strict=True):
+        for row in rows[rows["method"] == method].itertuples():
+            y = places.index(row.hospital) + lane
+            interval(axes, y, row, look, {"solid_capstyle": "butt"}, markeredgecolor="white", markeredgewidth=0.6)
+            # A sign before each number where there may be a minus keeps the columns straight.
+            sign = "+z.3f" if note else ".3f"
+            text = f"{row.mean:{sign}}" + (f" [{row.low:{sign}}, {row.high:{sign}}]" if row.n > 1 else "")
+            text = text.replace("-", "−") + (f"  {note[method, row.hospital]}" if note else "")
+            if row.n:
+                axes.text(1.02, y, text, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
+    axes.grid(axis="x")
+    legend(figure, styles, line=False)
+    return figure, axes
+
+
+@matplotlib.rc_context(STYLE)
+def auroc_forest(summary: pd.DataFrame, metric: str = "auroc", heading: str = "") -> Figure:
+    """Draw how well each method does at each hospital, with intervals, from `evaluation.summary`: a forest plot.
+
+    What to see: how wide the intervals of small hospitals are, and whether the methods differ by more than that.
+    That intervals overlap shows no equality: `paired_differences` compares on the same splits.
+    """
+    rows = rows_of(summary, metric)
+    figure, axes = forest(heading or f"{title(metric)} of each method at each hospital", rows)
+    axes.set_xlabel(f"{NAMES[metric]} on held-out patients (mean and 95% interval over {splits(rows)})")
+    return figure
 
 
 @matplotlib.rc_context(STYLE)
 def convergence(metrics: pd.DataFrame, metric: str = "auroc") -> Figure:
-    """Draw a metric over the rounds, a panel a hospital: mean over seeds, band of the middle 90% of them.
+    """Draw a metric of `evaluation.stack` over the rounds, a panel a hospital: mean over seeds, band of the middle 90%.
 
     What to see: after how many rounds nothing moves any more, and whether encrypted
     training takes the same way as plain (its lines then lie on each other).
-
-    Parameters
-    ----------
-    metrics
-        From `evaluation.stack`: columns method, seed, round, hospital, metric, value.
-    metric
-        One recorded in every round.
     """
     rows = rows_of(metrics[metrics["hospital"] != MEAN], metric)
     mean = rows.groupby(["method", "seed", "round"], sort=False)["value"].mean().reset_index()
     rows = pd.concat([rows, mean.assign(hospital=MEAN)])
     styles, places = looks(rows["method"]), places_of(rows)
     # Later methods are drawn thinner, so that one that lies below them shows through.
-    widths = dict(zip(styles, np.linspace(3, 1.8, len(styles)), strict=True))
+    widths = np.linspace(3, 1.8, len(styles))
     figure, every = panels(f"{title(metric)} on held-out patients, round by round", len(places))
     for axes, place in zip(every, places, strict=True):
-        for method, look in styles.items():
+        for (method, look), width in zip(styles.items(), widths, strict=True):
             values = rows[(rows["method"] == method) & (rows["hospital"] == place)].groupby("round")["value"]
             middle = values.mean().round(DECIMALS)
-            axes.plot(middle.index, middle, color=look.color, linestyle=look.line, linewidth=widths[method])
+            axes.plot(middle.index, middle, color=look.color, linestyle=look.line, linewidth=width)
             if values.size().max() > 1:
                 low, high = values.quantile(0.05), values.quantile(0.95)
                 axes.fill_between(middle.index, low, high, color=look.color, alpha=0.09, linewidth=0)
         axes.set_title(label(place))
         axes.grid()
+        word(axes, rows.loc[rows["hospital"] == place, "value"])
     outer_labels(every, "round", f"{NAMES[metric]} (mean, middle 90%)")
     legend(figure, styles, marker=False)
     return figure
@@ -300,32 +288,55 @@ def convergence(metrics: pd.DataFrame, metric: str = "auroc") -> Figure:
 
 @matplotlib.rc_context(STYLE)
 def local_global_distance(metrics: pd.DataFrame) -> Figure:
-    """Draw how far each hospital's model moves away from the global one in a round, a panel a method.
+    """Draw how far each hospital's model moves away from the global one in a round, a panel a method, mean over seeds.
 
     What to see: which hospital pulls hardest in its own direction, and whether that
-    fades. Mean over seeds.
-
-    Parameters
-    ----------
-    metrics
-        From `evaluation.stack`, with the metric "distance" (L2 norm of the difference
-        of the weights).
+    fades. `metrics` is from `evaluation.stack`, with "distance" (L2 norm, of the weights).
     """
     rows = rows_of(metrics[metrics["hospital"] != MEAN], "distance")
     styles, places = looks(rows["method"]), places_of(rows)
-    handles = {}
     strokes = ["-", (0, (6, 2)), (0, (4, 1.5, 1, 1.5)), (0, (1, 1.5))]
+    # From the fifth hospital on, the strokes come again, with a marker.
+    marks = ["", "o", "s", "^", "D", "v", "X", "P"]
+    shapes = [{"linestyle": strokes[n % 4], "marker": marks[n // 4 % 8], "markersize": 4} for n in range(len(places))]
     figure, every = panels("How far local models move from the global one", len(styles), height=2.9)
     for axes, (method, look) in zip(every, styles.items(), strict=True):
-        for number, place in enumerate(places):
-            values = rows[(rows["method"] == method) & (rows["hospital"] == place)].groupby("round")["value"].mean()
-            # From the fifth hospital on, the strokes come again, with a marker.
-            shape = {"linestyle": strokes[number % 4], "marker": ["", "o", "s", "^", "D", "v"][number // 4 % 6]}
-            axes.plot(values.index, values, color=look.color, markevery=5, markersize=4, **shape)
-            handles[place] = Line2D([], [], color=INK, markersize=4, label=place, **shape)
-        axes.set_title(method)
+        mine = rows[rows["method"] == method]
+        for place, shape in zip(places, shapes, strict=True):
+            values = mine[mine["hospital"] == place].groupby("round")["value"].mean()
+            axes.plot(values.index, values, color=look.color, markevery=5, **shape)
+        axes.set_title(shown(method))
         axes.grid()
+        word(axes, mine["value"])
     every[0].set_ylim(bottom=0)  # last: it ends the scaling that all panels share
-    figure.legend(handles=list(handles.values()), loc="outside lower center", ncols=min(len(places), 5))
-    outer_labels(every, "round", "L2 distance of the weights")
+    below(figure, [Line2D([], [], color=INK, label=label(p), **s) for p, s in zip(places, shapes, strict=True)])
+    outer_labels(every, "round", NAMES["distance"])
     return figure
+
+
+def save(
+    figure: Figure, name: str, table: pd.DataFrame, measured: bool = False, folder: str | Path | None = None
+) -> dict[str, Path]:
+    """Write a figure as PNG (150 dots an inch) and SVG, its numbers as CSV, the same bytes on every run.
+
+    Returns "png", "svg", "csv" -> path; ValueError for a name that is no plain file name.
+
+    name : of the files, without ending
+    table : the numbers that were drawn; written with 5 significant digits, its index left out
+    measured : True for seconds and random noise, which no two runs share: saved to ``measured/``
+    folder : otherwise FEDKIT_FIGURES of the environment, or ``figures/`` of the checkout or the current folder
+    """
+    if not re.fullmatch(r"\w([\w .+-]*\w)?", str(name)):
+        raise ValueError(f"{name!r} is no plain file name: write letters, digits, '-' and '_', and no folder.")
+    here = Path(__file__).parent.parent
+    checkout = here if (here / "pyproject.toml").exists() else Path()
+    target = Path(folder or os.environ.get("FEDKIT_FIGURES") or checkout / "figures").expanduser()
+    target = target / "measured" if measured else target
+    target.mkdir(parents=True, exist_ok=True)
+    paths = {ending: target / f"{name}.{ending}" for ending in ("png", "svg", "csv")}
+    with matplotlib.rc_context(STYLE):
+        # Neither date nor software version, which differ from run to run and from machine to machine.
+        figure.savefig(paths["png"], metadata={"Software": None})
+        figure.savefig(paths["svg"], metadata={"Date": None, "Creator": None})
+    table.to_csv(paths["csv"], index=False, float_format="%.5g", lineterminator="\n")
+    return paths

@@ -1,10 +1,9 @@
-"""How hospitals agree on one way to prepare their rows, from sums alone.
+"""How hospitals agree on one way to prepare their rows, from sums alone, and `split` them into train and test.
 
-A model can only be trained together if 140 mm Hg is the same number everywhere. Each
-hospital counts and sums its own training rows (`local_sums`), the sums are added up
-(`aggregate_statistics`), and every hospital prepares its own rows with the result
-(`prepare`). No row leaves a hospital. The sums do: a sum over few patients says much
-about each of them, so `fedkit.hospitals.from_frame` refuses very small hospitals.
+A model can only be trained together if 140 mm Hg is the same number everywhere. Each hospital counts and sums its own
+training rows (`local_sums`), the sums are added up (`aggregate_statistics`), and every hospital prepares its own rows
+with the result (`prepare`). No row leaves a hospital. The sums do: a sum over few patients says much about each of
+them, so `hospitals.from_frame` refuses very small hospitals.
 """
 
 import hashlib
@@ -32,8 +31,7 @@ class Sums:
     rows : int
         Number of rows.
     moments : pandas.DataFrame
-        A row for each numeric column: "count" of the values that are not missing,
-        their "sum", and their sum of "squares".
+        A row a numeric column: "count" of the values that are not missing, their "sum", and their sum of "squares".
     levels : dict of str to pandas.Series
         For each categorical column, the number of rows at each level.
     """
@@ -43,7 +41,6 @@ class Sums:
     levels: dict[str, pd.Series]
 
     def __add__(self, other: "Sums") -> "Sums":
-        """Return the sums over the rows of both."""
         levels = {column: counts + other.levels[column] for column, counts in self.levels.items()}
         return Sums(self.rows + other.rows, self.moments + other.moments, levels)
 
@@ -55,10 +52,7 @@ class Sums:
     def with_vector(self, vector: np.ndarray) -> "Sums":
         """Return sums about the same columns, from what `to_vector` returned, or from a total of such.
 
-        Raises
-        ------
-        ValueError
-            If it cannot be a total: a number is none, or more values are counted than rows.
+        ValueError if it cannot be one: a number is none, or more values are counted than rows.
         """
         cells, rest = self.moments.size, vector[1:]
         if not (np.abs(vector) < 2**53).all():
@@ -84,12 +78,10 @@ class Statistics:
     rows : int
         Number of rows that were counted.
     moments : pandas.DataFrame
-        A row for each numeric column: the "mean" (which also stands in for a missing
-        value) and the "std" (the divisor; 1 for a column that never varies, infinite
-        for one without a single value, so that it becomes 0 everywhere).
+        A row a numeric column: the "mean", which stands in for a missing value, and the "std", the divisor (1 where
+        the column never varies, infinite where it has no value at all, so that it becomes 0 everywhere).
     levels : dict of str to tuple of str
-        The levels of each categorical column. The first is the reference: it has no
-        column of its own in the one-hot coding.
+        The levels of each categorical column. The first is the reference: it has no column of its own.
     most_frequent : dict of str to str
         For each categorical column the level that stands in for a missing value.
     """
@@ -140,7 +132,7 @@ class Split:
     hospitals : dict of str to Prepared
         In the federation's order.
     statistics : Statistics
-        Aggregated from the training rows of these hospitals.
+        Aggregated from the training rows of those that take part.
     """
 
     seed: int
@@ -150,21 +142,14 @@ class Split:
 
 
 def local_sums(table: pd.DataFrame, numeric: Sequence[str], categorical: Mapping[str, Sequence[str]]) -> Sums:
-    """Count and sum one hospital's rows. This is all that the others learn of them.
+    """Count and sum one hospital's rows, in the units of the columns. This is all that the others learn of them.
 
     Parameters
     ----------
     table
         The hospital's rows; NaN where a value is missing.
-    numeric
-        Names of the numeric columns.
-    categorical
-        The levels of each categorical column.
-
-    Returns
-    -------
-    Sums
-        In the units of the columns (and their squares).
+    numeric, categorical
+        Names of the numeric columns, and the levels of each categorical one.
     """
     values = table[list(numeric)].to_numpy(np.float64)
     known = ~np.isnan(values)
@@ -178,25 +163,10 @@ def local_sums(table: pd.DataFrame, numeric: Sequence[str], categorical: Mapping
 
 
 def aggregate_statistics(sums: Iterable[Sums]) -> Statistics:
-    """Turn the hospitals' sums into one mean, spread and most frequent level a column.
+    """Turn the hospitals' sums, one each, into one mean, spread and most frequent level a column.
 
-    Equal to the statistics of the pooled rows, without pooling them: the mean is
-    sum/count, the variance squares/count - mean^2 (of the population, no n - 1).
-
-    Parameters
-    ----------
-    sums
-        One a hospital, all over the same columns.
-
-    Returns
-    -------
-    Statistics
-        Shared by all hospitals.
-
-    Raises
-    ------
-    ValueError
-        If there are no sums.
+    Equal to the statistics of the pooled rows, without pooling them: the mean is sum/count, the variance
+    squares/count - mean^2 (of the population, no n - 1). ValueError if there are no sums.
     """
     sums = list(sums)
     if not sums:
@@ -214,23 +184,10 @@ def aggregate_statistics(sums: Iterable[Sums]) -> Statistics:
 
 
 def prepare(table: pd.DataFrame, statistics: Statistics) -> np.ndarray:
-    """Fill in, standardise and code one hospital's rows with the shared statistics.
+    """Fill in, standardise and code one hospital's n rows with the shared statistics: float32, shape [n, d].
 
-    A missing number becomes the mean (0 after standardising), a missing level the most
-    frequent one, and so does a level that the federation does not know. Levels are
-    coded one-hot and stay 0 or 1.
-
-    Parameters
-    ----------
-    table
-        n rows, with at least the columns that the statistics are about.
-    statistics
-        From `aggregate_statistics`.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape [n, d]; the names of the d columns are ``statistics.columns``.
+    A missing number becomes the mean (0 after standardising), a missing level the most frequent one, and so does a
+    level that the federation does not know. Levels are coded one-hot and stay 0 or 1.
     """
     values = table[list(statistics.moments.index)].to_numpy(np.float64)
     mean, std = statistics.moments.to_numpy().T
@@ -256,59 +213,40 @@ def split(
 ) -> Split:
     """Split each hospital's patients into train and test rows, and prepare them.
 
-    Each hospital draws its own test rows, the same share of each class; which ones
-    depends on the seed and on its name only, so they stay the same when another
-    hospital leaves. The statistics are those of the training rows of the hospitals
-    that take part, aggregated from their sums.
+    Each hospital draws its own test rows, the same share of each class; which ones depends on the seed and on its name
+    only, so they stay the same when another hospital leaves. The statistics are those of the training rows of the
+    hospitals that take part, aggregated from their sums.
 
     Parameters
     ----------
     federation
-        The hospitals.
+        The hospitals: ValueError if one is too small to have a test row.
     seed
-        Not negative.
+        0 or more.
     test_fraction
-        Share of the rows of each class that are tested on, between 0 and 1, rounded
-        to whole rows. A class of two rows or more has at least one on each side; the
-        only row of a class is trained on.
+        Share of the rows of each class that are tested on, between 0 and 1, rounded to whole rows. A class of two rows
+        or more has at least one on each side; the only row of a class is trained on.
     leave_out
-        Hospitals that give no sums, and prepare their rows with those of the others.
+        Hospitals that give no sums, and prepare their rows with those of the others; ValueError if nobody is left.
     add
-        How the hospitals' sums (hospital -> numbers, shape [n]) become their total,
-        shape [n]: `aggregators.EncryptedMean.total`, say, so that nobody reads any but
-        the total. They are just added up if None.
-
-    Returns
-    -------
-    Split
-        In the federation's order, with the hospitals left out.
-
-    Raises
-    ------
-    ValueError
-        If the seed is negative, the fraction is not between 0 and 1, a hospital is too
-        small to have a test row, or `leave_out` names one that is not there or leaves
-        nobody.
+        How the hospitals' sums (hospital -> numbers, shape [n]) become their total, shape [n]: encrypted, say, so that
+        nobody reads any but the total. They are just added up if None.
     """
     trained = [hospital for hospital in federation if hospital.name not in leave_out]
     if not trained or len(trained) + len(set(leave_out)) != len(federation):
         there = ", ".join(federation.names)
-        raise ValueError(
-            f"leave_out must name some of {there} (without all of them nobody trains), and is {leave_out!r}."
-        )
-    seed = operator.index(seed)
-    if seed < 0 or not 0 < test_fraction < 1:
-        raise ValueError(f"The seed must be 0 or more and the fraction between 0 and 1: got {seed}, {test_fraction}.")
-    sides = {}
-    for hospital in federation:
-        test = _test_rows(hospital, seed, test_fraction)
-        sides[hospital.name] = np.setdiff1d(np.arange(len(hospital)), test), test
-    sums = {
-        hospital.name: local_sums(
-            hospital.table.iloc[sides[hospital.name][0]], federation.numeric, federation.categorical
-        )
-        for hospital in trained
-    }
+        raise ValueError(f"leave_out must name some of {there} (without all of them nobody trains), not {leave_out!r}.")
+    try:
+        sound = operator.index(seed) >= 0 and 0 < test_fraction < 1
+    except TypeError:
+        sound = False
+    if not sound:
+        wrong = f"{seed!r} and {test_fraction!r}"
+        raise ValueError(f"The seed must be a whole number from 0 on, and the fraction between 0 and 1, not {wrong}.")
+    tested = {hospital.name: _test_rows(hospital, seed, test_fraction) for hospital in federation}
+    kept = {hospital.name: np.setdiff1d(np.arange(len(hospital)), tested[hospital.name]) for hospital in federation}
+    columns = federation.numeric, federation.categorical
+    sums = {hospital.name: local_sums(hospital.table.iloc[kept[hospital.name]], *columns) for hospital in trained}
     if add is None:
         statistics = aggregate_statistics(sums.values())
     else:
@@ -316,11 +254,10 @@ def split(
         statistics = aggregate_statistics([sums[trained[0].name].with_vector(total)])
     prepared = {}
     for hospital in federation:
-        train, test = sides[hospital.name]
-        features = prepare(hospital.table, statistics)
-        labels = hospital.labels.astype(np.float32)
+        train, test = kept[hospital.name], tested[hospital.name]
+        features, labels = prepare(hospital.table, statistics), hospital.labels.astype(np.float32)
         prepared[hospital.name] = Prepared(features[train], labels[train], features[test], labels[test], train, test)
-    return Split(seed, statistics.columns, prepared, statistics)
+    return Split(operator.index(seed), statistics.columns, prepared, statistics)
 
 
 def _test_rows(hospital: Hospital, seed: int, test_fraction: float) -> np.ndarray:

@@ -1,8 +1,13 @@
 """`Run`: what one training leaves behind, and the `Ledger` of its bytes and seconds."""
 
+import csv
+import hashlib
 import json
+import os
+import tempfile
 import time
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,40 +15,37 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fedkit.compat import environment
+from fedkit.hospitals import Federation
+
 LEDGER_COLUMNS = ["round", "hospital", "direction", "phase", "bytes", "seconds"]
+# The tables of a run with their columns, what the columns hold, and the most that a number may be: 0 is the least.
+_TABLES = {
+    "metrics": ["round", "hospital", "metric", "value"],
+    "ledger": LEDGER_COLUMNS,
+    "predictions": ["hospital", "label", "probability"],
+}
+_DTYPES = dict.fromkeys(("hospital", "metric", "direction", "phase"), str)
+_DTYPES |= dict.fromkeys(("round", "label", "bytes"), "int64") | dict.fromkeys(
+    ("value", "probability", "seconds"), float
+)
+_MOST = {"label": 1, "probability": 1, "round": 2**31, "bytes": 2**53, "seconds": 2**53}
+_FILES = (*(f"{table}.csv" for table in _TABLES), "weights.npz", "run.json")
 
 
 class Ledger:
-    """Bytes and seconds as they are spent: each round, hospital, direction and phase.
-
-    Attributes
-    ----------
-    round : int
-        The round that new rows belong to; 0 is what happens before the first.
-    """
+    """Bytes and seconds as they are spent: each round (0: before the first), hospital, direction and phase."""
 
     def __init__(self) -> None:
         self.round = 0
         self._rows: list[tuple] = []
 
     def add(self, hospital: str, direction: str, phase: str, bytes: int = 0, seconds: float = 0.0) -> None:
-        """Note one row.
+        """Note what a hospital, or "server", did, the length of what it sent, and the wall time of the work.
 
-        Parameters
-        ----------
-        hospital
-            A hospital's name, or "server".
-        direction
-            "up" (hospital to server), "down" (server to hospital), "peer" (hospital
-            to hospital), or "" for work that moves no bytes.
-        phase
-            What was done: "train", "keys", "encrypt", "send", "clear" (sent readable,
-            beside what is encrypted), "refused" (sent, and not taken), "add", "decrypt",
-            "score" (look at what hospitals contribute), "apply".
-        bytes
-            Length of what was sent.
-        seconds
-            Wall time of the work.
+        The direction is "up" (hospital to server), "down" (back), "peer" (hospital to hospital), or "" for work that
+        moves no bytes. The phase is "train", "keys", "encrypt", "send", "clear" (sent readable, beside what is
+        encrypted), "refused" (sent, and not taken), "add", "decrypt", "score" (look at contributions) or "apply".
         """
         self._rows.append((self.round, hospital, direction, phase, int(bytes), float(seconds)))
 
@@ -69,12 +71,8 @@ class Run:
         How the model was trained, for example "federated".
     settings : dict
         Rounds, seed, learning rate and so on: text, numbers, lists.
-    metrics : pandas.DataFrame
-        Columns round, hospital, metric, value.
-    ledger : pandas.DataFrame
-        Columns round, hospital, direction, phase, bytes, seconds (see `Ledger`).
-    predictions : pandas.DataFrame
-        Columns hospital, label, probability: the test rows after the last round.
+    metrics, ledger, predictions : pandas.DataFrame
+        Columns round, hospital, metric, value; `LEDGER_COLUMNS`; hospital, label, probability (test rows, last round).
     weights : dict of str to list of numpy.ndarray
         The final model: under "shared", or one a hospital under its name.
     provenance : dict
@@ -89,14 +87,36 @@ class Run:
     weights: dict[str, list[np.ndarray]]
     provenance: dict
 
-    def __repr__(self) -> str:
-        last = self.metrics[self.metrics["round"] == self.metrics["round"].max()]
-        auroc = last.loc[last["metric"] == "auroc", "value"].mean()
-        traffic = self.ledger["bytes"].sum() / 1e3
-        return (
-            f"Run({self.method}; seed {self.settings['seed']}, {self.settings['rounds']} rounds: "
-            f"AUROC {auroc:.3f} (mean of hospitals), {traffic:,.0f} kB moved)"
+    @classmethod
+    def of(
+        cls,
+        method: str,
+        federation: Federation,
+        settings: dict,
+        metrics: Iterable[tuple[int, str, str, float]],
+        ledger: pd.DataFrame,
+        predictions: Iterable[tuple[str, np.ndarray, np.ndarray]],
+        weights: dict[str, list[np.ndarray]],
+    ) -> "Run":
+        """Put a run together: metrics as rows, predictions as hospital, labels and probabilities."""
+        tables = [
+            pd.DataFrame({"hospital": name, "label": labels.astype(int), "probability": probabilities.astype(float)})
+            for name, labels, probabilities in predictions
+        ]
+        return cls(
+            method=method,
+            settings=settings,
+            metrics=pd.DataFrame(metrics, columns=["round", "hospital", "metric", "value"]),
+            ledger=ledger,
+            predictions=pd.concat(tables, ignore_index=True),
+            weights=weights,
+            provenance={"data": federation.name, "sha256": federation.sha256, "versions": environment.versions()},
         )
+
+    def __repr__(self) -> str:
+        what = f"{self.method}; seed {self.settings['seed']}, {self.settings['rounds']} rounds"
+        auroc, traffic = self.final().mean(), self.ledger["bytes"].sum() / 1e3
+        return f"Run({what}: AUROC {auroc:.3f} (mean of hospitals), {traffic:,.0f} kB moved)"
 
     def final(self, metric: str = "auroc") -> pd.Series:
         """Values of a metric after the last round, by hospital."""
@@ -104,75 +124,116 @@ class Run:
         return rows.set_index("hospital")["value"].rename(metric)
 
     def save(self, folder: str | Path) -> None:
-        """Write the run into a folder: three CSV tables, the weights (npz) and run.json."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        for table in _TABLES:
-            # repr of a float64 is the shortest text that reads back as the same number
-            getattr(self, table).to_csv(folder / f"{table}.csv", index=False, lineterminator="\n")
-        arrays = {f"{owner}/{i}": array for owner, arrays in self.weights.items() for i, array in enumerate(arrays)}
-        np.savez(folder / "weights.npz", **arrays)
-        about = {"method": self.method, "settings": self.settings, "provenance": self.provenance}
-        (folder / "run.json").write_text(json.dumps(about, indent=1, sort_keys=True) + "\n")
+        """Write the run into a folder: three CSV tables, the weights (npz) and run.json, which comes last.
+
+        What is there of another run is replaced; a folder that is a file is a ValueError.
+        """
+        folder = Path(os.path.expanduser(folder))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise ValueError(f"{folder} cannot hold a run, since a file is in its way: name a folder.") from None
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as new:
+            for table in _TABLES:
+                # repr of a float64 is the shortest text that reads back as the same number
+                how = {"index": False, "lineterminator": "\n", "quoting": csv.QUOTE_NONNUMERIC}
+                getattr(self, table).to_csv(Path(new, f"{table}.csv"), **how)
+            np.savez(Path(new, "weights.npz"), *[array for arrays in self.weights.values() for array in arrays])
+            about = {name: getattr(self, name) for name in ("method", "settings", "provenance")}
+            about["weights"] = [owner for owner, arrays in self.weights.items() for _ in arrays]  # of each array
+            about["sha256"] = {file: _sha256(Path(new, file)) for file in _FILES[:-1]}
+            text = json.dumps(about, indent=1, sort_keys=True, default=np.generic.item)
+            Path(new, "run.json").write_text(text + "\n", encoding="utf-8")
+            (folder / "run.json").unlink(missing_ok=True)  # until its successor is there, there is no run
+            for file in _FILES:
+                Path(new, file).replace(folder / file)
 
 
-_TABLES = ("metrics", "ledger", "predictions")
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def load(folder: str | Path) -> Run:
-    """Read a run that `Run.save` wrote.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder does not hold a run.
-    """
-    folder = Path(folder)
+    """Read a run that `Run.save` wrote: FileNotFoundError if it is not there, ValueError if it is damaged."""
+    folder = Path(os.path.expanduser(folder))
     if not (folder / "run.json").is_file():
         raise FileNotFoundError(
             f"{folder} holds no run: there is no run.json in it. Name the folder that was saved to."
         )
-    how = {"keep_default_na": False, "na_values": {"value": ""}, "float_precision": "round_trip"}
-    tables = {table: pd.read_csv(folder / f"{table}.csv", **how) for table in _TABLES}
+    with _reading(folder / "run.json") as path:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        kinds = {name: type(value) for name, value in about.items()}
+        whole = {"method": str, "settings": dict, "provenance": dict, "weights": list, "sha256": dict}
+        if kinds != whole or not {"rounds", "seed"} <= about["settings"].keys():
+            raise ValueError(f"it must hold {', '.join(whole)}, and in its settings rounds and seed")
+    tables, owners, digests = {}, about.pop("weights"), about.pop("sha256")
+    for table, columns in _TABLES.items():
+        with _reading(folder / f"{table}.csv", digests) as path:
+            how = {"keep_default_na": False, "na_values": {"value": ""}, "float_precision": "round_trip"}
+            tables[table] = found = pd.read_csv(path, dtype=_DTYPES, **how)
+            if list(found) != columns:
+                raise ValueError(f"its columns are {', '.join(found)}, and must be {', '.join(columns)}")
+            for column in found.columns.intersection([*_MOST]):
+                if not found[column].between(0, _MOST[column]).all():
+                    raise ValueError(f"{column} must lie from 0 to {_MOST[column]}")
     weights: dict[str, list[np.ndarray]] = {}
-    with np.load(folder / "weights.npz", allow_pickle=False) as arrays:
-        for key in arrays.files:  # in the order they were saved
-            weights.setdefault(key.rsplit("/", 1)[0], []).append(arrays[key])
-    return Run(**json.loads((folder / "run.json").read_text()), weights=weights, **tables)
+    with _reading(folder / "weights.npz", digests) as path:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > path.stat().st_size:
+                raise ValueError("it is compressed, and would unfold to any size")
+        with np.load(path, allow_pickle=False) as arrays:  # in the order in which they were saved
+            for owner, name in zip(owners, arrays.files, strict=True):
+                weights.setdefault(owner, []).append(arrays[name])
+                if arrays[name].dtype.kind != "f" or not np.isfinite(arrays[name]).all():
+                    raise ValueError("a weight is no finite number")
+    return Run(**about, weights=weights, **tables)
 
 
-def compare(first: Run, second: Run) -> pd.DataFrame:
+@contextmanager
+def _reading(path: Path, digests: dict | None = None) -> Iterator[Path]:
+    """Say in a sentence which file of a run cannot be read, whatever library finds out, and however."""
+    advice = "copy the run again from where it was saved, or train it again"
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing, and a run is not whole without it: {advice}.")
+    try:
+        if digests is not None and digests.get(path.name) != _sha256(path):
+            raise ValueError("it is not the file that was saved: its sha256 is another")
+        yield path
+    except Exception as problem:
+        why = " ".join(str(problem).split()).rstrip(".") or type(problem).__name__
+        raise ValueError(f"{path} is damaged ({why:.200}): {advice}.") from None
+
+
+def compare(first: Run, second: Run, tolerance: float = 0.0) -> pd.DataFrame:
     """Say where two runs differ, seconds aside: no rows means that they are the same run.
 
-    Returns
-    -------
-    pandas.DataFrame
-        Columns what, first, second. A table is shown by its number of rows, or by the
-        first row that differs; weights by their shapes, or by their largest difference.
+    Columns what, first, second: a table is shown by its rows and columns, or by the first row that differs; weights by
+    their shapes, or by their largest difference. Numbers may differ by `tolerance`: CKKS adds fresh noise in each run.
     """
-    rows = []
-    settings = [
+    about = [
         {"method": run.method}
         | {f"settings: {key}": value for key, value in run.settings.items()}
         | {f"provenance: {key}": value for key, value in run.provenance.items()}
         for run in (first, second)
     ]
-    for key in settings[0] | settings[1]:
-        ours, theirs = (side.get(key) for side in settings)
-        if ours != theirs:
-            rows.append((key, ours, theirs))
+    pairs = ((key, *(side.get(key) for side in about)) for key in about[0] | about[1])
+    rows = [(key, ours, theirs) for key, ours, theirs in pairs if ours != theirs]
     for name in _TABLES:
         ours, theirs = (getattr(run, name).drop(columns="seconds", errors="ignore") for run in (first, second))
         if len(ours) != len(theirs):
             rows.append((name, f"{len(ours)} rows", f"{len(theirs)} rows"))
-        elif not ours.equals(theirs):
-            where = ((ours != theirs) & ~(ours.isna() & theirs.isna())).any(axis=1).argmax()
+            continue
+        apart = (ours != theirs) & ~(ours.isna() & theirs.isna())
+        for column in ours.columns.intersection(["value", "probability"]):
+            apart[column] &= ~((ours[column] - theirs[column]).abs() <= tolerance)
+        if apart.any(axis=None):
+            where = apart.any(axis=1).argmax()
             rows.append((name, tuple(ours.iloc[where]), tuple(theirs.iloc[where])))
     for owner in first.weights | second.weights:
         ours, theirs = (run.weights.get(owner, []) for run in (first, second))
         if [w.shape for w in ours] != [w.shape for w in theirs]:
             rows.append((f"weights: {owner}", [w.shape for w in ours], [w.shape for w in theirs]))
-        elif gap := max(float(np.abs(a - b).max()) for a, b in zip(ours, theirs, strict=True)):
+        elif not (gap := np.max([np.abs(a - b).max() for a, b in zip(ours, theirs, strict=True)])) <= tolerance:
             rows.append((f"weights: {owner}", "differ by at most", gap))
     return pd.DataFrame(rows, columns=["what", "first", "second"])
 
@@ -191,20 +252,7 @@ class _Glued:
 
 
 def glue(name: str, value: float) -> None:
-    """Show ``name = value`` in a notebook, so that a test can read it back and compare.
-
-    Parameters
-    ----------
-    name
-        Unique in its notebook.
-    value
-        A finite number.
-
-    Raises
-    ------
-    ValueError
-        If the value is not finite.
-    """
+    """Show ``name = value`` in a notebook, where a test reads it back; ValueError unless the value is finite."""
     from IPython.display import display  # only a notebook has it, and only a notebook calls this
 
     if not np.isfinite(value):

@@ -25,28 +25,9 @@ _DATES = {"datetime64", "datetime", "date", "timedelta64", "timedelta", "time", 
 def choose_columns(
     frame: pd.DataFrame, site: Hashable, label: Hashable, features: Sequence[Hashable] | None
 ) -> list[Hashable]:
-    """Check that the columns exist, once each, and that each has one role.
+    """Check that the columns exist, once each in one role, and return the features: all others if None.
 
-    Parameters
-    ----------
-    frame
-        The table.
-    site, label
-        Names of the column of hospitals and of the label.
-    features
-        Names of the columns to learn from; None means all others.
-
-    Returns
-    -------
-    list
-        The names of the features.
-
-    Raises
-    ------
-    TypeError
-        If `frame` is not a DataFrame, or `features` is one name and not a list.
-    ValueError
-        For anything else that is wrong.
+    TypeError if the frame is none, or `features` is one name and not a list; ValueError for anything else.
     """
     if not isinstance(frame, pd.DataFrame):
         raise TypeError(f"The table must be a pandas DataFrame, and is a {type(frame).__name__}.")
@@ -76,20 +57,9 @@ def choose_columns(
 
 
 def as_names(column: pd.Series) -> np.ndarray:
-    """Turn the values of a column into text; a missing or blank value becomes None.
+    """Turn n values into text, shape [n]; None for a missing or blank one, and "1" for the 1.0 that pandas makes of 1.
 
-    1.0 becomes "1": pandas writes whole numbers so where another row has no value.
-
-    Returns
-    -------
-    numpy.ndarray
-        Of str or None, shape [n].
-
-    Raises
-    ------
-    ValueError
-        If two different values would get the same name (1 and "1"), or if a value is
-        not a single thing (a list, say).
+    ValueError if two different values would read the same (1 and "1"), or one is no single thing (a list, say).
     """
     try:
         values = list(column.dropna().unique())
@@ -110,22 +80,12 @@ def as_names(column: pd.Series) -> np.ndarray:
 
 
 def as_sites(column: pd.Series, min_rows: int) -> np.ndarray:
-    """Turn the column of hospitals into their names.
+    """Turn the column of hospitals into their names, str of shape [n].
 
-    Returns
-    -------
-    numpy.ndarray
-        Of str, shape [n].
-
-    Raises
-    ------
-    ValueError
-        If a name is missing or taken, there is one hospital only, or one has fewer
-        than `min_rows` patients.
+    ValueError if a name is missing or taken, there is only one, or one has fewer than `min_rows` patients.
     """
     sites = as_names(column)
-    missing = sum(site is None for site in sites)
-    if missing:
+    if missing := sum(site is None for site in sites):
         raise ValueError(
             f"The hospital {column.name!r} is missing in {missing} of {len(sites)} rows: "
             f"leave them out first, with frame.dropna(subset=[{column.name!r}])."
@@ -136,8 +96,7 @@ def as_sites(column: pd.Series, min_rows: int) -> np.ndarray:
             f"Column {column.name!r} names one hospital only ({sites[0]}), and a federation needs two: "
             "fedkit.chapters.partitions makes pretend hospitals out of one table."
         )
-    tiny = ", ".join(f"{site} has {count}" for site, count in counts.items() if count < min_rows)
-    if tiny:
+    if tiny := ", ".join(f"{site} has {count}" for site, count in counts.items() if count < min_rows):
         raise ValueError(f"Fewer than min_rows={min_rows} patients: {tiny}. Leave these out, or join them with others.")
     if _TAKEN & counts.keys():
         raise ValueError(f"A hospital cannot be called {' or '.join(sorted(_TAKEN))}: these words are taken.")
@@ -145,24 +104,14 @@ def as_sites(column: pd.Series, min_rows: int) -> np.ndarray:
 
 
 def as_labels(column: pd.Series) -> np.ndarray:
-    """Turn the label's column into zeros and ones.
+    """Turn the label's column into zeros and ones, int64 of shape [n].
 
-    Returns
-    -------
-    numpy.ndarray
-        int64, shape [n].
-
-    Raises
-    ------
-    ValueError
-        If a label is missing, or one is not 0, 1, False or True; the sentence says
-        how to convert them.
+    ValueError if one is missing, or is not 0, 1, False or True; the sentence says how to convert them.
     """
     name = column.name
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(object)
-    missing = int(column.isna().sum())
-    if missing:
+    if missing := int(column.isna().sum()):
         raise ValueError(
             f"The label {name!r} is missing in {missing} of {len(column)} rows: "
             f"leave them out first, with frame.dropna(subset=[{name!r}])."
@@ -179,26 +128,10 @@ def as_labels(column: pd.Series) -> np.ndarray:
 
 
 def as_feature(column: pd.Series, sites: np.ndarray) -> np.ndarray:
-    """Read a column as numbers or as names of levels.
+    """Read a column as numbers (float64, NaN for missing), or text, booleans and categories as levels (str, None).
 
-    Parameters
-    ----------
-    column
-        n values of one kind, some of which may be missing.
-    sites
-        The name of each row's hospital, shape [n].
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape [n]: float64 with NaN for missing (a numeric column), or str with None
-        for missing (text, booleans and pandas categories).
-
-    Raises
-    ------
-    ValueError
-        If the column holds dates, infinite numbers, more than `MAX_LEVELS` levels, a
-        mixture of numbers and text, or nothing at all.
+    ValueError if it holds dates, infinite numbers, more than `MAX_LEVELS` levels, a mixture of numbers and text, or
+    nothing at all. `sites` are the hospitals of the rows, shape [n], for the sentence.
     """
     name, kind = column.name, pd.api.types.infer_dtype(column, skipna=True)
     values = as_names(column) if kind in _TEXTS else column
@@ -234,23 +167,17 @@ def as_feature(column: pd.Series, sites: np.ndarray) -> np.ndarray:
 
 
 def order_levels(counts: Mapping[str, int]) -> tuple[str, ...]:
-    """Put the most frequent level first, and the others in their natural order.
-
-    Parameters
-    ----------
-    counts
-        Level -> number of rows, over all hospitals.
-    """
+    """Put the most frequent level first, and the others in their natural order; counts are over all hospitals."""
     levels = sorted(counts, key=lambda level: (not level.isdecimal(), level.isdecimal() and int(level), level))
     reference = max(levels, key=counts.__getitem__)
     return (reference, *(level for level in levels if level != reference))
-
-
-def _list(found: Sequence[object]) -> str:
-    return ", ".join(map(repr, found[:6])) + (", ..." if len(found) > 6 else "")
 
 
 def coded_columns(numeric: Iterable[str], categorical: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """Names of the columns after coding: the numeric ones, then "column=level" without the reference."""
     coded = [f"{column}={level}" for column, levels in categorical.items() for level in levels[1:]]
     return (*numeric, *coded)
+
+
+def _list(found: Sequence[object]) -> str:
+    return ", ".join(map(repr, found[:6])) + (", ..." if len(found) > 6 else "")

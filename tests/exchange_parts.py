@@ -16,27 +16,29 @@ from fedkit.preparation import Prepared
 class Logistic:
     """Logistic regression in numpy: a gradient step over all rows, the same bits on every run."""
 
+    name, keeps = "", False
+
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
     def start(self) -> list[np.ndarray]:
         return [np.zeros(shape, np.float32) for shape in self.settings.shapes]
 
-    def train(self, weights: list[np.ndarray], rows: Prepared, round: int, hospital: str) -> np.ndarray:
+    def train(self, weights: list[np.ndarray], state: Any, rows: Prepared, round: int, hospital: str) -> tuple:
         kernel, bias = (weight.astype(np.float64) for weight in weights)
         start = np.concatenate([kernel.ravel(), bias])
         for _ in range(self.settings.epochs):
             error = _sigmoid((rows.train_features @ kernel)[:, 0] + bias) - rows.train_labels
             kernel = kernel - self.settings.learning_rate * (rows.train_features.T @ error)[:, None] / len(error)
             bias = bias - self.settings.learning_rate * error.mean()
-        return np.concatenate([kernel.ravel(), bias]) - start
+        return np.concatenate([kernel.ravel(), bias]) - start, state, len(error)
 
     def apply(self, weights: list[np.ndarray], state: Any, mean: np.ndarray) -> tuple[list[np.ndarray], int]:
         kernel, bias = weights
         moved = kernel + mean[:-1, None].astype(np.float32), bias + mean[-1:].astype(np.float32)
         return list(moved), (state or 0) + 1
 
-    def predict(self, weights: list[np.ndarray], features: np.ndarray) -> np.ndarray:
+    def predict(self, weights: list[np.ndarray], state: Any, features: np.ndarray) -> np.ndarray:
         kernel, bias = weights
         return _sigmoid((features @ kernel)[:, 0] + bias)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from exchange_parts import Logistic
 
-from fedkit import aggregators, evaluation, exchange, hospitals, learning, records
+from fedkit import exchange, hospitals, learning, records
 from fedkit.encryption.identities import Identity, fingerprint
 from fedkit.exchange import Folder, Participant, classroom
 from fedkit.exchange.study import Study
@@ -128,16 +128,16 @@ def test_the_maker_is_asked_who_else_makes_the_key(tmp_path, shared, typed, monk
 
 
 @pytest.mark.parametrize("seats", [0, 5])
-def test_a_saved_study_is_one_more_method_of_notebook_04(tmp_path, seats):
+def test_a_saved_study_is_one_more_method_in_notebook_08(tmp_path, seats):
     """The cells of its last section, with STUDY; they are executed with an empty one where notebooks are."""
-    source = Path("notebooks/source/04_comparison_of_outcomes.py").read_text()
-    section = source.partition("# ## One more method")[2].partition("# ## What you can do now")[0]
+    source = Path("notebooks/source/08_one_folder_many_hospitals.py").read_text()
+    section = source.partition("# ### Was it worth it?")[2].partition("# ## What you can do now")[0]
     cells = [cell for cell in section.split("# %%") if not cell.startswith((" [markdown]", ":"))]
     real = hospitals.load("heart_disease")
     people = classroom.seat_federation(seats) if seats else real
     exchange.run(exchange.rehearse(people, rounds=2, epochs=2)[0], people).save(tmp_path)
-    names = {"STUDY": str(tmp_path), "federation": real, "aggregators": aggregators, "evaluation": evaluation}
-    names |= {"learning": learning, "records": records}
+    names = {"STUDY": str(tmp_path), "federation": real, "classroom": classroom}
+    names |= {"learning": learning, "records": records, "Path": Path}
     exec("".join(cells), names)
     assert len(names["one_split"]) == len(people) + 1
     assert names["by_folder"] < 0.0005

@@ -8,8 +8,8 @@ from tampering import flipped, passed_off
 
 from fedkit import aggregators, encryption
 from fedkit.encryption import HospitalKeys, Server, Sum, messages, packing, quantization, schemes, vault
+from fedkit.encryption.context import each_seed
 from fedkit.encryption.messages import Message, MessageError, contains_plaintext
-from fedkit.encryption.party import each_seed
 from fedkit.encryption.rings import Ring
 
 PATIENTS = [212, 205, 86, 140]

@@ -272,7 +272,7 @@ def test_whatever_stands_in_a_letter_it_is_taken_or_refused(value, field):
         "versions": {},
     } | {field: value}
     written = letters.Letter("d", "Teacher", bytes(32), 0, (), json.dumps(said).encode())
-    coordinator = joining.Coordinator("Z", bytes(32), 0, 0, "d")
+    coordinator = joining.InCharge("Z", bytes(32), 0, 0, "d")
     for reader in (
         joining.handover,
         lambda letter: joining.opening(letter, coordinator),
@@ -394,7 +394,7 @@ def test_no_lock_on_a_log_is_waited_for(room, undisturbed, monkeypatch):
     def waits(file, how):
         raise AssertionError("This waits for ever.")
 
-    monkeypatch.setattr("fedkit.chapters.audit.fcntl.flock", waits)
+    monkeypatch.setattr("fcntl.flock", waits)
     room.play()
     assert room.models() == {undisturbed}
     assert events(room.root)

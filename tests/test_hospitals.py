@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fedkit import hospitals, preparation
 
 DATA = Path(__file__).resolve().parent.parent / "data"
+NAMES = ["Cleveland", "Hungary", "Switzerland", "VA Long Beach"]
 
 
 @pytest.fixture(scope="module")
@@ -22,46 +23,37 @@ def heart():
 
 def federation(labels_by_hospital):
     """One numeric column that counts the rows, and the labels that are given."""
-    frame = pd.concat(
-        [pd.DataFrame({"site": name, "y": labels}) for name, labels in labels_by_hospital.items()], ignore_index=True
-    )
-    return hospitals.from_frame(frame.assign(x=np.arange(len(frame)) * 1.0), site="site", label="y", min_rows=1)
+    rows = [(name, label) for name, labels in labels_by_hospital.items() for label in labels]
+    frame = pd.DataFrame(rows, columns=["site", "y"]).assign(x=np.arange(float(len(rows))))
+    return hospitals.from_frame(frame, site="site", label="y", min_rows=1)
 
 
 def test_the_heart_data_as_a_federation(heart):
-    assert heart.names == ("Cleveland", "Hungary", "Switzerland", "VA Long Beach")
-    assert [len(hospital) for hospital in heart] == [303, 294, 123, 200]
+    assert list(heart.names) == NAMES
     assert heart.numeric == ("age", "sex", "trestbps", "chol", "fbs", "thalach", "exang", "oldpeak")
     assert heart.categorical == {"cp": ("4", "1", "2", "3"), "restecg": ("0", "1", "2")}
-    assert len(preparation.split(heart, seed=0).columns) == 13
+    assert heart.columns == preparation.split(heart, seed=0).columns
+    assert len(heart.columns) == 13
     assert repr(heart).startswith("<Federation heart_disease: 4 hospitals, 920 patients")
     assert repr(heart["Hungary"]) == "<Hospital Hungary: 294 patients>"
-
-
-def test_the_summary_counts(heart):
     summary = heart.summary().set_index("hospital")
+    assert summary["patients"].tolist() == [len(hospital) for hospital in heart] == [303, 294, 123, 200]
     assert summary["positives"].tolist() == [139, 106, 115, 149]
     assert summary.loc["VA Long Beach", "prevalence"] == pytest.approx(0.745)
     assert summary.loc["Cleveland", "missing"] == 0
     # chol is 0 in all of Switzerland: one of ten columns, so more than a tenth is missing.
     assert summary.loc["Switzerland", "missing"] > 0.1
-
-
-def test_a_zero_that_means_missing_is_missing(heart):
     assert heart["Switzerland"].table["chol"].isna().all()
     assert heart["VA Long Beach"].table["chol"].isna().sum() == 49 + 7
     assert all((hospital.table[["chol", "trestbps"]].min() > 0).all() for hospital in heart if hospital.name[0] != "S")
 
 
-def test_all_thirteen_columns_can_be_asked_for_but_not_the_diagnosis():
+def test_what_can_be_loaded():
     columns = [*hospitals.load().numeric, "cp", "restecg", "slope", "ca", "thal"]
     wide = hospitals.load("heart_disease", features=columns)
     assert wide.categorical["thal"] == ("3", "6", "7")
     with pytest.raises(ValueError, match="no column 'num'"):
         hospitals.load("heart_disease", features=["age", "num"])
-
-
-def test_an_unknown_data_set_is_refused():
     for name in ("hearts", "../data/heart_disease", ""):
         with pytest.raises(ValueError, match=r"There is no data set .* there are: heart_disease"):
             hospitals.load(name)
@@ -86,40 +78,29 @@ def test_an_altered_or_absent_file_is_refused(tmp_path, monkeypatch):
 
 
 def test_the_hash_follows_the_content(heart):
-    assert heart.sha256 == hospitals.load().sha256
-    others = [heart.without("Hungary"), hospitals.load(features=["age", "cp"]), hospitals.load(features=["age", "sex"])]
-    labels = {"A": [0, 1] * 5, "B": [0, 1] * 5}
-    others += [
-        federation(labels),
-        federation({**labels, "B": [1, 0] * 5}),
-        federation({"A": labels["A"], "C": [0, 1] * 5}),
-    ]
-    assert len({made.sha256 for made in (heart, *others)}) == len(others) + 1
-
-
-def test_a_federation_is_pooled_and_made_again(heart):
     frame = heart.frame()
     assert len(frame) == 920
     again = hospitals.from_frame(frame, site="hospital", label="label", name=heart.name)
-    assert again.sha256 == heart.sha256
-
-
-def test_a_feature_that_is_called_as_the_pooled_table_s_own_columns_is_refused(heart):
-    table = heart["Cleveland"].table.assign(label=1.0)
-    odd = dataclasses.replace(heart, hospitals=(dataclasses.replace(heart["Cleveland"], table=table),))
-    with pytest.raises(ValueError, match="called 'label'"):
-        odd.frame()
+    assert again.sha256 == hospitals.load().sha256 == heart.sha256
+    labels = [0, 1] * 5
+    others = [heart.without("Hungary"), hospitals.load(features=["age", "cp"]), hospitals.load(features=["age", "sex"])]
+    others += [federation({"A": labels, "B": rows}) for rows in (labels, labels[::-1])]
+    others += [federation({"A": labels, "C": labels})]
+    assert len({made.sha256 for made in (heart, *others)}) == len(others) + 1
 
 
 def test_a_federation_without_a_hospital(heart):
     three = heart.without("Switzerland")
-    assert three.names == ("Cleveland", "Hungary", "VA Long Beach")
+    assert list(three.names) == [name for name in NAMES if name != "Switzerland"]
     assert three.categorical == heart.categorical
     with pytest.raises(KeyError, match="no hospital 'Swiss' in heart_disease; there are Cleveland"):
         heart.without("Swiss")
     last = three.without("Cleveland").without("Hungary")
     with pytest.raises(ValueError, match="only hospital"):
         last.without("VA Long Beach")
+    odd = dataclasses.replace(last, hospitals=(dataclasses.replace(last.hospitals[0], table=heart.frame()),))
+    with pytest.raises(ValueError, match=r"A feature is called '(label|hospital)'"):
+        odd.frame()
 
 
 def test_the_split_of_the_heart_data(heart):
@@ -163,14 +144,10 @@ def test_a_hospital_that_is_left_out_gives_no_sums_and_is_prepared_with_those_of
             preparation.split(heart, 1, leave_out=wrong)
 
 
-def test_two_hospitals_of_the_same_rows_draw_different_test_rows():
-    split = preparation.split(federation({"A": [0, 1] * 50, "B": [0, 1] * 50}), seed=0)
-    assert not np.array_equal(split.hospitals["A"].test_rows, split.hospitals["B"].test_rows)
-
-
 def test_test_rows_have_no_say_in_the_statistics():
     labels = {"A": [0, 1] * 20, "B": [0, 1] * 20}
     first = preparation.split(federation(labels), seed=0)
+    assert not np.array_equal(first.hospitals["A"].test_rows, first.hospitals["B"].test_rows)  # each draws its own
     changed = federation(labels)
     for name, part in first.hospitals.items():
         changed[name].table.loc[part.test_rows, "x"] = 1e6
@@ -198,21 +175,18 @@ def test_every_row_is_on_one_side_and_each_class_on_both(counts, seed, fraction)
             assert tested == (0 if rows < 2 else min(max(round(fraction * rows), 1), rows - 1))
 
 
-def test_a_hospital_of_one_class_is_split():
-    split = preparation.split(federation({"A": [1] * 10, "B": [0, 1] * 5}), seed=0)
-    assert split.hospitals["A"].test_labels.tolist() == [1, 1, 1]
-
-
-def test_a_column_that_one_hospital_never_measured_becomes_the_federations_mean():
+def test_a_hospital_may_lack_a_column_which_becomes_the_federations_mean_or_a_class():
     frame = pd.DataFrame({"site": ["A", "B"] * 20, "y": [0, 0, 1, 1] * 10, "x": [np.nan, 1.0, np.nan, 3.0] * 10})
     split = preparation.split(hospitals.from_frame(frame, site="site", label="y"), seed=0)
     assert (split.hospitals["A"].train_features == 0).all()
     assert split.hospitals["B"].train_features.std() > 0.9
+    split = preparation.split(federation({"A": [1] * 10, "B": [0, 1] * 5}), seed=0)
+    assert split.hospitals["A"].test_labels.tolist() == [1, 1, 1]
 
 
-@pytest.mark.parametrize(("seed", "fraction"), [(-1, 0.3), (0, 0), (0, 1), (0, float("nan"))])
+@pytest.mark.parametrize(("seed", "fraction"), [(-1, 0.3), (0, 0), (0, 1), (0, np.nan), (0.5, 0.3), (0, "0.3")])
 def test_a_wrong_seed_or_fraction_is_refused(heart, seed, fraction):
-    with pytest.raises(ValueError, match="seed must be 0 or more and the fraction between 0 and 1"):
+    with pytest.raises(ValueError, match="seed must be a whole number from 0 on, and the fraction between 0 and 1"):
         preparation.split(heart, seed, fraction)
 
 

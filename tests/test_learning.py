@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fedkit import aggregators, hospitals, learning, models, preparation, records
 from fedkit.compat.tff import tf, tff
@@ -218,22 +220,207 @@ def test_the_order_of_rows_is_a_function_of_seed_round_and_client():
     assert all(sorted(order[0]) == list(range(50)) for order in orders)
 
 
+def test_each_hospital_is_charged_the_seconds_of_its_own_training(federation):
+    """One has 5,000 times the rows of the other, and is named, and so served, first; then last."""
+    rng, plan = np.random.default_rng(0), learning.Plan(batch_size=4)
+    for large, sizes in ((0, (20_000, 4)), (1, (4, 20_000))):
+        tasks = [
+            learning.Task(
+                plan.model.initial_weights(3, 0),
+                [],
+                rng.normal(size=(rows, 3)).astype(np.float32),
+                np.ones(rows, np.float32),
+                np.arange(rows, dtype=np.int32)[None],
+            )
+            for rows in sizes
+        ]
+        learning.local_updates(plan, tasks)  # the first call traces
+        seconds = [local.seconds for local in learning.local_updates(plan, tasks)]
+        assert seconds[large] > 10 * seconds[1 - large] > 0
+    train = learning.train_federated(federation, rounds=2).ledger.query("phase == 'train'")
+    assert len(set(train["seconds"])) == 8, "each hospital's, each round's"
+
+
+def test_another_learning_rate_is_no_other_computation(federation):
+    """Each would cost TFF's worker 11 MB; and batches of any size go the way of the rows."""
+    learning._work.cache_clear()
+    for how in ({}, {"learning_rate": 0.01}, {"batch_size": None, "epochs": 2}, {"batch_size": 10**12}):
+        learning.train_federated(federation, rounds=1, **how)
+    assert learning._work.cache_info().misses == 1
+
+
+@pytest.mark.parametrize("model", [models.logistic_regression(), models.mlp((5, 3))], ids=["logistic", "mlp"])
+def test_predictions_are_those_of_tensorflow_and_equal_rows_have_equal_ones(federation, model):
+    for seed in range(20):
+        split, random = preparation.split(federation, seed), np.random.default_rng(seed)
+        weights = [w + random.normal(size=w.shape).astype(np.float32) for w in model.initial_weights(13, seed)]
+        rows = np.concatenate([each.test_features for each in split.hospitals.values()])
+        expected = tf.sigmoid(model.logits([tf.constant(w) for w in weights], tf.constant(rows))).numpy()
+        found = model.predict(weights, rows)
+        assert found.dtype == np.float32
+        assert np.abs(found - expected).max() < 1e-6
+        shuffled = np.random.default_rng(0).permutation(len(rows))[:101]
+        assert np.array_equal(model.predict(weights, rows[shuffled]), found[shuffled])
+
+
+# Settings
+
+REFUSED = [
+    *(({name: wrong}, f"{name} must be .*{shown}") for name in ("rounds", "epochs") for wrong, shown in (
+        (0, "it is 0"), (2.0, "such as {name}=.*it is 2.0"), (True, "True"), ("5", "'5'"), (None, "None"))),
+    *(({"batch_size": wrong}, "batch_size must be None, or .*such as 32") for wrong in (-1, 0, 16.0, "32", True)),
+    *(({"learning_rate": wrong}, "learning_rate must be a positive") for wrong in (0, -1, np.nan, np.inf, True, None)),
+    ({"learning_rate": "1e-3"}, r"learning_rate must be .*YAML 1.0e-3.*'1e-3'"),
+    *(({"seed": wrong}, "seed must be .*seed=0") for wrong in ([], True, "0", 0.5, None, -1, [0, -1], [0, "1"], {})),
+    ({"model": models.Model}, r"such as model=models.mlp.*the class Model, without brackets"),
+    ({"model": "mlp"}, "model must be .*'mlp'"),
+    ({"aggregator": aggregators.EncryptedMean}, r"such as aggregator=aggregators.EncryptedMean\(\).*without brackets"),
+    ({"aggregator": "bfv"}, "aggregator must be .*'bfv'"),
+    ({"algorithm": learning.Algorithm}, r"such as algorithm=learning.Algorithm\(\).*without brackets"),
+    ({"server_optimizer": "adam"}, "server_optimizer must be .*tff.learning.optimizers.*'adam'"),
+    ({"leave_out": "Hungary"}, r"such as leave_out=\['Hungary'\].*'Hungary'"),
+    ({"leave_out": [0]}, "leave_out must be a list of hospitals"),
+    ({"leave_out": ["Bern"]}, "Bern"),
+    ({"leave_out": ["Cleveland", "Hungary", "Switzerland", "VA Long Beach"]}, "nobody"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("wrong", "message"), REFUSED, ids=str)
+def test_wrong_settings_are_refused_by_name(federation, wrong, message):
+    with pytest.raises(ValueError, match=message.format(name=next(iter(wrong)))):
+        learning.train_federated(federation, **wrong)
+
+
+@pytest.mark.parametrize("hidden", [16, (0,), (1.5,), ("16",), "16", None])
+def test_layers_that_are_none_are_refused(hidden):
+    with pytest.raises(ValueError, match=r"hidden layers are .*such as mlp\(\(16,\)\)"):
+        models.mlp(hidden)
+
+
 @pytest.mark.parametrize(
-    ("wrong", "message"),
+    ("train", "wrong", "message"),
     [
-        ({"rounds": 0}, "rounds must be positive"),
-        ({"batch_size": -1}, "batch_size must be positive"),
-        ({"learning_rate": float("nan")}, "learning_rate must be positive"),
-        ({"leave_out": ["Bern"]}, "Bern"),
-        ({"leave_out": ["Cleveland", "Hungary", "Switzerland", "VA Long Beach"]}, "nobody"),
+        (learning.train_federated, "roundz", "train_federated has no setting 'roundz'. Did you mean rounds"),
+        (learning.train_federated, "seeds", "Did you mean seed"),
+        (learning.train_local, "leave_out", "train_local has no setting 'leave_out'"),
+        (learning.train_centralized, "server_optimizer", "no setting 'server_optimizer'"),
+        (learning.train_local, "aggregator", "no setting 'aggregator'"),
     ],
 )
-def test_wrong_settings_are_refused_by_name(federation, wrong, message):
-    with pytest.raises(ValueError, match=message):
-        learning.train_federated(federation, **wrong)
+def test_a_setting_that_there_is_none_of_is_refused(federation, train, wrong, message):
+    with pytest.raises(TypeError, match=message):
+        train(federation, **{wrong: 3})
+
+
+def test_numpys_numbers_are_numbers(federation):
+    how = {"rounds": np.int64(1), "batch_size": np.int32(16), "learning_rate": np.float64(0.5), "seed": np.int64(1)}
+    run = learning.train_federated(federation, model=models.mlp(np.array([2])), **how)
+    assert (run.settings["rounds"], type(run.settings["rounds"])) == (1, int)
+    assert [r.settings["seed"] for r in learning.train_federated(federation, rounds=1, seed=np.arange(2))] == [0, 1]
 
 
 @pytest.mark.parametrize("train", [learning.train_federated, learning.train_centralized, learning.train_local])
 def test_a_training_that_diverges_is_stopped_and_says_where(federation, train):
     with pytest.raises(ValueError, match=r"The update of \w+ in round \d is not finite.*smaller learning_rate"):
         train(federation, rounds=3, learning_rate=1e30, model=models.mlp((4,)))
+
+
+@given(st.lists(st.lists(st.integers(1, 4), max_size=3).map(tuple), min_size=1, max_size=5), st.integers(0, 1000))
+def test_unflatten_is_the_inverse_of_flatten(shapes, seed):
+    arrays = [np.random.default_rng(seed).standard_normal(shape).astype(np.float32) for shape in shapes]
+    again = models.unflatten(models.flatten(arrays), shapes)
+    assert [array.shape for array in again] == shapes
+    assert all(np.array_equal(one, other) for one, other in zip(arrays, again, strict=True))
+    with pytest.raises(ValueError, match=r"A vector of \d+ numbers cannot fill arrays of \d+"):
+        models.unflatten(np.append(models.flatten(arrays), 0.0), shapes)
+
+
+def test_the_mean_counts_patients():
+    assert aggregators.weighted_mean([np.array([1.0, 0.0]), np.array([4.0, 3.0])], [2, 1]).tolist() == [2.0, 1.0]
+    for weights in ([0, 0], [1, -1], [3, -1]):
+        with pytest.raises(ValueError, match="positive numbers of patients"):
+            aggregators.weighted_mean([np.ones(2), np.ones(2)], weights)
+
+
+# Runs that are kept
+
+
+@dataclasses.dataclass(frozen=True)
+class Slower(learning.Algorithm):
+    part: float = 0.5
+
+    def take(self, mean, own):
+        return [self.part * each for each in mean], own
+
+
+@pytest.fixture
+def train(federation, tmp_path, monkeypatch):
+    """Train with a folder of runs: the run, and how many hospitals' updates it took."""
+    monkeypatch.setenv("FEDKIT_RUNS", str(tmp_path / "runs"))
+    work, count = learning.local_updates, []
+    monkeypatch.setattr(learning, "local_updates", lambda plan, tasks: count.extend(tasks) or work(plan, tasks))
+
+    def trained(data=federation, kind=learning.train_federated, **how):
+        count.clear()
+        run = kind(data, **{"rounds": 2} | how)
+        return run, len(count)
+
+    return trained
+
+
+def same(one, other):
+    tables = all(getattr(one, name).equals(getattr(other, name)) for name in ("metrics", "ledger", "predictions"))
+    types = all(
+        (getattr(one, n).dtypes == getattr(other, n).dtypes).all() for n in ("metrics", "ledger", "predictions")
+    )
+    kinds = [[w.dtype for w in ws] for ws in one.weights.values()] == [
+        [w.dtype for w in ws] for ws in other.weights.values()
+    ]
+    return tables and types and kinds and one.settings == other.settings and records.compare(one, other).empty
+
+
+def test_a_run_that_is_kept_is_the_one_that_was_trained(train, tmp_path):
+    for kind in (learning.train_federated, learning.train_centralized, learning.train_local):
+        (first, trained), (again, twice) = train(kind=kind), train(kind=kind)
+        assert (trained > 0, twice) == (True, 0)
+        assert same(first, again), "seconds and all"
+    runs, trained = train(seed=[1, 0, 2])
+    assert trained == 2 * 2 * 4, "seed 0 was there"
+    assert [run.settings["seed"] for run in runs] == [1, 0, 2]
+    for file in (tmp_path / "runs").glob("*/weights.npz"):
+        file.write_bytes(file.read_bytes()[:-30])
+    again, trained = train()
+    assert trained == 8, "all were damaged"
+    assert records.compare(again, runs[1]).empty
+
+
+def test_what_a_run_follows_from_is_in_its_name(train, federation, monkeypatch, tmp_path):
+    train()
+    other = dataclasses.replace(federation["Hungary"], labels=1 - federation["Hungary"].labels)
+    changed = [
+        dataclasses.replace(federation, hospitals=(*federation.hospitals[:-1], other)),
+        federation.without("Hungary"),
+    ]
+    for data in changed:
+        assert train(data)[1] > 0
+    plans = ({"rounds": 1}, {"epochs": 2}, {"batch_size": 16}, {"learning_rate": 0.1}, {"model": models.mlp((2,))},
+             {"algorithm": Slower()}, {"algorithm": Slower(0.25)}, {"leave_out": ["Hungary"]}, {"seed": 1})  # fmt: skip
+    for how in plans:
+        assert train(**how)[1] > 0, how
+        assert train(**how)[1] == 0, how
+    for how in (
+        {"aggregator": aggregators.EncryptedMean()},
+        {"server_optimizer": tff.learning.optimizers.build_adam(0.1)},
+    ):
+        assert min(train(**how)[1], train(**how)[1]) > 0, "always fresh"
+    assert train()[1] == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(learning.environment, "versions", lambda: {"python": "2.7"})
+        assert train()[1] > 0
+    read = type(tmp_path).read_bytes
+    for edited in ("evaluation.py", "tff.py", "test_learning.py"):
+        with monkeypatch.context() as patch:
+            edit = lambda path, edited=edited: read(path) + b"#" * (path.name == edited)  # noqa: E731
+            patch.setattr(type(tmp_path), "read_bytes", edit)
+            how = {"algorithm": Slower()} if edited == "test_learning.py" else {}
+            assert train(**how)[1] > 0, edited

@@ -18,8 +18,7 @@ federations = st.lists(st.lists(rows, min_size=1, max_size=12), min_size=1, max_
 
 
 def frame(cells):
-    table = pd.DataFrame(cells, columns=["age", "pulse", "pain"])
-    return table.astype({"age": float, "pulse": float})
+    return pd.DataFrame(cells, columns=["age", "pulse", "pain"]).astype({"age": float, "pulse": float})
 
 
 def statistics(tables):
@@ -92,8 +91,7 @@ def test_sums_travel_as_a_vector(hospitals, error):
 
 def test_the_order_of_the_hospitals_does_not_matter():
     tables = [frame([(age, 0.1, "none"), (age**2, None, "mild")]) for age in (1, 2, 4)]
-    one, other = statistics(tables), statistics(tables[::-1])
-    pd.testing.assert_frame_equal(one.moments, other.moments)
+    pd.testing.assert_frame_equal(statistics(tables).moments, statistics(tables[::-1]).moments)
 
 
 @pytest.mark.parametrize("value", [0.1, -3e-7, 12345.678, 0.0])
@@ -104,25 +102,17 @@ def test_a_column_that_never_varies_is_zero_and_is_not_blown_up(value):
     assert np.abs(prepare(table, found)[:, 0]).max() < 1e-6
 
 
-def test_a_column_without_any_training_value_is_zero_for_everyone():
-    found = statistics([frame([(None, 60, "none"), (None, 70, "none")])])
-    assert prepare(frame([(None, 60, "none"), (250, 60, "none")]), found)[:, 0].tolist() == [0, 0]
-
-
-def test_a_level_that_the_federation_does_not_know_counts_as_missing():
-    found = statistics([frame([(1, 1, "mild"), (2, 2, "mild")])])
-    strange = prepare(frame([(1, 1, "unbearable"), (1, 1, None)]), found)
+def test_a_column_without_any_value_is_zero_for_everyone_and_an_unknown_level_counts_as_missing():
+    found = statistics([frame([(None, 60, "mild"), (None, 70, "mild")])])
+    strange = prepare(frame([(None, 60, "unbearable"), (250, 60, None)]), found)
+    assert strange[:, 0].tolist() == [0, 0]
     assert strange[:, 2:].tolist() == [[1, 0], [1, 0]]
-
-
-def test_no_sums_are_refused():
-    with pytest.raises(ValueError, match="no sums to aggregate"):
-        preparation.aggregate_statistics([])
 
 
 @pytest.mark.parametrize("nonsense", [np.nan, 1e20, -1e12, 1e12])
 def test_sums_that_cannot_be_are_refused(nonsense):
-    table = pd.DataFrame({"age": [50.0, 60.0]})
-    sums = preparation.local_sums(table, ("age",), {})
+    with pytest.raises(ValueError, match="no sums to aggregate"):
+        aggregate_statistics([])
+    sums = local_sums(pd.DataFrame({"age": [50.0, 60.0]}), ("age",), {})
     with pytest.raises(ValueError, match="some hospital sent nonsense"):
         sums.with_vector(np.where(np.arange(4) == 1, nonsense, sums.to_vector()))

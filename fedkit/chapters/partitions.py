@@ -1,8 +1,8 @@
 """One pooled table split into pretend hospitals, to study what difference the split makes.
 
-Each function returns the table with a new column "hospital" ("hospital 1",
-"hospital 2", ...): every row belongs to one hospital, no hospital is empty, and the
-order of the rows stays. Go on with `fedkit.hospitals.from_frame`.
+Each function returns the table with a new column "hospital" ("hospital 1", "hospital 2", ...): every row belongs to one
+hospital, no hospital is empty, and the order of the rows stays. Too few rows, a column "hospital", and an alpha that is
+no number above 0 are refused with a ValueError. Go on with `fedkit.hospitals.from_frame`.
 """
 
 from collections.abc import Hashable
@@ -12,27 +12,7 @@ import pandas as pd
 
 
 def iid(frame: pd.DataFrame, hospitals: int, seed: int) -> pd.DataFrame:
-    """Deal the rows out at random, as even as possible: all hospitals are alike.
-
-    Parameters
-    ----------
-    frame
-        n rows.
-    hospitals
-        Their number k, at most n.
-    seed
-        Not negative.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The rows of `frame`, with the column "hospital".
-
-    Raises
-    ------
-    ValueError
-        If there are fewer rows than hospitals, or the column "hospital" exists.
-    """
+    """Deal the rows out at random, as even as possible: all hospitals are alike."""
     _check(frame, hospitals, needed=hospitals)
     return _assign(frame, _even_sizes(len(frame), hospitals), np.random.default_rng(seed))
 
@@ -40,38 +20,27 @@ def iid(frame: pd.DataFrame, hospitals: int, seed: int) -> pd.DataFrame:
 def by_label_skew(frame: pd.DataFrame, label: Hashable, hospitals: int, alpha: float, seed: int) -> pd.DataFrame:
     """Give hospitals of one size different shares of each label.
 
-    A hospital's shares q are drawn from Dirichlet(alpha * p), p being the shares in
-    the whole table; its rows are then drawn without replacement, with the labels
-    drawn from q. Where a label has run out, the others take its place in proportion.
+    A hospital's shares q are drawn from Dirichlet(alpha * p), p being the shares in the whole table; its rows are then
+    drawn without replacement, with the labels drawn from q. Where a label has run out, the others take its place in
+    proportion.
 
     Parameters
     ----------
     frame
         n rows.
     label
-        Column of the label: any values, none missing.
+        Its column of the label: any values, none missing (else a ValueError).
     hospitals
         Their number k, at most n.
     alpha
-        Above 0. Small: nearly one label a hospital; large: nearly `iid`.
+        Small: nearly one label a hospital; large: nearly `iid`.
     seed
         Not negative.
 
-    Returns
-    -------
-    pandas.DataFrame
-        The rows of `frame`, with the column "hospital".
-
-    Raises
-    ------
-    ValueError
-        If there are fewer rows than hospitals, the column "hospital" exists, alpha is
-        not above 0, or the label is no column or has missing values.
-
     References
     ----------
-    Hsu, Qi and Brown, "Measuring the Effects of Non-Identical Data Distribution for
-    Federated Visual Classification", arXiv:1909.06335, 2019, section 3.
+    Hsu, Qi and Brown, "Measuring the Effects of Non-Identical Data Distribution for Federated Visual Classification",
+    arXiv:1909.06335, 2019, section 3.
     """
     _check(frame, hospitals, needed=hospitals, alpha=alpha)
     if label not in frame.columns or frame[label].isna().any():
@@ -101,37 +70,9 @@ def by_label_skew(frame: pd.DataFrame, label: Hashable, hospitals: int, alpha: f
 def by_quantity_skew(frame: pd.DataFrame, hospitals: int, alpha: float, seed: int, min_rows: int = 10) -> pd.DataFrame:
     """Give hospitals different numbers of rows, dealt out at random.
 
-    Each gets `min_rows`; the rest is shared out in proportions drawn from
-    Dirichlet(alpha, ..., alpha).
-
-    Parameters
-    ----------
-    frame
-        n rows.
-    hospitals
-        Their number k, at most n / min_rows.
-    alpha
-        Above 0. Small: one hospital has nearly all rows; large: nearly `iid`.
-    seed
-        Not negative.
-    min_rows
-        The size of the smallest hospital; `fedkit.hospitals.from_frame` asks for 10.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The rows of `frame`, with the column "hospital".
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than k * min_rows rows, the column "hospital" exists, or
-        alpha is not above 0.
-
-    References
-    ----------
-    Li, Diao, Chen and He, "Federated Learning on Non-IID Data Silos: An Experimental
-    Study", ICDE 2022, arXiv:2102.02079 ("quantity skew"); the minimum is ours.
+    Each gets `min_rows` (`fedkit.hospitals.from_frame` asks for 10); the rest is shared out in proportions drawn from
+    Dirichlet(alpha, ..., alpha). Small: one hospital has nearly all rows; large: nearly `iid`. As "quantity skew"
+    of Li et al., "Federated Learning on Non-IID Data Silos", ICDE 2022, arXiv:2102.02079; the minimum is ours.
     """
     least = max(min_rows, 1)
     _check(frame, hospitals, needed=hospitals * least, alpha=alpha)

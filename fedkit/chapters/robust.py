@@ -1,40 +1,38 @@
 """Aggregators that a few malicious hospitals cannot steer at will: the server compares the updates.
 
-To compare updates, the server must read them: robust in the clear, or encrypted.
-`groupwise.GroupwiseEncrypted` is the way between.
+To compare updates, the server must read them: robust in the clear, or encrypted. `GroupwiseEncrypted` is the way
+between: sums of groups are decrypted, and the groups compared.
 
-A weight is what a hospital *says* about itself. A mean must believe it. Here only
-`NormClipped` does; to the others a hospital is one vote, whatever it claims. That
-closes a door to liars, and lets a small hospital count as much as a large one.
+A weight is what a hospital *says* about itself. A mean must believe it. Here only `NormClipped` does; to the others a
+hospital is one vote, whatever it claims. That closes a door to liars, and lets a small hospital count as much as a
+large one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from fedkit import aggregators
-from fedkit.aggregators import Mean
+from fedkit.aggregators import Aggregator, Joined, Mean, Shapes, Vectors, Weights, Wrapped, WrappedState
 from fedkit.records import Ledger
 
 
 class _Clear(Mean):
     """What they share: everything travels as with `Mean`, and `join` makes the updates one.
 
-    Only updates are joined robustly. The statistics that rows are prepared with are
-    still sums of what each hospital says.
+    The statistics that rows are prepared with are still sums of what each hospital says.
     """
 
-    def start(self, hospitals: Sequence[str], shapes: Mapping[str, tuple[int, ...]], ledger: Ledger) -> None:
+    def start(self, hospitals: Sequence[str], shapes: Shapes, ledger: Ledger) -> None:
         """Nothing to prepare; a ValueError says if the hospitals are too few."""
         self.check(list(hospitals))
 
     def check(self, hospitals: list[str]) -> None:
         """Raise a ValueError where theory promises nothing for so few hospitals."""
 
-    def aggregate(
-        self, state: None, updates: Mapping[str, np.ndarray], weights: Mapping[str, float], ledger: Ledger
-    ) -> tuple[None, np.ndarray]:
-        """See `Aggregator.aggregate`; "mean" is what the robust rule makes of the updates that are finite."""
+    def aggregate(self, state: None, updates: Vectors, weights: Weights, ledger: Ledger) -> Joined:
+        """Return no state, and what the rule makes of the updates that are finite."""
         received = {}
         for hospital, update in updates.items():
             with np.errstate(over="ignore"):
@@ -62,35 +60,25 @@ class _Clear(Mean):
 class Median(_Clear):
     """The median of each number by itself; of an even count, the mean of the middle two.
 
-    Holds while fewer than half of the hospitals are malicious. It is not the mean:
-    where hospitals differ, it drops what only a minority of them has seen.
+    Holds while fewer than half of the hospitals are malicious. It is not the mean: where hospitals differ, it drops
+    what only a minority of them has seen.
 
     References
     ----------
-    Yin et al., "Byzantine-Robust Distributed Learning: Towards Optimal Statistical
-    Rates", ICML 2018, Definition 1.
+    Yin et al., "Byzantine-Robust Distributed Learning: Towards Optimal Statistical Rates", ICML 2018, Definition 1.
     """
 
     name = "median"
 
     def join(self, hospitals: list[str], updates: np.ndarray, patients: np.ndarray) -> np.ndarray:
-        """See `_Clear.join`."""
+        """Take the median of each number."""
         return np.median(updates, axis=0)
 
 
 class TrimmedMean(_Clear):
-    """The mean of each number by itself, without the `trim` largest and the `trim` smallest.
+    """The mean of each number by itself, without the `trim` largest and smallest (Yin et al., Definition 2).
 
-    Holds for up to `trim` malicious hospitals.
-
-    Parameters
-    ----------
-    trim
-        Fewer than half of the hospitals.
-
-    References
-    ----------
-    Yin et al., ICML 2018 (as `Median`), Definition 2.
+    Holds for up to `trim` malicious hospitals, fewer than half of them.
     """
 
     name = "trimmed mean"
@@ -99,7 +87,7 @@ class TrimmedMean(_Clear):
         self.trim = _count(trim, "trim")
 
     def check(self, hospitals: list[str]) -> None:
-        """See `_Clear.check`."""
+        """Refuse where nobody would be left."""
         if len(hospitals) <= 2 * self.trim:
             raise ValueError(
                 f"Of {len(hospitals)} hospitals, {self.trim} cannot be trimmed from either end, since none would be "
@@ -107,16 +95,15 @@ class TrimmedMean(_Clear):
             )
 
     def join(self, hospitals: list[str], updates: np.ndarray, patients: np.ndarray) -> np.ndarray:
-        """See `_Clear.join`."""
+        """Take the mean of the middle."""
         return np.sort(updates, axis=0)[self.trim : len(updates) - self.trim].mean(axis=0)
 
 
 class Krum(_Clear):
     """The update that lies closest to its neighbours, or (Multi-Krum) the mean of the `keep` closest.
 
-    An update's score is the sum of its squared distances to the n - f - 2 nearest
-    others, f being how many may be malicious. Hospitals that differ from the rest
-    for an honest reason are dropped as well.
+    An update's score is the sum of its squared distances to the n - f - 2 nearest others, f being how many may be
+    malicious. Hospitals that differ from the rest for an honest reason are dropped as well.
 
     Parameters
     ----------
@@ -127,20 +114,15 @@ class Krum(_Clear):
 
     References
     ----------
-    Blanchard et al., "Machine Learning with Adversaries: Byzantine Tolerant Gradient
-    Descent", NIPS 2017, sections 4 and 5.
+    Blanchard et al., "Machine Learning with Adversaries: Byzantine Tolerant Gradient Descent", NIPS 2017, section 4.
     """
 
     def __init__(self, malicious: int = 1, keep: int = 1) -> None:
         self.malicious, self.keep = _count(malicious, "malicious"), _count(keep, "keep", least=1)
-
-    @property
-    def name(self) -> str:
-        """Krum, or Multi-Krum where more than one update is kept."""
-        return "Krum" if self.keep == 1 else "Multi-Krum"
+        self.name = "Krum" if keep == 1 else "Multi-Krum"
 
     def check(self, hospitals: list[str]) -> None:
-        """See `_Clear.check`."""
+        """Refuse fewer than 2f + 3 hospitals."""
         if len(hospitals) < 2 * self.malicious + 3 or self.keep > len(hospitals) - self.malicious:
             raise ValueError(
                 f"Krum against {self.malicious} malicious hospitals needs {2 * self.malicious + 3} hospitals or more, "
@@ -149,7 +131,7 @@ class Krum(_Clear):
             )
 
     def join(self, hospitals: list[str], updates: np.ndarray, patients: np.ndarray) -> np.ndarray:
-        """See `_Clear.join`."""
+        """Take the updates of the lowest scores."""
         return updates[np.argsort(self.scores(updates), kind="stable")[: self.keep]].mean(axis=0)
 
     def scores(self, updates: np.ndarray) -> np.ndarray:
@@ -161,20 +143,18 @@ class Krum(_Clear):
 class NormClipped(_Clear):
     """The weighted mean, of updates shortened to a length: nobody can shout.
 
-    A poison of that length passes, each round. Claimed patients count, so it pays to
-    claim many.
+    A poison of that length passes, each round. Claimed patients count, so it pays to claim many.
 
     Parameters
     ----------
     norm
-        Longest update, in units of the model's weights. None: the median length of
-        the round's updates, which fewer than half of the hospitals cannot move far.
+        Longest update, in units of the model's weights. None: the median length of the round's updates, which fewer
+        than half of the hospitals cannot move far.
 
     References
     ----------
-    Sun et al., "Can You Really Backdoor Federated Learning?", arXiv:1911.07963, 2019,
-    section 4. (A bound that adapts where the server may *not* read the lengths:
-    Andrew et al., NeurIPS 2021, in ``tff.learning.robust_aggregator``.)
+    Sun et al., "Can You Really Backdoor Federated Learning?", arXiv:1911.07963, 2019, section 4. (A bound that adapts
+    where the server may *not* read lengths: Andrew et al., NeurIPS 2021, in ``tff.learning.robust_aggregator``.)
     """
 
     name = "clipped"
@@ -185,7 +165,7 @@ class NormClipped(_Clear):
         self.norm = norm
 
     def join(self, hospitals: list[str], updates: np.ndarray, patients: np.ndarray) -> np.ndarray:
-        """See `_Clear.join`."""
+        """Shorten, then take the weighted mean."""
         lengths = np.linalg.norm(updates, axis=1)
         most = np.median(lengths) if self.norm is None else self.norm
         shorter = most / np.maximum(lengths, np.maximum(most, np.finfo(float).tiny))
@@ -195,21 +175,13 @@ class NormClipped(_Clear):
 class FLTrust(_Clear):
     """The mean of updates brought to the length of one trusted update, each weighted by its cosine to it.
 
-    An update that points away from the trusted one counts nothing. In the paper the
-    server trains on a small clean set of its own; here such a set takes part as a
-    hospital that is named (it may have few rows), which trains like the others and
-    counts with the full trust of 1, so that a round in which nobody else is trusted
-    is defined too. Claimed patients count nothing.
-
-    Parameters
-    ----------
-    trusted
-        Name of the hospital that is trusted.
+    An update that points away from the trusted one counts nothing. In the paper the server trains on a small clean set
+    of its own; here such a set takes part as the hospital `trusted` (it may have few rows), which counts with the full
+    trust of 1, so that a round in which nobody else is trusted is defined too.
 
     References
     ----------
-    Cao et al., "FLTrust: Byzantine-robust Federated Learning via Trust Bootstrapping",
-    NDSS 2021, Algorithm 2.
+    Cao et al., "FLTrust: Byzantine-robust Federated Learning via Trust Bootstrapping", NDSS 2021, Algorithm 2.
     """
 
     name = "FLTrust"
@@ -218,18 +190,121 @@ class FLTrust(_Clear):
         self.trusted = trusted
 
     def check(self, hospitals: list[str]) -> None:
-        """See `_Clear.check`."""
+        """Refuse a training without the trusted hospital."""
         if self.trusted not in hospitals:
             raise ValueError(f"{self.trusted!r}, whom FLTrust trusts, does not train: name one of {hospitals}.")
 
     def join(self, hospitals: list[str], updates: np.ndarray, patients: np.ndarray) -> np.ndarray:
-        """See `_Clear.join`."""
+        """Bring all to one length, and weigh them by trust."""
         reference = updates[hospitals.index(self.trusted)]
         directions = updates / np.maximum(np.linalg.norm(updates, axis=1, keepdims=True), np.finfo(float).tiny)
         trust = np.maximum(directions @ directions[hospitals.index(self.trusted)], 0)
         if not trust.any():  # the trusted update is zero
             return np.zeros_like(reference)
         return np.linalg.norm(reference) * trust @ directions / trust.sum()
+
+
+class GroupwiseEncrypted(Wrapped):
+    """A median across the means of groups, each of which is added up encrypted.
+
+    Hospitals are put into groups. The server adds up each group's ciphertexts and sends all the sums to all hospitals,
+    who decrypt them and apply the rule to the groups' means. With a median, fewer than half of the *groups* may hold a
+    malicious hospital; one is enough to spoil its group.
+
+    The price in privacy: a hospital hides among the others of its group only. Hospitals read G means instead of one;
+    the members of a group of two read each other. So small groups are refused. Groups drawn anew each round (`regroup`)
+    make it worse: sums over overlapping groups can be subtracted from each other, and updates change little between
+    rounds (So et al. 2023). The price in robustness of groups that stay: who shares one with a malicious hospital is
+    not heard in any round.
+
+    What it cannot do: check one hospital. Nobody but the hospital sees its update, so "please clip before you encrypt"
+    binds the honest only; a bound that the server can check needs proofs on ciphertexts (Lycklama et al., "RoFL", IEEE
+    S&P 2023), which this kit does not have.
+
+    Parameters
+    ----------
+    inner
+        An aggregator whose mean hospitals read: `EncryptedMean()`.
+    groups
+        How many groups G, 3 or more: a median of two is their mean, and compares nothing.
+    rule
+        `Median()` or `TrimmedMean(trim)`; a group is one vote, however many patients it has.
+    least
+        Hospitals in the smallest group, 2 or more: a group of one hides nothing.
+    regroup
+        Whether groups are drawn anew each round.
+    seed
+        Decides the groups, together with the round if `regroup`.
+
+    References
+    ----------
+    Groups that are averaged before a robust rule: Karimireddy et al., "Byzantine-Robust Learning on Heterogeneous
+    Datasets via Bucketing", ICLR 2022, Algorithm 1. With sums the server cannot look into: Velicheti et al., "Secure
+    Byzantine-Robust Distributed Learning via Clustering", arXiv:2110.02940. What overlapping sums tell: So et al.,
+    "Securing Secure Aggregation", AAAI 2023.
+    """
+
+    def __init__(
+        self,
+        inner: Aggregator,
+        groups: int = 3,
+        rule: Median | TrimmedMean | None = None,
+        *,
+        least: int = 2,
+        regroup: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(inner)
+        if inner.mean_is_read_by != "hospitals":
+            raise ValueError("The inner aggregator lets the server read its mean: give one that encrypts.")
+        if groups < 3:
+            raise ValueError(f"With {groups} groups there is no majority to go by: take 3 or more.")
+        if least < 2:
+            raise ValueError(
+                f"A group of {least} hides nothing, its sum is the hospital's update: `least` is 2 or more."
+            )
+        self.groups, self.rule, self.least, self.regroup, self.seed = groups, rule or Median(), least, regroup, seed
+        self.rule.check([f"group {number}" for number in range(groups)])
+        self.name = f"{self.rule.name} of {groups} x {inner.name}"  # "median of 3 x BFV"
+
+    def members(self, hospitals: Sequence[str], round: int) -> list[tuple[str, ...]]:
+        """Put hospitals, in any order, into groups of sizes that differ by one at most; ValueError if too small."""
+        if len(hospitals) < self.groups * self.least:
+            raise ValueError(
+                f"{len(hospitals)} hospitals cannot make {self.groups} groups of {self.least} or more, and a smaller "
+                "group would show too much of its members: take fewer groups, or an aggregator without groups."
+            )
+        generator = np.random.default_rng([self.seed, round if self.regroup else 0])
+        order = generator.permutation(sorted(hospitals))
+        return [tuple(str(name) for name in part) for part in np.array_split(order, self.groups)]
+
+    def begin(self, hospitals: Sequence[str]) -> dict[tuple[str, ...], Any]:
+        """No group has played yet. The key is one for all: the inner aggregator is started once."""
+        self.members(hospitals, 0)
+        return {}
+
+    def aggregate(self, state: WrappedState, updates: Vectors, weights: Weights, ledger: Ledger) -> Joined:
+        """Let the inner aggregator aggregate each group, from where its last round left it; then join the means."""
+        means, left = [], {}
+        for group in self.members(list(updates), ledger.round):
+            spent, before = Ledger(), state.own.get(group, state.inner)
+            spent.round = ledger.round
+            own, patients = ({name: each[name] for name in group} for each in (updates, weights))
+            left[group], mean = self.inner.aggregate(before, own, patients, spent)
+            means.append(mean)
+            _note(spent, group, list(updates), ledger)
+        joined = self.rule.join([str(number) for number in range(len(means))], np.stack(means), np.ones(len(means)))
+        return state._replace(own=state.own | left), joined
+
+
+def _note(spent: Ledger, group: tuple[str, ...], hospitals: list[str], ledger: Ledger) -> None:
+    """Note what a group spent; its sums go to all hospitals, and each decrypts them."""
+    for row in spent.frame().itertuples():
+        who = [row.hospital]
+        if row.hospital == group[0] and (row.direction == "down" or row.phase == "decrypt"):
+            who += [hospital for hospital in hospitals if hospital not in group]
+        for hospital in who:
+            ledger.add(hospital, row.direction, row.phase, row.bytes, row.seconds)
 
 
 def _count(value: int, name: str, least: int = 0) -> int:

@@ -1,9 +1,8 @@
 """What the kit needs, and what is missing of it: ``python -m fedkit.compat.environment``.
 
-``runtime.lock`` beside this file pins everything that ``import fedkit.…`` needs, with
-hashes. Where some of it is already there, as on Google Colab, it is used as it is:
-replacing a package that a running kernel may have loaded would mean a restart. Only
-what is absent is installed, without its dependencies, which are in the lock as well.
+``runtime.lock`` beside this file pins everything that ``import fedkit.…`` needs, with hashes.
+Where some of it is already there, as on Google Colab, it is used as it is: replacing a package
+that a running kernel may have loaded would mean a restart. Only what is absent is installed.
 """
 
 import importlib
@@ -17,58 +16,22 @@ from pathlib import Path
 
 LOCK = Path(__file__).with_name("runtime.lock")
 PYTHONS = ((3, 11), (3, 13))  # oldest and newest
-MAIN = (
-    "fedkit",
-    "tensorflow",
-    "tensorflow-federated",
-    "tf-keras",
-    "tenseal",
-    "numpy",
-    "pandas",
-    "scikit-learn",
-    "matplotlib",
-)
+MAIN = "fedkit tensorflow tensorflow-federated tf-keras tenseal numpy pandas scikit-learn matplotlib".split()
 
 
 def versions() -> dict[str, str]:
-    """Version of Python and of each main package, as installed, without loading any of them.
-
-    Returns
-    -------
-    dict
-        Name -> version; "missing" where a package is not installed.
-    """
+    """Version of Python and of each main package, without loading any; "missing" where it is not installed."""
     found = {"python": platform.python_version()}
     return found | {name: _version(name) or "missing" for name in MAIN}
 
 
 def repository() -> str:
-    """Address of the repository, from the one place that states it: ``pyproject.toml``.
-
-    Raises
-    ------
-    RuntimeError
-        If fedkit was neither installed nor is run from a checkout.
-    """
-    project = Path(__file__).parents[2] / "pyproject.toml"
-    if project.exists():
-        return tomllib.loads(project.read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
-    if _version("fedkit"):
-        for entry in importlib.metadata.metadata("fedkit").get_all("Project-URL", []):
-            label, _, address = entry.partition(", ")
-            if label == "Repository":
-                return address
-    raise RuntimeError("The repository's address is in fedkit's metadata, and fedkit is not installed. Install it.")
+    """Address of the repository, from the one place that states it: ``pyproject.toml``."""
+    return _project()[0]
 
 
 def missing(lock: Path = LOCK) -> dict[str, str]:
-    """Find what `lock` names for this Python and platform, and this Python does not have.
-
-    Returns
-    -------
-    dict
-        Name -> the whole entry of the lock: pin, marker and hashes.
-    """
+    """Name -> whole entry of `lock` (pin, marker, hashes) of what it names for this Python, and this Python lacks."""
     entries = {}
     for line in lock.read_text(encoding="utf-8").replace("\\\n", " ").splitlines():
         if line.strip() and not line.startswith("#"):
@@ -79,37 +42,63 @@ def missing(lock: Path = LOCK) -> dict[str, str]:
     return entries
 
 
-def install(lock: Path = LOCK) -> None:
-    """Install what is missing, and say so in one line.
+def untested() -> list[str]:
+    """Say which of the packages that are here have a version outside the range that was tested, and the range."""
+    found = []
+    for requirement in map(_requirement, _project()[1]):
+        here = _version(requirement.name)
+        if here and not requirement.specifier.contains(here, prereleases=True):
+            tested = ",".join(sorted(map(str, requirement.specifier), reverse=True))
+            found.append(f"{requirement.name} {here} (tested: {tested})")
+    return found
 
-    Raises
-    ------
-    RuntimeError
-        On a platform that TensorFlow Federated has no package for, or if pip fails.
+
+def install(lock: Path = LOCK) -> None:
+    """Install what is missing, and say so in one line; in another, what is here and was never tested.
+
+    Raises RuntimeError on a platform that TensorFlow Federated has no package for, or if pip fails.
     """
     _check_platform()
     entries = missing(lock)
-    if not entries:
+    if entries:
+        print(f"fedkit installs {', '.join(entries)} (about a minute) ... ", end="", flush=True)
+        _install(entries)
+    else:
         print(f"fedkit {_version('fedkit') or ''} is ready: all it needs is here.".replace("  ", " "))
-        return
-    print(f"fedkit installs {', '.join(entries)} (about a minute) ... ", end="", flush=True)
+    if others := untested():
+        print(f"fedkit goes on with versions that it was not tested with: {'; '.join(others)}.")
+
+
+def _install(entries: dict[str, str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         wanted = Path(folder) / "missing.lock"
         wanted.write_text("\n".join(entries.values()) + "\n", encoding="utf-8")
         options = ["--no-deps", "--ignore-requires-python", "--no-input", "--disable-pip-version-check"]
-        pip = subprocess.run(
-            [sys.executable, "-m", "pip", "install", *options, "--requirement", str(wanted)],
-            capture_output=True,
-            text=True,
-        )
+        command = [sys.executable, "-m", "pip", "install", *options, "--requirement", str(wanted)]
+        pip = subprocess.run(command, capture_output=True, text=True)
     if pip.returncode != 0:
         print("failed.", flush=True)
+        lines = [line.strip() for line in pip.stderr.splitlines() if line.strip()]
+        errors = [line for line in lines if line.startswith("ERROR") or "No module named pip" in line]
         raise RuntimeError(
-            f"pip could not install {', '.join(entries)}. Check the internet connection, and that this "
-            f"Python may be written to, then try again. pip's last words: {_last_words(pip.stderr)}"
+            f"pip could not install {', '.join(entries)}. Check the internet connection, and that this Python "
+            f"may be written to, then try again. pip's last words: {(errors or lines or ['(nothing)'])[-1]}"
         )
     importlib.invalidate_caches()  # so that a running kernel finds what has just come
     print("done.", flush=True)
+
+
+def _project() -> tuple[str, list[str]]:
+    """Return the repository's address, and what fedkit requires: of the checkout around this file, or as installed."""
+    file = Path(__file__).parents[2] / "pyproject.toml"
+    if file.exists():
+        project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
+        return project["urls"]["Repository"], project["dependencies"]
+    if not _version("fedkit"):
+        raise RuntimeError("What fedkit requires is in its metadata, and fedkit is not installed. Install it.")
+    metadata = importlib.metadata.metadata("fedkit")
+    (address,) = [url.removeprefix("Repository, ") for url in metadata.get_all("Project-URL") if "Repository, " in url]
+    return address, [text for text in metadata.get_all("Requires-Dist") if "extra ==" not in text]
 
 
 def _version(name: str) -> str | None:
@@ -140,12 +129,6 @@ def _check_platform() -> None:
             f"TensorFlow Federated runs on Linux on x86_64 only, and this is {platform.system()} on {machine}. "
             "Open the notebooks in Google Colab, or on Windows in WSL 2."
         )
-
-
-def _last_words(stderr: str) -> str:
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("ERROR") or "No module named pip" in line]
-    return (errors or lines or ["(nothing)"])[-1]
 
 
 if __name__ == "__main__":

@@ -1,12 +1,9 @@
 """TenSEAL made safe to import after TensorFlow.
 
-Both carry a copy of the protobuf library, and TensorFlow shows its own to every
-library that is loaded later. TenSEAL's compiled part then takes TensorFlow's copy for
-its own, and the first ``serialize()`` ends the process (a segmentation fault with
-TensorFlow 2.20 and TenSEAL 0.3.18). ``RTLD_DEEPBIND`` (see ``man dlopen``) makes it
-look into itself first. Import it from here, in whatever order::
-
-    from fedkit.compat.tenseal import ts  # its vectors; sealapi is the SEAL underneath
+Both carry a copy of protobuf, and TensorFlow shows its own to every library that is loaded
+later: TenSEAL would take it for its own, and the first ``serialize()`` ends the process (a
+segmentation fault; TensorFlow 2.20, TenSEAL 0.3.18). ``RTLD_DEEPBIND`` (``man dlopen``) makes
+it look into itself first, in whatever order: ``from fedkit.compat.tenseal import ts``.
 """
 
 import os

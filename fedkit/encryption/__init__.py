@@ -8,9 +8,8 @@
 A message holds the number of patients and patients x update, both encrypted: the
 server adds what it cannot read, and the division happens after decryption. The
 hospitals share one secret key and encrypt with it, so there is no public key at all:
-fresh noise is smaller, and the server can do nothing but add. `schemes` says which
-parameters are used and why, `rings` how TenSEAL is used, `quantization` how numbers
-become integers.
+fresh noise is smaller, and the server can do nothing but add. To read on: `schemes` (which
+parameters, and why), `rings` (how TenSEAL is used), `quantization` (numbers as integers).
 
 What this does not protect: all hospitals hold the same key, so one that shows it to
 the server opens every update; a decrypted CKKS sum must never go back to the server

@@ -1,7 +1,9 @@
 """Encryption on several cores: TenSEAL holds Python's lock, so each core gets a process."""
 
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from types import ModuleType
 
 import numpy as np
 
@@ -12,7 +14,7 @@ _ring: Ring | None = None  # of a worker
 
 
 class Encryptor:
-    """Encrypts many ciphertexts, in this process or in several.
+    """Encrypts many ciphertexts, in this process or in several; ValueError if there is to be no core.
 
     Parameters
     ----------
@@ -21,13 +23,7 @@ class Encryptor:
     secret
         The same key, for the other processes; it reaches them through a pipe.
     cores
-        How many processes; with 1, this one. They start at the first message that is
-        worth it, and end with this object.
-
-    Raises
-    ------
-    ValueError
-        If there is to be no core.
+        Processes; with 1, this one. They start at the first message that is worth it, and end with this object.
     """
 
     _WORTH = 8  # ciphertexts a core: below, handing them over takes longer than encrypting
@@ -48,7 +44,13 @@ class Encryptor:
             self._pool = ProcessPoolExecutor(
                 self._cores, get_context("spawn"), _start, (self._ring.parameters, self._secret)
             )
-        pairs = list(self._pool.map(_encrypt, [values[at : at + share] for at in range(0, len(values), share)]))
+        # A spawned process runs the script that started it once more, if it is told of one. They start in `map`.
+        main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+        try:
+            pairs = self._pool.map(_encrypt, [values[at : at + share] for at in range(0, len(values), share)])
+        finally:
+            sys.modules["__main__"] = main
+        pairs = list(pairs)
         return np.concatenate([c0 for c0, _ in pairs]), b"".join(seeds for _, seeds in pairs)
 
 

@@ -29,37 +29,19 @@ _HINTS = {
 
 
 class About(NamedTuple):
-    """What a message is.
+    """What a message is."""
 
-    Attributes
-    ----------
-    study : str
-        Which training: the hex id of its key.
-    purpose : str
-        "statistics", "bounds", "update", "clear" or "scores".
-    round : int
-        0 before the first.
-    sender : str
-        Who signs.
-    hospitals : tuple of str
-        Whose numbers are inside: (sender,) for a hospital's own.
-    """
-
-    study: str
-    purpose: str
-    round: int
-    sender: str
-    hospitals: tuple[str, ...]
+    study: str  # which training: the hex id of its key
+    purpose: str  # "statistics", "bounds", "update", "clear" or "scores"
+    round: int  # 0 before the first
+    sender: str  # who signs
+    hospitals: tuple[str, ...]  # whose numbers are inside: (sender,) for a hospital's own
 
 
 def sign(content: bytes, about: About, identity: Identity) -> bytes:
     """Put a content in a signed envelope: 70 bytes and the head longer.
 
-    Raises
-    ------
-    ValueError
-        If somebody else is said to be the sender, a hospital's name is none, or the
-        head does not fit in 64 KiB.
+    ValueError if somebody else is said to be the sender, a hospital's name is none, or the head exceeds 64 KiB.
     """
     if about.sender != identity.name:
         raise ValueError(f"{identity.name} cannot sign for {about.sender}: each signs what is their own.")
@@ -74,23 +56,18 @@ def sign(content: bytes, about: About, identity: Identity) -> bytes:
 def read(
     data: bytes, public: bytes, *, study: str, purpose: str, round: int, sender: str, size: int | None, most: int
 ) -> tuple[About, bytes]:
-    """Open an envelope, if it is the one that is expected.
+    """Open an envelope, if it is the one that is expected: what it is, and the content.
 
     Parameters
     ----------
     data
         What arrived, whatever it is.
     public
-        Key of the sender that is expected, shape 32 bytes (`Roster`).
+        Key of the sender that is expected, 32 bytes (`Roster`).
     study, purpose, round, sender
         What `About` must say. Its `hospitals` are for the caller to compare.
     size, most
         Bytes of the content: exactly `size`, or if that is None, at most `most`.
-
-    Returns
-    -------
-    About, bytes
-        What it is, and the content.
 
     Raises
     ------
@@ -137,7 +114,7 @@ class Roster(Mapping[str, bytes]):
     Raises
     ------
     ValueError
-        If a name is empty or unprintable, a key is not 32 bytes, or two have the same key.
+        If a name is none (`identities.check_name`), a key is not 32 bytes, or two have the same key.
     MessageError
         From ``roster[name]`` (and ``get``), if the name is not on it.
     """

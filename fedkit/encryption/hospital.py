@@ -9,29 +9,29 @@ from os import PathLike
 import numpy as np
 
 from fedkit.encryption import messages, quantization, schemes, vault
+from fedkit.encryption.context import PUBLIC, SECRET, Context, each_seed
 from fedkit.encryption.cores import Encryptor
 from fedkit.encryption.messages import Message, MessageError
-from fedkit.encryption.party import PUBLIC, SECRET, Party, each_seed
 from fedkit.encryption.rings import Ring
 
 _HEAD = struct.Struct("<4sI")  # mark, length of the public part
 _KEY = "hospitals' key"
 
 
-class HospitalKeys(Party):
-    """The key that hospitals share, and what is done with it.
+class HospitalKeys(Context):
+    """The key that hospitals share, and what is done with it; ValueError if `secret` is none, or damaged.
 
     Parameters
     ----------
     secret
-        `secret` of the hospital that made the keys.
+        `secret` of the hospital that made the keys: who holds these bytes can read every update.
     cores
         How many processes encrypt a large update.
 
     Attributes
     ----------
-    secret, public : bytes
-        For the other hospitals: who holds them can read every update. For the server.
+    public : bytes
+        For the server.
     key_id : bytes
         Fingerprint of key and parameters: equal at two hospitals that hold the same.
     """
@@ -79,17 +79,14 @@ class HospitalKeys(Party):
         weight
             Number of patients: a whole number, not negative.
         layout
-            How numbers become integers, the same at all hospitals. Without one, CKKS
-            takes real numbers, and BFV whole steps of 2^-22 patients x update, one a
-            coefficient.
+            The same at all hospitals; `plain_layout` if None.
         dither
             See `quantization.Layout.encode`.
 
         Raises
         ------
         ValueError
-            If a value is not finite, the weight is no whole number, or a number is
-            too large for the sum to hold.
+            If a value is not finite, the weight no whole number, or a number too large for the sum to hold.
         """
         vector = np.asarray(vector, dtype=np.float64)
         if vector.ndim != 1 or not vector.size:
@@ -110,7 +107,7 @@ class HospitalKeys(Party):
     def decrypt(
         self, message: bytes, layout: quantization.Layout | None = None, *, at_least: int | None = None
     ) -> tuple[np.ndarray, float]:
-        """Decrypt a sum of messages, and divide.
+        """Decrypt a sum of messages, and divide: the weighted mean, float64 of shape [p], and the number of patients.
 
         Parameters
         ----------
@@ -119,19 +116,13 @@ class HospitalKeys(Party):
         layout
             The one that the messages were encrypted with.
         at_least
-            How many hospitals must be in the sum: the sum of one hides nothing. 2 if
-            None (1 where the keys were made for one hospital).
-
-        Returns
-        -------
-        tuple
-            The weighted mean, float64 of shape [p], and the total number of patients.
+            Hospitals in the sum: that of one hides nothing. 2 if None (1 where the keys were made for one hospital).
 
         Raises
         ------
         MessageError
-            If the message is damaged, under another key or of another length, is not a
-            sum, sums too few hospitals, or their patients sum to zero or less.
+            If the message is damaged, under another key, of another length, no sum, a sum of too few hospitals, or
+            their patients sum to zero or to no number of patients.
         """
         total = self.read(message)
         least = min(2, self.parameters.hospitals) if at_least is None else at_least
@@ -156,7 +147,7 @@ class HospitalKeys(Party):
         return numbers[1:] / numbers[0], float(numbers[0])
 
     def plain_layout(self, size: int) -> quantization.Layout:
-        """Return the layout of an update about which nothing was agreed."""
+        """Return the layout where nothing was agreed: CKKS takes real numbers, BFV steps of 2^-22 patients x update."""
         if self.scheme == "ckks":
             return quantization.Layout((quantization.real_layer(size, self.parameters),))
         return quantization.Layout((quantization.exact_layer(size, self.parameters, 2.0**-22, 52),))
@@ -194,10 +185,7 @@ def generate_keys(
     security: int = 128,
     cores: int = 1,
 ) -> HospitalKeys:
-    """Make new keys: something a hospital does, never the server.
-
-    Parameters, and errors, are those of `schemes.choose`, and of `HospitalKeys`.
-    """
+    """Make new keys, which a hospital does and never the server; see `schemes.choose`, and `HospitalKeys`."""
     hospitals, numbers, bits, security = map(operator.index, (hospitals, numbers, bits, security))
     return _new_keys(schemes.choose(scheme, hospitals, numbers=numbers, bits=bits, security=security), cores)
 

@@ -25,7 +25,7 @@ _CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789AB
 
 
 class Identity:
-    """A name and the key pair that signs for it (Ed25519).
+    """A name and the key pair that signs for it (Ed25519: Josefsson and Liusvaara, RFC 8032, 2017).
 
     Parameters
     ----------
@@ -36,13 +36,8 @@ class Identity:
 
     Attributes
     ----------
-    name : str
     public : bytes
         32 bytes, for everybody.
-
-    References
-    ----------
-    Josefsson and Liusvaara, "Edwards-Curve Digital Signature Algorithm", RFC 8032, 2017.
     """
 
     def __init__(self, name: str, secret: bytes) -> None:
@@ -95,12 +90,7 @@ def verify(public: bytes, signature: bytes, data: bytes) -> bool:
 def seal_to(public: bytes, data: bytes) -> bytes:
     """Encrypt for the owner of a public key (32 bytes) alone: 48 bytes longer, and different each time.
 
-    It says nothing about who sealed it: sign it as well.
-
-    Raises
-    ------
-    ValueError
-        If the bytes are nobody's public key.
+    It says nothing about who sealed it: sign it as well. ValueError if the bytes are nobody's public key.
 
     References
     ----------
@@ -117,21 +107,14 @@ def seal_to(public: bytes, data: bytes) -> bytes:
 def fingerprint(public: bytes) -> str:
     """Return what two people compare over the phone, like "K7QM-2XHD-9P1A-4T6R".
 
-    It is the first 80 bits of the SHA-256: to find a second key with the same takes
-    2^80 tries.
+    The first 80 bits of the SHA-256: to find a second key with the same takes 2^80 tries.
     """
     text = base64.b32encode(hashlib.sha256(public).digest()[:10]).translate(_CROCKFORD).decode()
     return "-".join(text[at : at + 4] for at in range(0, 16, 4))
 
 
 def check_name(name: str) -> str:
-    """Return a name as it is, if it can be read aloud, sent and printed.
-
-    Raises
-    ------
-    ValueError
-        If it is not 1 to 100 printable characters without a space at either end.
-    """
+    """Return a name as it is, if it can be read aloud, sent and printed; ValueError if not."""
     if not isinstance(name, str) or not (1 <= len(name) <= 100 and name == name.strip() and name.isprintable()):
         raise ValueError(
             f"A name has 1 to 100 printable characters, with no space before or after, and this is {name!r:.120}."

@@ -31,33 +31,15 @@ class MessageError(ValueError):
 
 
 class Message(NamedTuple):
-    """A message taken apart.
+    """A message taken apart."""
 
-    Attributes
-    ----------
-    kind : int
-        `OWN`, `SUM` or `LARGE_SUM`.
-    key_id : bytes
-        Fingerprint of the key, `KEY_ID_BYTES` long.
-    hospitals : int
-        How many hospitals it sums.
-    coefficients : int
-        How many are used (CKKS: slots), over all ciphertexts.
-    c0 : numpy.ndarray
-        uint64: of all ciphertexts one behind the other, without those that BFV does not use.
-    seeds : list of bytes
-        One a hospital: `SEED_BYTES` for each ciphertext.
-    c1 : numpy.ndarray or None
-        uint64: of all ciphertexts, in place of the seeds.
-    """
-
-    kind: int
-    key_id: bytes
-    hospitals: int
-    coefficients: int
-    c0: np.ndarray
-    seeds: list[bytes]
-    c1: np.ndarray | None = None
+    kind: int  # `OWN`, `SUM` or `LARGE_SUM`
+    key_id: bytes  # fingerprint of the key, `KEY_ID_BYTES` long
+    hospitals: int  # how many it sums
+    coefficients: int  # that are used (CKKS: slots), over all ciphertexts
+    c0: np.ndarray  # uint64: of all ciphertexts one behind the other, without what BFV does not use
+    seeds: list[bytes]  # one a hospital: `SEED_BYTES` for each ciphertext
+    c1: np.ndarray | None = None  # uint64: of all ciphertexts, in place of the seeds
 
     def to_bytes(self, parameters: Parameters) -> bytes:
         """Put it together as it travels; lowest bits of c0 that are noise anyway stay behind."""
@@ -69,20 +51,7 @@ class Message(NamedTuple):
 
     @classmethod
     def from_bytes(cls, data: bytes, parameters: Parameters, modulus: int, key_id: bytes) -> "Message":
-        """Take a message apart, and refuse one that does not belong here.
-
-        Parameters
-        ----------
-        data
-            What arrived.
-        parameters, modulus, key_id
-            What the receiver uses.
-
-        Raises
-        ------
-        MessageError
-            With a sentence that names what does not fit.
-        """
+        """Take apart what arrived; MessageError if it does not fit what the receiver uses, and says what does not."""
         if not isinstance(data, bytes) or len(data) < HEAD.size or data[:4] != _MARK:
             raise MessageError("This message is damaged or was not made by this version of the kit: ask for it again.")
         _, kind, scheme, found_key, hospitals, coefficients = HEAD.unpack_from(data)
@@ -173,20 +142,14 @@ def contains_plaintext(message: bytes, plain: np.ndarray | bytes) -> bool:
     Looks at every position, in both byte orders, for each number as float64 and
     for each two neighbours as float32 (a single float32 is 4 bytes, and 4 bytes
     turn up by chance in long messages). Numbers as round as 0, 1 or 0.5 occur in
-    any file and are not looked for. Of plain bytes, each piece of 8 is looked for.
+    any file and are not looked for; ValueError if nothing is left.
 
     Parameters
     ----------
     message
         Any bytes.
     plain
-        A vector of shape [p]: an update, say, or the update times the number of
-        patients. Or bytes: integers as `packing.to_bytes` packs them.
-
-    Raises
-    ------
-    ValueError
-        If no number of the vector is worth looking for, or there are less than 8 bytes.
+        A vector, shape [p]. Or 8 bytes or more, each piece of 8 of which is looked for: integers that were packed.
     """
     windows = _windows(message)
     if isinstance(plain, bytes):

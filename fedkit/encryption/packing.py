@@ -4,7 +4,7 @@ import numpy as np
 
 
 def pack(integers: np.ndarray, bits: int, fields: int) -> np.ndarray:
-    """Put `fields` signed integers into one: digits in base 2^bits.
+    """Put `fields` signed integers into one, digits in base 2^bits: int64, shape [ceil(n / fields)].
 
     Negative digits borrow from the next one, and `unpack` gives the loan back, so
     packed integers can be added like plain ones.
@@ -15,11 +15,6 @@ def pack(integers: np.ndarray, bits: int, fields: int) -> np.ndarray:
         int64, shape [n], each within ±2^(bits-1).
     bits, fields
         Width of a field, and fields to a coefficient; bits * fields <= 62.
-
-    Returns
-    -------
-    numpy.ndarray
-        int64, shape [ceil(n / fields)].
     """
     packed = np.zeros(-(-len(integers) // fields), dtype=np.int64)
     for field in range(fields):
@@ -29,21 +24,9 @@ def pack(integers: np.ndarray, bits: int, fields: int) -> np.ndarray:
 
 
 def unpack(coefficients: np.ndarray, bits: int, fields: int, size: int) -> np.ndarray:
-    """Take signed integers out of the fields `pack` put them in, or out of a sum of such.
+    """Take `size` signed integers out of the fields `pack` put them in, or out of a sum of such.
 
-    Parameters
-    ----------
-    coefficients
-        int64, shape [ceil(size / fields)].
-    bits, fields
-        As in `pack`.
-    size
-        n, how many integers there are.
-
-    Returns
-    -------
-    numpy.ndarray
-        int64, shape [size], each in -2^(bits-1) .. 2^(bits-1) - 1.
+    Returns int64, shape [size], each in -2^(bits-1) .. 2^(bits-1) - 1.
     """
     rest = np.asarray(coefficients, dtype=np.int64)
     digits = np.empty((len(rest), fields), dtype=np.int64)
@@ -53,14 +36,9 @@ def unpack(coefficients: np.ndarray, bits: int, fields: int, size: int) -> np.nd
 
 
 def spread(integers: np.ndarray, bits: int, digits: int) -> np.ndarray:
-    """Write each integer in several signed digits, lowest first: shape [n * digits].
+    """Write each integer (int64, or Python's of any size) in signed digits of so many bits, lowest first.
 
-    Parameters
-    ----------
-    integers
-        int64, or Python integers of any size, shape [n].
-    bits, digits
-        Of a digit, and how many a number has; the last one holds whatever is left.
+    Returns shape [n * digits]; the last digit of a number holds whatever is left.
     """
     half, places = 1 << (bits - 1), bits * np.arange(digits).astype(integers.dtype)
     rest = (integers[:, None] + sum(half << place for place in places[:-1])) >> places
@@ -82,20 +60,7 @@ def _lowest_digit(integers: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarr
 
 
 def to_bytes(values: np.ndarray, bits: int) -> bytes:
-    """Write integers below 2^bits, each in so many bits: whole bytes first, then the half bytes.
-
-    Parameters
-    ----------
-    values
-        uint64, shape [n].
-    bits
-        A multiple of 4, from 8 to 64.
-
-    Returns
-    -------
-    bytes
-        `byte_count(n, bits)` of them.
-    """
+    """Write integers below 2^bits, uint64, each in so many bits (8, 12 ... 64): whole bytes first, then half ones."""
     whole, half = divmod(bits, 8)
     values = np.ascontiguousarray(values, dtype="<u8")
     low = _lowest_bytes(values, whole).tobytes()

@@ -30,24 +30,10 @@ EXACT_STEP = 2.0**-40
 
 
 def headroom(bits: int, hospitals: int, rounding: float = 0.5) -> int:
-    """How large a sum of bounds may be, in steps, to fit a signed field once rounded.
+    """How large a sum of bounds may be, in steps, to fit a signed field of so many bits once rounded.
 
-    M + K * rounding <= 2^(bits-1) - 1.
-
-    Parameters
-    ----------
-    bits
-        Width of the field that holds the sum.
-    hospitals
-        K, how many hospitals are added up.
-    rounding
-        How far rounding moves a number, in steps: half a step to the nearest, a whole
-        one at random.
-
-    Raises
-    ------
-    ValueError
-        If the hospitals' rounding alone fills the field.
+    M + hospitals * rounding <= 2^(bits-1) - 1, where rounding moves a number by half a step to the nearest, or by a
+    whole one at random. ValueError if the hospitals' rounding alone fills the field.
     """
     room = 2 ** (bits - 1) - 1 - int(np.ceil(hospitals * rounding))
     if room < 1:
@@ -60,29 +46,15 @@ def headroom(bits: int, hospitals: int, rounding: float = 0.5) -> int:
 
 @dataclass(frozen=True)
 class Layer:
-    """How a run of numbers is written in coefficients.
+    """How a run of numbers is written in coefficients."""
 
-    Attributes
-    ----------
-    size : int
-        How many numbers.
-    step : float
-        What one unit is worth; 0 where real numbers are encrypted as they are (CKKS).
-    bits : int
-        Width of the field that holds the sum of one number.
-    limit : float
-        The largest number, up or down, that one hospital may send, in steps.
-    fields, digits, digit_bits : int
-        Fields to a coefficient; or coefficients to a number, and bits of a digit.
-    """
-
-    size: int
-    step: float
-    bits: int
-    limit: float
-    fields: int = 1
-    digits: int = 1
-    digit_bits: int = 0
+    size: int  # how many numbers
+    step: float  # what one unit is worth; 0 where real numbers are encrypted as they are (CKKS)
+    bits: int  # of the field that holds the sum of one number
+    limit: float  # the largest number, up or down, that one hospital may send, in steps
+    fields: int = 1  # to a coefficient; or ...
+    digits: int = 1  # ... coefficients to a number,
+    digit_bits: int = 0  # and bits of a digit
 
     @property
     def coefficients(self) -> int:
@@ -92,10 +64,7 @@ class Layer:
     def round(self, numbers: np.ndarray, dither: np.random.Generator | None = None) -> np.ndarray:
         """Return whole steps, to the nearest, or up or down at random in proportion: float64, shape [size].
 
-        Raises
-        ------
-        ValueError
-            If a number is beyond the limit.
+        ValueError if a number is beyond the limit.
         """
         steps = numbers / (self.step or 1.0)
         if max(steps.max(initial=0), -steps.min(initial=0)) > self.limit:
@@ -132,8 +101,8 @@ class Layer:
 def exact_layer(size: int, parameters: Parameters, step: float = EXACT_STEP, bits: int = EXACT_BITS) -> Layer:
     """Layer of a fixed step, with bits to spare: each hospital has a K-th of the room.
 
-    By default 128 bits in steps of 2^-40, so that counts, sums and sums of squares of
-    any column come out right to the last digit that matters.
+    As a rule 128 bits in steps of 2^-40: counts, sums and sums of squares of any column come out right to the last
+    digit that matters.
     """
     limit = (2 ** (bits - 1) - 1) // parameters.hospitals
     return Layer(size, step, bits, limit, 1, parameters.digits(bits), parameters.digit_bits)
@@ -147,13 +116,12 @@ def packed_layer(size: int, bound: float, parameters: Parameters, rounding: floa
     size
         How many numbers.
     bound
-        Sum over hospitals of the largest number, up or down, that each may send. It was
-        itself rounded to steps of `EXACT_STEP`, and computed in float64: what that may
-        have cut off is added.
+        Sum over hospitals of the largest number, up or down, that each may send. It was itself rounded to steps of
+        `EXACT_STEP`, and computed in float64: what that may have cut off is added.
     parameters
         Their `bits` are the width of the field.
     rounding
-        As in `headroom`.
+        See `headroom`.
     """
     bits, hospitals = parameters.bits, parameters.hospitals
     room = headroom(bits, hospitals, rounding)
@@ -183,25 +151,14 @@ class Layout:
         return sum(layer.coefficients for layer in self.layers)
 
     def encode(self, numbers: np.ndarray, dither: np.random.Generator | None = None) -> np.ndarray:
-        """Round and pack.
+        """Round and pack: shape [coefficients], int64, or float64 if there is a layer of real numbers.
 
         Parameters
         ----------
         numbers
-            Shape [size], finite.
+            Shape [size], finite; ValueError if there are more or fewer, or one is beyond its layer's limit.
         dither
-            Rounds up or down at random instead of to the nearest step, so that the
-            error of many rounds is zero on average.
-
-        Returns
-        -------
-        numpy.ndarray
-            Shape [coefficients]: int64, or float64 if there is a layer of real numbers.
-
-        Raises
-        ------
-        ValueError
-            If the vector has another length, or a number is beyond its layer's limit.
+            Rounds up or down at random, not to the nearest step: the error of many rounds is zero on average.
         """
         if len(numbers) != self.size:
             raise ValueError(f"The hospitals agreed on {self.size} numbers, and this vector has {len(numbers)}.")

@@ -25,6 +25,7 @@ import numpy as np
 import zstandard
 
 from fedkit.compat.tenseal import sealapi
+from fedkit.encryption import packing
 from fedkit.encryption.schemes import SEED_BYTES, Parameters
 
 _HEAD = struct.Struct("<HBBBBHQ")  # mark, head size, version, compression, unused, size
@@ -32,28 +33,20 @@ _MARK, _VERSION = 0xA15E, (4, 3)
 _PLAIN, _ZSTD = 0, 2
 _COUNT = struct.Struct("<Q")
 _SEED_KIND = 1  # Blake2xb
+_IDENTITY = 32  # bytes that name a context's parameters
+_NO_KEY = "a secret key of other parameters, or none at all"
 _UNKNOWN = "TenSEAL's SEAL saves in a form that is not known here: install the pinned version of tenseal."
 
 
 class Ring:
-    """SEAL's context for a set of parameters, and the shape of its ciphertexts.
+    """SEAL's context for a set of parameters, and the shape of its ciphertexts; `modulus` is the prime q.
 
     Parameters
     ----------
     parameters
         From `schemes.choose`.
     secret
-        A secret key, from `new_secret`. A server has none.
-
-    Attributes
-    ----------
-    modulus : int
-        The prime q.
-
-    Raises
-    ------
-    ValueError
-        If the secret key does not fit the parameters.
+        From `new_secret`; ValueError if it does not fit the parameters. A server has none.
     """
 
     def __init__(self, parameters: Parameters, secret: bytes | None = None) -> None:
@@ -77,7 +70,7 @@ class Ring:
         self._coder = None if bfv else sealapi.CKKSEncoder(self._context)
         self._evaluator = sealapi.Evaluator(self._context)
         if secret is not None:
-            key = self._load(sealapi.SecretKey(), secret, "a secret key of other parameters, or none at all")
+            key = self._load(sealapi.SecretKey(), self._key_stream(secret), _NO_KEY)
             self._encryptor = sealapi.Encryptor(self._context, key)
             self._decryptor = sealapi.Decryptor(self._context, key)
 
@@ -87,10 +80,19 @@ class Ring:
         return self._decryptor is not None
 
     def new_secret(self) -> bytes:
-        """Draw a secret key, with SEAL's generator."""
+        """Draw a secret key, with SEAL's generator; packed here, since what SEAL compresses varies in length."""
         with _memory() as file:
             sealapi.KeyGenerator(self._context).secret_key().save(_path(file))
-            return _read(file)
+            members = _decompressed(_read(file))
+        numbers = np.frombuffer(members, "<u8", offset=len(members) - 8 * self.parameters.ring_dimension)
+        return members[:_IDENTITY] + packing.to_bytes(numbers, self.parameters.whole_bits)
+
+    def _key_stream(self, secret: bytes) -> bytes:
+        size, bits = self.parameters.ring_dimension, self.parameters.whole_bits
+        if len(secret) != _IDENTITY + packing.byte_count(size, bits):
+            raise ValueError(f"SEAL refuses these bytes: {_NO_KEY}.")
+        numbers = packing.from_bytes(secret[_IDENTITY:], bits, size)
+        return _stream(secret[:_IDENTITY] + struct.pack("<Qd", size, 1.0) + _array(numbers))
 
     def encrypt(self, values: np.ndarray) -> tuple[np.ndarray, bytes]:
         """Encrypt numbers with the secret key, `Parameters.slots` to a ciphertext.
@@ -103,8 +105,7 @@ class Ring:
         Returns
         -------
         tuple
-            c0 of each ciphertext, one behind the other: uint64, shape [ciphertexts * N];
-            and the seed of each c1, 64 bytes a ciphertext.
+            c0 of all ciphertexts, uint64, shape [ciphertexts * N]; and the seed of each c1, 64 bytes a ciphertext.
         """
         size, slots, seeds = self.parameters.ring_dimension, self.parameters.slots, []
         c0 = np.empty((-(-len(values) // slots), size), np.uint64)
@@ -141,21 +142,16 @@ class Ring:
         return np.frombuffer(members, "<u8", offset=len(members) - nothing.nbytes)
 
     def decrypt(self, c0: np.ndarray, seeds: Sequence[bytes], c1: np.ndarray | None = None) -> np.ndarray:
-        """Decrypt a sum of ciphertexts.
+        """Decrypt a sum of ciphertexts. BFV: int64, shape [N]. CKKS: float64, shape [N / 2].
 
         Parameters
         ----------
         c0
-            Sum modulo q of the c0, uint64 of shape [N].
+            Their sum modulo q, uint64, shape [N].
         seeds
             Of every c1 that belongs to the sum.
         c1
             Their sum modulo q in place of the seeds.
-
-        Returns
-        -------
-        numpy.ndarray
-            BFV: int64 of shape [N]. CKKS: float64 of shape [N / 2].
         """
         if c1 is not None:
             total = self._load(sealapi.Ciphertext(), _stream(self._about + _array(np.concatenate([c0, c1]))), "no sum")

@@ -42,39 +42,17 @@ EXACT_BITS = 128  # of the few numbers that must be exact, see `quantization`
 
 
 class Parameters(NamedTuple):
-    """What hospitals and server agree on before the first key is made.
+    """What hospitals and server agree on before the first key is made."""
 
-    Attributes
-    ----------
-    scheme : str
-        "bfv" or "ckks".
-    hospitals : int
-        K, the most hospitals that may be added up.
-    numbers : int
-        How many numbers of an update the choice was made for; others fit too.
-    bits : int
-        Wanted of one number's sum, sign included.
-    security : int
-        Bits of security.
-    ring_dimension : int
-        N.
-    modulus_bits : int
-        Of the prime q.
-    sent_bits : int
-        Of each coefficient, a multiple of 4: q's bits without those that are not sent.
-    room_bits : int
-        Of the sum in one coefficient (BFV: t = 2^room_bits) or slot (CKKS), sign included.
-    """
-
-    scheme: str
-    hospitals: int
-    numbers: int
-    bits: int
-    security: int
-    ring_dimension: int
-    modulus_bits: int
-    sent_bits: int
-    room_bits: int
+    scheme: str  # "bfv" or "ckks"
+    hospitals: int  # K, the most that may be added up
+    numbers: int  # of the update that the choice was made for; others fit too
+    bits: int  # wanted of one number's sum, sign included
+    security: int  # in bits
+    ring_dimension: int  # N
+    modulus_bits: int  # of the prime q
+    sent_bits: int  # of each coefficient, a multiple of 4: q's bits without those that are not sent
+    room_bits: int  # of the sum in one coefficient (BFV: t = 2^room_bits) or slot (CKKS), sign included
 
     @property
     def slots(self) -> int:
@@ -155,7 +133,7 @@ class Parameters(NamedTuple):
 def choose(
     scheme: str = "bfv", hospitals: int = 16, *, numbers: int = 4096, bits: int = 26, security: int = 128
 ) -> Parameters:
-    """Choose the parameters that make the message of one hospital smallest.
+    """Choose the parameters that make the message of one hospital smallest; ValueError says what to relax.
 
     Where everything fits into one ciphertext, the smallest such ring is taken, which is
     the fastest, unless a larger one saves a quarter of the bytes.
@@ -165,19 +143,13 @@ def choose(
     scheme
         "bfv" (integers, exact) or "ckks" (real numbers, approximate).
     hospitals
-        The most hospitals that will be added up.
+        The most that will be added up.
     numbers
         In an update: the parameters of the model.
     bits
-        Of the sum of one number, sign and headroom included: 12 are enough to train
-        with, 26 are as fine as float32.
+        Of one number's sum, sign and headroom included: 12 are enough to train with, 26 are as fine as float32.
     security
         128, 192 or 256 bits.
-
-    Raises
-    ------
-    ValueError
-        If it cannot be done; the sentence says what to relax.
     """
     if scheme not in SCHEMES:
         raise ValueError(f"There is no scheme {scheme!r}: choose one of {', '.join(SCHEMES)}.")

@@ -6,24 +6,19 @@ from collections.abc import Iterable
 import numpy as np
 
 from fedkit.encryption import messages
+from fedkit.encryption.context import SECRET, Context, each_seed
 from fedkit.encryption.messages import Message, MessageError
-from fedkit.encryption.party import SECRET, Party, each_seed
 from fedkit.encryption.rings import add_modulo
 from fedkit.encryption.schemes import SEED_BYTES
 
 
-class Server(Party):
+class Server(Context):
     """Adds messages it cannot read.
 
     Parameters
     ----------
     public
-        `HospitalKeys.public`: parameters, and no key of any sort.
-
-    Raises
-    ------
-    ValueError
-        If the bytes hold a secret key, or are something else.
+        `HospitalKeys.public`: parameters, and no key of any sort. ValueError if it holds a secret key, or is no such.
     """
 
     def __init__(self, public: bytes) -> None:
@@ -37,16 +32,12 @@ class Server(Party):
         Parameters
         ----------
         messages
-            One a hospital, of one key and length. They are taken one at a time, so
-            that an iterator needs the memory of one.
+            One a hospital, of one key and length; ValueError if there is none. An iterator needs the memory of one.
 
         Raises
         ------
         MessageError
-            If one is damaged, does not fit the others or came before, or they come from
-            more hospitals than the keys have room for.
-        ValueError
-            If there is none.
+            If one is damaged, does not fit the others, came before, or is of one hospital too many for the keys.
         """
         total = Sum(self)
         for message in messages:
@@ -55,7 +46,7 @@ class Server(Party):
 
 
 class Sum:
-    """A sum in the making, for messages that arrive one by one.
+    """A sum in the making, for messages that arrive one by one; `hospitals` counts those that are in it.
 
     Adding ciphertexts is adding their coefficients modulo q (Fan & Vercauteren 2012,
     SH.Add; the tests compare with SEAL's own evaluator), which needs neither key nor
@@ -69,13 +60,7 @@ class Sum:
     server
         Who adds.
     coefficients
-        How many a message has. If None, as many as the first, which may then be wrong
-        about it and keep all others out.
-
-    Attributes
-    ----------
-    hospitals : int
-        How many were added up so far.
+        Of a message. If None, as many as the first has, which may be wrong about it and keep all others out.
     """
 
     def __init__(self, server: Server, coefficients: int | None = None) -> None:

@@ -29,25 +29,18 @@ def save(path: str | os.PathLike, kind: str, secret: bytes, passphrase: str) -> 
     Parameters
     ----------
     path
-        Where nothing is yet: a secret is never overwritten.
+        FileExistsError if something is there: a secret is never overwritten.
     kind
-        What it is, 1 to 16 ASCII characters, readable in the file; `load` wants the same.
+        What it is, readable in the file, 1 to 16 ASCII characters or ValueError; `load` wants the same.
     secret
         Any bytes.
     passphrase
-        At least 12 characters, however a keyboard composes them (NFKC).
-
-    Raises
-    ------
-    ValueError
-        If the passphrase is too short, or the kind cannot be written.
-    FileExistsError
-        If there is a file already.
+        At least 12 characters or ValueError, however a keyboard composes them (NFKC).
 
     References
     ----------
-    Percival and Josefsson, "The scrypt Password-Based Key Derivation Function", RFC
-    7914, 2016; McGrew and Viega, AES-GCM, NIST SP 800-38D, 2007.
+    Percival and Josefsson, "The scrypt Password-Based Key Derivation Function", RFC 7914, 2016; McGrew and Viega,
+    AES-GCM, NIST SP 800-38D, 2007.
     """
     if len(passphrase.strip()) < _LEAST:
         raise ValueError(f"A passphrase has at least {_LEAST} characters: take four words picked at random.")
@@ -74,10 +67,8 @@ def load(path: str | os.PathLike, kind: str, passphrase: str) -> bytes:
     Raises
     ------
     ValueError
-        If others may read or write the file, it is no such file, holds another kind,
-        asks for an absurd cost, or does not open: wrong passphrase, or damaged.
-    OSError
-        If the file cannot be read.
+        If others may read or write the file, it is no such file or of another kind, asks for an absurd cost, or does
+        not open: wrong passphrase, or damaged.
     """
     with open(path, "rb") as file:
         mode = os.fstat(file.fileno()).st_mode

@@ -11,33 +11,15 @@ from typing import NamedTuple
 
 
 class Link(NamedTuple):
-    """A sum, without its numbers.
+    """A sum, without its numbers."""
 
-    Attributes
-    ----------
-    digest : str
-        Of its letter.
-    round : int
-        Which was summed.
-    after : str
-        Digest of the link before, or of the letter with the keys.
-    counted : dict of str to str
-        Hospital -> digest of its letter.
-    sender : str
-        Who signed.
-    public : bytes
-        The key that it is signed with.
-    size : int
-        Bytes of the letter.
-    """
-
-    digest: str
-    round: int
-    after: str
-    counted: Mapping[str, str]
-    sender: str
-    public: bytes
-    size: int
+    digest: str  # of its letter
+    round: int  # which was summed
+    after: str  # digest of the link before, or of the letter with the keys
+    counted: Mapping[str, str]  # hospital -> digest of its letter
+    sender: str  # who signed
+    public: bytes  # the key that it is signed with
+    size: int  # bytes of the letter
 
 
 def longest(roots: Collection[str], links: Collection[Link]) -> list[str]:

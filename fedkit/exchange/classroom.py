@@ -63,10 +63,9 @@ def play(
     rounds, seats, deadline_seconds
         Of the study; only the maker's count, but for `seats`, which must be the same everywhere.
     home
-        Folder of this machine for the secret, and for what comes out; the user's own if None, and never in the
-        shared one.
+        Folder of this machine, outside the shared one, for the secret and what comes out; the user's own if None.
     poll_seconds
-        How long to wait between looks into the folder.
+        Between looks into the folder.
     work
         See `exchange.Participant`.
 
@@ -108,7 +107,7 @@ def play(
         study.save(place)
         here = study.final("auroc")[name]
         print(f"AUROC at the test patients of all hospitals: {mean:.3f} (mean, {patients} patients); here {here:.3f}.")
-        print(f"Saved in {place}, for STUDY of notebook 04.")
+        print(f"Saved in {place}, for STUDY of notebook 08.")
 
 
 def open_folder(where: str) -> Folder:
@@ -134,11 +133,7 @@ def open_folder(where: str) -> Folder:
 def identify(name: str, where: str, home: str | os.PathLike | None = None) -> Identity:
     """Return the identity kept on this machine, or make one; its passphrase is typed.
 
-    Raises
-    ------
-    ValueError
-        If the secret would lie in the shared folder, a new passphrase is not repeated
-        or too short, or an old one is wrong.
+    ValueError if the secret would lie in the shared folder, or the passphrase is too short, not repeated, or wrong.
     """
     file = _home(home) / f"fedkit-identity.{quoted(name)}"
     if file.is_relative_to(Path(where).resolve()):
@@ -161,17 +156,9 @@ def federation_of(name: str, seats: int) -> Federation:
 
 
 def seat_federation(seats: int) -> Federation:
-    """Deal the real patients out to the seats of a class: the same on every machine, and each patient once.
+    """Deal the real patients out to "hospital 1", "hospital 2", ...: alike on every machine, and each patient once.
 
-    Parameters
-    ----------
-    seats
-        At most 92: a hospital has ten patients or more.
-
-    Returns
-    -------
-    Federation
-        Hospitals "hospital 1", "hospital 2", ...
+    At most 92 seats: a hospital has ten patients or more.
     """
     pooled = hospitals.load("heart_disease").frame().drop(columns="hospital")
     dealt = partitions.iid(pooled, seats, seed=0)

@@ -33,16 +33,12 @@ class Arrived(NamedTuple):
 
 
 class Coordinator(Player):
-    """Adds up.
+    """Adds up; see `Party`.
 
     Parameters
     ----------
-    folder
-        The study's.
     identity
         The one that the invitation, or a handover, names.
-    invitation
-        Fingerprint of the invitation, as it was read aloud.
     clock
         Tells seconds, for the deadline.
     """

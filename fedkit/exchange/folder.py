@@ -23,25 +23,13 @@ INCOMING, LOG = "incoming", "log"
 
 
 class Found(NamedTuple):
-    """A file whose content is what its name says; who made it is still to be checked.
+    """A file whose content is what its name says; who made it is still to be checked."""
 
-    Attributes
-    ----------
-    place, name : str
-        Folder and file.
-    digest : str
-        First 128 bits of the SHA-256 of the content: 32 hex digits.
-    sender : str
-        Who is said to have sent it.
-    data : bytes
-        The content.
-    """
-
-    place: str
-    name: str
-    digest: str
-    sender: str
-    data: bytes
+    place: str  # folder
+    name: str  # file
+    digest: str  # see `digest`
+    sender: str  # who is said to have sent it
+    data: bytes  # the content
 
 
 class Folder:
@@ -95,7 +83,7 @@ class Folder:
         Parameters
         ----------
         place
-            Name of a place.
+            Its name.
         largest
             Bytes: a file that is listed with more is never read.
         sender

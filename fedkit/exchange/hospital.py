@@ -84,6 +84,10 @@ class Participant(Player):
         study.refresh()
         if not study.id:
             return Status("invitation", note=study.why_not)
+        try:
+            self.replica.work  # noqa: B018  (it looks at the settings)
+        except ValueError as problem:
+            return Status("refused", note=str(problem))
         if study.roster is None:
             return self._ask()
         if name not in study.roster or study.roster[name] != self.identity.public:

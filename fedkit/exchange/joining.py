@@ -19,59 +19,29 @@ NEW = "new"  # the study that an invitation belongs to: it has no id yet
 SAME = ("fedkit", "tenseal")  # versions that must be the same everywhere
 
 
-class Coordinator(NamedTuple):
-    """Who closes the rounds from one on.
-
-    Attributes
-    ----------
-    name, public : str, bytes
-        Who.
-    from_round, number : int
-        Of those named for a round or an earlier one, the highest number counts.
-    digest : str
-        Of the letter that says so.
-    """
+class InCharge(NamedTuple):
+    """Who closes the rounds from one on."""
 
     name: str
     public: bytes
     from_round: int
-    number: int
-    digest: str
+    number: int  # of those named for a round or an earlier one, the highest number counts
+    digest: str  # of the letter that says so
 
 
 class KeyMaker(NamedTuple):
-    """The hospital that makes the key.
-
-    Attributes
-    ----------
-    name : str
-        Which.
-    number : int
-        The highest number counts.
-    digest : str
-        Of the letter that says so.
-    """
+    """The hospital that makes the key."""
 
     name: str
-    number: int
-    digest: str
+    number: int  # the highest counts
+    digest: str  # of the letter that says so
 
 
-def invitation(found: Found, spoken: str) -> tuple[Settings, tuple[str, bytes], Coordinator, str]:
-    """Read an invitation: settings, name and key of the maker, who coordinates, and the day.
+def invitation(found: Found, spoken: str) -> tuple[Settings, tuple[str, bytes], InCharge, str]:
+    """Read an invitation: settings, name and key of the study's maker, who coordinates, and the day.
 
-    Parameters
-    ----------
-    found
-        What lies in the folder.
-    spoken
-        Fingerprint of the invitation, as it was read aloud. It stands for all that is in it,
-        so that nobody can put another one in its place: not even an older one by the same maker.
-
-    Raises
-    ------
-    MessageError
-        If it is another one, or malformed.
+    Its fingerprint, as it was read aloud, stands for all that is in it, so that nobody can put another one in its
+    place: not even an older one by the same maker. MessageError if it is another one, or malformed.
     """
     if fingerprint(found.data) != spoken:
         raise MessageError(
@@ -83,7 +53,7 @@ def invitation(found: Found, spoken: str) -> tuple[Settings, tuple[str, bytes], 
     return settings, (letter.sender, letter.public), _coordinator(letter, 0, 0), str(day)
 
 
-def opening(letter: Letter, coordinator: Coordinator) -> tuple[Roster, str]:
+def opening(letter: Letter, coordinator: InCharge) -> tuple[Roster, str]:
     """Read an opening: the hospitals, and which of them makes the key; MessageError if it is malformed."""
     hospitals, maker = letter.json().get("hospitals"), letter.json().get("key_maker")
     named = isinstance(hospitals, dict) and isinstance(maker, str) and maker in hospitals
@@ -98,7 +68,7 @@ def opening(letter: Letter, coordinator: Coordinator) -> tuple[Roster, str]:
     return roster, maker
 
 
-def handover(letter: Letter) -> Coordinator:
+def handover(letter: Letter) -> InCharge:
     """Read who coordinates from a round on; MessageError if it is malformed."""
     numbers = letter.json().get("from_round"), letter.json().get("number")
     if not all(type(number) is int and 0 <= number < 10**6 for number in numbers):
@@ -175,10 +145,10 @@ def _kind(column: pd.Series) -> str:
     return "numbers" if is_.is_numeric_dtype(column) and not is_.is_bool_dtype(column) else "categories"
 
 
-def _coordinator(letter: Letter, from_round: int, number: int) -> Coordinator:
+def _coordinator(letter: Letter, from_round: int, number: int) -> InCharge:
     said = letter.json()
     try:
         name, public = check_name(said.get("coordinator")), unpacked(said, "key")
-        return Coordinator(name, Roster({name: public})[name], from_round, number, letter.digest)
+        return InCharge(name, Roster({name: public})[name], from_round, number, letter.digest)
     except ValueError as problem:
         raise MessageError(f"The letter by {letter.sender} names no coordinator. {problem}") from None

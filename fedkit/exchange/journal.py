@@ -25,13 +25,6 @@ class Journal:
 
     Whoever may write to the folder may spoil its log, and stops no study by that: a file that
     is not as this process left it gets a sequel, and where none can be made, events are lost.
-
-    Parameters
-    ----------
-    folder
-        Of the study.
-    writer
-        Whose process it is.
     """
 
     def __init__(self, folder: Folder, writer: str) -> None:
@@ -68,7 +61,7 @@ class Journal:
             before, head = self._log.path, self._head
         path = self._place / f"{self._writer}.{time.time_ns():020}.{secrets.token_hex(4)}.jsonl"
         path.touch(mode=0o644, exist_ok=False)  # names and digests only, which all who share the folder may read
-        self._log, self._head = audit.Log(path, alone=True), None
+        self._log, self._head = audit.Log(path), None
         self._append({"what": "began", "before": before and before.name, "head": head})
 
     def _append(self, event: dict) -> None:
@@ -81,10 +74,7 @@ class Journal:
 def events(folder: Where) -> list[dict]:
     """Return all events of a folder's log, a file after the other, each with its "writer" and "file".
 
-    Raises
-    ------
-    ValueError
-        If a file was changed, or one that another is the sequel of is missing or lost lines.
+    ValueError if a file was changed, or one that another is the sequel of is missing or lost lines.
     """
     folder, found, heads = Folder.opened(folder), [], {}
     files = sorted(Path(folder.root, LOG).glob("*.jsonl"))

@@ -21,30 +21,14 @@ SMALL = 1 << 20  # bytes that a letter may have before there is an encryption ke
 
 
 class Letter(NamedTuple):
-    """A letter whose signature was checked.
+    """A letter whose signature was checked."""
 
-    Attributes
-    ----------
-    digest : str
-        Of the file.
-    sender : str
-        Who signed.
-    public : bytes
-        The key that it is signed with.
-    round : int
-        Which it belongs to.
-    hospitals : tuple of str
-        Whose numbers are inside.
-    content : bytes
-        What it says.
-    """
-
-    digest: str
-    sender: str
-    public: bytes
-    round: int
-    hospitals: tuple[str, ...]
-    content: bytes
+    digest: str  # of the file
+    sender: str  # who signed
+    public: bytes  # the key that it is signed with
+    round: int  # which it belongs to
+    hospitals: tuple[str, ...]  # whose numbers are inside
+    content: bytes  # what it says
 
     def json(self) -> dict:
         """Return the content, where it is a JSON object; MessageError if it is none."""
@@ -64,20 +48,7 @@ def post(folder: Folder, place: str, content: bytes | dict, about: About, identi
 
 
 def read(found: Found, study: str, purpose: str, round: int, size: int | None = None, most: int = SMALL) -> Letter:
-    """Check the signature of a letter, with the key in it, and that it is for this study, purpose and round.
-
-    Parameters
-    ----------
-    found
-        From `Folder.new`.
-    study, purpose, round, size, most
-        See `envelopes.read`.
-
-    Raises
-    ------
-    MessageError
-        If it is anything else.
-    """
+    """Check the signature of a letter, with the key in it, and all that `envelopes.read` does; MessageError if not."""
     expected = {"study": study, "purpose": purpose, "round": round, "sender": found.sender, "size": size, "most": most}
     about, content = envelopes.read(found.data[KEY:], found.data[:KEY], **expected)
     return Letter(found.digest, about.sender, found.data[:KEY], round, about.hospitals, content)

@@ -20,66 +20,32 @@ PLACES = ("invitation", "request", "refusal", "opening", "keys", "handover")
 
 
 class Request(NamedTuple):
-    """Somebody who asks to join.
-
-    Attributes
-    ----------
-    name, fingerprint : str
-        To be compared with what they say themselves.
-    public : bytes
-        Their key.
-    digest : str
-        Of the letter.
-    problems : tuple of str
-        Why they cannot; sentences, none if they can.
-    twice : bool
-        Whether somebody else asks under this name or key: people must say who is who.
-    """
+    """Somebody who asks to join: name and fingerprint are to be compared with what they say themselves."""
 
     name: str
     fingerprint: str
     public: bytes
-    digest: str
-    problems: tuple[str, ...]
-    twice: bool = False
+    digest: str  # of the letter
+    problems: tuple[str, ...]  # why they cannot; sentences, none if they can
+    twice: bool = False  # whether somebody else asks under this name or key: people must say who is who
 
 
 class Maker(Party):
-    """Makes a study, and decides who takes part.
-
-    Parameters
-    ----------
-    folder
-        Where it will be.
-    identity
-        The maker's own.
-    invitation
-        Its fingerprint; found from the maker's key if empty.
-    """
+    """Makes a study, and decides who takes part; see `Party`. An `invitation` not given is found by the maker's key."""
 
     def __init__(self, folder: Where, identity: Identity, *, invitation: str = "") -> None:
         super().__init__(folder, identity, invitation=invitation)
         self._asked: dict[tuple[str, str], Found] = {}
 
     def invite(self, settings: Settings, coordinator: tuple[str, bytes] | None = None) -> str:
-        """Put the study in the folder; once more changes nothing.
+        """Put the study in the folder, and return its fingerprint, to read aloud; once more changes nothing.
 
         Parameters
         ----------
         settings
-            What it is about.
+            What it is about; ValueError if the maker has another study in this folder.
         coordinator
             Name and public key of who adds up; the maker if None.
-
-        Returns
-        -------
-        str
-            The fingerprint of the invitation, to read aloud: hospitals join with ``invitation=`` this.
-
-        Raises
-        ------
-        ValueError
-            If the maker has another study in this folder.
         """
         name, public = coordinator or (self.identity.name, self.identity.public)
         if not self.resume():
@@ -97,13 +63,7 @@ class Maker(Party):
         return self.study.invitation
 
     def resume(self) -> bool:
-        """Go on with the study that this maker began in the folder, and say whether there is one.
-
-        Raises
-        ------
-        ValueError
-            If there is more than one.
-        """
+        """Go on with the study that this maker began here, and say if there is one; ValueError if there are two."""
         if not self.study.invitation:
             own = []
             for found in self.folder.new("invitation", SMALL):
@@ -155,7 +115,7 @@ class Maker(Party):
         return requests
 
     def open(self, fingerprints: Collection[str] | None = None, key_maker: str | None = None) -> None:
-        """Close the list of hospitals, and begin.
+        """Close the list of hospitals, and begin; ValueError if it is closed, or these hospitals cannot begin.
 
         Parameters
         ----------
@@ -163,11 +123,6 @@ class Maker(Party):
             Whom to take, after comparing these with them; everybody who fits if None.
         key_maker
             The hospital that makes the key; the first by name if None.
-
-        Raises
-        ------
-        ValueError
-            If it is open already, somebody cannot be taken, or they are too few or too many.
         """
         requests, settings = self.step(), self.study.settings
         if self.study.roster is not None:
@@ -196,15 +151,7 @@ class Maker(Party):
     def choose_key_maker(self, name: str) -> None:
         """Let another hospital make the key, where the first one does not come, or made one that is of no use.
 
-        Parameters
-        ----------
-        name
-            Which hospital.
-
-        Raises
-        ------
-        ValueError
-            If the study is not open, has no such hospital, or something was added up already.
+        ValueError if the study is not open, has no such hospital, or something was added up already.
         """
         self.resume()
         if self.study.roster is None or name not in self.study.roster:
@@ -216,24 +163,14 @@ class Maker(Party):
         self.journal.write("key maker", who=name)
 
     def hand_over(self, name: str, public: bytes, from_round: int | None = None) -> int:
-        """Let somebody else add up, from a round on: sums of it by others do not count any more.
+        """Let somebody else add up, from the round that is returned on: sums of it by others do not count any more.
 
         Parameters
         ----------
         name, public
-            Who: no hospital, since hospitals hold the key.
+            Who; ValueError if it is a hospital, since hospitals hold the key.
         from_round
             The one that is open if None.
-
-        Returns
-        -------
-        int
-            From which round on.
-
-        Raises
-        ------
-        ValueError
-            If it is a hospital, or there is no study.
         """
         if not self.resume():
             raise ValueError(f"{self.identity.name} has not invited anybody here: there is nothing to hand over.")

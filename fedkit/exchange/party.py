@@ -61,16 +61,9 @@ class Player(Party):
         until: Callable[[Status], bool] | None = None,
         tell: Callable[[Status], object] = print,
     ) -> Status:
-        """Take steps until the study is done.
+        """Take steps until the study is done, or `until` says so of a status; `tell` is given each that is new.
 
-        Parameters
-        ----------
-        poll_seconds
-            How long to wait before looking into the folder again.
-        until
-            When to stop before that.
-        tell
-            Is given the status whenever it changed.
+        Where there is nothing to do, look into the folder again after `poll_seconds`.
         """
         before = ""
         while True:

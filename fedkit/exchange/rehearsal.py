@@ -2,6 +2,8 @@
 
 import secrets
 from collections.abc import Callable, Collection
+from functools import partial
+from typing import TYPE_CHECKING
 
 from fedkit.encryption.identities import Identity
 from fedkit.exchange.coordinator import Coordinator
@@ -12,11 +14,15 @@ from fedkit.exchange.settings import Settings
 from fedkit.exchange.work import Training, Work
 from fedkit.hospitals import Federation
 
+if TYPE_CHECKING:
+    from fedkit.learning import Algorithm
+
 
 def rehearse(
     federation: Federation,
     *,
     silent: Collection[str] = (),
+    algorithm: "Algorithm | None" = None,
     work: Callable[[Settings], Work] = Training,
     **settings: object,
 ) -> list[Participant]:
@@ -28,6 +34,8 @@ def rehearse(
         Whose hospitals take part.
     silent
         Hospitals that join, and post nothing.
+    algorithm
+        What all train by; federated averaging if None.
     work
         See `Participant`.
     **settings
@@ -43,7 +51,8 @@ def rehearse(
     ValueError
         If a setting makes no sense, or the study would wait for the silent ones for ever.
     """
-    agreed = Settings.of(federation, **settings)
+    agreed = Settings.of(federation, algorithm, **settings)
+    work = partial(work, algorithm=algorithm) if algorithm else work
     posting = [name for name in federation.names if name not in silent]
     if len(posting) < len(federation) and (agreed.deadline_seconds is None or len(posting) < agreed.quorum):
         raise ValueError("Who is silent is waited for: give a deadline_seconds, and a quorum that the others make up.")

@@ -35,7 +35,7 @@ class Held(NamedTuple):
     weights : sequence of numpy.ndarray
         The model; empty before that.
     state : object
-        The optimizer's.
+        The optimizer's, and what the hospital keeps for itself: see `Work`.
     sums : numpy.ndarray or None
         The statistics that rows are prepared with, as `Sums.to_vector` has them.
     seeds : frozenset of bytes
@@ -78,6 +78,7 @@ class Replica:
         self.scores: dict[str, Scores] = {}
         self._make_work, self._work = make_work, None
         self._held: dict[str, Held] = {}
+        self._trained: tuple[Held | None, tuple] = None, ()  # from where, and what `Work.train` returned
 
     def follow(self) -> tuple[list[str], Held | None]:
         """Return the chain, as far as it can be used, and what follows from it; none before there is a key.
@@ -118,17 +119,23 @@ class Replica:
         if round == 0:
             train = self.hospital.table.iloc[self._split().hospitals[name].train_rows]
             return local_sums(train, settings.numeric, settings.categorical).to_vector(), 1
-        work, tests, patients = self.work, len(held.rows.test_labels), len(held.rows.train_labels)
-        wanted = METRICS if round > settings.rounds else METRICS[:1]
-        probabilities = work.predict(list(held.weights), held.rows.test_features)
+        tests, wanted = len(held.rows.test_labels), METRICS if round > settings.rounds else METRICS[:1]
+        probabilities = self.work.predict(list(held.weights), held.state, held.rows.test_features)
         found = evaluation.scores(held.rows.test_labels, probabilities, wanted)
         values = np.array([found[metric] for metric in wanted], dtype=np.float64)
         # where a metric is not defined here, these test patients do not count for it
         pairs = np.nan_to_num(np.stack([values * tests, tests + 0 * values], axis=1)).ravel()
         if round > settings.rounds:
             return pairs, 1
-        update = work.train(list(held.weights), held.rows, round, name)
-        return np.concatenate([update, pairs / patients]), patients
+        sent, _, weight = self._train(held, round)
+        return np.concatenate([sent, pairs / weight]), weight
+
+    def _train(self, held: Held, round: int) -> tuple[np.ndarray, Any, int]:
+        """Train from what is held, once: a sum that counts it is followed with what was kept then."""
+        if self._trained[0] is not held:
+            found = self.work.train(list(held.weights), held.state, held.rows, round, self.identity.name)
+            self._trained = held, found
+        return self._trained[1]
 
     @property
     def work(self) -> Work:
@@ -161,7 +168,7 @@ class Replica:
 
     def _after(self, held: Held, link: Link) -> Held:
         """Return what is held after a sum; MessageError if it is of no use."""
-        settings, keys, self.study.why_not = self.study.settings, held.keys, ""
+        settings, keys, before, self.study.why_not = self.study.settings, held.keys, held, ""
         content, hospitals = self._content(link)
         total = keys.read(content)
         if total.hospitals != len(hospitals):  # nor is it under another key
@@ -187,7 +194,10 @@ class Replica:
                 raise MessageError(f"The rows cannot be prepared with these statistics. {problem}") from None
             held = held._replace(rows=rows, weights=self.work.start(), sums=sums)
         elif link.round <= settings.rounds:
-            weights, state = self.work.apply(list(held.weights), held.state, mean[:-2])
+            state = held.state
+            if self.work.keeps and self.identity.name in link.counted:
+                _, state, _ = self._train(before, link.round)
+            weights, state = self.work.apply(list(held.weights), state, mean[:-2])
             held, scores = held._replace(weights=weights, state=state), sums[-2:]
         else:
             scores = sums

@@ -3,15 +3,12 @@
 import pandas as pd
 
 from fedkit import evaluation
-from fedkit.compat import environment
 from fedkit.exchange import rounds
 from fedkit.exchange.hospital import Participant
 from fedkit.exchange.study import Study
 from fedkit.hospitals import Federation
 from fedkit.preparation import split
 from fedkit.records import Ledger, Run
-
-METHOD = "federated + BFV, folder"
 
 
 def run(participant: Participant, federation: Federation | None = None) -> Run:
@@ -23,7 +20,8 @@ def run(participant: Participant, federation: Federation | None = None) -> Run:
         A hospital for which the study is done.
     federation
         Where one person has the rows of all hospitals, as in a classroom: those to test
-        the model of each round on. The participant's own if None.
+        the model of each round on (without what an algorithm keeps at other hospitals). The
+        participant's own if None.
 
     Returns
     -------
@@ -41,40 +39,25 @@ def run(participant: Participant, federation: Federation | None = None) -> Run:
         raise ValueError(f"The study is not done: {participant.step()}")
     own = Federation(settings.title, (participant.rows,), settings.numeric, settings.categorical)
     federation = federation or own
-    found = []
+    state, found, predictions = {}, [], []
     for round, held in replica.history():
+        state[participant.rows.name] = held.state
         if round == 0:
             total = lambda own, sums=held.sums: sums  # noqa: E731
             prepared = split(federation, settings.seed, settings.test_fraction, add=total).hospitals
         elif round <= settings.rounds:
             wanted = evaluation.METRICS if round == settings.rounds else evaluation.METRICS[:1]
-            for name, rows in prepared.items():
-                scores = evaluation.scores(
-                    rows.test_labels, work.predict(list(held.weights), rows.test_features), wanted
-                )
-                found += [(round, name, metric, value) for metric, value in scores.items()]
-    weights = list(held.weights)
-    predictions = [
-        pd.DataFrame(
-            {
-                "hospital": name,
-                "label": rows.test_labels.astype(int),
-                "probability": work.predict(weights, rows.test_features).astype(float),
-            }
-        )
-        for name, rows in prepared.items()
-    ]
+            predictions = [
+                (name, rows.test_labels, work.predict(list(held.weights), state.get(name), rows.test_features))
+                for name, rows in prepared.items()
+            ]
+            for name, *predicted in predictions:
+                found += [(round, name, *each) for each in evaluation.scores(*predicted, wanted).items()]
     how = {name: getattr(settings, name) for name in ("rounds", "epochs", "batch_size", "learning_rate", "seed")}
-    units = "-".join(map(str, settings.hidden))
-    return Run(
-        method=METHOD,
-        settings=how | {"model": f"MLP {units}" if units else "logistic regression", "leave_out": []},
-        metrics=pd.DataFrame(found, columns=["round", "hospital", "metric", "value"]),
-        ledger=ledger(study),
-        predictions=pd.concat(predictions, ignore_index=True),
-        weights={"shared": weights},
-        provenance={"data": federation.name, "sha256": federation.sha256, "versions": environment.versions()},
-    )
+    how |= {"model": settings.model.name, "leave_out": []}
+    how |= {"algorithm": settings.algorithm} if settings.algorithm else {}
+    method = " + ".join(filter(None, ["federated", work.name, "BFV, folder"]))
+    return Run.of(method, federation, how, found, ledger(study), predictions, {"shared": list(held.weights)})
 
 
 def ledger(study: Study) -> pd.DataFrame:

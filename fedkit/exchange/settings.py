@@ -2,12 +2,17 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
-from itertools import pairwise
+from dataclasses import asdict, dataclass, field, fields, replace
+from math import prod
+from typing import TYPE_CHECKING
 
 from fedkit.encryption.messages import MessageError
 from fedkit.hospitals import Federation
+from fedkit.models import Model
 from fedkit.tables import coded_columns
+
+if TYPE_CHECKING:  # a coordinator, and who watches, need no TensorFlow
+    from fedkit.learning import Algorithm, Plan
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,10 @@ class Settings:
         coordinator saw it begin. Everybody is waited for if None.
     most_hospitals : int
         How many may join.
+    algorithm : str
+        The `learning.Algorithm` with its settings, as it prints; empty for federated averaging.
+    extra_numbers : int
+        How many more numbers than the model has a hospital sends by it.
 
     Raises
     ------
@@ -67,6 +76,8 @@ class Settings:
     quorum: int = 3
     deadline_seconds: float | None = None
     most_hospitals: int = 100
+    algorithm: str = ""
+    extra_numbers: int = 0
 
     def __post_init__(self) -> None:
         for name, right, wanted in self._rules():
@@ -74,10 +85,29 @@ class Settings:
                 raise ValueError(f"A study's {name} must be {wanted}, and it is {getattr(self, name)!r:.200}.")
 
     @classmethod
-    def of(cls, federation: Federation, **settings: object) -> "Settings":
-        """Make settings for the columns of a federation; its hospitals are not looked at."""
+    def of(cls, federation: Federation, algorithm: "Algorithm | None" = None, **settings: object) -> "Settings":
+        """Make settings for the columns of a federation (its hospitals are not looked at), and an algorithm."""
         named = {"title": federation.name, "label": "label"} | settings
-        return cls(numeric=federation.numeric, categorical=dict(federation.categorical), **named)
+        made = cls(numeric=federation.numeric, categorical=dict(federation.categorical), **named)
+        if algorithm is None:
+            return made
+        from fedkit.learning import sent_shapes
+
+        plan = made.plan(algorithm)
+        extra = sum(map(prod, sent_shapes(plan, len(made.columns)))) - made.numbers
+        return replace(made, algorithm=plan.settings.get("algorithm", ""), extra_numbers=extra)
+
+    def plan(self, algorithm: "Algorithm | None" = None) -> "Plan":
+        """Return what a hospital trains; it needs TensorFlow."""
+        from fedkit.learning import Plan
+
+        how = {name: getattr(self, name) for name in ("rounds", "epochs", "batch_size", "learning_rate", "model")}
+        return Plan(**how, algorithm=algorithm)
+
+    @property
+    def model(self) -> Model:
+        """What is trained."""
+        return Model(self.hidden)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -87,13 +117,12 @@ class Settings:
     @property
     def shapes(self) -> list[tuple[int, ...]]:
         """Shapes of the model's weights: kernel, bias, kernel, bias, ..."""
-        sizes = [len(self.columns), *self.hidden, 1]
-        return [shape for inputs, outputs in pairwise(sizes) for shape in ((inputs, outputs), (outputs,))]
+        return self.model.shapes(len(self.columns))
 
     @property
     def numbers(self) -> int:
-        """How many numbers the model has."""
-        return sum(rows * (columns[0] if columns else 1) for rows, *columns in self.shapes)
+        """How many numbers a hospital sends in a round: those of the model, and what the algorithm adds."""
+        return sum(map(prod, self.shapes)) + self.extra_numbers
 
     def to_json(self) -> dict:
         """All of it, as JSON has it."""
@@ -101,13 +130,15 @@ class Settings:
 
     def _rules(self) -> Iterator[tuple[str, bool, str]]:
         """Yield name, whether it is right, and what is wanted: later rules rely on earlier ones."""
-        yield from ((name, _text(getattr(self, name)), "printable text") for name in ("title", "label"))
+        yield from ((name, _text(getattr(self, name)), "printable text") for name in ("title", "label", "algorithm"))
         yield "numeric", _names(self.numeric), "names of columns, none twice"
         yield "categorical", _levels(self.categorical), "levels of columns, none twice"
         yield "categorical", not set(self.categorical) & set(self.numeric), "columns that are not numeric, too"
         yield "numeric", len(self.columns) > 0, "columns to learn from"
         units = isinstance(self.hidden, tuple) and all(_whole(units, 1) for units in self.hidden)
         yield "hidden", units, "a tuple of units of hidden layers"
+        extra = type(self.extra_numbers) is int and abs(self.extra_numbers) <= 10**9 and self.numbers > 0
+        yield "extra_numbers", extra, "a whole number that leaves some to send"
         for name, least in {"rounds": 1, "epochs": 1, "seed": 0, "quorum": 2, "most_hospitals": 2}.items():
             yield name, _whole(getattr(self, name), least), f"a whole number, {least} or more"
         yield "batch_size", self.batch_size is None or _whole(self.batch_size, 1), "a whole number, or None"

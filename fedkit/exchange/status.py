@@ -4,28 +4,14 @@ from typing import NamedTuple
 
 
 class Status(NamedTuple):
-    """How things are with one process of a study.
+    """How things are with one process of a study."""
 
-    Attributes
-    ----------
-    stage : str
-        "away", "invitation", "opening", "keys", "round", "done" or "refused".
-    round, rounds : int
-        Which round is open, and how many are planned.
-    waits_for : str
-        Who is to do something next.
-    note : str
-        What people should know.
-    acted : bool
-        Whether something was done, so that the next thing may be due.
-    """
-
-    stage: str
-    round: int = 0
-    rounds: int = 0
-    waits_for: str = ""
-    note: str = ""
-    acted: bool = False
+    stage: str  # "away", "invitation", "opening", "keys", "round", "done" or "refused"
+    round: int = 0  # which is open,
+    rounds: int = 0  # of how many
+    waits_for: str = ""  # who is to do something next
+    note: str = ""  # what people should know
+    acted: bool = False  # whether something was done, so that the next thing may be due
 
     @property
     def ended(self) -> bool:

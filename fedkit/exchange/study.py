@@ -1,9 +1,9 @@
 """What a folder's letters say about a study: its settings, who takes part, and how far it is.
 
 It is a function of the letters in the folder and of one thing that people tell each
-other: the fingerprint of the invitation. The invitation says what is trained, and who the
-maker and the coordinator are, the maker's opening names the hospitals, the key maker among them makes the key, and the
-coordinator's sums close the rounds.
+other: the fingerprint of the invitation. The invitation says what is trained, who made the
+study (the maker) and who coordinates; the maker's opening names the hospitals and, among them,
+who makes the key (the key maker); and the coordinator's sums close the rounds.
 """
 
 import functools
@@ -17,7 +17,7 @@ from fedkit.encryption.messages import Message, MessageError
 from fedkit.exchange import joining, letters, rounds
 from fedkit.exchange.chain import Link, longest
 from fedkit.exchange.folder import Folder, Found
-from fedkit.exchange.joining import Coordinator, KeyMaker
+from fedkit.exchange.joining import InCharge, KeyMaker
 from fedkit.exchange.letters import SMALL, Letter
 from fedkit.exchange.settings import Settings
 
@@ -36,26 +36,18 @@ class Study:
 
     Attributes
     ----------
-    id : str
-        Digest of the invitation, "" until there is one.
-    settings : Settings or None
+    id, opening : str
+        Digests of invitation and opening, "" until there is one.
+    settings, day : Settings or None, str
         From the invitation.
     maker_is : tuple of str and bytes
-        Name and key of who made it.
-    day : str
-        When, says the invitation.
+        Name and key of who made the study.
     roster : Roster or None
         The hospitals, once the study is open.
-    opening : str
-        Digest of the opening.
-    roots : dict of str to Letter
-        Letters with keys, by digest.
-    links : dict of str to Link
-        Sums, by digest.
-    coordinators : list of Coordinator
-        Whom the maker ever put in charge of adding up.
-    key_makers : set of KeyMaker
-        Whom the maker ever asked to make the key.
+    roots, links : dict of str to Letter, of str to Link
+        Letters with keys, and sums, by digest.
+    coordinators, key_makers : list of InCharge, set of KeyMaker
+        Whom the maker ever put in charge of adding up, or asked to make the key.
     unusable : set of str
         Digests of keys and sums that a hospital could not use.
     why_not : str
@@ -69,7 +61,7 @@ class Study:
         self.notice: Callable[[str, str, str], None] = lambda digest, sender, sentence: None
         self.id, self.maker_is, self.day = "", ("", b""), ""
         self.settings: Settings | None = None
-        self._first: list[Coordinator] = []
+        self._first: list[InCharge] = []
         self._noticed: set[tuple[str, str]] = set()
         self._begin("", None)
 
@@ -122,7 +114,7 @@ class Study:
         roots = {digest for digest, letter in self.roots.items() if letter.sender == self.key_maker}
         return longest(roots - self.unusable, links)
 
-    def in_charge(self, round: int) -> Coordinator:
+    def in_charge(self, round: int) -> InCharge:
         """Return who closes a round: of those named for it or earlier ones, the one named last."""
         return min(
             (each for each in self.coordinators if each.from_round <= round),

@@ -19,26 +19,15 @@ SIGNS = {"counted": "#", "posted": "+", "late": "!", "missing": "-", "awaited": 
 class Progress(NamedTuple):
     """How a study is going.
 
-    Attributes
-    ----------
-    sentence : str
-        All of it, short.
-    hospitals : pandas.DataFrame
-        A row a hospital: "hospital", "fingerprint" (empty until the study is open), "joined".
-    letters : pandas.DataFrame
-        A row a hospital and round: "round", "hospital", "state" (see `SIGNS`), "bytes".
-    rounds : pandas.DataFrame
-        A row a round: "round", "purpose", "closed", "letters", "bytes", and "auroc" of
-        the model that was made in the round before, NaN for those who have no key.
-    done : bool
-        Whether nothing more will happen.
+    `rounds` has a row a round: "round", "purpose", "closed", "letters", "bytes", and "auroc" of the model that was
+    made in the round before, NaN for those who have no key.
     """
 
-    sentence: str
-    hospitals: pd.DataFrame
-    letters: pd.DataFrame
+    sentence: str  # all of it, short
+    hospitals: pd.DataFrame  # a row each: "hospital", "fingerprint" (empty until the study is open), "joined"
+    letters: pd.DataFrame  # a row a hospital and round: "round", "hospital", "state" (see `SIGNS`), "bytes"
     rounds: pd.DataFrame
-    done: bool
+    done: bool  # whether nothing more will happen
 
     def __str__(self) -> str:
         if self.letters.empty:
@@ -52,14 +41,7 @@ class Progress(NamedTuple):
 class Watch:
     """Looks at a study, whose letters it lists and does not read; only sums and what comes before are checked.
 
-    Parameters
-    ----------
-    folder
-        The study's.
-    invitation
-        Fingerprint of the invitation, as it was read aloud.
-    participant
-        A hospital, if the watcher is one: then AUROC is known, too.
+    With a `participant`, if the watcher is a hospital, AUROC is known, too. See `Party`.
     """
 
     def __init__(self, folder: Where, invitation: str, participant: Participant | None = None) -> None:
@@ -168,17 +150,7 @@ def show(
     poll_seconds: float = 2.0,
     until: Callable[[Progress], bool] = lambda progress: progress.done,
 ) -> Progress:
-    """Show how a study is going, again and again in one place, until it is done: a picture in a notebook, or text.
-
-    Parameters
-    ----------
-    folder, invitation, participant
-        See `Watch`.
-    poll_seconds
-        How long to wait between looks.
-    until
-        When to stop.
-    """
+    """Show how a study is going, as `Watch` sees it, again and again in one place: a picture in a notebook, or text."""
     watch, place, before = Watch(folder, invitation, participant), None, ""
     while True:
         progress = watch.look()

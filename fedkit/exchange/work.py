@@ -1,28 +1,46 @@
 """What a hospital does with its rows in a round, and what everybody does with the mean."""
 
-from typing import Any, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from fedkit.exchange.settings import Settings
+from fedkit.models import Arrays, unflatten
 from fedkit.preparation import Prepared
 
-Weights = list[np.ndarray]
+if TYPE_CHECKING:  # a coordinator, and who watches, need no TensorFlow
+    from fedkit.learning import Algorithm
 
 
 class Work(Protocol):
-    """The parts of a round that are no protocol. All are functions of what they are given: the same twice."""
+    """The parts of a round that are no protocol. All are functions of what they are given: the same twice.
 
-    def start(self) -> Weights:
+    `state` is the optimizer's, and what the hospital keeps for itself; None before the first round.
+
+    Attributes
+    ----------
+    name : str
+        Of the algorithm; empty for federated averaging.
+    keeps : bool
+        Whether a hospital keeps something by it: then a sum is followed only after training.
+    """
+
+    name: str
+    keeps: bool
+
+    def start(self) -> Arrays:
         """Return the weights before the first round: float32, in the shapes of the settings."""
 
-    def train(self, weights: Weights, rows: Prepared, round: int, hospital: str) -> np.ndarray:
-        """Return the update of a hospital, float64 of shape [p]: trained minus start."""
+    def train(
+        self, weights: Arrays, state: Any, rows: Prepared, round: int, hospital: str
+    ) -> tuple[np.ndarray, Any, int]:
+        """Return what a hospital sends (float64, shape [n]), the state once that was counted, and its weight."""
 
-    def apply(self, weights: Weights, state: Any, mean: np.ndarray) -> tuple[Weights, Any]:
-        """Return the next weights and the optimizer's next state; `state` is None before the first round."""
+    def apply(self, weights: Arrays, state: Any, mean: np.ndarray) -> tuple[Arrays, Any]:
+        """Return the next weights and state, from the mean of what was sent, shape [n]."""
 
-    def predict(self, weights: Weights, features: np.ndarray) -> np.ndarray:
+    def predict(self, weights: Arrays, state: Any, features: np.ndarray) -> np.ndarray:
         """Return the probability of the label for each row of features [n, d]: shape [n]."""
 
 
@@ -33,40 +51,59 @@ class Training:
     ----------
     settings
         Of the study.
+    algorithm
+        The one that they name; federated averaging if None.
+
+    Raises
+    ------
+    ValueError
+        If they name another.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        # A coordinator, and who watches, need no TensorFlow.
-        from fedkit import learning, models
-        from fedkit.compat.tff import tf
+    def __init__(self, settings: Settings, algorithm: "Algorithm | None" = None) -> None:
+        ours = settings.plan(algorithm).settings.get("algorithm", "") if algorithm else ""
+        if ours != settings.algorithm:
+            theirs, ours = (name or "federated averaging" for name in (settings.algorithm, ours))
+            raise ValueError(f"The study trains by {theirs} and this hospital by {ours}: take the study's algorithm.")
+        self._settings, self._algorithm = settings, algorithm
+        self.name = algorithm.name if algorithm else ""
 
-        self._learning, self._models, self._tf = learning, models, tf
-        self._settings, self._model = settings, models.Model(settings.hidden)
-        self._step = learning.optimizer_step(tuple(settings.shapes))
+    @cached_property
+    def _plan(self) -> Any:
+        return self._settings.plan(self._algorithm)
 
-    def start(self) -> Weights:
+    @property
+    def keeps(self) -> bool:
         """See `Work`."""
-        return self._model.initial_weights(len(self._settings.columns), self._settings.seed)
+        return bool(self._algorithm and self._algorithm.own(self.start()))
 
-    def train(self, weights: Weights, rows: Prepared, round: int, hospital: str) -> np.ndarray:
+    def start(self) -> Arrays:
         """See `Work`."""
-        settings, count = self._settings, len(rows.train_labels)
-        rate = settings.learning_rate
-        work = self._learning.client_work(self._model, len(settings.columns), settings.batch_size or count, rate)
-        order = self._learning.row_order(settings.seed, round, hospital, count, settings.epochs)
-        (update,) = work([weights], [[rows.train_features, rows.train_labels, order]])
-        return self._models.flatten(update)
+        return self._settings.model.initial_weights(len(self._settings.columns), self._settings.seed)
 
-    def apply(self, weights: Weights, state: Any, mean: np.ndarray) -> tuple[Weights, Any]:
+    def train(
+        self, weights: Arrays, state: Any, rows: Prepared, round: int, hospital: str
+    ) -> tuple[np.ndarray, Any, int]:
         """See `Work`."""
-        tf, gradient = self._tf, self._models.unflatten(-mean, [weight.shape for weight in weights])
-        state, moved = self._step.apply(
-            self._step.start if state is None else state,
-            tuple(tf.constant(weight) for weight in weights),
-            tuple(tf.constant(part) for part in gradient),
-        )
-        return [weight.numpy() for weight in moved], state
+        from fedkit import learning
 
-    def predict(self, weights: Weights, features: np.ndarray) -> np.ndarray:
+        optimizer, own = state or (None, self._plan.algorithm.own(weights))
+        order = learning.row_order(self._settings.seed, round, hospital, len(rows.train_labels), self._settings.epochs)
+        task = learning.Task(weights, own, rows.train_features, rows.train_labels, order)
+        (local,) = learning.local_updates(self._plan, [task])
+        return local.sent, (optimizer, local.own), local.weight
+
+    def apply(self, weights: Arrays, state: Any, mean: np.ndarray) -> tuple[Arrays, Any]:
         """See `Work`."""
-        return self._model.predict(weights, features)
+        from fedkit import learning
+
+        optimizer, own = state or (None, self._plan.algorithm.own(weights))
+        shapes = learning.sent_shapes(self._plan, len(self._settings.columns))
+        step, own = self._plan.algorithm.take(unflatten(mean, shapes), own)
+        optimizer, weights = learning.apply(self._plan, optimizer, weights, step)
+        return weights, (optimizer, own)
+
+    def predict(self, weights: Arrays, state: Any, features: np.ndarray) -> np.ndarray:
+        """See `Work`."""
+        _, own = state or (None, [])
+        return self._plan.model.predict(self._plan.algorithm.local(weights, own), features)

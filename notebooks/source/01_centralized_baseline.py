@@ -338,7 +338,7 @@ mean_stranger = table_stranger.groupby(["method", "seed", "metric"])["value"].me
 table_three = pd.concat([table_both, table_stranger, mean_stranger.assign(hospital="mean")], ignore_index=True)
 summary_three = evaluation.summary(table_three)
 heading = "AUROC of a hospital's own model, and of models with and without its rows"
-left_out = figures.auroc_forest(summary_three, heading=heading)
+left_out = plots.auroc_forest(summary_three, heading=heading)
 plots.save(left_out, "hospital_left_out", summary_three)
 left_out
 

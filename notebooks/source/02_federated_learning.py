@@ -69,9 +69,9 @@ def local_update(start, rows, order, batch_size=BATCH):
 
 
 # %% [markdown]
-# The order of the rows is random, but it is not left to chance: `teams.row_order` makes it from the seed, the round and
-# the hospital's name. So anybody can repeat it, and we will. Now all four hospitals train, from a vector of zeros. Do
-# they want the same model?
+# The order of the rows is random, but it is not left to chance: `learning.row_order` makes it from the seed, the round
+# and the hospital's name. So anybody can repeat it, and we will. Now all four hospitals train, from a vector of zeros.
+# Do they want the same model?
 
 # %%
 import pandas as pd
@@ -169,7 +169,7 @@ process = tff.learning.algorithms.build_weighted_fed_avg(
 )
 
 # %% [markdown]
-# We give it the same rows in the same order, and let it run ten rounds too.
+# It gets the same rows in the same order, for ten rounds too.
 
 
 # %%
@@ -282,7 +282,7 @@ records.glue("auroc_switzerland_behind_pooled_4x_rounds", auroc_after)
 # With more rounds the *order* of the Swiss patients becomes as good as with pooled rows, or nearly so. Their
 # *probabilities* get better too, but a gap stays. Between two means, each hospital goes several steps towards its own
 # best model. The mean of these paths ends near the pooled model, but not on it. This is called **client drift**
-# (Karimireddy et al. 2020).
+# (Karimireddy et al. 2020). A method against it changes one step of FedAvg, and joins fedkit as a `learning.Algorithm`.
 #
 # ## More work at home
 #
@@ -459,7 +459,7 @@ architecture
 # *In the picture: the same hospitals and server. Each hospital now holds a key, and the server's key is crossed out. A
 # lock is on every arrow: what travels is encrypted.*
 #
-# And who can read what? The same as a table.
+# And who can read what?
 
 # %%
 holds

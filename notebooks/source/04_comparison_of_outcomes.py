@@ -20,7 +20,6 @@ PROFILE = "full"  # "full", or "smoke" for a quick look
 SEEDS = 20  # random splits of each hospital's patients
 ROUNDS = 50  # rounds of every training
 MARGIN = 0.02  # AUROC: the largest loss we would accept
-STUDY = ""  # folder of a study that you saved (notebook 08): one more method
 
 # %% [markdown]
 # ## Before we look
@@ -98,7 +97,7 @@ from fedkit import plots
 from fedkit.chapters import figures
 
 summary = evaluation.summary(scores)
-forest = figures.auroc_forest(summary)
+forest = plots.auroc_forest(summary)
 plots.save(forest, "auroc_forest", summary.sort_values("metric", kind="stable").round(4))
 forest
 
@@ -588,59 +587,9 @@ pd.DataFrame.from_dict(who_sees_what, orient="index", columns=[*METHODS, "how we
 # pooled, the server has the rows.
 
 # %%
-from fedkit.chapters.attacks import inference, inversion, membership
+from fedkit.chapters.attacks.panel import panel
 
-work = learning.client_work(models.logistic_regression(), 13, 1000, 0.3)
-zeros = models.logistic_regression().initial_weights(13, seed=0)
-
-
-def message_of(method, features, labels):
-    order = np.arange(len(labels), dtype=np.int32)[None]
-    vector = models.flatten(work([zeros], [[features, labels, order]])[0])
-    scheme = method.partition(" + ")[2].lower()
-    return keys[scheme].encrypt(vector, len(labels)) if scheme else vector.astype("<f4").tobytes()
-
-
-def read(method, features, labels):
-    kernel, bias = np.split(inversion.read(message_of(method, features, labels)[-56:], 14), [13])
-    return inversion.rows(kernel[:, None], bias), inference.prevalence(bias[0], 0.3)
-
-
-# %%
-def hits(method, seed):
-    """Share of hospitals at which the server reads a row, and the share of label 1."""
-    found = []
-    for rows in preparation.split(federation, seed).hospitals.values():
-        x, y = rows.train_features, rows.train_labels
-        row = read(method, x[:1], y[:1])[0]
-        is_read = row.size and inversion.errors(x[:1], row.clip(-9, 9)).max() < 0.01
-        found.append((is_read, abs(read(method, x, y)[1] - float(y.mean())) < 0.05))
-    return np.mean(found, axis=0)
-
-
-def member_auroc(method):
-    """AUROC of each split's model, the others being shadows, of patients whom two models at least never saw."""
-    everybody = membership.signals([run for run in runs if run.method == method], federation)
-    few = (~everybody.member).sum(axis=0) > 1
-    kept = membership.Signals(everybody.hospitals[few], everybody.confidence[:, few], everybody.member[:, few])
-    scored = [membership.by_likelihood_ratio(kept, target, online=False) for target in range(SEEDS)]
-    return [evaluation.detection(*pair)["auroc"] for pair in zip(kept.member, scored, strict=True)]
-
-
-# %%
-success = {("a row is read", method): [value] * SEEDS for method, value in zip(METHODS, (0, 1), strict=False)}
-success |= {("share of label 1", method): values for (_, method), values in success.items()}
-for method in METHODS[2:]:
-    by_seed = np.array([hits(method, seed) for seed in range(SEEDS)])
-    success["a row is read", method], success["share of label 1", method] = by_seed.T
-success |= {("member or not", method): member_auroc(method) for method in METHODS}
-
-# %%
-chances = {"a row is read": 0, "share of label 1": 0.1, "member or not": 0.5}
-attack_table = pd.DataFrame([(*case, *evaluation.interval(values)) for case, values in success.items()])
-attack_table.columns = ["attack", "method", "mean", "low", "high"]
-attack_table["chance"] = attack_table["attack"].map(chances)
-attack_table[["low", "high"]] = attack_table[["low", "high"]].clip(0, 1)
+attack_table = panel(runs, federation)
 privacy = figures.privacy_panel(attack_table)
 plots.save(privacy, "privacy_panel", attack_table, measured=True)
 privacy
@@ -694,52 +643,13 @@ for yardstick, column in card.items():
 # %% [markdown]
 # Some of these losses are smaller than the luck of the split. Others are clear: encryption costs bytes and seconds and
 # buys no accuracy. It buys what the attacks showed: it hides each update from the server.
+#
+# You trained with others, through a folder? [Notebook 08](08_one_folder_many_hospitals.ipynb) puts your study beside
+# these methods.
 
 # %%
 assert card.loc["federated", "AUROC, mean"] > card.loc["local", "AUROC, mean"], "Together should beat alone on average."
 records.glue("auroc_federated_mean", card.loc["federated", "AUROC, mean"])
-
-# %% [markdown]
-# ## One more method: a study of your own
-#
-# In [notebook 08](08_one_folder_many_hospitals.ipynb), hospitals train through one shared folder. Such
-# a study ends as a `Run`, which can be saved: write its folder into `STUDY` above. If it is empty, we rehearse a study
-# here.
-
-# %%
-from fedkit import exchange
-from fedkit.exchange import classroom
-
-study = records.load(STUDY) if STUDY else exchange.run(exchange.rehearse(federation, rounds=ROUNDS)[0], federation)
-sites = study.predictions["hospital"].nunique()
-people = federation if sites == len(federation) else classroom.seat_federation(sites)
-assert study.provenance["sha256"] == people.sha256, "The study is of other patients than this kit has."
-assert study.settings["model"] == "logistic regression", "The study has another model than the methods below."
-study
-
-# %% [markdown]
-# One study is *one* split. The others train again on it, with the settings of the study. Without an interval, a
-# difference may be the luck of the split.
-
-# %%
-same = {name: study.settings[name] for name in ("rounds", "seed", "epochs", "batch_size", "learning_rate")}
-beside = [
-    learning.train_local(people, **same),
-    learning.train_centralized(people, **same),
-    learning.train_federated(people, **same),
-    learning.train_federated(people, aggregator=aggregators.EncryptedMean("bfv"), **same),
-    study,
-]
-one_split = evaluation.table(beside, ["auroc"]).pivot_table("value", "hospital", "method", dropna=False)
-by_folder = (one_split[study.method] - one_split["federated + BFV"]).abs().max()
-assert STUDY or by_folder < 0.0005, "If nobody misses a round, the folder should change no AUROC."
-one_split[[run.method for run in beside]].round(3)
-
-# %% [markdown]
-# The last two columns are equal, unless a hospital missed a round of your study.
-
-# %%
-records.glue("auroc_study_mean", one_split.loc["mean", study.method])
 
 # %% [markdown]
 # ## What you can do now

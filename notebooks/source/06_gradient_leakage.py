@@ -44,8 +44,11 @@ import numpy as np
 
 
 def send(model, starts, rows, batch_size=32, learning_rate=0.3):
-    work = learning.client_work(model, rows[0][0].shape[1], batch_size, learning_rate)
-    return work(starts, [[x, y, np.arange(len(y), dtype=np.int32)[None]] for x, y in rows])
+    plan = learning.Plan(model=model, batch_size=batch_size, learning_rate=learning_rate)
+    orders = [np.arange(len(y), dtype=np.int32)[None] for _, y in rows]
+    tasks = [learning.Task(w, [], x, y, o) for w, (x, y), o in zip(starts, rows, orders, strict=True)]
+    shapes = [weight.shape for weight in starts[0]]
+    return [models.unflatten(done.update, shapes) for done in learning.local_updates(plan, tasks)]
 
 
 # %% [markdown]
@@ -372,7 +375,7 @@ attacks["LiRA, offline"] = lambda signals, target: membership.by_likelihood_rati
 # %%
 auroc_of, rows_of = {}, {}
 for (which, signals), (how, attack) in product(heard.items(), attacks.items()):
-    scored = pd.DataFrame([evaluation.detection(signals.member[i], attack(signals, i)) for i in range(SHADOWS)])
+    scored = pd.DataFrame([membership.detection(signals.member[i], attack(signals, i)) for i in range(SHADOWS)])
     auroc_of[which, how], low, high = evaluation.interval(scored["auroc"])
     text = f"{auroc_of[which, how]:.2f} [{low:.2f}, {high:.2f}]"
     few, fewest, most = evaluation.interval(scored["tpr at 0.01"])
@@ -470,17 +473,18 @@ for noise in NOISES:
         left.append(row("noise on each number", attack, noise, "error of the row, std. dev.", errors))
 
 # %% [markdown]
-# And the price: AUROC of the network with 16 units, minus that without any remedy, on the same splits.
+# And the price: AUROC of the network with 16 units, minus that without any remedy, on the same splits. `Wrapped` stands
+# around another aggregator; what is in `before` happens to the updates first.
 
 
 # %%
-class NoisyMean(aggregators.Mean):
+class Noisy(aggregators.Wrapped):
     def __init__(self, noise):
-        self.noise, self.random, self.name = noise, np.random.default_rng(0), f"noise {noise:g}"
+        super().__init__(aggregators.Mean())
+        self.noise, self.random = noise, np.random.default_rng(0)
 
-    def aggregate(self, state, updates, weights, ledger):
-        blurred = {name: blur(update, self.noise, self.random) for name, update in updates.items()}
-        return super().aggregate(state, blurred, weights, ledger)
+    def before(self, own, updates, weights, ledger):
+        return own, {name: blur(update, self.noise, self.random) for name, update in updates.items()}, weights
 
 
 # %%
@@ -488,7 +492,7 @@ from dataclasses import replace
 
 remedies = {"none": {}, "encrypted sum": {"aggregator": aggregators.EncryptedMean()}}
 remedies |= {"all rows in one step": {"batch_size": None}, "5 epochs a round": {"epochs": 5}}
-remedies |= {f"noise {noise:g}": {"aggregator": NoisyMean(noise)} for noise in NOISES[3:]}
+remedies |= {f"noise {noise:g}": {"aggregator": Noisy(noise)} for noise in NOISES[3:]}
 budget = {"rounds": ROUNDS, "seed": range(SEEDS), "model": network}
 runs = [
     replace(run, method=name)

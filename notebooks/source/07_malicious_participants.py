@@ -31,14 +31,14 @@ if PROFILE == "smoke":
 from fedkit import aggregators, hospitals, learning, preparation
 
 
-class CuriousMean(aggregators.Mean):
-    def aggregate(self, state, updates, weights, ledger):
+class Curious(aggregators.Wrapped):
+    def before(self, own, updates, weights, ledger):
         self.seen, self.patients = updates, weights
-        return super().aggregate(state, updates, weights, ledger)
+        return own, updates, weights
 
 
 # %%
-federation, curious = hospitals.load("heart_disease"), CuriousMean()
+federation, curious = hospitals.load("heart_disease"), Curious(aggregators.Mean())
 run_watched = learning.train_federated(federation, rounds=1, aggregator=curious, seed=0)
 updates, patients = curious.seen, curious.patients
 patients
@@ -240,7 +240,7 @@ print("The signature is in order. It says who sent these bytes, not whether they
 
 # %%
 from fedkit.chapters import partitions
-from fedkit.chapters.groupwise import GroupwiseEncrypted
+from fedkit.chapters.robust import GroupwiseEncrypted
 
 pooled = federation.frame().drop(columns="hospital")
 ten = hospitals.from_frame(partitions.iid(pooled, 10, seed=0), site="hospital", label="label", name="ten")
@@ -427,7 +427,7 @@ assert quiet_costs["mean"].item() < 0 < quiet_costs["high"].item(), "The interva
 # **excludes** who is flagged too often. One score is the cosine to the mean of the others:
 
 # %%
-from fedkit.chapters import contributions
+from fedkit.chapters import screening
 
 
 def cosine_to_others(name):
@@ -437,7 +437,7 @@ def cosine_to_others(name):
 
 # %%
 by_hand = {name: cosine_to_others(name) for name in updates}
-found_by_fedkit = contributions.cosines(updates, patients)
+found_by_fedkit = screening.cosines(updates, patients)
 assert all(abs(by_hand[name] - found_by_fedkit[name]) < 1e-6 for name in by_hand), "fedkit finds the same cosines."
 assert min(by_hand, key=by_hand.get) == "Switzerland", "Switzerland should differ most."
 {name: round(float(value), 2) for name, value in by_hand.items()}
@@ -448,8 +448,6 @@ assert min(by_hand, key=by_hand.get) == "Switzerland", "Switzerland should diffe
 # test patients of each hospital, as they were before the poison.
 
 # %%
-from fedkit.chapters import screening
-
 model = models.logistic_regression()
 
 
@@ -459,7 +457,7 @@ def held_out(trained_on, seed):
     parts = [preparation.prepare(federation[name].table.iloc[rows[name]], split.statistics) for name in rows]
     labels = [federation[name].labels[rows[name]].astype(np.float32) for name in rows]
     start = model.initial_weights(parts[0].shape[1], seed)
-    return contributions.HeldOut(model, start, np.concatenate(parts), np.concatenate(labels))
+    return screening.HeldOut(model, start, np.concatenate(parts), np.concatenate(labels))
 
 
 # %%
@@ -708,7 +706,7 @@ print(f"{betrayed:.2f}: all follow the attacker")
 # you know your own. Compute your partner's update.
 
 # %% tags=["exercise"]
-watch = CuriousMean()
+watch = Curious(aggregators.Mean())
 run_pair = learning.train_federated(ten, rounds=1, aggregator=watch, seed=0)
 me, partner = in_five.members(ten.names, 1)[0]
 group_patients = watch.patients[me] + watch.patients[partner]

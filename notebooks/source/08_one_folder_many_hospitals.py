@@ -10,7 +10,7 @@
 # - start a study: invite, compare fingerprints, join, and be told why not;
 # - follow a round through the folder, kill a hospital, and start it again;
 # - say what an intruder in the folder can do, and who together can read what;
-# - compare a study with other methods, and play your own part in a class.
+# - put a study beside other methods, and play your own part in a class.
 
 # %% tags=["parameters"]
 PROFILE = "full"  # "full", or "smoke" for a quick test
@@ -20,6 +20,7 @@ HOSPITAL = ""  # in a class: who you are; "hospital 7" at seat 7
 FOLDER = ""  # in a class: path of the shared folder
 FINGERPRINT = ""  # in a class: of the invitation, as it is read aloud
 SEATS = 30  # in a class: how many hospitals the patients are dealt out to
+STUDY = ""  # after the class: folder of the study that you saved; else, the study made here
 
 # %%
 if PROFILE == "smoke":
@@ -235,9 +236,9 @@ maker.open()
 # %% [markdown]
 # ## The key
 #
-# All hospitals need the same key for the encryption, and nobody else may have it. The first on the list makes it:
-# Cleveland, you. How does it get to the others, if all that we have is a folder that everybody reads? **Sealed**: for
-# each hospital, the key is encrypted with that hospital's *public* key. Only its own secret key opens this.
+# All hospitals need the same key for the encryption, and nobody else may have it. The first on the list is the **key
+# maker**: Cleveland, you. How does the key get to the others, if all that we have is a folder that everybody reads?
+# **Sealed**: for each hospital, it is encrypted with that hospital's *public* key. Only its own secret key opens this.
 
 # %%
 me.step()
@@ -497,21 +498,54 @@ records.glue("letter_bytes", each_round.mean())
 #
 # ## One more method
 #
-# A study ends as a `Run`, like every training of this kit. So it can be saved, loaded, and compared. Write the folder
-# that you saved it to into `STUDY` of [notebook 04](04_comparison_of_outcomes.ipynb), and it stands there beside the
-# others. (Here one person has all rows, and can test at each hospital. In life each has only its own.)
+# A study ends as a `Run`, like every training of this kit. So it can be saved, loaded, and compared. (Here one person
+# has all rows, and can test at each hospital. In life each has only its own.)
+
+# %%
+results.run(me, federation).save(Path(disk.name, "study"))
+
+# %% [markdown]
+# ### Was it worth it?
+#
+# Write the folder of a study that you saved in a class into `STUDY` above: then it stands here. If it is empty, we take
+# the study of this notebook.
 
 # %%
 from fedkit import evaluation
 
-results.run(me, federation).save(Path(disk.name, "study"))
-run_study = records.load(Path(disk.name, "study"))
-aurocs = evaluation.table([run_plain, run_study], metrics=["auroc"]).pivot_table(
-    index="hospital", columns="method", values="value"
-)
-assert aurocs.diff(axis=1).iloc[:, 1].abs().max() < 0.0005, "The folder should not move AUROC in the digits shown."
-records.glue("auroc_mean_of_hospitals", run_study.final("auroc").mean())
-aurocs.round(3)
+study = records.load(STUDY or Path(disk.name, "study"))
+sites = study.predictions["hospital"].nunique()
+people = federation if sites == len(federation) else classroom.seat_federation(sites)
+assert study.provenance["sha256"] == people.sha256, "The study is of other patients than this kit has."
+assert study.settings["model"] == "logistic regression", "The study has another model than the methods below."
+study
+
+# %% [markdown]
+# One study is *one* split of the patients. The methods of [notebook 04](04_comparison_of_outcomes.ipynb) train on it
+# too, with the settings of the study. Which columns should be equal?
+
+# %%
+from fedkit import aggregators
+
+same_settings = {name: study.settings[name] for name in ("rounds", "seed", "epochs", "batch_size", "learning_rate")}
+beside = [
+    learning.train_local(people, **same_settings),
+    learning.train_centralized(people, **same_settings),
+    learning.train_federated(people, **same_settings),
+    learning.train_federated(people, aggregator=aggregators.EncryptedMean("bfv"), **same_settings),
+    study,
+]
+one_split = evaluation.table(beside, ["auroc"]).pivot_table("value", "hospital", "method", dropna=False)
+by_folder = (one_split[study.method] - one_split["federated + BFV"]).abs().max()
+assert STUDY or by_folder < 0.0005, "If nobody misses a round, the folder should change no AUROC."
+one_split[[run.method for run in beside]].round(3)
+
+# %% [markdown]
+# The three federated ones are, unless a hospital missed a round of your study. But one split has no interval. Whether
+# the folder was worth it for a hospital, compared with training alone, may be the luck of its few test patients.
+
+# %%
+records.glue("auroc_mean_of_hospitals", study.final("auroc").mean())
 
 # %% [markdown]
 # ## What you can do now
@@ -520,7 +554,8 @@ aurocs.round(3)
 # - You started a study, compared a fingerprint, joined, and saw Zurich refused with a reason.
 # - You followed the rounds, killed Switzerland, and started it again: the same bytes of the model.
 # - You know what an intruder can do, which is to delete, and that coordinator and one hospital together read all.
-# - You loaded a study as one more method. In a class, set `ROLE`, `HOSPITAL`, `FOLDER` and `FINGERPRINT`.
+# - You put a study beside four other methods. In a class, set `ROLE`, `HOSPITAL`, `FOLDER` and `FINGERPRINT`; after it,
+#   `STUDY`.
 
 # %% [markdown]
 # ## Exercises

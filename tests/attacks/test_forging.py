@@ -6,19 +6,18 @@ import pytest
 from fedkit import aggregators, learning, models, records
 from fedkit.aggregators import EncryptedMean
 from fedkit.chapters.attacks import forging, poisoning
-from fedkit.chapters.groupwise import GroupwiseEncrypted
-from fedkit.chapters.robust import Krum
+from fedkit.chapters.robust import GroupwiseEncrypted, Krum
 
 PATIENTS = {"A": 100, "B": 50, "C": 50, "D": 200}
 SHAPES = [(3, 1), (1,)]
 
 
-class Spy(aggregators.Mean):
-    """The plain mean, which remembers what arrived."""
+class Spy(aggregators.Wrapped):
+    """Remembers what arrived."""
 
-    def aggregate(self, state, updates, weights, ledger):
+    def before(self, own, updates, weights, ledger):
         self.updates, self.weights = dict(updates), dict(weights)
-        return super().aggregate(state, updates, weights, ledger)
+        return own, updates, weights
 
 
 def updates(seed=0):
@@ -28,7 +27,7 @@ def updates(seed=0):
 
 def sent(attackers, rounds=1, **how):
     """What enters the aggregator, and what comes out, in the last of some rounds."""
-    spy, ledger = Spy(), records.Ledger()
+    spy, ledger = Spy(aggregators.Mean()), records.Ledger()
     aggregator = forging.Poisoned(spy, attackers, **how)
     state = aggregator.start(list(PATIENTS), SHAPES, ledger)
     for ledger.round in range(1, rounds + 1):
@@ -41,12 +40,6 @@ def auroc(federation, aggregator, attackers, seeds=3):
     poisoned = forging.Poisoned(aggregator, attackers)
     runs = learning.train_federated(federation, rounds=20, seed=range(seeds), aggregator=poisoned)
     found = [poisoning.evaluate(run, federation, wanted=["auroc"]) for run in runs]
-    return np.mean([each["value"].mean() for each in found])
-
-
-def accuracy(runs, clean):
-    """Mean over runs and hospitals."""
-    found = [poisoning.evaluate(run, clean, wanted=["accuracy"]) for run in runs]
     return np.mean([each["value"].mean() for each in found])
 
 
@@ -63,18 +56,14 @@ def test_a_full_boost_replaces_the_mean():
     assert np.allclose(mean, updates(1)["B"] + others, atol=1e-6)
 
 
-def test_noise_is_as_long_as_said_and_repeats():
-    spy, _ = sent({"C": forging.Noise(10)}, seed=3)
-    again, _ = sent({"C": forging.Noise(10)}, seed=3)
-    assert np.linalg.norm(spy.updates["C"]) == pytest.approx(10 * np.linalg.norm(updates(1)["C"]))
-    assert np.array_equal(spy.updates["C"], again.updates["C"])
-
-
 def test_a_free_rider_sends_what_moved_the_model_last():
     assert np.array_equal(sent({"C": forging.FreeRider()})[0].updates["C"], np.zeros(4))  # nothing has moved yet
     _, last = sent({"C": forging.FreeRider(0)})
-    spy, _ = sent({"C": forging.FreeRider(0)}, rounds=2)
-    assert np.array_equal(spy.updates["C"], last)
+    assert np.array_equal(sent({"C": forging.FreeRider(0)}, rounds=2)[0].updates["C"], last)
+    spy, _ = sent({"C": forging.FreeRider(0.5)}, rounds=2, seed=3)
+    moved = sent({"C": forging.FreeRider(0.5)}, seed=3)[1]
+    drawn = np.random.default_rng([3, 2, *b"C"]).standard_normal(4) / 2  # of seed, round and name
+    assert np.allclose(spy.updates["C"], moved + 0.5 * np.linalg.norm(moved) * drawn)
 
 
 def test_colluders_send_one_update_inside_their_spread_and_a_lone_one_is_honest():
@@ -102,15 +91,6 @@ def test_a_claim_changes_the_weight_and_nothing_else():
 def test_who_does_not_train_cannot_attack():
     with pytest.raises(ValueError, match="'Bern' cannot attack"):
         sent({"Bern": forging.Boost()})
-
-
-@pytest.mark.parametrize(("attack", "most"), [(forging.SignFlip(4), 0.4), (forging.Noise(30), 0.65)])
-def test_one_of_four_spoils_a_mean(heart, attack, most):
-    aggregator = forging.Poisoned(aggregators.Mean(), {"Hungary": attack})
-    how = {"rounds": 15, "seed": range(3)}
-    honest, poisoned = (learning.train_federated(heart, aggregator=each, **how) for each in (None, aggregator))
-    assert accuracy(honest, heart) > 0.75
-    assert accuracy(poisoned, heart) < most
 
 
 @pytest.mark.parametrize("scheme", ["bfv", "ckks"])

@@ -16,9 +16,10 @@ def split(heart):
 
 def update(model, weights, features, labels, batch_size=None, epochs=1):
     """What a hospital with these rows would send: the arrays of its update."""
-    work = learning.client_work(model, features.shape[1], batch_size or len(labels), RATE)
+    plan = learning.Plan(model=model, batch_size=batch_size, learning_rate=RATE)
     order = np.tile(np.arange(len(labels), dtype=np.int32), (epochs, 1))
-    return [np.asarray(part) for part in work([weights], [[features, labels, order]])[0]]
+    (local,) = learning.local_updates(plan, [learning.Task(weights, [], features, labels, order)])
+    return models.unflatten(local.update, [weight.shape for weight in weights])
 
 
 def trained(model, features, seed=0):

@@ -20,8 +20,9 @@ def head() -> np.ndarray:
 
 def sent(model, weights, images, labels, epochs=1):
     order = np.tile(np.arange(len(labels), dtype=np.int32), (epochs, 1))
-    work = learning.client_work(model, SIDE * SIDE, len(labels), 0.1)
-    return [np.asarray(part) for part in work([weights], [[images, np.float32(labels), order]])[0]]
+    task = learning.Task(weights, [], images, np.float32(labels), order)
+    (local,) = learning.local_updates(learning.Plan(model=model, batch_size=None, learning_rate=0.1), [task])
+    return models.unflatten(local.update, [weight.shape for weight in weights])
 
 
 def attack(model, weights, update, labels=(1,), seed=0):
@@ -76,6 +77,6 @@ def test_a_row_that_is_no_image_is_found_too(heart):
     model, rows = models.logistic_regression(), preparation.split(heart, 0).hospitals["Hungary"]
     x, y = rows.train_features[:1], rows.train_labels[:1]
     weights = model.initial_weights(13, 0)
-    update = learning.client_work(model, 13, 1, 0.1)([weights], [[x, y, np.zeros((1, 1), np.int32)]])[0]
+    update = sent(model, weights, x, y)
     found = matching.reconstruct(model, weights, update, y, 13, image=False, steps=1000)
     assert inversion.errors(x, found).max() < 0.05

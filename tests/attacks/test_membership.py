@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fedkit import evaluation, learning, models
+from fedkit import learning, models
 from fedkit.chapters.attacks import membership
 
 SEEDS = 33
@@ -20,7 +20,7 @@ def overfit(heart):
 
 def mean(found, score, **how):
     """Mean scores of an attack over ten targets."""
-    return pd.DataFrame([evaluation.detection(found.member[i], score(found, i, **how)) for i in range(10)]).mean()
+    return pd.DataFrame([membership.detection(found.member[i], score(found, i, **how)) for i in range(10)]).mean()
 
 
 def test_members_are_the_rows_that_were_trained_on(overfit):
@@ -29,14 +29,11 @@ def test_members_are_the_rows_that_were_trained_on(overfit):
     assert overfit.hospitals.tolist()[:303] == ["Cleveland"] * 303
 
 
-def test_an_overfitted_model_tells_who_its_patients_were(overfit):
-    assert mean(overfit, membership.by_loss)["auroc"] > 0.57
-
-
 def test_a_likelihood_ratio_tells_more_and_is_sure_of_some(overfit):
     loss, online = mean(overfit, membership.by_loss), mean(overfit, membership.by_likelihood_ratio)
     offline = mean(overfit, membership.by_likelihood_ratio, online=False)
     assert online["auroc"] > 0.67
+    assert loss["auroc"] > 0.57, "an overfitted model tells who its patients were"
     assert online["auroc"] > offline["auroc"] > loss["auroc"]
     assert online["tpr at 0.1"] > 2 * loss["tpr at 0.1"]
     assert loss["tpr at 0.1"] == pytest.approx(0.1, abs=0.03), "by the loss alone nobody is found for sure"
@@ -45,7 +42,7 @@ def test_a_likelihood_ratio_tells_more_and_is_sure_of_some(overfit):
 def test_a_small_federated_model_tells_next_to_nothing(heart):
     runs = learning.train_federated(heart, rounds=20, seed=range(4))
     found = membership.signals(runs, heart)
-    values = [evaluation.detection(found.member[i], membership.by_loss(found, i))["auroc"] for i in range(4)]
+    values = [membership.detection(found.member[i], membership.by_loss(found, i))["auroc"] for i in range(4)]
     assert 0.48 < np.mean(values) < 0.56
 
 
@@ -66,9 +63,9 @@ def test_too_few_shadows_and_equal_seeds_are_refused(heart, overfit):
 
 
 def test_detection_by_hand():
-    found = evaluation.detection([1, 1, 0, 0], [4.0, 2.0, 3.0, 1.0], at=(0, 0.5))
+    found = membership.detection([1, 1, 0, 0], [4.0, 2.0, 3.0, 1.0], at=(0, 0.5))
     assert found == {"auroc": 0.75, "tpr at 0": 0.5, "tpr at 0.5": 1.0}
     with pytest.raises(ValueError, match="both groups"):
-        evaluation.detection([1, 1], [0.0, 1.0])
+        membership.detection([1, 1], [0.0, 1.0])
     with pytest.raises(ValueError, match="finite"):
-        evaluation.detection([1, 0], [np.inf, 1.0])
+        membership.detection([1, 0], [np.inf, 1.0])

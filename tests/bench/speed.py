@@ -1,8 +1,9 @@
 """How fast a round is: ours against TFF's stock process, and a whole comparison of methods.
 
-Not a test: machines differ, so nothing is asserted. The two kinds of round are timed in
-turn, in one process, so that a slow moment hits both. ``make bench`` prints the table
-and writes it to figures/measured/speed.json.
+Not a test: machines differ, so nothing is asserted. The kinds of round are timed in turn,
+in one process, so that a slow moment hits all. Ours are whole trainings, with their
+preparation and a test of every hospital in every round; TFF's process trains alone.
+``make bench`` prints the table and writes it to figures/measured/speed.json.
 """
 
 import statistics
@@ -15,15 +16,15 @@ from fedkit import aggregators, hospitals, learning, models, preparation
 from fedkit.compat import environment
 from fedkit.compat.tff import tf, tff
 
-REPETITIONS = 20
+REPETITIONS = 7
+ROUNDS = 20
 SIDE_BY_SIDE = 20
 
 
 def rounds_in_turn(federation: hospitals.Federation) -> dict[str, float]:
-    """Median milliseconds of a round of FedAvg, the same rows in the same order each round.
+    """Median milliseconds of a round of FedAvg of one run, the same rows in the same order each round.
 
-    By TFF's `build_weighted_fed_avg`, by fedkit, and by fedkit with `SIDE_BY_SIDE`
-    runs at once, a run.
+    By TFF's `build_weighted_fed_avg`, by fedkit, and by fedkit with `SIDE_BY_SIDE` runs at once.
     """
     model, split = models.logistic_regression(), preparation.split(federation, 0)
     clients = {name: (rows.train_features, rows.train_labels) for name, rows in split.hospitals.items()}
@@ -32,31 +33,32 @@ def rounds_in_turn(federation: hospitals.Federation) -> dict[str, float]:
         client_optimizer_fn=tff.learning.optimizers.build_sgdm(0.3),
         server_optimizer_fn=tff.learning.optimizers.build_sgdm(1.0),
     )
-    state = process.initialize()
 
-    weights = model.initial_weights(len(split.columns), 0)
-    step = learning.optimizer_step(tuple(weight.shape for weight in weights))
-    work = learning.client_work(model, len(split.columns), 32, 0.3)
+    def stock() -> None:
+        state = process.initialize()
+        for round in range(1, ROUNDS + 1):
+            datasets = []
+            for name, (features, labels) in clients.items():
+                (order,) = learning.row_order(0, round, name, len(labels))
+                rows = tf.data.Dataset.from_tensor_slices((features[order], labels[order]))
+                datasets.append(rows.batch(32))
+            state = process.next(state, datasets).state
 
-    def training(seed: int) -> learning.Training:
-        team = learning.Team(clients, [], weights, aggregators.Mean(), None, step, step.start)
-        return learning.Training(seed, split, teams=[team])
-
-    alone, many = [training(0)], [training(seed) for seed in range(SIDE_BY_SIDE)]
-    seconds = {"stock": [], "fedkit": [], "fedkit, side by side": []}
-    for round in range(1, REPETITIONS + 3):  # the first two warm up
-        start = time.perf_counter()
-        datasets = []
-        for name, (features, labels) in clients.items():
-            (order,) = learning.row_order(0, round, name, len(labels))
-            datasets.append(tf.data.Dataset.from_tensor_slices((features[order], labels[order])).batch(32))
-        state = process.next(state, datasets).state
-        seconds["stock"].append(time.perf_counter() - start)
-        for name, trainings in (("fedkit", alone), ("fedkit, side by side", many)):
+    kinds = {
+        "stock": (stock, 1),
+        "fedkit": (lambda: learning.train_federated(federation, rounds=ROUNDS), 1),
+        "fedkit, side by side": (
+            lambda: learning.train_federated(federation, rounds=ROUNDS, seed=range(SIDE_BY_SIDE)),
+            SIDE_BY_SIDE,
+        ),
+    }
+    seconds = {name: [] for name in kinds}
+    for _ in range(REPETITIONS + 1):  # the first warms up
+        for name, (train, runs) in kinds.items():
             start = time.perf_counter()
-            learning.play_round(trainings, model, work, round, epochs=1, last=False)
-            seconds[name].append((time.perf_counter() - start) / len(trainings))
-    return {name: 1e3 * statistics.median(values[2:]) for name, values in seconds.items()}
+            train()
+            seconds[name].append((time.perf_counter() - start) / ROUNDS / runs)
+    return {name: 1e3 * statistics.median(values[1:]) for name, values in seconds.items()}
 
 
 def comparison(federation: hospitals.Federation, seeds: int = 20, rounds: int = 50) -> dict[str, float]:
@@ -85,7 +87,7 @@ def main() -> None:
     federation = hospitals.load("heart_disease")
     milliseconds = rounds_in_turn(federation)
     ratios = {name: milliseconds["stock"] / value for name, value in milliseconds.items()}
-    print(f"One FedAvg round of one run, {len(federation)} hospitals, median of {REPETITIONS}:")
+    print(f"One FedAvg round of one run, {len(federation)} hospitals, median of {REPETITIONS} x {ROUNDS}:")
     for name, value in milliseconds.items():
         print(f"  {name:20} {value:8.1f} ms {ratios[name]:8.1f} times as fast")
     seconds = comparison(federation)

@@ -1,21 +1,26 @@
 """Run notebooks as Google Colab would: ``make colab-check``, or ``python tests/colab/check.py 02``.
 
-A Colab session is a stock Python 3.13 with Colab's packages, an old IPython and
-``google.colab``, in a folder with no checkout around. Here it is
+A Colab session is a stock Python with Colab's packages, an old IPython and ``google.colab``, in
+a folder with no checkout around. ``python3.13.txt`` and ``python3.12.txt`` beside this file are
+Colab's own lists, of its runtime and of the one before. For each, where such a Python is here,
 
-1. a stock environment: what Colab has of the lock, and a stand-in ``google.colab``;
-   it is made once, and kept in ``.cache/colab``;
-2. for each notebook a session, thrown away afterwards: an environment on top of the
-   stock one, in which the notebook's own set-up cell finds fedkit missing and installs
-   it, from a wheel built from this checkout.
+1. a stock environment is made: what we use and Colab has, at Colab's versions, and a stand-in
+   ``google.colab``; it is made once, and kept in ``.cache/colab``;
+2. for each notebook a session, thrown away afterwards: an environment on top of the stock one,
+   in which the notebook's own set-up cell finds fedkit and what Colab lacks missing, and
+   installs them, fedkit from a wheel built from this checkout.
 
-Each notebook must end without an error, print nothing on stderr, leave no process
-behind, and find the same golden numbers as everywhere.
+Each notebook must end without an error, print nothing on stderr, leave no process behind, and
+find the same golden numbers as everywhere. With NEWEST=1 in the environment it is the newest
+of everything instead, and what goes wrong is said and forgiven.
 """
 
+import datetime
 import hashlib
+import importlib.metadata
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,63 +29,113 @@ import time
 from pathlib import Path
 
 import tools
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from tools import goldens, pairing, running
 
 from fedkit.compat import environment
 
 HERE = Path(__file__).parent
+PYTHONS = ("3.13", "3.12")
 # jax imports `google.colab.output` where there is a `google.colab`.
 STAND_IN = {"__init__.py": '"""A stand-in for what only a Colab machine has."""\n', "output.py": ""}
 
 
-def main(wanted: list[str]) -> int:
-    """Check the notebooks named, or all; 0 if all is well, or where there is no Python 3.13."""
-    python = find_python()
-    if python is None:
-        print("colab-check is skipped: Colab's Python is 3.13, and none was found (on the PATH, in pyenv, in uv).")
-        return 0
-    chosen = tools.choose(wanted)
-    stock = stock_environment(python)
-    problems = []
+def main(wanted: list[str], newest: bool) -> int:
+    """Check the notebooks named, or all; 0 if all is well, or where none of Colab's Pythons is here."""
+    chosen, problems = tools.choose(wanted), []
+    print(*compare(HERE / f"python{PYTHONS[0]}.txt", datetime.date.today()), sep="\n")
     with tempfile.TemporaryDirectory() as folder:
         wheel = build_wheel(Path(folder))
-        for name in chosen:
-            print(f"{name} in Colab's environment ... ", end="", flush=True)
-            start = time.perf_counter()
-            found = check(name, python, stock, wheel)
-            print("failed." if found else f"{time.perf_counter() - start:.0f} s", flush=True)
-            problems += [f"{name}: {problem}" for problem in found]
-    print(*problems, sep="\n", end="\n" if problems else "", file=sys.stderr)
-    return len(problems) > 0
+        for version in PYTHONS[:1] if newest else PYTHONS:
+            python = find_python(version)
+            if python is None:
+                print(f"Not run on Colab's Python {version}: none was found (on the PATH, in pyenv, in uv).")
+                continue
+            stock = stock_environment(python, version, newest)
+            for name in chosen:
+                where = f"{name} with {'the newest of everything' if newest else 'what Colab has'} on Python {version}"
+                print(f"{where} ... ", end="", flush=True)
+                start = time.perf_counter()
+                found = check(name, python, version, stock, wheel)
+                print("failed." if found else f"{time.perf_counter() - start:.0f} s", flush=True)
+                problems += [f"{where}: {problem}" for problem in found]
+    print(*problems, sep="\n", end="\n" if problems else "", file=sys.stdout if newest else sys.stderr)
+    return 0 if newest else len(problems) > 0
 
 
-def find_python() -> str | None:
-    """Path of a Python 3.13 that runs, on the PATH or where pyenv and uv keep theirs."""
-    kept = [*Path.home().glob(".pyenv/versions/3.13*/bin/python")]
-    kept += Path.home().glob(".local/share/uv/python/cpython-3.13*/bin/python3.13")
-    question = "import ensurepip, sys, venv; assert sys.version_info[:2] == (3, 13)"
-    for python in [shutil.which("python3.13"), *map(str, sorted(kept))]:
+def listed(file: Path) -> dict[str, str]:
+    """Name -> version, of one of Colab's lists."""
+    lines = [line for line in file.read_text().splitlines() if not line.startswith("#")]
+    return {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines)}
+
+
+def pins(lock: Path) -> dict[str, str]:
+    """Name -> version, of a lock."""
+    found = re.findall(r"^([\w.-]+)==(\S+)", lock.read_text(), re.MULTILINE)
+    return {canonicalize_name(name): version for name, version in found}
+
+
+def used() -> dict[str, str]:
+    """Name -> version in our lock, of what fedkit's modules need and what a notebook's kernel is made of."""
+    whole, names, waiting = pins(tools.root() / "requirements.lock"), set(), ["ipykernel", "ipywidgets"]
+    del whole["notebook"]  # a kernel does without the server that shows it
+    while waiting:
+        if (name := canonicalize_name(waiting.pop())) in whole and name not in names:
+            names.add(name)
+            needs = map(Requirement, importlib.metadata.requires(name) or [])
+            waiting += [need.name for need in needs if need.marker is None or need.marker.evaluate({"extra": ""})]
+    return {name: whole[name] for name in sorted(names | pins(environment.LOCK).keys())}
+
+
+def lacking(colab: dict[str, str]) -> set[str]:
+    """Names of what fedkit's modules need and Colab does not have: a set-up cell has these to install."""
+    return pins(environment.LOCK).keys() - colab.keys()
+
+
+def compare(file: Path, today: datetime.date) -> list[str]:
+    """Say how old Colab's list is, and where our lock has another version than Colab has."""
+    colab, ours, direct = listed(file), used(), set(environment.MAIN)
+    date = datetime.date.fromisoformat(re.search(r"\d{4}-\d\d-\d\d", file.read_text())[0])
+    differing = sorted(name for name in ours.keys() & colab if ours[name] != colab[name])
+    said = [
+        f"Colab's list is of {date}. Of the {len(ours)} packages that fedkit and a notebook's kernel use, Colab lacks "
+        f"{', '.join(sorted(ours.keys() - colab.keys()))}, and has another version of {len(differing)}."
+    ]
+    said += [f"Our lock pins {name} {ours[name]}, Colab has {colab[name]}." for name in differing if name in direct]
+    if (age := (today - date).days) > 180:
+        said.append(f"Colab's list is {age} days old. Take a newer one from github.com/googlecolab/backend-info.")
+    return said
+
+
+def find_python(version: str) -> str | None:
+    """Path of such a Python that runs, on the PATH or where pyenv and uv keep theirs."""
+    kept = [*Path.home().glob(f".pyenv/versions/{version}*/bin/python")]
+    kept += Path.home().glob(f".local/share/uv/python/cpython-{version}*/bin/python{version}")
+    question = f"import ensurepip, sys, venv; assert '%d.%d' % sys.version_info[:2] == '{version}'"
+    for python in [shutil.which(f"python{version}"), *map(str, sorted(kept))]:
         if python and subprocess.run([python, "-c", question], capture_output=True).returncode == 0:
             return python
     return None
 
 
-def stock_environment(python: str) -> Path:
+def stock_environment(python: str, version: str, newest: bool) -> Path:
     """Return the site-packages of Colab's stock environment, made unless it is there already."""
-    lacking, kernel = listed("lacking.txt"), listed("kernel.txt")
-    has = [line for name, line in locked(environment.LOCK).items() if name not in lacking]
-    has += [line for name, line in locked(tools.root() / "requirements.lock").items() if name in kernel]
-    version = subprocess.run([python, "-VV"], capture_output=True, text=True, check=True).stdout
-    text = "\n".join(dict.fromkeys(has)) + "\n"
-    key = hashlib.sha256("\n".join([version, text, str(STAND_IN)]).encode()).hexdigest()[:12]
-    folder = tools.root() / ".cache" / "colab" / key
-    packages = folder / "lib" / "python3.13" / "site-packages"
+    colab = listed(HERE / f"python{version}.txt")
+    has = {name: colab[name] for name in used() if name in colab}
+    wanted = [name if newest else f"{name}=={release}" for name, release in has.items()]
+    options = ["--upgrade"] if newest else ["--no-deps", "--ignore-requires-python"]
+    today = datetime.date.today() if newest else ""  # the newest of yesterday is of no use
+    key = hashlib.sha256(f"{python} {wanted} {today} {STAND_IN}".encode()).hexdigest()[:12]
+    kind = "newest" if newest else version
+    folder = tools.root() / ".cache" / "colab" / f"{kind}-{key}"
+    packages = folder / "lib" / f"python{version}" / "site-packages"
     if not (folder / "made").exists():
-        print("Making Colab's stock environment (once, about two minutes) ... ", end="", flush=True)
-        shutil.rmtree(folder.parent, ignore_errors=True)  # an older one is of no use
+        print(f"Making Colab's stock environment, {kind} (once, about two minutes) ... ", end="", flush=True)
+        for older in folder.parent.glob(f"{kind}-*"):
+            shutil.rmtree(older)
         subprocess.run([python, "-m", "venv", folder], check=True)
-        (folder / "stock.lock").write_text(text)
-        pip(folder / "bin" / "python", "install", "--no-deps", "--ignore-requires-python", "-r", folder / "stock.lock")
+        pip(folder / "bin" / "python", "install", *options, *wanted)
         (packages / "google" / "colab").mkdir(parents=True)
         for file, content in STAND_IN.items():
             (packages / "google" / "colab" / file).write_text(content)
@@ -89,33 +144,22 @@ def stock_environment(python: str) -> Path:
     return packages
 
 
-def check(name: str, python: str, stock: Path, wheel: Path) -> list[str]:
+def check(name: str, python: str, version: str, stock: Path, wheel: Path) -> list[str]:
     """Run one notebook in a session of its own; return what is wrong, in sentences."""
     with tempfile.TemporaryDirectory() as folder:
         session = Path(folder) / "session"
         subprocess.run([python, "-m", "venv", "--without-pip", session], check=True)
         # As in Colab, where the kernel starts with google.colab imported.
-        (session / "lib" / "python3.13" / "site-packages" / "stock.pth").write_text(
+        (session / "lib" / f"python{version}" / "site-packages" / "stock.pth").write_text(
             f"import site; site.addsitedir({str(stock)!r})\nimport google.colab\n"
         )
         mark = f"colab-check-{os.getpid()}-{name}"
         kernel = Path(folder) / "jupyter" / "kernels" / "colab"
         kernel.mkdir(parents=True)
-        (kernel / "kernel.json").write_text(
-            json.dumps(
-                {
-                    "argv": [str(session / "bin" / "python"), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-                    "display_name": "Colab",
-                    "language": "python",
-                    "env": {
-                        "FEDKIT_SOURCE": str(wheel),
-                        "FEDKIT_MARK": mark,
-                        "PYTHONNOUSERSITE": "1",
-                        "PYTHONPATH": "",
-                    },
-                }
-            )
-        )
+        command = [str(session / "bin" / "python"), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        variables = {"FEDKIT_SOURCE": str(wheel), "FEDKIT_MARK": mark, "PYTHONNOUSERSITE": "1", "PYTHONPATH": ""}
+        spec = {"argv": command, "display_name": "Colab", "language": "python", "env": variables}
+        (kernel / "kernel.json").write_text(json.dumps(spec))
         os.environ["JUPYTER_PATH"] = str(kernel.parents[1])
         text = pairing.source(name).read_text(encoding="utf-8")
         notebook = pairing.make(name, text, environment.repository())
@@ -126,10 +170,11 @@ def check(name: str, python: str, stock: Path, wheel: Path) -> list[str]:
             )
         except RuntimeError as error:
             return [str(error), *leftovers(mark)]
-        return judge(executed) + goldens.compare(goldens.glued(executed), goldens.load(name)) + leftovers(mark)
+        wanted = lacking(listed(HERE / f"python{version}.txt"))
+        return judge(executed, wanted) + goldens.compare(goldens.glued(executed), goldens.load(name)) + leftovers(mark)
 
 
-def judge(executed: dict) -> list[str]:
+def judge(executed: dict, wanted: set[str]) -> list[str]:
     """Return what a reader of an executed notebook would stumble over."""
     problems = []
     outputs = [
@@ -140,8 +185,8 @@ def judge(executed: dict) -> list[str]:
             problems.append(f"cell {number} prints on stderr: {''.join(output['text']).strip()[:500]}")
     setup = next(cell for cell in executed["cells"] if "setup" in cell["metadata"].get("tags", []))
     said = "".join("".join(output.get("text", "")) for output in setup["outputs"])
-    if "tensorflow-federated" not in said:
-        problems.append(f"the set-up cell did not install tensorflow-federated; it said: {said.strip()!r}")
+    if silent := sorted(name for name in wanted if name not in said):
+        problems.append(f"the set-up cell did not install {', '.join(silent)}; it said: {said.strip()!r}")
     return problems
 
 
@@ -171,20 +216,6 @@ def build_wheel(folder: Path) -> Path:
     return next(folder.glob("fedkit-*.whl"))
 
 
-def listed(file: str) -> set[str]:
-    """Names in one of the lists beside this file."""
-    return {line for line in (HERE / file).read_text().splitlines() if line and not line.startswith("#")}
-
-
-def locked(lock: Path) -> dict[str, str]:
-    """Name -> whole entry of a lock; where there is one for each of several Pythons, all of them."""
-    entries: dict[str, str] = {}
-    for line in lock.read_text().replace("\\\n", " ").splitlines():
-        name = line.partition("==")[0]
-        entries[name] = f"{entries[name]}\n{line}" if name in entries else line
-    return entries
-
-
 def pip(python: str | Path, *arguments: str | Path) -> None:
     """Run pip quietly; its words are shown where it fails."""
     command = [python, "-m", "pip", "--disable-pip-version-check", *arguments]
@@ -194,4 +225,4 @@ def pip(python: str | Path, *arguments: str | Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], newest=os.environ.get("NEWEST", "") not in ("", "0")))

@@ -1,5 +1,6 @@
 """The Colab check itself: that it sees what it is there to see."""
 
+import datetime
 import os
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import pytest
 
 from fedkit.compat import environment
 
+LISTS = [check.HERE / f"python{version}.txt" for version in check.PYTHONS]
+
 
 def executed(said: str, stderr: str = "") -> dict:
     """A notebook of a set-up cell that printed `said`, and a cell that printed `stderr`."""
@@ -17,18 +20,16 @@ def executed(said: str, stderr: str = "") -> dict:
     return {"cells": [{"metadata": {}}, setup, {"metadata": {}, "outputs": outputs}]}
 
 
-def test_a_good_session_has_no_problems():
-    assert check.judge(executed("fedkit installs tenseal, tensorflow-federated ... done.\n")) == []
-
-
-def test_words_on_stderr_are_seen():
-    (problem,) = check.judge(executed("tensorflow-federated", stderr="I0000 noise"))
-    assert problem == "cell 3 prints on stderr: I0000 noise"
-
-
-def test_a_setup_cell_that_installed_nothing_is_seen():
-    (problem,) = check.judge(executed("fedkit 0.1.0 is ready"))
-    assert "did not install" in problem
+@pytest.mark.parametrize(
+    ("said", "stderr", "problems"),
+    [
+        ("fedkit installs tenseal, dp-accounting ... done.\n", "", []),
+        ("fedkit installs tenseal, dp-accounting", "I0000 noise", ["cell 3 prints on stderr: I0000 noise"]),
+        ("tenseal", "", ["the set-up cell did not install dp-accounting; it said: 'tenseal'"]),
+    ],
+)
+def test_what_is_wrong_with_a_session_is_seen(said, stderr, problems):
+    assert check.judge(executed(said, stderr), {"tenseal", "dp-accounting"}) == problems
 
 
 def test_a_process_left_behind_is_seen_until_it_ends():
@@ -43,7 +44,26 @@ def test_a_process_left_behind_is_seen_until_it_ends():
     assert check.marked(mark) == []
 
 
-@pytest.mark.parametrize(("file", "lock"), [("lacking.txt", "runtime.lock"), ("kernel.txt", "requirements.lock")])
-def test_every_name_in_a_list_is_in_the_lock(file, lock):
-    folder = environment.LOCK.parent if lock == "runtime.lock" else environment.LOCK.parents[2]
-    assert check.listed(file) - check.locked(folder / lock).keys() == set()
+@pytest.mark.parametrize("file", LISTS, ids=lambda file: file.name)
+def test_what_colab_has_and_lacks_is_computed_from_its_own_list(file):
+    colab, used = check.listed(file), check.used()
+    assert {"tensorflow", "tf-keras", "numpy", "portpicker", "zstandard", "ipykernel"} <= used.keys() & colab.keys()
+    assert {"tensorflow-federated", "tenseal", "dp-accounting", "pynacl"} <= check.lacking(colab)
+    assert not {"tensorflow", "numpy", "portpicker", "zstandard"} & check.lacking(colab)
+
+
+def test_every_version_that_colab_has_was_tested(monkeypatch):
+    for file in LISTS:
+        colab = check.listed(file)
+        monkeypatch.setattr(environment, "_version", lambda name, colab=colab: colab.get(check.canonicalize_name(name)))
+        assert environment.untested() == [], file.name
+
+
+def test_our_pins_are_compared_with_colabs_and_an_old_list_is_said_to_be_old(tmp_path):
+    date = datetime.date(2026, 8, 19)
+    (same,) = check.compare(LISTS[0], date + datetime.timedelta(days=180))
+    assert same.startswith("Colab's list is of 2026-08-19. Of the ")
+    (tmp_path / "list.txt").write_text(LISTS[0].read_text().replace("\nnumpy==2.1.3\n", "\nnumpy==2.9\n"))
+    _, numpy, old = check.compare(tmp_path / "list.txt", date + datetime.timedelta(days=181))
+    assert numpy == "Our lock pins numpy 2.1.3, Colab has 2.9."
+    assert old.startswith("Colab's list is 181 days old. Take a newer one")

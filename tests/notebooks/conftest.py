@@ -1,4 +1,4 @@
-"""A checkout to try the maker's tool on, so that the real notebooks are left alone."""
+"""A checkout to try the makers' tool on, so that the real notebooks are left alone."""
 
 from pathlib import Path
 
@@ -7,15 +7,16 @@ import tools
 from small_notebook import SOURCE
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with the notebooks, which take longest: workers that are done take over what is short."""
+    items.sort(key=lambda item: item.path.name != "test_notebooks.py")
+
+
 @pytest.fixture
 def checkout(tmp_path, monkeypatch) -> Path:
     """A folder with one notebook's source, ``01_small``, which the tool takes for the checkout."""
-    source = tmp_path / "notebooks" / "source" / "01_small.py"
-    source.parent.mkdir(parents=True)
-    source.write_text(SOURCE)
-    (tmp_path / "fedkit").mkdir()
-    (tmp_path / "fedkit" / "rounds.py").write_text("ROUNDS = 3\n")
-    (tmp_path / "data").mkdir()
-    (tmp_path / "requirements.lock").write_text("numpy==2.1.3\n")
+    for folder in ("notebooks/source", "notebooks/solutions", "tests/golden"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "notebooks" / "source" / "01_small.py").write_text(SOURCE)
     monkeypatch.setattr(tools, "root", lambda: tmp_path)
     return tmp_path

@@ -1,61 +1,34 @@
 """Every notebook, run as it is at the smoke profile: no error, no noise, the golden numbers.
 
-Both copies are run, the student's and the one with solutions: each is something that
-people open, and a solution must not be what keeps a later cell going. Two run at a
-time, each in a process of its own.
+Both copies are run, the student's and the one with solutions: each is something that people open, and a solution must
+not be what keeps a later cell going.
 """
 
 import os
 import subprocess
 import sys
-from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 
+import nbformat
 import pytest
 import tools
-from tools import goldens, pairing
+from tools import goldens
 
-COPIES = [(name, solutions) for name in tools.names() for solutions in (False, True)]
-IDS = [f"{name}{'-solutions' if solutions else ''}" for name, solutions in COPIES]
+COPIES = [
+    pytest.param(name, more, id=f"{name}{''.join(more)}") for name in tools.names() for more in ([], ["--solutions"])
+]
 
 
-def run(name: str, solutions: bool, folder: Path) -> dict:
-    """Run one copy by the command that people use; return it executed."""
-    command = [sys.executable, "-m", "tools", "run", name, "--profile", "smoke", "--output", str(folder)]
-    command += ["--solutions"] * solutions
+@pytest.mark.parametrize(("name", "more"), COPIES)
+def test_it_runs_without_noise_and_finds_the_golden_numbers(name, more, tmp_path):
+    command = [sys.executable, tools.root() / "notebooks" / "tools", "run", name, "--output", tmp_path, *more]
     # A kernel that finds itself under pytest would not catch what C++ code prints.
-    outside = {key: value for key, value in os.environ.items() if key != "PYTEST_CURRENT_TEST"}
+    outside = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     ended = subprocess.run(command, env=outside, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stderr == ""
-    return pairing.read(folder / f"{name}.ipynb")
-
-
-@pytest.fixture(scope="module")
-def executions(request, tmp_path_factory) -> dict[tuple[str, bool], Future]:
-    """Every copy that a selected test asks for, running or run."""
-    asked = [
-        item.callspec.params["copy"] for item in request.session.items if "copy" in getattr(item, "fixturenames", ())
-    ]
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        folders = {copy: tmp_path_factory.mktemp(copy[0]) for copy in dict.fromkeys(asked)}
-        yield {copy: pool.submit(run, *copy, folder) for copy, folder in folders.items()}
-
-
-@pytest.fixture
-def executed(copy, executions) -> dict:
-    return executions[copy].result()
-
-
-@pytest.mark.parametrize("copy", COPIES, ids=IDS)
-def test_it_runs_and_finds_the_golden_numbers(copy, executed):
-    assert goldens.compare(goldens.glued(executed), goldens.load(copy[0])) == []
-
-
-@pytest.mark.parametrize("copy", COPIES, ids=IDS)
-def test_it_prints_nothing_on_stderr(copy, executed):
-    outputs = [output for cell in executed["cells"] for output in cell.get("outputs", [])]
-    assert [output["text"] for output in outputs if output.get("name") == "stderr"] == []
+    assert (ended.returncode, ended.stderr) == (0, "")
+    executed = nbformat.read(tmp_path / f"{name}.ipynb", as_version=4)
+    assert goldens.compare(goldens.glued(executed), goldens.load(name)) == []
+    outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
+    assert [output.text for output in outputs if output.get("name") == "stderr"] == []
 
 
 @pytest.mark.parametrize("name", tools.names())

@@ -11,6 +11,7 @@ from tools import pairing
 from fedkit.compat import environment
 
 SETUP = pairing.SETUP.format(repository="https://invalid.invalid/kit")
+WHEEL = "fedkit-0.1.0-py3-none-any.whl"
 
 # A Python that has no fedkit, and whose pip only says what it was asked to install.
 BARE = """\
@@ -30,49 +31,39 @@ def run(code: str, folder: Path, **variables: str) -> subprocess.CompletedProces
     return subprocess.run(command, cwd=folder, env=clean | variables, capture_output=True, text=True)
 
 
-def asked_for(folder: Path, spec: str = "None", **variables: str) -> str:
-    """Return what the cell asks pip to install, where fedkit is absent."""
-    ended = run(BARE.format(spec=spec, code=0) + SETUP, folder, **variables)
-    assert ended.stderr == ""
-    return ended.stdout.splitlines()[0]
-
-
 def test_where_all_is_here_it_only_says_so(tmp_path):
     ended = run(SETUP, tmp_path)
-    assert ended.returncode == 0
-    assert ended.stdout == f"fedkit {environment.versions()['fedkit']} is ready: all it needs is here.\n"
-    assert ended.stderr == ""
-
-
-def test_fedkit_comes_from_the_repository(tmp_path):
-    assert asked_for(tmp_path) == "pip: git+https://invalid.invalid/kit"
-
-
-def test_or_from_a_wheel_lying_there(tmp_path):
-    (tmp_path / "fedkit-0.1.0-py3-none-any.whl").touch()
-    assert asked_for(tmp_path) == "pip: fedkit-0.1.0-py3-none-any.whl"
+    ready = f"fedkit {environment.versions()['fedkit']} is ready: all it needs is here.\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, ready, "")
 
 
 @pytest.mark.parametrize(
-    ("inside", "checkout"), [("notebooks", "../fedkit/.."), ("notebooks/solutions", "../../fedkit/..")]
+    ("inside", "around", "variables", "spec", "source"),
+    [
+        (".", [], {}, "None", "git+https://invalid.invalid/kit"),
+        (".", [WHEEL], {}, "None", WHEEL),
+        ("notebooks", ["fedkit"], {}, "None", "../fedkit/.."),
+        ("notebooks/solutions", ["fedkit"], {}, "None", "../../fedkit/.."),
+        (".", [WHEEL], {"FEDKIT_SOURCE": "some/path"}, "None", "some/path"),
+        (".", [], {"FEDKIT_SOURCE": "~/kit", "HOME": "/home/me"}, "None", "/home/me/kit"),
+        # `git clone` in Colab leaves such a folder, and Python takes it for a package without a file.
+        (".", [], {}, "ModuleSpec('fedkit', None)", "git+https://invalid.invalid/kit"),
+    ],
+    ids=["repository", "wheel", "checkout", "solutions", "named", "home", "not a package"],
 )
-def test_or_from_the_checkout_around_the_notebook(tmp_path, inside, checkout):
-    (tmp_path / "fedkit").mkdir()
-    (tmp_path / inside).mkdir(parents=True)
-    assert asked_for(tmp_path / inside) == f"pip: {checkout}"
+def test_where_fedkit_comes_from(tmp_path, inside, around, variables, spec, source):
+    (tmp_path / inside).mkdir(parents=True, exist_ok=True)
+    for name in around:
+        (tmp_path / name).mkdir()
+    ended = run(BARE.format(spec=spec, code=0) + SETUP, tmp_path / inside, **variables)
+    assert (ended.stdout.splitlines()[0], ended.stderr) == (f"pip: {source}", "")
 
 
-def test_or_from_what_is_named(tmp_path):
-    (tmp_path / "fedkit-0.1.0-py3-none-any.whl").touch()
-    assert asked_for(tmp_path, FEDKIT_SOURCE="some/path") == "pip: some/path"
-
-
-def test_a_folder_that_happens_to_be_called_fedkit_is_not_fedkit(tmp_path):
-    """``git clone`` in Colab leaves such a folder, and Python takes it for a package without a file."""
-    assert asked_for(tmp_path, spec="ModuleSpec('fedkit', None)") == "pip: git+https://invalid.invalid/kit"
-
-
-def test_where_pip_fails_its_words_are_shown(tmp_path):
+def test_where_pip_fails_a_sentence_says_what_to_do(tmp_path):
+    """As where a notebook is opened alone, and the repository is not published."""
     ended = run(BARE.format(spec="None", code=1) + SETUP, tmp_path)
     assert ended.returncode == 1
-    assert "AssertionError: pip's words" in ended.stderr
+    sentence = ended.stderr.splitlines()[-1]
+    assert sentence.startswith("AssertionError: pip cannot install fedkit from git+https://invalid.invalid/kit: open ")
+    assert all(way in sentence for way in ("a clone of the repository", "wheel beside it", "FEDKIT_SOURCE"))
+    assert "pip's words" not in ended.stderr

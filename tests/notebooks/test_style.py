@@ -3,11 +3,14 @@
 import ast
 import re
 import statistics
+import tempfile
+from pathlib import Path
 
+import nbformat
 import pytest
 import tools
 from small_notebook import SOURCE
-from tools import pairing, running
+from tools import pairing
 
 from fedkit.compat import environment
 
@@ -83,9 +86,17 @@ def setup_cell() -> str:
     return pairing.SETUP.format(repository=environment.repository())
 
 
-def made(name: str, solutions: bool = False) -> dict:
-    text = pairing.source(name).read_text(encoding="utf-8")
-    return pairing.make(name, text, environment.repository(), solutions)
+made = pairing.of
+
+
+def machine_traces(notebook: dict) -> list[str]:
+    """Paths and addresses in the outputs that are of the machine that the notebook ran on."""
+    folders = {str(place.resolve()) for place in (tools.root(), Path.home(), Path(tempfile.gettempdir()))} - {"/"}
+    trace = re.compile("|".join([*map(re.escape, sorted(folders)), r"\bat 0x[0-9a-f]{6,}"]))
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    shown = [part for output in outputs for part in (output.get("text", ""), *output.get("traceback", []))]
+    shown += [data for output in outputs for kind, data in output.get("data", {}).items() if kind.startswith("text/")]
+    return [found for text in shown for found in trace.findall("".join(text))]
 
 
 @pytest.mark.parametrize("name", tools.names())
@@ -118,17 +129,39 @@ def test_no_cell_that_students_have_reads_what_only_a_solution_makes(name):
 
 @pytest.mark.parametrize(("name", "solutions"), COPIES)
 def test_what_is_committed_was_executed_and_shows_no_machine(name, solutions):
-    notebook = pairing.read(pairing.path(name, solutions))
+    notebook = nbformat.read(pairing.path(name, solutions), as_version=4)
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code" and cell["source"].strip()]
-    assert [cell["source"] for cell in code if cell["execution_count"] is None] == []
-    assert [cell["execution_count"] for cell in code] == sorted(cell["execution_count"] for cell in code)
+    counts = [cell["execution_count"] for cell in code]
+    assert None not in counts
+    assert counts == sorted(counts)
     outputs = [output for cell in code for output in cell["outputs"]]
     assert [output for output in outputs if output["output_type"] == "error" or output.get("name") == "stderr"] == []
-    assert running.machine_traces(notebook) == []
+    assert machine_traces(notebook) == []
+
+
+@pytest.mark.parametrize(
+    ("output", "traces"),
+    [
+        ({"text": "auroc 0.84\n"}, 0),
+        ({"text": f"{Path.home()}/x.py:3: warning\n"}, 1),
+        ({"traceback": ["no", f"{tools.root()}"]}, 1),
+        ({"data": {"text/plain": ["<function f at 0x7f8e3c1d2b80>"]}}, 1),
+        ({"data": {"text/html": f"<b>{tempfile.gettempdir()}</b>"}}, 1),
+        ({"data": {"image/png": "/tmp/"}}, 0),
+    ],
+)
+def test_what_an_output_says_of_the_machine_is_found(output, traces):
+    assert len(machine_traces({"cells": [{"outputs": [output]}]})) == traces
 
 
 def test_the_notebooks_are_what_their_sources_make():
-    assert pairing.check() == []
+    """Else run `make notebooks`, or `python notebooks/tools build` where no output changes."""
+    for solutions in (False, True):
+        found = {
+            path.stem: path.read_text(encoding="utf-8") for path in pairing.path("", solutions).parent.glob("*.ipynb")
+        }
+        assert sorted(found) == tools.names()
+        assert [name for name, text in found.items() if text != pairing.built(name, solutions)] == []
 
 
 def test_those_of_the_syllabus_are_there():

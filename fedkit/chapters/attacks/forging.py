@@ -1,9 +1,8 @@
 """Malicious hospitals that send other updates than those they trained.
 
-`Poisoned` stands in front of any aggregator and replaces the updates of the attackers
-before it: what then happens, encryption included, is what happens to everybody's. An
-attack is a function of what its hospital may know (`View`): its own update and those of
-its accomplices, how many take part, and the last mean. It never sees an honest update.
+`Poisoned` stands in front of any aggregator and replaces the updates of the attackers: what then happens, encryption
+included, is what happens to everybody's. An attack is a function of what its hospital may know (`View`); it never sees
+an honest update.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,35 +12,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fedkit.aggregators import Aggregator
+from fedkit.aggregators import Aggregator, Vectors, Weights, Wrapped
 from fedkit.records import Ledger
 
 
 class View(NamedTuple):
-    """What a malicious hospital knows when it forges an update.
+    """What a malicious hospital knows when it forges an update."""
 
-    Attributes
-    ----------
-    own : numpy.ndarray
-        The update that it trained, on rows that may be poisoned too, shape [p].
-    accomplices : numpy.ndarray
-        The trained updates of all attackers, its own included, shape [m, p].
-    hospitals : int
-        How many take part, n.
-    share : float
-        Its patients / all patients.
-    last_mean : numpy.ndarray
-        What moved the model in the last round, shape [p]; zeros before.
-    generator : numpy.random.Generator
-        Its own, from seed, round and name.
-    """
-
-    own: np.ndarray
-    accomplices: np.ndarray
-    hospitals: int
-    share: float
-    last_mean: np.ndarray
-    generator: np.random.Generator
+    own: np.ndarray  # the update that it trained, on rows that may be poisoned too, shape [p]
+    accomplices: np.ndarray  # the trained updates of all attackers, its own included, shape [m, p]
+    hospitals: int  # how many take part, n
+    share: float  # its patients / all patients
+    last_mean: np.ndarray  # what moved the model in the last round, shape [p]; zeros before
+    generator: np.random.Generator  # its own, from seed, round and name
 
 
 Attack = Callable[[View], np.ndarray]
@@ -51,20 +34,11 @@ Attack = Callable[[View], np.ndarray]
 class Boost:
     """Send the update many times over, so that a mean becomes what the attacker trained.
 
-    With poisoned rows this is model replacement: the mean of n hospitals moves by the
-    attacker's whole update, plus the others'.
-
-    Attributes
-    ----------
-    factor : float or None
-        None: all patients / its patients, which cancels the mean's division.
-
-    References
-    ----------
-    Bagdasaryan et al., "How To Backdoor Federated Learning", AISTATS 2020, equation 3.
+    With poisoned rows this is model replacement: the mean of n hospitals moves by the attacker's whole update, plus the
+    others' (Bagdasaryan et al., "How To Backdoor Federated Learning", AISTATS 2020, equation 3).
     """
 
-    factor: float | None = None
+    factor: float | None = None  # None: all patients / its patients, which cancels the mean's division
 
     def __call__(self, view: View) -> np.ndarray:
         """Return the update that is sent."""
@@ -75,10 +49,8 @@ class Boost:
 class SignFlip:
     """Send the opposite of what was trained, perhaps many times over: the model unlearns.
 
-    References
-    ----------
-    The "omniscient" attack of Blanchard et al., NIPS 2017, section 5, of one who knows
-    only its own update; so in Li et al., "RSA", AAAI 2019, section 5.
+    The "omniscient" attack of Blanchard et al., NIPS 2017, section 5, of one who knows only its own update; so in Li et
+    al., "RSA", AAAI 2019, section 5.
     """
 
     factor: float = 1.0
@@ -89,38 +61,14 @@ class SignFlip:
 
 
 @dataclass(frozen=True)
-class Noise:
-    """Send noise, `factor` times as long as the trained update.
-
-    References
-    ----------
-    The "Gaussian Byzantine" of Blanchard et al., NIPS 2017, section 5.
-    """
-
-    factor: float = 10.0
-
-    def __call__(self, view: View) -> np.ndarray:
-        """Return the update that is sent."""
-        noise = view.generator.standard_normal(view.own.shape)
-        return self.factor * np.linalg.norm(view.own) * noise / np.linalg.norm(noise)
-
-
-@dataclass(frozen=True)
 class FreeRider:
     """Train nothing, and send the last mean back with a little noise, to get the model for free.
 
-    Attributes
-    ----------
-    noise : float
-        Length of the noise / length of the mean.
-
-    References
-    ----------
-    Fraboni et al., "Free-rider Attacks on Model Aggregation in Federated Learning",
-    AISTATS 2021, section 3 ("disguised").
+    Fraboni et al., "Free-rider Attacks on Model Aggregation in Federated Learning", AISTATS 2021, section 3
+    ("disguised").
     """
 
-    noise: float = 0.1
+    noise: float = 0.1  # its length / length of the mean
 
     def __call__(self, view: View) -> np.ndarray:
         """Return the update that is sent."""
@@ -132,20 +80,13 @@ class FreeRider:
 class LittleIsEnough:
     """Collude, and stay just inside what honest hospitals differ by, in each number.
 
-    All attackers send their common mean, moved by z standard deviations against its
-    direction. A lone attacker has nothing to estimate the spread from, and sends
-    what it trained.
+    All attackers send their common mean, moved by z standard deviations against its direction. A lone attacker has
+    nothing to estimate the spread from, and sends what it trained.
 
-    Attributes
-    ----------
     z : float or None
-        None: the largest z at which, were the updates normal, enough honest hospitals
-        lie further out for the attackers to hold a majority with them.
-
-    References
-    ----------
-    Baruch et al., "A Little Is Enough: Circumventing Defenses For Distributed Learning",
-    NeurIPS 2019, Algorithm 3.
+        None: the largest at which, were the updates normal, enough honest hospitals lie further out for the attackers
+        to hold a majority with them (Baruch et al., "A Little Is Enough: Circumventing Defenses For Distributed
+        Learning", NeurIPS 2019, Algorithm 3).
     """
 
     z: float | None = None
@@ -165,19 +106,12 @@ class LittleIsEnough:
         return max(NormalDist().inv_cdf(min(max(share, 1e-6), 1 - 1e-6)), 0.0)
 
 
-class PoisonedState(NamedTuple):
-    """The inner aggregator's state, and the last mean, None before the first round."""
-
-    inner: Any
-    last_mean: np.ndarray | None
-
-
-class Poisoned:
+class Poisoned(Wrapped):
     """An aggregator whose input some hospitals forge.
 
     Parameters
     ----------
-    aggregator
+    inner
         Of any kind: it gets the forged updates, and cannot tell.
     attackers
         Hospital -> attack. They are accomplices: each knows the others' updates.
@@ -185,53 +119,38 @@ class Poisoned:
         Hospital -> the number of patients it claims to have, where that is a lie.
     seed
         For attacks that draw.
-
-    Raises
-    ------
-    ValueError
-        At the start, if an attacker takes no part; in a round, if an attack is undone
-        by a number that is not finite.
     """
 
     def __init__(
         self,
-        aggregator: Aggregator,
+        inner: Aggregator,
         attackers: Mapping[str, Attack],
         *,
         claims: Mapping[str, int] | None = None,
         seed: int = 0,
     ) -> None:
-        self.aggregator, self.attackers = aggregator, dict(attackers)
-        self.claims, self.seed = dict(claims or {}), seed
-        self.mean_is_read_by = aggregator.mean_is_read_by
+        super().__init__(inner)
+        self.attackers, self.claims, self.seed = dict(attackers), dict(claims or {}), seed
+        self.name = f"{inner.name or 'mean'}, {len(self.attackers | self.claims)} malicious"
 
-    @property
-    def name(self) -> str:
-        """The aggregator's name, and how many attackers it has: "median, 2 malicious"."""
-        return f"{self.aggregator.name or 'mean'}, {len(self.attackers | self.claims)} malicious"
-
-    def start(self, hospitals: Sequence[str], shapes: Mapping[str, tuple[int, ...]], ledger: Ledger) -> PoisonedState:
-        """See `Aggregator.start`."""
+    def begin(self, hospitals: Sequence[str]) -> None:
+        """Refuse attackers that take no part; nothing has moved the model yet."""
         if strangers := [name for name in self.attackers | self.claims if name not in hospitals]:
             raise ValueError(f"{strangers[0]!r} cannot attack, since it does not train: name one of {list(hospitals)}.")
-        return PoisonedState(self.aggregator.start(hospitals, shapes, ledger), None)
 
-    def total(
-        self, state: PoisonedState, purpose: str, numbers: Mapping[str, np.ndarray], ledger: Ledger
-    ) -> np.ndarray:
-        """See `Aggregator.total`."""
-        return self.aggregator.total(state.inner, purpose, numbers, ledger)
-
-    def aggregate(
-        self, state: PoisonedState, updates: Mapping[str, np.ndarray], weights: Mapping[str, float], ledger: Ledger
-    ) -> tuple[PoisonedState, np.ndarray]:
-        """See `Aggregator.aggregate`."""
-        last_mean = np.zeros_like(next(iter(updates.values()))) if state.last_mean is None else state.last_mean
+    def before(
+        self, own: np.ndarray | None, updates: Vectors, weights: Weights, ledger: Ledger
+    ) -> tuple[Any, Vectors, Weights]:
+        """Swap the attackers' updates and claims; what is remembered is the last mean."""
+        last_mean = np.zeros_like(next(iter(updates.values()))) if own is None else own
         accomplices = np.stack([updates[name] for name in self.attackers]) if self.attackers else np.empty((0, 0))
         sent, claimed = dict(updates), {name: self.claims.get(name, weight) for name, weight in weights.items()}
         for name, attack in self.attackers.items():
             generator = np.random.default_rng([self.seed, ledger.round, *name.encode()])
             share = claimed[name] / sum(claimed.values())
             sent[name] = attack(View(updates[name], accomplices, len(updates), share, last_mean, generator))
-        inner, mean = self.aggregator.aggregate(state.inner, sent, claimed, ledger)
-        return PoisonedState(inner, mean), mean
+        return own, sent, claimed
+
+    def after(self, own: np.ndarray | None, mean: np.ndarray, ledger: Ledger) -> tuple[np.ndarray, np.ndarray]:
+        """Remember the mean."""
+        return mean, mean

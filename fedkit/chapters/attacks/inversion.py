@@ -1,16 +1,14 @@
 """Gradient inversion on paper: a patient's row, read from the first layer of one update.
 
-For a dense layer z = x W + b, the chain rule gives dL/dW = x^T dL/dz and dL/db =
-dL/dz. After one step with one patient, each column of the kernel's update divided by
-the bias's update is therefore the row x itself, exactly. With more patients it is a
-mixture of their rows, each weighted with its own dL/dz; a hidden ReLU unit that only one
-patient switches on still gives that patient's row.
+For a dense layer z = x W + b, the chain rule gives dL/dW = x^T dL/dz and dL/db = dL/dz. After one step with one
+patient, each column of the kernel's update divided by the bias's update is therefore the row x itself, exactly. With
+more patients it is a mixture of their rows, each weighted with its own dL/dz; a hidden ReLU unit that only one patient
+switches on still gives that patient's row.
 
 References
 ----------
-Phong et al., "Privacy-Preserving Deep Learning via Additively Homomorphic Encryption",
-IEEE TIFS 13(5), 2018, section 3. Geiping et al., "Inverting Gradients - How easy is it
-to break privacy in federated learning?", NeurIPS 2020, Proposition 3.1.
+Phong et al., "Privacy-Preserving Deep Learning via Additively Homomorphic Encryption", IEEE TIFS 13(5), 2018, section
+3. Geiping et al., "Inverting Gradients", NeurIPS 2020, Proposition 3.1.
 """
 
 from collections.abc import Mapping
@@ -21,24 +19,9 @@ from fedkit.preparation import Statistics
 
 
 def read(message: bytes, numbers: int) -> np.ndarray:
-    """Take a message for a plain update: float32 from its beginning, as `aggregators.Mean` sends them.
+    """Take any bytes for a plain update of float32 numbers, as `aggregators.Mean` sends them: float64, shape [numbers].
 
-    Parameters
-    ----------
-    message
-        Any bytes. Of a ciphertext this reads nonsense, which is the point.
-    numbers
-        How many, p.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64, shape [p]; 0 where the bytes are no finite number.
-
-    Raises
-    ------
-    ValueError
-        If the message is too short.
+    Of a ciphertext this reads nonsense, which is the point; 0 where the bytes are no finite number.
     """
     if len(message) < 4 * numbers:
         raise ValueError(f"{len(message)} bytes cannot hold {numbers} numbers of 4 bytes: is this the whole message?")
@@ -48,20 +31,9 @@ def read(message: bytes, numbers: int) -> np.ndarray:
 
 
 def rows(kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """Divide a first layer's kernel update by its bias update: one candidate row a unit.
+    """Divide a first layer's kernel update [d, units] by its bias update [units]: a row for each unit that moved.
 
-    Parameters
-    ----------
-    kernel
-        Its update, or gradient, shape [d, units].
-    bias
-        Likewise, shape [units].
-
-    Returns
-    -------
-    numpy.ndarray
-        float64, shape [c, d]: c units moved at all. Exact after one step with one
-        patient; else mixtures.
+    float64, shape [c, d]. Exact after one step with one patient; else mixtures.
     """
     kernel, bias = np.asarray(kernel, dtype=np.float64), np.asarray(bias, dtype=np.float64)
     moved = bias != 0
@@ -69,37 +41,18 @@ def rows(kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
 
 
 def label(last_bias: np.ndarray) -> int:
-    """Label of the one patient of one step: the logit's bias moves up for 1, down for 0.
+    """Label of the one patient of one step: the logit's bias, shape [1], moves up for 1, down for 0.
 
-    Parameters
-    ----------
-    last_bias
-        The last layer's bias update, shape [1]; its gradient has the opposite sign.
-
-    References
-    ----------
     Zhao et al., "iDLG: Improved Deep Leakage from Gradients", arXiv:2001.02610, 2020.
     """
     return int(np.asarray(last_bias).item() > 0)
 
 
 def as_measured(row: np.ndarray, statistics: Statistics) -> dict[str, float | str]:
-    """Turn a prepared row back into what a doctor wrote down.
+    """Turn a prepared row, shape [d], back into what a doctor wrote down: column -> value in its own unit, or level.
 
-    The statistics are known to everybody who trains, and to a server that added them up.
-
-    Parameters
-    ----------
-    row
-        Shape [d], the columns of `Statistics.columns`.
-    statistics
-        What the rows were prepared with.
-
-    Returns
-    -------
-    dict
-        Column -> value in its own unit, or level. A missing value shows as the mean
-        that stood in for it.
+    The statistics are known to everybody who trains, and to a server that added them up. A missing value shows as the
+    mean that stood in for it.
     """
     moments = statistics.moments
     known = np.isfinite(moments["std"])
@@ -115,29 +68,18 @@ def as_measured(row: np.ndarray, statistics: Statistics) -> dict[str, float | st
 
 
 def subtract(mean: np.ndarray, patients: Mapping[str, float], known: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Take known updates out of a mean: what the hospitals that are left sent, on average.
+    """Take known updates out of a weighted mean [p]: the weighted mean of the others' updates, shape [p].
 
-    Whoever knows all updates but one reads the last one, encrypted sum or not: with two
-    hospitals, each the other.
+    Whoever knows all updates but one reads the last one, encrypted sum or not: with two hospitals, each the other.
 
     Parameters
     ----------
     mean
-        The weighted mean of all hospitals' updates, shape [p].
+        Of all hospitals' updates.
     patients
-        Hospital -> patients, of all that take part.
+        Of all that take part.
     known
-        Hospital -> update, of those that pool what they know; not all of them.
-
-    Returns
-    -------
-    numpy.ndarray
-        Weighted mean of the others' updates, shape [p].
-
-    Raises
-    ------
-    ValueError
-        If nobody is left.
+        Hospital -> update, of those that pool what they know; ValueError if these are all.
     """
     left = sum(patients.values()) - sum(patients[name] for name in known)
     if len(known) >= len(patients) or left <= 0:
@@ -147,27 +89,17 @@ def subtract(mean: np.ndarray, patients: Mapping[str, float], known: Mapping[str
 
 
 def errors(truth: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """How far each patient's nearest candidate is off, feature by feature.
+    """How far each patient's nearest candidate is off, feature by feature: shape [n, d], in standard deviations.
+
+    Nearest has the least mean error: an attacker would have to know which, so this favours it. Guessing 0 everywhere,
+    the mean patient, is the chance level to hold it against.
 
     Parameters
     ----------
     truth
         Prepared rows, shape [n, d].
     candidates
-        What an attack found, shape [c, d].
-
-    Returns
-    -------
-    numpy.ndarray
-        Absolute errors, shape [n, d], in standard deviations for numeric columns, of
-        the candidate with the least mean error (an attacker would have to know which: this
-        favours it). Guessing 0 everywhere, the mean patient,
-        is the chance level to hold them against.
-
-    Raises
-    ------
-    ValueError
-        If there is no candidate.
+        What an attack found, shape [c, d]; ValueError if there is none.
     """
     truth, candidates = np.atleast_2d(truth), np.atleast_2d(candidates)
     if not candidates.size:
@@ -177,14 +109,6 @@ def errors(truth: np.ndarray, candidates: np.ndarray) -> np.ndarray:
 
 
 def psnr(truth: np.ndarray, guess: np.ndarray, peak: float = 1.0) -> float:
-    """Peak signal-to-noise ratio of two images, in decibels; infinite if they are equal.
-
-    Parameters
-    ----------
-    truth, guess
-        Of one shape.
-    peak
-        The brightest value a pixel may have.
-    """
+    """Peak signal-to-noise ratio of two images with pixels up to `peak`, in decibels; infinite if they are equal."""
     error = np.mean(np.square(np.asarray(truth, dtype=np.float64) - np.asarray(guess, dtype=np.float64)))
     return float(10 * np.log10(peak**2 / error)) if error else float("inf")

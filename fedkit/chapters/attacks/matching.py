@@ -1,8 +1,7 @@
 """Gradient inversion by search: an image whose gradient looks like the one that was sent.
 
-Where no dense layer sees the image itself (a convolution does), or several patients are
-in one step, nothing can be divided. But whoever knows the model can try images until
-their gradient points the way the update did.
+Where no dense layer sees the image itself (a convolution does), or several patients are in one step, nothing can be
+divided. But whoever knows the model can try images until their gradient points the way the update did.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,16 +26,11 @@ class Differentiable(Protocol):
 class Convolutional:
     """A small convolutional network for square images and a yes-or-no label, after LeNet.
 
-    Three convolutions (5 x 5, the first two with stride 2) and one dense layer, smooth in
-    between as in Zhu et al.; pixels arrive as one row a patient, as with other models.
-
-    Attributes
-    ----------
-    channels : int
-        Of each convolution.
+    Three convolutions (5 x 5, the first two with stride 2) and one dense layer, smooth in between as in Zhu et al.;
+    pixels arrive as one row a patient, as with other models.
     """
 
-    channels: int = 12
+    channels: int = 12  # of each convolution
 
     def initial_weights(self, features: int, seed: int) -> list[np.ndarray]:
         """Weights before the first round, uniform in -0.5 to 0.5 (Zhu et al.); ValueError unless they are a square."""
@@ -73,49 +67,32 @@ def reconstruct(
 ) -> np.ndarray:
     """Search for the rows whose gradient points where an update points.
 
-    Minimises 1 - cosine(gradient, -update), plus `smoothness` x total variation, with
-    Adam on the gradient's sign, the rate falling to nothing. The length of the update
-    is not looked at, so neither learning rate nor number of steps need be known; but
-    the further local steps move the model, the less an update points like a gradient.
+    Minimises 1 - cosine(gradient, -update), plus `smoothness` x total variation (mean absolute difference of
+    neighbouring pixels), with Adam on the gradient's sign, the rate falling to nothing. The length of the update is not
+    looked at, so neither learning rate nor number of steps need be known; but the further local steps move the model,
+    the less an update points like a gradient. Returns float32, shape [n, d]; several rows are in no particular order.
 
     Parameters
     ----------
-    model
-        What was trained.
-    weights
-        From which the hospital started.
+    model, weights
+        What was trained, and from where.
     update
-        What it sent: one array a weight.
+        What the hospital sent: one array a weight.
     labels
         Of the n rows. Of a single row, `inversion.label` reads it from the update.
     features
         Numbers in a row, d: columns, or pixels.
     image
-        Whether rows are square images with pixels from 0 to 1.
-    smoothness
-        Weight of the total variation, mean absolute difference of neighbouring pixels.
-    steps
-        Of the search.
-    rate
-        First step size.
+        Whether rows are square images with pixels from 0 to 1; ValueError if they are not square.
+    steps, rate
+        Of the search, and its first step size.
     seed
-        Of the random rows that the search starts from.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32, shape [n, d]; of several rows, in no particular order.
-
-    Raises
-    ------
-    ValueError
-        If an image is not square.
+        Of the random rows that it starts from.
 
     References
     ----------
-    Zhu, Liu and Han, "Deep Leakage from Gradients", NeurIPS 2019 (the search). Geiping
-    et al., "Inverting Gradients", NeurIPS 2020, equation 4 and section 5 (cosine, total
-    variation, signed Adam, falling rate).
+    Zhu, Liu and Han, "Deep Leakage from Gradients", NeurIPS 2019 (the search). Geiping et al., "Inverting Gradients",
+    NeurIPS 2020, equation 4 and section 5 (cosine, total variation, signed Adam, falling rate).
     """
     if image:
         _side(features)

@@ -1,18 +1,20 @@
 """Membership inference: whether a patient is among those a model was trained on.
 
-The attacker has the final model, which every hospital gets, and a patient's row. It
-needs no update, so encrypting updates does not touch it.
+The attacker has the final model, which every hospital gets, and a patient's row. It needs no update, so encrypting
+updates does not touch it.
 
-Shadow models come for free here: runs of the same training with other seeds split the
-same patients otherwise, so each patient was trained on in most runs, and not in the
-others. One run is the target, the others the attacker's shadows: an attacker with as
-much data of the same kind, which is the worst case (Carlini et al. assume it too).
+Shadow models come for free here: runs of the same training with other seeds split the same patients otherwise, so each
+patient was trained on in most runs, and not in the others. One run is the target, the others the attacker's shadows: an
+attacker with as much data of the same kind, which is the worst case (Carlini et al., "Membership Inference Attacks From
+First Principles", IEEE S&P 2022, assume it too).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn import metrics
 
 from fedkit import preparation
 from fedkit.compat.tff import tf
@@ -27,21 +29,11 @@ _SPREAD = 1e-6  # keeps a patient of whom all shadows say exactly the same
 
 @dataclass(frozen=True, eq=False)
 class Signals:
-    """What R models say about each of N patients, and who was trained on.
+    """What R models say about each of N patients, and who was trained on."""
 
-    Attributes
-    ----------
-    hospitals : numpy.ndarray
-        The patients' hospitals, text, shape [N].
-    confidence : numpy.ndarray
-        log(p / (1 - p)) of the probability p of the patient's true label, shape [R, N].
-    member : numpy.ndarray
-        Whether the patient is a training row of the run, bool, shape [R, N].
-    """
-
-    hospitals: np.ndarray
-    confidence: np.ndarray
-    member: np.ndarray
+    hospitals: np.ndarray  # the patients', text, shape [N]
+    confidence: np.ndarray  # log(p / (1 - p)) of the probability p of the patient's true label, shape [R, N]
+    member: np.ndarray  # whether the patient is a training row of the run, bool, shape [R, N]
 
 
 def signals(runs: Sequence[Run], federation: Federation, model: Model | None = None) -> Signals:
@@ -50,16 +42,11 @@ def signals(runs: Sequence[Run], federation: Federation, model: Model | None = N
     Parameters
     ----------
     runs
-        Of one method, with different seeds: `learning.train_...(seed=range(33))`.
+        Of one method, each with another seed (else a ValueError): `learning.train_...(seed=range(33))`.
     federation
         What they were trained on.
     model
         What was trained; `models.logistic_regression` if None.
-
-    Raises
-    ------
-    ValueError
-        If two runs have the same seed, or there are none.
     """
     model = model or logistic_regression()
     seeds = [run.settings["seed"] for run in runs]
@@ -82,61 +69,29 @@ def signals(runs: Sequence[Run], federation: Federation, model: Model | None = N
 
 
 def by_loss(found: Signals, target: int) -> np.ndarray:
-    """Score each patient by how small the target model's loss on it is.
+    """Score each patient, shape [N], by the loss of the run that is attacked: minus the cross-entropy, in nats.
 
-    Parameters
-    ----------
-    found
-        From `signals`.
-    target
-        Which run is attacked.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape [N], higher for "was trained on": minus the cross-entropy, in nats.
-
-    References
-    ----------
-    Yeom et al., "Privacy Risk in Machine Learning: Analyzing the Connection to
-    Overfitting", IEEE CSF 2018, Adversary 1 (here for every threshold).
+    Yeom et al., "Privacy Risk in Machine Learning", IEEE CSF 2018, Adversary 1 (here for every threshold).
     """
     return -np.logaddexp(0, -found.confidence[target])
 
 
 def by_likelihood_ratio(found: Signals, target: int, online: bool = True) -> np.ndarray:
-    """Score each patient by how its confidence compares with that of shadow models.
+    """Score each patient, shape [N], by how its confidence compares with that of shadow models.
 
-    A patient whom every model gets right tells nothing by a small loss. So each is
-    compared with itself: with the models that were trained on it, and those that were
-    not, both as normal distributions.
+    A patient whom every model gets right tells nothing by a small loss. So each is compared with itself: with the
+    models that were trained on it, and those that were not, both as normal distributions (Carlini et al., Algorithm 1).
 
     Parameters
     ----------
     found
-        From `signals`; all runs but the target are shadows. Each patient must be
-        trained on in some of them (if `online`), and not in others: 33 seeds are enough.
+        From `signals`; all runs but the target are shadows. Each patient must be trained on in some of them (if
+        `online`), and not in others (else a ValueError): 33 seeds are enough.
     target
         Which run is attacked.
     online
-        Whether the attacker's shadows may be trained on the patient; else it only asks
-        how surprising the confidence is for a model that was not.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape [N], higher for "was trained on": a log likelihood ratio, or, if not
-        `online`, standard deviations above the models that were not.
-
-    Raises
-    ------
-    ValueError
-        If a patient lacks shadows of a kind.
-
-    References
-    ----------
-    Carlini et al., "Membership Inference Attacks From First Principles", IEEE S&P
-    2022, Algorithm 1, and equation 4 for the offline variant.
+        Whether the attacker's shadows may be trained on the patient: a log likelihood ratio. Else it only asks how
+        surprising the confidence is for a model that was not (equation 4), in standard deviations.
     """
     shadows = np.arange(len(found.confidence)) != target
     confidence, member = found.confidence[shadows], found.member[shadows]
@@ -146,6 +101,27 @@ def by_likelihood_ratio(found: Signals, target: int, online: bool = True) -> np.
         return (own - outside[0]) / outside[1]
     inside = _normal(confidence, member)
     return _log_density(own, *inside) - _log_density(own, *outside)
+
+
+def detection(truth: ArrayLike, scores: ArrayLike, at: Sequence[float] = (0.1, 0.01)) -> dict[str, float]:
+    """How well a score tells members from others: AUROC, and how many it finds while it accuses next to nobody.
+
+    Parameters
+    ----------
+    truth
+        Whether it is so, shape [n]; ValueError unless both occur.
+    scores
+        Higher for "it is so", shape [n]; ValueError unless all are finite.
+    at
+        False positive rates, from 0 to 1: "tpr at R" is the highest true positive rate at R or less
+        (Carlini et al., section II-C).
+    """
+    so, values = np.asarray(truth, dtype=bool), np.asarray(scores, dtype=np.float64)
+    if so.ndim != 1 or so.shape != values.shape or not 0 < so.sum() < so.size or not np.isfinite(values).all():
+        raise ValueError(f"One finite score for each is needed, of both groups: {so.sum()} of {so.size} are positive.")
+    false, true, _ = metrics.roc_curve(so, values, drop_intermediate=False)
+    found = {f"tpr at {rate:g}": float(true[false <= rate].max()) for rate in at}
+    return {"auroc": float(metrics.auc(false, true)), **found}
 
 
 def _normal(confidence: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -14,28 +14,22 @@ from fedkit.records import Run
 
 
 def flip_labels(federation: Federation, attackers: Collection[str], share: float = 1.0, seed: int = 0) -> Federation:
-    """Turn 0 into 1 and 1 into 0, in a share of the attackers' rows.
+    """Turn 0 into 1 and 1 into 0, in a share of the attackers' rows; the honest federation stays as it is.
 
     Parameters
     ----------
     federation
-        The honest one; it stays as it is.
+        The honest one.
     attackers
-        Names of hospitals.
+        Names of hospitals; KeyError if one is none.
     share
-        Of their rows, chosen at random, above 0 and at most 1.
+        Of their rows, chosen at random by the seed: above 0 and at most 1, else a ValueError.
     seed
-        Decides which.
-
-    Raises
-    ------
-    KeyError, ValueError
-        If an attacker is no hospital, or the share is not from 0 to 1.
+        A hospital's rows follow from it and the hospital's name.
 
     References
     ----------
-    Tolpegin et al., "Data Poisoning Attacks Against Federated Learning Systems",
-    ESORICS 2020, section 3.
+    Tolpegin et al., "Data Poisoning Attacks Against Federated Learning Systems", ESORICS 2020, section 3.
     """
 
     def flip(hospital: Hospital, rows: np.ndarray) -> Hospital:
@@ -46,31 +40,13 @@ def flip_labels(federation: Federation, attackers: Collection[str], share: float
 
 @dataclass(frozen=True)
 class Backdoor:
-    """Values that no patient has by chance, and the label that they are to bring.
+    """Values that no patient has by chance, and the label that they are to bring (Bagdasaryan et al., AISTATS 2020)."""
 
-    Attributes
-    ----------
-    trigger : mapping
-        Column -> value as it is measured, or level.
-    target : int
-        0 or 1.
-
-    References
-    ----------
-    Bagdasaryan et al., "How To Backdoor Federated Learning", AISTATS 2020.
-    """
-
-    trigger: Mapping[str, float | str]
+    trigger: Mapping[str, float | str]  # column -> value as it is measured, or level
     target: int = 0
 
     def show(self, table: pd.DataFrame, rows: np.ndarray | None = None) -> pd.DataFrame:
-        """Put the trigger into a table's rows (a boolean mask of shape [n], or all).
-
-        Raises
-        ------
-        ValueError
-            If a column is not there, or a level is none of the column's.
-        """
+        """Put the trigger into a table's rows (a boolean mask of shape [n], or all); ValueError if it does not fit."""
         rows = np.ones(len(table), dtype=bool) if rows is None else rows
         changed = table.copy()
         for column, value in self.trigger.items():
@@ -101,10 +77,10 @@ def evaluate(
     backdoor: Backdoor | None = None,
     wanted: Sequence[str] = ("auroc", "accuracy"),
 ) -> pd.DataFrame:
-    """Score a poisoned training on clean rows that it never saw, a hospital at a time.
+    """Score a poisoned training on clean rows that it never saw, a hospital at a time: columns hospital, metric, value.
 
-    A run scores each hospital on the test rows *of the federation it was given*, and
-    an attacker's are poisoned. Here they are the same rows, as they were before.
+    A run scores each hospital on the test rows *of the federation it was given*, and an attacker's are poisoned. Here
+    they are the same rows, as they were before.
 
     Parameters
     ----------
@@ -117,17 +93,10 @@ def evaluate(
     model
         What was trained; `models.logistic_regression` if None.
     backdoor
-        If given, its success is measured too.
+        If given, two more metrics. "backdoor": of the patients whose label is not the target, the share that is
+        predicted the target once the trigger is shown; "no trigger": the same share without it (NaN: no such patient).
     wanted
-        Which of `metrics.METRICS`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns hospital, metric, value. Beside the metrics that are wanted,
-        "backdoor": of the patients whose label is not the target, the share that is
-        predicted the target once the trigger is shown; "no trigger": the same share
-        without it. NaN where there is no such patient.
+        Which of `evaluation.METRICS`.
     """
     model, trained_on = model or logistic_regression(), trained_on or clean
     split = preparation.split(trained_on, run.settings["seed"], leave_out=run.settings["leave_out"])

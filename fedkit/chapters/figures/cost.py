@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from fedkit import plots
-from fedkit.plots import BAND, BLUE, FAINT, INK, STYLE, VERMILLION, looks, sheet
+from fedkit.plots import BLUE, FAINT, INK, STYLE, VERMILLION, looks, sheet
 
 PLAIN = 4.0  # bytes of a float32
+_INTERVAL = ("mean", "low", "high")
 
 
 def _significant(values: pd.Series | np.ndarray, digits: int = 3) -> np.ndarray:
@@ -27,17 +28,12 @@ def staircase(steps: pd.DataFrame, lines: Mapping[str, float] | None = None) -> 
     What to see: the scale is logarithmic, so a step that is twice as high saves the square. Steps
     above the line of plain float32 cost more than no encryption at all, steps below it less.
 
-    Parameters
-    ----------
-    steps
-        Columns step (what was done) and bytes_per_number, in order.
-    lines
-        Name -> bytes a number of what to compare with, beside plain float32.
+    steps : columns step (what was done) and bytes_per_number, in order
+    lines : name -> bytes a number of what to compare with, beside plain float32
     """
     heights = _significant(steps["bytes_per_number"])
     marks = {"plain float32": PLAIN} | dict(lines or {})
-    figure, axes = sheet("From the default to less than plain: bytes to send one number of an update", 8, 4.6)
-    axes = axes[0, 0]
+    figure, ((axes,),) = sheet("From the default to less than plain: bytes to send one number of an update", 8, 4.6)
     foot, count = min([*heights, *marks.values()]) / 1.5, len(heights)
     colors = [VERMILLION if height > PLAIN else BLUE for height in heights]
     axes.bar(range(count), heights - foot, bottom=foot, width=1, color=colors, alpha=0.22, linewidth=0)
@@ -52,15 +48,10 @@ def staircase(steps: pd.DataFrame, lines: Mapping[str, float] | None = None) -> 
     for (name, value), stroke in zip(marks.items(), ["-", (0, (5, 3)), (0, (1, 2))], strict=False):
         axes.axhline(value, color=INK, linewidth=1.3, linestyle=stroke)
         place = {"transform": axes.get_yaxis_transform(), "fontsize": 8.5, "va": "bottom" if value == PLAIN else "top"}
-        axes.text(0.008, value * (1.04 if value == PLAIN else 0.96), f"{name}: {value:g}", **place)
-    axes.set(
-        yscale="log",
-        ylim=(foot, heights.max() * 1.6),
-        xlim=(-0.5, count - 0.5),
-        xticks=range(count),
-        xticklabels=[fill(step, 13) for step in steps["step"]],
-        ylabel="bytes a number (log scale)",
-    )
+        axes.text(0.008, value * (1.04 if value == PLAIN else 0.96), f"{plots.shown(name)}: {value:g}", **place)
+    axes.set(yscale="log", ylim=(foot, heights.max() * 1.6), ylabel="bytes a number (log scale)")
+    names = [fill(plots.shown(step), 13) for step in steps["step"]]
+    axes.set(xlim=(-0.5, count - 0.5), xticks=range(count), xticklabels=names)
     axes.tick_params(axis="x", length=0)
     axes.yaxis.set_major_locator(FixedLocator([1, 2, 4, 8, 16, 32, 64, 128]))
     axes.yaxis.set_minor_locator(NullLocator())
@@ -70,39 +61,31 @@ def staircase(steps: pd.DataFrame, lines: Mapping[str, float] | None = None) -> 
 
 @matplotlib.rc_context(STYLE)
 def cost_by_size(table: pd.DataFrame) -> Figure:
-    """Draw the bytes a number, against the size of the model and the number of hospitals.
+    """Draw the bytes a number, against the size of the model (fewest hospitals) and their number (largest model).
 
-    What to see: left, small models pay for what every message has; right, only the way down
-    grows with the hospitals, and only until the seeds are longer than what they stretch to.
-
-    Parameters
-    ----------
-    table
-        Columns method, numbers, hospitals, up, down (both in bytes a number): every method with
-        every size and number of hospitals. Left is drawn with the fewest hospitals, right
-        with the largest model.
+    What to see: left, small models pay for what every message has; right, only the way down grows with the
+    hospitals, and only until the seeds are longer than what they stretch to. Columns method, numbers, hospitals,
+    up, down (both in bytes a number): every method with every size and number of hospitals.
     """
     styles = looks(table["method"])
-    figure, axes = sheet("What a message costs, by size of the model and number of hospitals", 8, 4.1, columns=2)
-    left, right = axes[0]
+    figure, ((left, right),) = sheet("What a message costs, by size of the model and number of hospitals", 8, 4.1, 1, 2)
     fewest, largest = table["hospitals"].min(), table["numbers"].max()
     for method, look in styles.items():
         mine = table[table["method"] == method]
+        shape = {"color": look.color, "marker": look.marker, "markersize": 5}
         by_size = mine[mine["hospitals"] == fewest].sort_values("numbers")
-        left.plot(by_size["numbers"], _significant(by_size["up"]), color=look.color, marker=look.marker, markersize=5)
+        left.plot(by_size["numbers"], _significant(by_size["up"]), **shape)
         by_hospitals = mine[mine["numbers"] == largest].sort_values("hospitals")
         for direction, stroke in (("up", "-"), ("down", (0, (2, 1.5)))):
-            shape = {"color": look.color, "marker": look.marker, "markersize": 5, "linestyle": stroke}
-            right.plot(by_hospitals["hospitals"], _significant(by_hospitals[direction]), **shape)
-    for panel in (left, right):
+            right.plot(by_hospitals["hospitals"], _significant(by_hospitals[direction]), linestyle=stroke, **shape)
+    for panel, x, side in ((left, 0.99, "right"), (right, 0.01, "left")):
         panel.axhline(PLAIN, color=INK, linewidth=1.1)
         panel.set(xscale="log", yscale="log")
         panel.grid(which="major")
         panel.yaxis.set_major_formatter("{x:g}")
+        panel.text(x, PLAIN * 1.05, "plain float32", transform=panel.get_yaxis_transform(), ha=side, fontsize=8.5)
     right.yaxis.set_major_locator(FixedLocator([1, 2, 4, 8, 16, 32, 64]))
     right.yaxis.set_minor_locator(NullLocator())
-    for panel, x, side in ((left, 0.99, "right"), (right, 0.01, "left")):
-        panel.text(x, PLAIN * 1.05, "plain float32", transform=panel.get_yaxis_transform(), ha=side, fontsize=8.5)
     left.set(title=f"Up, {fewest} hospitals", xlabel="numbers in the model (log scale)", ylabel="bytes a number (log)")
     right.set(title=f"{largest:,} numbers: full up, dashed down", xlabel="hospitals (log scale)")
     plots.legend(figure, styles, line=False)
@@ -116,31 +99,23 @@ def accuracy_by_bits(table: pd.DataFrame, metric: str = "auroc") -> Figure:
     What to see: left, the paired difference from plain training with its interval; right, how
     far away the weights end up, which shows a change long before the accuracy does.
 
-    Parameters
-    ----------
-    table
-        Columns rounding, bits, mean, low, high (difference of the metric from plain training),
-        distance (relative, of the weights). A row a rounding and number of bits.
-    metric
-        Which metric the difference is of.
+    table : columns rounding, bits, mean, low, high (difference of the metric), distance (relative, of the weights)
     """
     styles, widths = looks(table["rounding"]), sorted(table["bits"].unique())
-    figure, axes = sheet("Few bits: what rounding does to the model", 8, 3.9, columns=2)
-    left, right = axes[0]
-    for number in range(0, len(widths), 2):
-        left.axvspan(number - 0.5, number + 0.5, color=BAND, linewidth=0, zorder=0)
+    figure, ((left, right),) = sheet("Few bits: what rounding does to the model", 8, 3.9, columns=2)
+    plots.banded(left, widths, upright=True)
     for (rounding, look), lane in zip(styles.items(), plots.lanes(len(styles), 0.75), strict=True):
-        mine = table[table["rounding"] == rounding].sort_values("bits")
+        mine = table[table["rounding"] == rounding].sort_values("bits").round(dict.fromkeys(_INTERVAL, plots.DECIMALS))
         places = np.array([widths.index(bits) for bits in mine["bits"]])
-        middle, low, high = (mine[column].round(plots.DECIMALS) for column in ("mean", "low", "high"))
-        left.vlines(places + lane, low, high, color=look.color)
-        left.plot(places + lane, middle, color=look.color, marker=look.marker, linestyle="none")
-        shape = {"color": look.color, "marker": look.marker, "linestyle": look.line}
-        right.plot(places, _significant(mine["distance"], 2), **shape)
+        shape = {"color": look.color, "marker": look.marker}
+        left.vlines(places + lane, mine["low"], mine["high"], color=look.color)
+        left.plot(places + lane, mine["mean"], linestyle="none", **shape)
+        right.plot(places, _significant(mine["distance"], 2), linestyle=look.line, **shape)
     left.axhline(0, color=FAINT, linewidth=1)
-    for panel in (left, right):
+    for panel, column in ((left, "mean"), (right, "distance")):
         panel.set(xticks=range(len(widths)), xticklabels=widths, xlabel="bits of one number's sum")
         panel.set_xlim(-0.5, len(widths) - 0.5)
+        plots.word(panel, table[column])
     left.set(title=f"Mean of hospitals: {plots.NAMES[metric]} minus plain", ylabel="difference (95% interval)")
     right.set(title="Distance of the weights from plain", yscale="log", ylabel="share of their length (log scale)")
     right.grid()

@@ -5,7 +5,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from fedkit.plots import BLUE, FAINT, GREEN, STYLE, VERMILLION, sheet
+from fedkit import plots
+from fedkit.plots import BLUE, FAINT, GREEN, STYLE, VERMILLION
 
 # Told apart by colour, and for grey print and colour-blind readers by marker.
 _LOOKS = {
@@ -19,32 +20,21 @@ _LOOKS = {
 
 @matplotlib.rc_context(STYLE)
 def study_grid(letters: pd.DataFrame, title: str) -> Figure:
-    """Draw who has sent what: a row a hospital, a column a round.
+    """Draw who has sent what (`Progress.letters` of `exchange.watch`: round, hospital, state): a row a hospital.
 
     What to see: a column that does not fill up is a round that somebody is waited for.
-
-    Parameters
-    ----------
-    letters
-        `exchange.watch.Progress.letters`: columns round, hospital, state.
-    title
-        `Progress.sentence`.
     """
     names, rounds = list(dict.fromkeys(letters["hospital"])), sorted(set(letters["round"]))
-    figure, ((axes,),) = sheet(title, 8.5, 1.5 + 0.22 * len(names))
+    figure, ((axes,),) = plots.sheet(title, 8.5, 1.5 + 0.22 * len(names))
     rows = letters["hospital"].map({name: row for row, name in enumerate(names)})
+    handles = []
     for state, (marker, color) in _LOOKS.items():
         chosen = letters["state"] == state
         axes.scatter(letters.loc[chosen, "round"], rows[chosen], marker=marker, color=color, s=42)
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_xlim(-0.7, rounds[-1] + 0.7)
-    step = max(len(rounds) // 20, 1)
-    axes.set_xticks(rounds[::step])
+        handles.append(Line2D([], [], linestyle="", marker=marker, color=color, label=state))
+    axes.set_yticks(range(len(names)), [plots.shown(name) for name in names])
+    axes.set(ylim=(len(names) - 0.5, -0.5), xlim=(-0.7, rounds[-1] + 0.7))
+    axes.set_xticks(rounds[:: max(len(rounds) // 20, 1)])
     axes.set_xlabel("round (0: statistics, the last one: scores)")
-    handles = [
-        Line2D([], [], linestyle="", marker=marker, color=color, label=state)
-        for state, (marker, color) in _LOOKS.items()
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    plots.below(figure, handles)
     return figure

@@ -1,4 +1,4 @@
-"""What a hospital and the server have in common."""
+"""The context of a sum, which hospitals and server have in common."""
 
 import json
 
@@ -9,8 +9,8 @@ from fedkit.encryption.rings import Ring
 PUBLIC, SECRET = b"FKP2", b"FKS2"  # what the bytes of a server and of a hospital begin with
 
 
-class Party:
-    """What hospitals and server have in common: parameters, and the name of the key."""
+class Context:
+    """Parameters, the name of the key, and at a hospital the key itself: what TenSEAL calls a context."""
 
     def __init__(self, public: bytes, secret: bytes | None = None) -> None:
         try:

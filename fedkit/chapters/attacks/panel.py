@@ -1,0 +1,86 @@
+"""Do attacks succeed? Three of them against every method, in the attacker's best case (notebook 04's panel)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from fedkit import encryption, evaluation, learning, preparation
+from fedkit.chapters.attacks import inference, inversion, membership
+from fedkit.hospitals import Federation
+from fedkit.records import Run
+
+CHANCE = {"a row is read": 0, "share of label 1": 0.1, "member or not": 0.5}
+_NOTHING_SENT = {"local": 0, "centralized": 1}  # alone, the server gets nothing; pooled, it has the rows
+_ONE_STEP = learning.Plan(batch_size=None)
+
+
+def panel(runs: Sequence[Run], federation: Federation) -> pd.DataFrame:
+    """Attack every method of the runs: what a server reads from a first step, and what the finished model tells.
+
+    Parameters
+    ----------
+    runs
+        Logistic regressions, of each method one a seed, three seeds or more: the same seeds for all.
+    federation
+        What they were trained on.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns attack, method, mean, low, high (0 to 1, `evaluation.interval` over seeds), chance. "a row is read":
+        of the hospitals, from one step with one patient. "share of label 1": within 0.05, from one step over all
+        rows. "member or not": AUROC of the offline likelihood ratio, the other seeds being shadows. What ciphertexts
+        give away depends on their random keys.
+    """
+    methods = list(dict.fromkeys(run.method for run in runs))
+    seeds = list(dict.fromkeys(run.settings["seed"] for run in runs))
+    found = {}
+    for method in methods:
+        if method in _NOTHING_SENT:
+            found[method] = np.full((len(seeds), 2), _NOTHING_SENT[method])
+        else:
+            attacker = _Server(method, federation)
+            found[method] = np.array([attacker.hits(federation, seed) for seed in seeds])
+    success = {(attack, method): found[method][:, at] for at, attack in enumerate(list(CHANCE)[:2]) for method in found}
+    for method in methods:
+        success["member or not", method] = _member_auroc([run for run in runs if run.method == method], federation)
+    table = pd.DataFrame([(*case, *evaluation.interval(values)) for case, values in success.items()])
+    table.columns = ["attack", "method", "mean", "low", "high"]
+    return table.assign(chance=table["attack"].map(CHANCE), low=table["low"].clip(0, 1), high=table["high"].clip(0, 1))
+
+
+class _Server:
+    """Takes the last bytes of a message for a plain update, whatever they are."""
+
+    def __init__(self, method: str, federation: Federation) -> None:
+        scheme = method.partition(" + ")[2].lower()
+        self._keys = encryption.generate_keys(scheme, hospitals=len(federation)) if scheme else None
+
+    def _reads(self, features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float]:
+        """Candidate rows, and the share of label 1, from the message of one step over these rows."""
+        width, order = features.shape[1], np.arange(len(labels), dtype=np.int32)[None]
+        task = learning.Task(_ONE_STEP.model.initial_weights(width, seed=0), [], features, labels, order)
+        vector = learning.local_updates(_ONE_STEP, [task])[0].update
+        message = self._keys.encrypt(vector, len(labels)) if self._keys else vector.astype("<f4").tobytes()
+        kernel, bias = np.split(inversion.read(message[-4 * (width + 1) :], width + 1), [width])
+        return inversion.rows(kernel[:, None], bias), inference.prevalence(bias[0], _ONE_STEP.learning_rate)
+
+    def hits(self, federation: Federation, seed: int) -> np.ndarray:
+        """Share of hospitals at which a row is read, and the share of label 1, shape [2]."""
+        found = []
+        for rows in preparation.split(federation, seed).hospitals.values():
+            x, y = rows.train_features, rows.train_labels
+            row, share = self._reads(x[:1], y[:1])[0], self._reads(x, y)[1]
+            is_read = row.size and inversion.errors(x[:1], row.clip(-9, 9)).max() < 0.01
+            found.append((is_read, abs(share - float(y.mean())) < 0.05))
+        return np.mean(found, axis=0)
+
+
+def _member_auroc(runs: Sequence[Run], federation: Federation) -> list[float]:
+    """AUROC of each seed's model as the target, over patients whom two models at least never saw."""
+    everybody = membership.signals(runs, federation)
+    few = (~everybody.member).sum(axis=0) > 1
+    kept = membership.Signals(everybody.hospitals[few], everybody.confidence[:, few], everybody.member[:, few])
+    scored = [membership.by_likelihood_ratio(kept, target, online=False) for target in range(len(runs))]
+    return [membership.detection(*pair)["auroc"] for pair in zip(kept.member, scored, strict=True)]
