@@ -415,7 +415,7 @@ def test_what_a_run_follows_from_is_in_its_name(train, federation, monkeypatch, 
         assert min(train(**how)[1], train(**how)[1]) > 0, "always fresh"
     assert train()[1] == 0
     with monkeypatch.context() as patch:
-        patch.setattr(learning.environment, "versions", lambda: {"python": "2.7"})
+        patch.setattr("fedkit.compat.environment.versions", lambda: {"python": "2.7"})
         assert train()[1] > 0
     read = type(tmp_path).read_bytes
     for edited in ("evaluation.py", "tff.py", "test_learning.py"):
