@@ -18,16 +18,11 @@ def scores(labels: ArrayLike, probabilities: ArrayLike, metrics: Sequence[str] =
 
     AUROC, AUPRC and calibration need both labels, the calibration slope also labels that the probabilities do not
     separate perfectly. Accuracy cuts at 0.5. Log loss is in nats; it and calibration keep probabilities 1e-7 away from
-    0 and 1.
+    0 and 1. ValueError for what cannot be scored.
 
-    Parameters
-    ----------
-    labels
-        0 or 1, shape [n]: ValueError for others, as for no rows or shapes that differ.
-    probabilities
-        Predicted probability of label 1, shape [n]: ValueError outside 0 to 1.
-    metrics
-        Which of `METRICS`: ValueError for an unknown one. Each costs only what it needs.
+    labels : 0 or 1, shape [n], at least one
+    probabilities : of label 1, shape [n]
+    metrics : which of `METRICS`; each costs only what it needs
     """
     y, p = np.asarray(labels, dtype=np.float64), np.asarray(probabilities, dtype=np.float64)
     if y.ndim != 1 or y.shape != p.shape or not y.size:
@@ -45,8 +40,7 @@ def scores(labels: ArrayLike, probabilities: ArrayLike, metrics: Sequence[str] =
 def _auroc(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Share of pairs, one patient of each label, that are in the right order; ties count half.
 
-    Counted in whole numbers, and forty times as fast as `sklearn.metrics.roc_auc_score`: training asks for it
-    in every round, of every hospital and seed.
+    Forty times as fast as `sklearn.metrics.roc_auc_score`: training asks for it in every round, at every hospital.
     """
     ill, healthy = probabilities[labels == 1], np.sort(probabilities[labels == 0])
     below, not_above = healthy.searchsorted(ill), healthy.searchsorted(ill, "right")
@@ -94,8 +88,6 @@ _FUNCTIONS = {
     "calibration_intercept": _intercept,
     "calibration_slope": _slope,
 }
-
-
 HIGHER_IS_BETTER = {"auroc": True, "auprc": True, "accuracy": True, "brier": False, "log_loss": False}
 MEAN = "mean"  # the "hospital" of a mean over hospitals
 
@@ -111,8 +103,7 @@ def stack(runs: Sequence, part: str = "metrics") -> pd.DataFrame:
     if twice := [key for key in keys if keys.count(key) > 1]:
         raise ValueError(f"Two runs of {twice[0][0]!r} have seed {twice[0][1]}: name the methods apart, or drop one.")
     parts = [getattr(run, part).assign(method=key[0], seed=key[1]) for run, key in zip(runs, keys, strict=True)]
-    stacked = pd.concat(parts, ignore_index=True)
-    return stacked.set_index(["method", "seed"]).reset_index()
+    return pd.concat(parts).set_index(["method", "seed"]).reset_index()
 
 
 def table(runs: Sequence, metrics: Sequence[str] = METRICS[:5], round: int | None = None) -> pd.DataFrame:
@@ -121,14 +112,8 @@ def table(runs: Sequence, metrics: Sequence[str] = METRICS[:5], round: int | Non
     The hospital "mean" is the plain mean over those hospitals at which the metric is defined in every run, so that all
     methods and seeds are averaged over the same hospitals.
 
-    Parameters
-    ----------
-    runs
-        `records.Run` objects.
-    metrics
-        Those that were recorded; at the last round also any of `METRICS`, from its predictions. ValueError for others.
-    round
-        Which round; the last of each run when None.
+    metrics : those that were recorded; at the last round also any of `METRICS`, from its predictions; else ValueError
+    round : the last of each run when None
     """
     recorded = stack(runs)
     at = recorded.groupby(["method", "seed"])["round"].transform("max") if round is None else round
@@ -154,14 +139,9 @@ def interval(values: ArrayLike, test_to_train: float = 3 / 7, level: float = 0.9
     variance for their mean: it is taken as (1/J + test/train) s^2. The interval tells how much the value moves from
     split to split of *these* patients. It is an approximation, and says nothing about a hospital that was not there.
 
-    Parameters
-    ----------
-    values
-        One value a split, shape [J]. NaN is left out; low and high are NaN with fewer than two.
-    test_to_train
-        Test rows for each training row; 3/7 for a test fraction of 0.3.
-    level
-        Confidence level.
+    values : one a split, shape [J]; NaN is left out; low and high are NaN with fewer than two
+    test_to_train : test rows for each training row; 3/7 for a test fraction of 0.3
+    level : of confidence
     """
     kept = np.asarray(values, dtype=np.float64)
     kept = kept[~np.isnan(kept)]
@@ -172,28 +152,26 @@ def interval(values: ArrayLike, test_to_train: float = 3 / 7, level: float = 0.9
     return float(mean), float(mean - half), float(mean + half)
 
 
-def summary(table: pd.DataFrame, test_to_train: float = 3 / 7, level: float = 0.95) -> pd.DataFrame:
-    """Mean and `interval` over seeds: columns method, hospital, metric, mean, low, high, n (values, not NaN).
+def summary(table: pd.DataFrame, test_to_train: float = 3 / 7) -> pd.DataFrame:
+    """Mean and 95% `interval` over seeds: columns method, hospital, metric, mean, low, high, n (values, not NaN).
 
     A t interval knows no bounds; it is cut where the metric itself ends, as at an AUROC of 1.
     """
-    result = _summarize(table, test_to_train, level)
+    result = _summarize(table, test_to_train)
     bounded = result["metric"].isin(["auroc", "auprc", "brier", "accuracy"])
     result.loc[bounded, ["low", "high"]] = result.loc[bounded, ["low", "high"]].clip(0, 1)
     return result
 
 
-def _summarize(table: pd.DataFrame, test_to_train: float, level: float) -> pd.DataFrame:
+def _summarize(table: pd.DataFrame, test_to_train: float) -> pd.DataFrame:
     rows = [
-        (*key, *interval(values, test_to_train, level), int(values.notna().sum()))
+        (*key, *interval(values, test_to_train), int(values.notna().sum()))
         for key, values in table.groupby(["method", "hospital", "metric"], sort=False)["value"]
     ]
     return pd.DataFrame(rows, columns=["method", "hospital", "metric", "mean", "low", "high", "n"])
 
 
-def paired_differences(
-    table: pd.DataFrame, reference: str, test_to_train: float = 3 / 7, level: float = 0.95
-) -> pd.DataFrame:
+def paired_differences(table: pd.DataFrame, reference: str, test_to_train: float = 3 / 7) -> pd.DataFrame:
     """Each method minus the reference on the same splits, as in `summary`.
 
     A split that is hard for one method is hard for the others too; pairing takes that common part away, and leaves a
@@ -207,7 +185,7 @@ def paired_differences(
     keys = ["seed", "hospital", "metric"]
     base = table.loc[table["method"] == reference, [*keys, "value"]]
     paired = table[table["method"] != reference].merge(base, on=keys, suffixes=("", "_of_reference"))
-    return _summarize(paired.assign(value=paired["value"] - paired["value_of_reference"]), test_to_train, level)
+    return _summarize(paired.assign(value=paired["value"] - paired["value_of_reference"]), test_to_train)
 
 
 def verdict(low: float, high: float, margin: float) -> str:
@@ -231,10 +209,9 @@ def non_inferiority(
         raise ValueError(f"{metric!r} has no better and worse: choose from {', '.join(HIGHER_IS_BETTER)}.")
     sign = 1 if HIGHER_IS_BETTER[metric] else -1
     rows = table[(table["metric"] == metric) & table["method"].isin([method, reference])]
-    paired = paired_differences(rows.assign(value=sign * rows["value"]), reference)
-    result = paired[["hospital", "mean", "low", "high"]].rename(columns={"mean": "difference"})
+    result = paired_differences(rows.assign(value=sign * rows["value"]), reference)[["hospital", "mean", "low", "high"]]
     words = [verdict(low, high, margin) for low, high in zip(result["low"], result["high"], strict=True)]
-    return result.assign(margin=margin, verdict=words)
+    return result.rename(columns={"mean": "difference"}).assign(margin=margin, verdict=words)
 
 
 def costs(runs: Sequence) -> pd.DataFrame:
@@ -250,12 +227,8 @@ def calibration_curve(predictions: pd.DataFrame, bins: int = 5) -> pd.DataFrame:
     95% interval is Wilson's (1927) for the rows of *one* seed: the splits share patients, so that more seeds steady
     the curve, but bring no new patients.
 
-    Parameters
-    ----------
-    predictions
-        Hospital, label, probability, and perhaps method and seed: a curve for each method and hospital, over all seeds.
-    bins
-        Of each curve, at most one a row: ValueError if not positive.
+    predictions : columns hospital, label, probability, and perhaps method and seed; a curve holds all seeds
+    bins : of each curve, at most one a row; ValueError if not positive
     """
     if bins < 1:
         raise ValueError(f"A calibration curve needs at least one bin, not {bins}.")
@@ -268,13 +241,8 @@ def calibration_curve(predictions: pd.DataFrame, bins: int = 5) -> pd.DataFrame:
         ranked = group.sort_values("probability", kind="stable")
         for number, index in enumerate(np.array_split(np.arange(len(ranked)), min(bins, len(ranked)))):
             part = ranked.iloc[index]
-            observed = part["label"].mean()
-            low, high = _wilson(observed, len(part) / seeds)
-            rows.append((*key, number, part["probability"].mean(), observed, low, high, len(part)))
+            share, n, z = part["label"].mean(), len(part) / seeds, 1.959964
+            center = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+            half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+            rows.append((*key, number, part["probability"].mean(), share, center - half, center + half, len(part)))
     return pd.DataFrame(rows, columns=[*keys, "bin", "predicted", "observed", "low", "high", "rows"])
-
-
-def _wilson(share: float, n: float, z: float = 1.959964) -> tuple[float, float]:
-    center = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return center - half, center + half

@@ -1,7 +1,6 @@
 """Where hospitals come from: `load` reads a data set of the kit, `from_frame` takes anybody's table.
 
-`fedkit.chapters.partitions` makes pretend hospitals out of a pooled table, and
-`preparation.split` is the way on: train and test rows, prepared for a model.
+`fedkit.chapters.partitions` makes pretend hospitals out of a pooled table, and `preparation.split` is the way on.
 """
 
 import hashlib
@@ -22,14 +21,9 @@ from fedkit import tables
 class Hospital:
     """One hospital's rows, as it keeps them; ``len`` is the number of patients.
 
-    Attributes
-    ----------
-    name : str
-        Unique in its federation.
-    table : pandas.DataFrame
-        n rows of features, as measured: float64 with NaN for a missing value, or pandas categories.
-    labels : numpy.ndarray
-        int64 of zeros and ones, shape [n].
+    name : unique in its federation
+    table : n rows of features, as measured: float64 with NaN for a missing value, or pandas categories
+    labels : int64 of zeros and ones, shape [n]
     """
 
     name: str
@@ -47,14 +41,9 @@ class Hospital:
 class Federation:
     """Hospitals that measure the same columns, in a fixed order. Made by `load` and `from_frame`.
 
-    Attributes
-    ----------
-    name : str
-        Of the data set.
-    numeric : tuple of str
-        Names of the numeric columns.
-    categorical : dict of str to tuple of str
-        The levels of each categorical column; the first, most frequent one is the reference of the one-hot coding.
+    name : of the data set
+    numeric : names of the numeric columns
+    categorical : levels of the others; the first, most frequent one is the reference of the one-hot coding
     """
 
     name: str
@@ -70,10 +59,9 @@ class Federation:
 
     def __getitem__(self, name: str) -> Hospital:
         """Return the hospital of this name; KeyError if there is none."""
-        for hospital in self.hospitals:
-            if hospital.name == name:
-                return hospital
-        raise KeyError(f"There is no hospital {name!r} in {self.name}; there are {', '.join(self.names)}.")
+        if name not in self.names:
+            raise KeyError(f"There is no hospital {name!r} in {self.name}; there are {', '.join(self.names)}.")
+        return self.hospitals[self.names.index(name)]
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{hospital.name} {len(hospital)}" for hospital in self)
@@ -134,19 +122,14 @@ class Federation:
         )
 
 
-# In an installed wheel, and in a checkout.
-_ROOTS = (Path(__file__).parent / "data", Path(__file__).parent.parent / "data")
+_ROOTS = (Path(__file__).parent / "data", Path(__file__).parent.parent / "data")  # in a wheel, and in a checkout
 
 
 def load(name: str = "heart_disease", features: Sequence[str] | None = None) -> Federation:
     """Read a data set that comes with the kit, one hospital a CSV, and verify it.
 
-    Parameters
-    ----------
-    name
-        A folder of ``data/``: ValueError if there is none, or one of its files is not the published one.
-    features
-        Columns to learn from; None means those that the data set proposes.
+    name : a folder of ``data/``: ValueError if there is none, or one of its files is not the published one
+    features : columns to learn from; None means those that the data set proposes
     """
     folders = {folder.parent.name: folder.parent for root in _ROOTS for folder in root.glob("*/dataset.json")}
     if name not in folders:
@@ -197,20 +180,12 @@ def from_frame(
     only (its AUROC is then not defined), and a column may be empty at some. A table that cannot be used is refused
     (TypeError, ValueError) with a sentence that names the column, the hospital or the value, and says what to do.
 
-    Parameters
-    ----------
-    frame
-        A row a patient.
-    site
-        Column of the hospital; its values become names ("3" for 3).
-    label
-        Column of the label: 0 and 1, or False and True, never missing.
-    features
-        Columns to learn from; None means all others.
-    min_rows
-        Fewer patients are refused: a hospital's sums would say too much about each, and a test of it nothing.
-    name
-        What the federation is called.
+    frame : a row a patient
+    site : column of the hospital; its values become names ("3" for 3)
+    label : column of the label: 0 and 1, or False and True, never missing
+    features : columns to learn from; None means all others
+    min_rows : fewer patients are refused: a hospital's sums would say too much about each, and a test of it nothing
+    name : what the federation is called
     """
     features = tables.choose_columns(frame, site, label, features)
     sites = tables.as_sites(frame[site], min_rows)

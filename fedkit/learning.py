@@ -40,8 +40,7 @@ Seeds = int | Sequence[int]
 class Algorithm:
     """Federated averaging (McMahan et al., AISTATS 2017); a subclass changes a step of it.
 
-    `own` is what a hospital keeps from round to round: a list of float32 arrays. A subclass with
-    settings of its own (a mu, say) is best a frozen dataclass.
+    `own` is what a hospital keeps: float32 arrays. A subclass with settings (a mu, say) is best a frozen dataclass.
     """
 
     name = ""
@@ -83,20 +82,12 @@ class Algorithm:
         return len(task.labels)
 
 
-def _is_rate(value: object) -> bool:
-    return (isinstance(value, float | np.floating) and 0 < value < np.inf) or is_whole(value)
-
-
 def _is_list(value: object, right: Callable[[Any], bool]) -> bool:
     return isinstance(value, Sequence | np.ndarray) and not isinstance(value, str) and all(map(right, value))
 
 
-def _is_seed(value: object) -> bool:
-    return is_whole(value, 0) or (_is_list(value, lambda one: is_whole(one, 0)) and len(value) > 0)
-
-
-def _is_aggregator(value: object) -> bool:
-    return not isinstance(value, type) and all(hasattr(value, part) for part in ("start", "total", "aggregate"))
+def _has(*parts: str) -> Callable[[Any], bool]:
+    return lambda value: not isinstance(value, type) and all(hasattr(value, part) for part in parts)
 
 
 # Setting -> whether a value is right, and what to write.
@@ -104,16 +95,19 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "rounds": (is_whole, "a whole number from 1 on, such as rounds=50"),
     "epochs": (is_whole, "a whole number from 1 on, such as epochs=1"),
     "batch_size": (lambda rows: rows is None or is_whole(rows), "None, or a whole number from 1 on, such as 32"),
-    "learning_rate": (_is_rate, "a positive number, such as learning_rate=0.3 (in YAML 1.0e-3: there, 1e-3 is text)"),
-    "model": (lambda it: isinstance(it, Model), "a model, such as model=models.mlp((16,))"),
+    "learning_rate": (
+        lambda rate: is_whole(rate) or (isinstance(rate, float | np.floating) and 0 < rate < np.inf),
+        "a positive number, such as learning_rate=0.3 (in YAML 1.0e-3: there, 1e-3 is text)",
+    ),
+    "model": (_has("initial_weights", "loss"), "a model, such as model=models.mlp((16,))"),
     "algorithm": (lambda it: isinstance(it, Algorithm), "an algorithm, such as algorithm=learning.Algorithm()"),
     "server_optimizer": (lambda it: isinstance(it, Optimizer | None), "None, or one of tff.learning.optimizers"),
-    "leave_out": (
-        lambda names: _is_list(names, lambda name: isinstance(name, str)),
-        "a list of hospitals, such as leave_out=['Hungary']",
+    "leave_out": (lambda it: _is_list(it, lambda one: isinstance(one, str)), "a list, such as leave_out=['Hungary']"),
+    "aggregator": (_has("start", "total", "aggregate"), "an aggregator, such as aggregators.EncryptedMean()"),
+    "seed": (
+        lambda seed: is_whole(seed, 0) or (_is_list(seed, lambda one: is_whole(one, 0)) and len(seed) > 0),
+        "a whole number from 0 on, such as seed=0, or several, such as seed=range(20)",
     ),
-    "aggregator": (_is_aggregator, "an aggregator, such as aggregator=aggregators.EncryptedMean()"),
-    "seed": (_is_seed, "a whole number from 0 on, such as seed=0, or several, such as seed=range(20)"),
 }
 
 
@@ -126,34 +120,16 @@ def _check(name: str, value: object) -> None:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is trained, and for how long: the same at all who take part. ValueError names a setting of no use.
+    """What is trained, and for how long: the same at all who take part. ValueError names a setting of no use."""
 
-    Attributes
-    ----------
-    rounds, epochs : int
-        How often updates are joined; passes through a hospital's rows in each.
-    batch_size : int or None
-        Rows a step (the last of an epoch takes what is left); all rows if None.
-    learning_rate : float
-        Of the hospitals' gradient descent.
-    model : Model
-        What is trained.
-    algorithm : Algorithm
-        How: federated averaging, or what changes a step of it.
-    server_optimizer : tff.learning.optimizers.Optimizer or None
-        Takes the mean update for a gradient (Reddi et al., ICLR 2021, Algorithm 1); if None, the mean is added.
-    leave_out : tuple of str
-        Hospitals that do not train and are tested all the same.
-    """
-
-    rounds: int = 50
-    epochs: int = 1
-    batch_size: int | None = 32
-    learning_rate: float = 0.3
-    model: Model | None = None
-    algorithm: Algorithm | None = None
-    server_optimizer: Optimizer | None = None
-    leave_out: tuple[str, ...] = ()
+    rounds: int = 50  # how often updates are joined
+    epochs: int = 1  # passes through a hospital's rows in each round
+    batch_size: int | None = 32  # rows a step (the last of an epoch takes what is left); all rows if None
+    learning_rate: float = 0.3  # of the hospitals' gradient descent
+    model: Model | None = None  # logistic regression if None
+    algorithm: Algorithm | None = None  # federated averaging if None
+    server_optimizer: Optimizer | None = None  # Reddi et al., ICLR 2021, Algorithm 1; if None, the mean is added
+    leave_out: tuple[str, ...] = ()  # hospitals that do not train and are tested all the same
 
     def __post_init__(self) -> None:
         for name, value in {"model": Model(), "algorithm": Algorithm()}.items():
@@ -209,6 +185,10 @@ def local_updates(plan: Plan, tasks: Sequence[Task]) -> list[Local]:
     return done
 
 
+def _shapes(model: Model, features: int) -> Shapes:
+    return tuple(weight.shape for weight in model.initial_weights(features, 0))
+
+
 @lru_cache(maxsize=32)
 def _work(model: Model, algorithm: Algorithm, features: int, own: Shapes) -> Callable:
     """Write it as TFF's computation over tensors, with the epochs in the graph.
@@ -216,7 +196,7 @@ def _work(model: Model, algorithm: Algorithm, features: int, own: Shapes) -> Cal
     TFF's own client work sends, and builds, a graph for each client and round anew; a test holds the two to each other.
     """
     optimizer = tff.learning.optimizers.build_sgdm(1.0)
-    arrays = [[(np.float32, shape) for shape in shapes] for shapes in (model.shapes(features), own)]
+    arrays = [[(np.float32, shape) for shape in shapes] for shapes in (_shapes(model, features), own)]
     rows = [(np.float32, (None, features)), (np.float32, (None,)), (np.int32, (None, None)), np.float32, np.int32]
     task_type = tff.to_type([tff.to_type(part) for part in (*arrays, rows)])
 
@@ -255,7 +235,7 @@ def row_order(seed: int, round: int, client: str, rows: int, epochs: int = 1) ->
 
 def sent_shapes(plan: Plan, features: int) -> list[tuple[int, ...]]:
     """Shapes of what a hospital sends, found by letting one of a single row send an update of zeros."""
-    weights = [np.zeros(shape, np.float32) for shape in plan.model.shapes(features)]
+    weights = [np.zeros(shape, np.float32) for shape in _shapes(plan.model, features)]
     row = np.zeros((1, features), np.float32), np.zeros(1, np.float32), np.zeros((plan.epochs, 1), np.int32)
     sent, _ = plan.algorithm.send(plan, Task(weights, plan.algorithm.own(weights), *row), weights)
     return [part.shape for part in sent]
@@ -273,9 +253,8 @@ def apply(plan: Plan, state: Any, weights: Arrays, step: Arrays) -> tuple[Any, A
 
 @lru_cache(maxsize=32)
 def _optimizer(optimizer: Optimizer, shapes: Shapes) -> tuple[Any, Callable]:
-    return optimizer.initialize(tuple(tf.TensorSpec(shape, tf.float32) for shape in shapes)), tf.function(
-        optimizer.next
-    )
+    weights = tuple(tf.TensorSpec(shape, tf.float32) for shape in shapes)
+    return optimizer.initialize(weights), tf.function(optimizer.next)
 
 
 def train_federated(
@@ -283,22 +262,10 @@ def train_federated(
 ) -> Run | list[Run]:
     """Train one model at all hospitals: rows stay home, updates travel.
 
-    Parameters
-    ----------
-    federation
-        The hospitals.
-    aggregator
-        How updates become one; `aggregators.Mean` if None.
-    seed
-        Decides the test rows, the order of rows, and an MLP's first weights. Several train one run
-        each, side by side in a fraction of the time, and a list is returned.
-    **plan
-        See `Plan`.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For a setting that makes no sense, or that there is none of; ValueError if training diverges.
+    aggregator : how updates become one; `aggregators.Mean` if None
+    seed : decides the test rows, the order of rows, and an MLP's first weights; several train one run each, side by
+        side in a fraction of the time, and a list is returned
+    plan : see `Plan`; ValueError or TypeError for what makes no sense there, ValueError if training diverges
     """
     aggregator = Mean() if aggregator is None else aggregator
     _check("aggregator", aggregator)
@@ -414,10 +381,8 @@ def _play(trainings: list[_Training], plan: Plan, round: int, aggregator: Aggreg
             done = {name: next(arrived) for name in each.clients if of == each.key(name)}
             for name, local in done.items():
                 if not np.isfinite(local.update).all():
-                    raise ValueError(
-                        f"The update of {name} in round {round} is not finite: training diverged. "
-                        "Choose a smaller learning_rate."
-                    )
+                    what = f"The update of {name} in round {round} is not finite"
+                    raise ValueError(f"{what}: training diverged. Choose a smaller learning_rate.")
                 each.ledger.add(name, "", "train", seconds=local.seconds)
             each.weights[of] = _joined(each, plan, weights, done, aggregator)
             moved = flatten(each.weights[of]) - flatten(weights)

@@ -20,10 +20,7 @@ Arrays = list[np.ndarray]
 class Model:
     """A network for a yes-or-no label: dense layers, ReLU between them, one logit out.
 
-    Attributes
-    ----------
-    hidden : tuple of int
-        Units of each hidden layer; without any it is logistic regression.
+    hidden : units of each hidden layer; without any it is logistic regression
     """
 
     hidden: tuple[int, ...] = ()
@@ -53,9 +50,8 @@ class Model:
     def initial_weights(self, features: int, seed: int) -> Arrays:
         """Weights before the first round, float32: kernel, bias, kernel, bias, ...
 
-        Hidden kernels are drawn after He et al., "Delving Deep into Rectifiers", ICCV 2015,
-        section 2.2. The last layer starts at zero, so that every hospital starts from "as
-        likely as not"; logistic regression therefore starts the same whatever the seed.
+        Hidden kernels are drawn after He et al., "Delving Deep into Rectifiers", ICCV 2015, section 2.2. The last layer
+        starts at zero, so that every hospital starts from "as likely as not", logistic regression whatever the seed.
         """
         generator, weights = np.random.default_rng(seed), []
         for layer, shape in enumerate(self.shapes(features)[::2]):
@@ -127,10 +123,8 @@ def flatten(arrays: Sequence[np.ndarray]) -> np.ndarray:
 
 def unflatten(vector: np.ndarray, shapes: Sequence[tuple[int, ...]]) -> Arrays:
     """Undo `flatten`: float32 arrays of these shapes; ValueError if they do not ask for exactly p numbers."""
-    sizes = [int(np.prod(shape)) for shape in shapes]
-    if sum(sizes) != len(vector):
-        raise ValueError(
-            f"A vector of {len(vector)} numbers cannot fill arrays of {sum(sizes)}: check the model's shapes."
-        )
-    parts = np.split(np.asarray(vector), np.cumsum(sizes)[:-1])
+    *ends, size = np.cumsum([np.prod(shape, dtype=int) for shape in shapes])
+    if size != len(vector):
+        raise ValueError(f"A vector of {len(vector)} numbers cannot fill arrays of {size}: check the model's shapes.")
+    parts = np.split(np.asarray(vector), ends)
     return [part.reshape(shape).astype(np.float32) for part, shape in zip(parts, shapes, strict=True)]

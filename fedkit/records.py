@@ -1,6 +1,7 @@
 """`Run`: what one training leaves behind, and the `Ledger` of its bytes and seconds."""
 
 import csv
+import functools
 import hashlib
 import json
 import os
@@ -18,17 +19,14 @@ import pandas as pd
 from fedkit.compat import environment
 from fedkit.hospitals import Federation
 
-LEDGER_COLUMNS = ["round", "hospital", "direction", "phase", "bytes", "seconds"]
-# The tables of a run with their columns, what the columns hold, and the most that a number may be: 0 is the least.
+_versions = functools.cache(environment.versions)
+
+# The tables of a run with what their columns hold, and the most that a number may be: 0 is the least.
 _TABLES = {
-    "metrics": ["round", "hospital", "metric", "value"],
-    "ledger": LEDGER_COLUMNS,
-    "predictions": ["hospital", "label", "probability"],
+    "metrics": {"round": "int64", "hospital": str, "metric": str, "value": float},
+    "ledger": {"round": "int64", "hospital": str, "direction": str, "phase": str, "bytes": "int64", "seconds": float},
+    "predictions": {"hospital": str, "label": "int64", "probability": float},
 }
-_DTYPES = dict.fromkeys(("hospital", "metric", "direction", "phase"), str)
-_DTYPES |= dict.fromkeys(("round", "label", "bytes"), "int64") | dict.fromkeys(
-    ("value", "probability", "seconds"), float
-)
 _MOST = {"label": 1, "probability": 1, "round": 2**31, "bytes": 2**53, "seconds": 2**53}
 _FILES = (*(f"{table}.csv" for table in _TABLES), "weights.npz", "run.json")
 
@@ -57,26 +55,21 @@ class Ledger:
         self.add(hospital, "", phase, seconds=time.perf_counter() - start)
 
     def frame(self) -> pd.DataFrame:
-        """All rows, as a DataFrame with the columns of `LEDGER_COLUMNS`."""
-        return pd.DataFrame(self._rows, columns=LEDGER_COLUMNS)
+        """Return all rows: columns round, hospital, direction, phase, bytes, seconds."""
+        return pd.DataFrame(self._rows, columns=[*_TABLES["ledger"]])
 
 
 @dataclass(frozen=True)
 class Run:
     """One training: what was asked for, what came out, and what it cost.
 
-    Attributes
-    ----------
-    method : str
-        How the model was trained, for example "federated".
-    settings : dict
-        Rounds, seed, learning rate and so on: text, numbers, lists.
-    metrics, ledger, predictions : pandas.DataFrame
-        Columns round, hospital, metric, value; `LEDGER_COLUMNS`; hospital, label, probability (test rows, last round).
-    weights : dict of str to list of numpy.ndarray
-        The final model: under "shared", or one a hospital under its name.
-    provenance : dict
-        Data set, its hash, and the versions of what computed.
+    method : how the model was trained, for example "federated"
+    settings : rounds, seed, learning rate and so on: text, numbers, lists
+    metrics : columns round, hospital, metric, value
+    ledger : that of the training, `Ledger.frame`
+    predictions : columns hospital, label, probability (test rows, last round)
+    weights : the final model: under "shared", or one a hospital under its name
+    provenance : data set, its hash, and the versions of what computed
     """
 
     method: str
@@ -99,19 +92,11 @@ class Run:
         weights: dict[str, list[np.ndarray]],
     ) -> "Run":
         """Put a run together: metrics as rows, predictions as hospital, labels and probabilities."""
-        tables = [
-            pd.DataFrame({"hospital": name, "label": labels.astype(int), "probability": probabilities.astype(float)})
-            for name, labels, probabilities in predictions
-        ]
-        return cls(
-            method=method,
-            settings=settings,
-            metrics=pd.DataFrame(metrics, columns=["round", "hospital", "metric", "value"]),
-            ledger=ledger,
-            predictions=pd.concat(tables, ignore_index=True),
-            weights=weights,
-            provenance={"data": federation.name, "sha256": federation.sha256, "versions": environment.versions()},
-        )
+        scored = pd.DataFrame(metrics, columns=[*_TABLES["metrics"]])
+        parts = [pd.DataFrame({"hospital": name, "label": y, "probability": p}) for name, y, p in predictions]
+        predicted = pd.concat(parts, ignore_index=True).astype({"label": "int64", "probability": float})
+        provenance = {"data": federation.name, "sha256": federation.sha256, "versions": dict(_versions())}
+        return cls(method, settings, scored, ledger, predicted, weights, provenance)
 
     def __repr__(self) -> str:
         what = f"{self.method}; seed {self.settings['seed']}, {self.settings['rounds']} rounds"
@@ -141,7 +126,7 @@ class Run:
             np.savez(Path(new, "weights.npz"), *[array for arrays in self.weights.values() for array in arrays])
             about = {name: getattr(self, name) for name in ("method", "settings", "provenance")}
             about["weights"] = [owner for owner, arrays in self.weights.items() for _ in arrays]  # of each array
-            about["sha256"] = {file: _sha256(Path(new, file)) for file in _FILES[:-1]}
+            about["sha256"] = {file: hashlib.sha256(Path(new, file).read_bytes()).hexdigest() for file in _FILES[:-1]}
             text = json.dumps(about, indent=1, sort_keys=True, default=np.generic.item)
             Path(new, "run.json").write_text(text + "\n", encoding="utf-8")
             (folder / "run.json").unlink(missing_ok=True)  # until its successor is there, there is no run
@@ -149,18 +134,12 @@ class Run:
                 Path(new, file).replace(folder / file)
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def load(folder: str | Path) -> Run:
     """Read a run that `Run.save` wrote: FileNotFoundError if it is not there, ValueError if it is damaged."""
-    folder = Path(os.path.expanduser(folder))
-    if not (folder / "run.json").is_file():
-        raise FileNotFoundError(
-            f"{folder} holds no run: there is no run.json in it. Name the folder that was saved to."
-        )
-    with _reading(folder / "run.json") as path:
+    home = Path(os.path.expanduser(folder))
+    if not (home / "run.json").is_file():
+        raise FileNotFoundError(f"{home} holds no run: there is no run.json in it. Name the folder that was saved to.")
+    with _reading(home / "run.json") as path:
         about = json.loads(path.read_text(encoding="utf-8"))
         kinds = {name: type(value) for name, value in about.items()}
         whole = {"method": str, "settings": dict, "provenance": dict, "weights": list, "sha256": dict}
@@ -168,16 +147,16 @@ def load(folder: str | Path) -> Run:
             raise ValueError(f"it must hold {', '.join(whole)}, and in its settings rounds and seed")
     tables, owners, digests = {}, about.pop("weights"), about.pop("sha256")
     for table, columns in _TABLES.items():
-        with _reading(folder / f"{table}.csv", digests) as path:
+        with _reading(home / f"{table}.csv", digests) as path:
             how = {"keep_default_na": False, "na_values": {"value": ""}, "float_precision": "round_trip"}
-            tables[table] = found = pd.read_csv(path, dtype=_DTYPES, **how)
-            if list(found) != columns:
+            tables[table] = found = pd.read_csv(path, dtype=columns, **how)
+            if list(found) != list(columns):
                 raise ValueError(f"its columns are {', '.join(found)}, and must be {', '.join(columns)}")
             for column in found.columns.intersection([*_MOST]):
                 if not found[column].between(0, _MOST[column]).all():
                     raise ValueError(f"{column} must lie from 0 to {_MOST[column]}")
     weights: dict[str, list[np.ndarray]] = {}
-    with _reading(folder / "weights.npz", digests) as path:
+    with _reading(home / "weights.npz", digests) as path:
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > path.stat().st_size:
                 raise ValueError("it is compressed, and would unfold to any size")
@@ -196,7 +175,7 @@ def _reading(path: Path, digests: dict | None = None) -> Iterator[Path]:
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing, and a run is not whole without it: {advice}.")
     try:
-        if digests is not None and digests.get(path.name) != _sha256(path):
+        if digests is not None and digests.get(path.name) != hashlib.sha256(path.read_bytes()).hexdigest():
             raise ValueError("it is not the file that was saved: its sha256 is another")
         yield path
     except Exception as problem:
@@ -210,14 +189,11 @@ def compare(first: Run, second: Run, tolerance: float = 0.0) -> pd.DataFrame:
     Columns what, first, second: a table is shown by its rows and columns, or by the first row that differs; weights by
     their shapes, or by their largest difference. Numbers may differ by `tolerance`: CKKS adds fresh noise in each run.
     """
-    about = [
-        {"method": run.method}
-        | {f"settings: {key}": value for key, value in run.settings.items()}
-        | {f"provenance: {key}": value for key, value in run.provenance.items()}
-        for run in (first, second)
-    ]
-    pairs = ((key, *(side.get(key) for side in about)) for key in about[0] | about[1])
-    rows = [(key, ours, theirs) for key, ours, theirs in pairs if ours != theirs]
+    rows = [("method", first.method, second.method)]
+    for part in ("settings", "provenance"):
+        ours, theirs = getattr(first, part), getattr(second, part)
+        rows += [(f"{part}: {key}", ours.get(key), theirs.get(key)) for key in ours | theirs]
+    rows = [row for row in rows if row[1] != row[2]]
     for name in _TABLES:
         ours, theirs = (getattr(run, name).drop(columns="seconds", errors="ignore") for run in (first, second))
         if len(ours) != len(theirs):
@@ -238,23 +214,11 @@ def compare(first: Run, second: Run, tolerance: float = 0.0) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["what", "first", "second"])
 
 
-class _Glued:
-    """A number that a notebook shows, and that a program can read from its output."""
-
-    def __init__(self, name: str, value: float) -> None:
-        self.name, self.value = name, value
-
-    def _repr_mimebundle_(self, **_: object) -> dict:
-        return {
-            "text/plain": f"{self.name} = {self.value:.6g}",
-            "application/vnd.fedkit+json": {"name": self.name, "value": self.value},
-        }
-
-
 def glue(name: str, value: float) -> None:
     """Show ``name = value`` in a notebook, where a test reads it back; ValueError unless the value is finite."""
     from IPython.display import display  # only a notebook has it, and only a notebook calls this
 
     if not np.isfinite(value):
         raise ValueError(f"{name} is {value}, and only a finite number can be compared with a golden one.")
-    display(_Glued(name, float(value)))
+    said = {"name": name, "value": float(value)}
+    display({"text/plain": f"{name} = {said['value']:.6g}", "application/vnd.fedkit+json": said}, raw=True)

@@ -127,7 +127,7 @@ hospitals.py: hospitals data
 tables.py: tables hospitals
     if tiny: => if False:
 preparation.py: preparation
-    sides[hospital.name][0]], federation.numeric => sides[hospital.name][1]], federation.numeric
+    kept[hospital.name]], *columns) => tested[hospital.name]], *columns)
     Prepared(features[train], labels[train] => Prepared(features, labels
     SeedSequence([seed, name]) => SeedSequence([seed])
     if not (np.abs(vector) < 2**53).all(): => if False:
