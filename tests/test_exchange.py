@@ -226,7 +226,7 @@ def test_a_folder_that_is_away_for_a_while_is_waited_for(room, monkeypatch):
     assert said == ["The folder cannot be used now. not mounted", "Waiting for the key, which Hospital 0 makes."]
 
 
-def test_the_log_is_one_chain_over_restarts(room):
+def test_the_log_is_one_chain_over_restarts_and_shows_what_was_cut(room):
     room.until(1)
     for _ in range(2):
         room.restart()
@@ -239,6 +239,10 @@ def test_the_log_is_one_chain_over_restarts(room):
     assert keys == {room.hospitals[A].key_fingerprint}
     sequels = [event["writer"] for event in found if event["what"] == "began" and event["before"]]
     assert sequels == ["Teacher"] * 3, "the maker began"
+    first = min((room.root / "log").glob("Teacher.*"))
+    first.write_bytes(b"".join(first.read_bytes().splitlines(keepends=True)[:-1]))
+    with pytest.raises(ValueError, match="none has the remembered head"):
+        events(room.root)
 
 
 # Who takes part

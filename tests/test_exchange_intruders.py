@@ -48,16 +48,12 @@ def opened(room, hospital):
 def test_letters_that_a_hospital_signed_and_that_are_none(room, undisturbed):
     """See also `test_tampering`. A's letter is changed where it lies, too: started again, A posts it once more."""
     path = room.letter(rounds.place(2), A)
-    own, honest, theirs = (
-        Own.from_bytes(room.read(rounds.place(2), 2, A).content),
-        path.read_bytes(),
-        room.identities[C],
-    )
+    own, theirs = Own.from_bytes(room.read(rounds.place(2), 2, A).content), room.identities[C]
     room.step(C)
     noise = rounds.mark(theirs.public) + bytes(len(own.sealed) - 64)
     for sealed in (own.sealed, seal_to(room.boss.public, noise), bytes(len(own.sealed))):
         room.post(theirs, rounds.place(2), own._replace(sealed=sealed).to_bytes(), "update", 2)
-    path.write_bytes(flipped(honest, -100))
+    path.write_bytes(flipped(path.read_bytes(), -100))
     room.restart(A)
     room.ends_well(undisturbed, "Hospital 2 signed what another hospital had sealed: a copy would count twice")
     assert "This message is damaged or was not made by this version" in room.sentences
@@ -340,10 +336,6 @@ SPOILED = {
     "a folder": (replaced(os.mkdir), "plain file"),
     "a link": (replaced(lambda path: path.symlink_to("/dev/zero")), "plain file"),
     "removed": (os.unlink, "it was removed"),
-    "its last line removed": (
-        lambda path: path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1])),
-        "none has the remembered head",
-    ),
 }
 
 
@@ -359,7 +351,7 @@ def test_a_log_that_is_spoiled_gets_a_sequel_that_names_it(room, undisturbed, wh
         room.restart(A)
     room.play()
     assert room.models() == {undisturbed}
-    if not (again and "removed" in what):  # nobody remembers it then
+    if not (again and what == "removed"):  # nobody remembers it then
         with pytest.raises(ValueError, match=sentence):
             events(room.root)
     first = json.loads(last_log(room).read_bytes().splitlines()[0])["event"]
