@@ -69,13 +69,14 @@ encryption/vault.py: vault
     _COSTS = range(14, 21) => _COSTS = range(64)
     salt, nonce = os.urandom(16), os.urandom(12) => salt, nonce = os.urandom(16), bytes(12)
 encryption/rings.py: rings schemes encryption
-    return _read(file) => return _stream(_decompressed(_read(file))[:-8192] + bytes(8192))
+    + packing.to_bytes(numbers, => + packing.to_bytes(0 * numbers,
     seeds.append(members[end + tail :]) => seeds.append(bytes(64))
     np.minimum(one, one - np.uint64(modulus), out=one) => pass
     f"TC{parameters.security}" => "NONE"
 encryption/schemes.py: schemes rings
     128: {1024: 27, 2048: 54, => 128: {1024: 27, 2048: 55,
     math.log(2 * 2.0**80) => math.log(2 * 2.0**8)
+    math.log2(modulus(ring, modulus_bits)) => modulus_bits
 encryption/quantization.py: quantization
     2 ** (bits - 1) - 1 - int(np.ceil(hospitals * rounding)) => 2 ** (bits - 1) - 1
     max(steps.max(initial=0), -steps.min(initial=0)) => steps.max(initial=0)

@@ -59,6 +59,7 @@ def test_every_option_decrypts_the_worst_sum(hospitals):
         worst = hospitals * (21 + 0.5 + rounding) + rounding  # fresh, encoding, at hospitals; at the server
         deviation = math.sqrt(hospitals * 10.5 + (hospitals + 1) * (4**dropped / 12 if dropped else 0))
         noise = int(min(worst, 10.6 * deviation + hospitals / 2)) - 22  # this ciphertext has 21.5 of it already
+        assert ring.modulus == schemes.modulus(option.ring_dimension, option.modulus_bits)
         both_ways = np.resize([noise, -noise], option.slots)
         moved = (c0.astype(np.int64) + both_ways) % ring.modulus
         assert np.array_equal(ring.decrypt(moved.astype(np.uint64), [seed]), values), option
