@@ -238,6 +238,7 @@ held = []  # what a forked process finds
 
 def in_child() -> tuple[bool, str]:
     context, mean = held
+    signal.alarm(120)  # ends it, should it wait for ever
     with pytest.raises(RuntimeError) as caught:
         mean([np.float32(1)])
     return context.executor_factory._worker.stdin.closed, str(caught.value)
