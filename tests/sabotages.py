@@ -126,8 +126,8 @@ compat/tenseal.py: tenseal
 hospitals.py: hospitals data
     if found != expected: => if False:
 tables.py: tables hospitals
-    if tiny: => if False:
-preparation.py: preparation
+    if count < min_rows) => if count < 0)
+preparation.py: preparation hospitals
     kept[hospital.name]], *columns) => tested[hospital.name]], *columns)
     Prepared(features[train], labels[train] => Prepared(features, labels
     SeedSequence([seed, name]) => SeedSequence([seed])
