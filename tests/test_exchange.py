@@ -468,14 +468,9 @@ def test_the_monitor_tells_who_is_waited_for(room, capsys):
     room.step(A)
     progress = watch.look()
     assert progress.sentence.startswith("pretend: round 3 of 3, 1 of 3 letters, waiting for Hospital 1, Hospital 2; ")
-    assert progress.letters.groupby("hospital")["state"].agg(",".join).to_dict() == {
-        A: "counted,counted,counted,posted,awaited",
-        B: "counted,counted,counted,awaited,awaited",
-        C: "counted,counted,counted,awaited,awaited",
-    }
     assert progress.rounds["auroc"].notna().tolist() == [False, True, True, False, False]
     assert progress.rounds["closed"].tolist() == [True, True, True, False, False]
-    assert f"{A} ###+.\n{B} ###..\n" in str(progress)
+    assert f"{A} ###+.\n{B} ###..\n{C} ###..\n# counted, + posted, " in str(progress)
     assert not progress.done
     (axes,) = study_grid(progress.letters, progress.sentence).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == NAMES

@@ -125,16 +125,12 @@ def study(seed: int, patience: float = 120) -> dict:
     for child in running:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    seconds = time.monotonic() - began
     wrong += look(where, aloud, results) if not wrong else []
     letters = {path.name[:32] for path in Path(where).glob("round-*/*")}
-    sums = {path.name[:32] for path in Path(where).glob("sum-*/*")}
     found = {
         "seed": seed,
         "kills": killed,
-        "seconds": round(seconds, 2),
         "letters twice": len(letters) - HOSPITALS * (ROUNDS + 2),
-        "sums twice": len(sums) - (ROUNDS + 2),
         "left aside": len(list(Path(where, "incoming").iterdir())),
         "models": sorted({file.read_bytes().hex() for file in results.iterdir()}),
     }
@@ -255,19 +251,6 @@ def test_the_faults_happen(tmp_path):
     assert {len(faulty.cat_file(names[0])) for _ in range(200)} > {50}
     with pytest.raises(AssertionError, match="nobody ever reads"):
         faulty.cat_file(f"{tmp_path}/incoming/x")
-
-
-def test_a_faulty_folder_in_one_process_shows_every_letter_once_in_the_end(tmp_path):
-    reader, seen = Folder(tmp_path, Faulty(2, delay=0.01)), []
-    writer = Folder(tmp_path, Faulty(3))
-    for number in range(30):
-        writer.post("place", "Basel", bytes([number]) * 50)
-        seen += [found.data[0] for found in reader.new("place", 100)]
-    for _ in range(2000):
-        seen += [found.data[0] for found in reader.new("place", 100)]
-        if len(seen) >= 30:
-            break
-    assert sorted(seen) == list(range(30))
 
 
 if __name__ == "__main__":
