@@ -50,8 +50,7 @@ def test_the_heart_data_as_a_federation(heart):
 
 def test_what_can_be_loaded():
     columns = [*hospitals.load().numeric, "cp", "restecg", "slope", "ca", "thal"]
-    wide = hospitals.load("heart_disease", features=columns)
-    assert wide.categorical["thal"] == ("3", "6", "7")
+    assert hospitals.load("heart_disease", features=columns).categorical["thal"] == ("3", "6", "7")
     with pytest.raises(ValueError, match="no column 'num'"):
         hospitals.load("heart_disease", features=["age", "num"])
     for name in ("hearts", "../data/heart_disease", ""):
@@ -78,14 +77,13 @@ def test_an_altered_or_absent_file_is_refused(tmp_path, monkeypatch):
 
 
 def test_the_hash_follows_the_content(heart):
-    frame = heart.frame()
-    assert len(frame) == 920
-    again = hospitals.from_frame(frame, site="hospital", label="label", name=heart.name)
+    again = hospitals.from_frame(heart.frame(), site="hospital", label="label", name=heart.name)
     assert again.sha256 == hospitals.load().sha256 == heart.sha256
     labels = [0, 1] * 5
     others = [heart.without("Hungary"), hospitals.load(features=["age", "cp"]), hospitals.load(features=["age", "sex"])]
-    others += [federation({"A": labels, "B": rows}) for rows in (labels, labels[::-1])]
-    others += [federation({"A": labels, "C": labels})]
+    others += [
+        federation({"A": labels, other: rows}) for other, rows in [("B", labels), ("B", labels[::-1]), ("C", labels)]
+    ]
     assert len({made.sha256 for made in (heart, *others)}) == len(others) + 1
 
 
@@ -118,12 +116,12 @@ def test_the_split_of_the_heart_data(heart):
 
 
 def test_a_hospitals_rows_depend_on_the_seed_and_its_name_only(heart):
-    split, again = preparation.split(heart, seed=1), preparation.split(heart, seed=1)
-    fewer, other = preparation.split(heart.without("Cleveland"), seed=1), preparation.split(heart, seed=2)
-    for name in fewer.hospitals:
+    split, again, fewer = (preparation.split(one, seed=1) for one in (heart, heart, heart.without("Cleveland")))
+    other = preparation.split(heart, seed=2)
+    for name, part in fewer.hospitals.items():
         rows = split.hospitals[name].test_rows
         np.testing.assert_array_equal(rows, again.hospitals[name].test_rows)
-        np.testing.assert_array_equal(rows, fewer.hospitals[name].test_rows)
+        np.testing.assert_array_equal(rows, part.test_rows)
         assert not np.array_equal(rows, other.hospitals[name].test_rows)
         np.testing.assert_array_equal(split.hospitals[name].test_features, again.hospitals[name].test_features)
     # Who takes part decides about the statistics, though.
@@ -132,14 +130,12 @@ def test_a_hospitals_rows_depend_on_the_seed_and_its_name_only(heart):
 
 def test_a_hospital_that_is_left_out_gives_no_sums_and_is_prepared_with_those_of_the_others(heart):
     split, fewer = preparation.split(heart, 1, leave_out=["Hungary"]), preparation.split(heart.without("Hungary"), 1)
-    assert list(split.hospitals) == list(heart.names)
+    assert list(split.hospitals) == NAMES
     pd.testing.assert_frame_equal(split.statistics.moments, fewer.statistics.moments)
     left_out = split.hospitals["Hungary"]
-    np.testing.assert_array_equal(
-        left_out.test_features,
-        preparation.prepare(heart["Hungary"].table.iloc[left_out.test_rows], fewer.statistics),
-    )
-    for wrong in (["Swiss"], list(heart.names), "Hungary"):
+    expected = preparation.prepare(heart["Hungary"].table.iloc[left_out.test_rows], fewer.statistics)
+    np.testing.assert_array_equal(left_out.test_features, expected)
+    for wrong in (["Swiss"], NAMES, "Hungary"):
         with pytest.raises(ValueError, match="leave_out must name some of Cleveland, Hungary"):
             preparation.split(heart, 1, leave_out=wrong)
 
@@ -184,12 +180,12 @@ def test_a_hospital_may_lack_a_column_which_becomes_the_federations_mean_or_a_cl
     assert split.hospitals["A"].test_labels.tolist() == [1, 1, 1]
 
 
-@pytest.mark.parametrize(("seed", "fraction"), [(-1, 0.3), (0, 0), (0, 1), (0, np.nan), (0.5, 0.3), (0, "0.3")])
-def test_a_wrong_seed_or_fraction_is_refused(heart, seed, fraction):
-    with pytest.raises(ValueError, match="seed must be a whole number from 0 on, and the fraction between 0 and 1"):
-        preparation.split(heart, seed, fraction)
+WRONG = "seed must be a whole number from 0 on, and the fraction between 0 and 1"
+REFUSED = [([0, 1] * 5, *given, WRONG) for given in [(-1, 0.3), (0, 0), (0, 1), (0, np.nan), (0.5, 0.3), (0, "0.3")]]
+REFUSED += [([0, 1], 0, 0.3, r"B has too few patients \(2\)")]
 
 
-def test_a_hospital_that_is_too_small_to_test_is_refused():
-    with pytest.raises(ValueError, match=r"B has too few patients \(2\)"):
-        preparation.split(federation({"A": [0, 1] * 5, "B": [0, 1]}), seed=0)
+@pytest.mark.parametrize(("labels", "seed", "fraction", "sentence"), REFUSED)
+def test_what_cannot_be_split_is_refused(labels, seed, fraction, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        preparation.split(federation({"A": [0, 1] * 5, "B": labels}), seed, fraction)

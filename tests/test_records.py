@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import pickle
 import zipfile
 from pathlib import Path
 
@@ -14,7 +15,24 @@ from pandas.testing import assert_frame_equal
 
 from fedkit import records
 
-NAMES = ["A", "NA", "0", "1e3", "../x", "a/b", "NUL", "$", "医院", "ø" * 3000, "shared", "a..", " ", 'a,"b\n', "c\rd"]
+NAMES = [
+    "A",
+    "NA",
+    "0",
+    "007",
+    "1e3",
+    "../x",
+    "a/b",
+    "NUL",
+    "$",
+    "医院",
+    "ø" * 3000,
+    "shared",
+    "a..",
+    " ",
+    'a,"b\n',
+    "c\rd",
+]
 
 
 @pytest.fixture
@@ -60,9 +78,8 @@ def test_a_saved_run_reads_back_the_same_whatever_the_hospitals_are_called(run, 
     assert sorted(path.name for path in folder.parent.rglob("*")) == sorted([*records._FILES, "run"])
 
 
-def test_names_of_digits_stay_text(run, tmp_path):
-    digits = run.metrics.head(2).assign(hospital=["0", "007"])
-    dataclasses.replace(run, metrics=digits).save(tmp_path)
+def test_names_of_digits_alone_stay_text(run, tmp_path):
+    dataclasses.replace(run, metrics=run.metrics.iloc[2:4]).save(tmp_path)
     assert records.load(tmp_path).metrics["hospital"].tolist() == ["0", "007"]
 
 
@@ -111,19 +128,15 @@ def test_what_cannot_be_written_leaves_the_older_run(run, folder):
 OPENED = []
 
 
-def opened(why):
-    OPENED.append(why)
-
-
 class Burglar:
     def __reduce__(self):
-        return opened, ("by whoever unpickles it",)
+        return OPENED.append, ("by whoever unpickles it",)
 
 
-def arrays(*made, pickled=False, compressed=False) -> bytes:
+def arrays(*made, save=np.savez) -> bytes:
+    """Weights, one array or two for each hospital."""
     file = io.BytesIO()
-    made = [np.array([Burglar()] * 2 * len(NAMES), dtype=object)] * 2 * len(NAMES) if pickled else made
-    (np.savez_compressed if compressed else np.savez)(file, *made)
+    save(file, *(made * 2 * len(NAMES)))
     return file.getvalue()
 
 
@@ -140,54 +153,37 @@ def about(**changed) -> bytes:
     return json.dumps({name: value for name, value in (whole | changed).items() if value is not None}).encode()
 
 
-METRICS, LEDGER, PREDICTIONS = "metrics.csv", "ledger.csv", "predictions.csv"
-DAMAGE = {
-    "no json": ("run.json", b"{", "run.json is damaged"),
-    "json of a list": ("run.json", b"[]", "run.json is damaged"),
-    "json in latin-1": ("run.json", b'{"method": "\xff"}', "run.json is damaged"),
-    "json that nests": ("run.json", b"[" * 10**6, "run.json is damaged"),
-    "no settings": ("run.json", about(settings=None), "in its settings rounds and seed"),
-    "no rounds": ("run.json", about(settings={"seed": 1}), "in its settings rounds and seed"),
-    "method of numbers": ("run.json", about(method=3), "it must hold method"),
-    "something more": ("run.json", about(more=3), "it must hold method"),
-    "no hashes": ("run.json", about(), "metrics.csv is damaged .it is not the file that was saved"),
-    "empty table": (METRICS, b"", "metrics.csv is damaged"),
-    "table of zeros": (METRICS, bytes(100), "metrics.csv is damaged"),
-    "cut table": (LEDGER, b'"round","hospital","direction","phase","bytes","seconds"\n0,"A', "ledger.csv is damaged"),
-    "no column": (METRICS, b"round,hospital,metric\n1,A,auroc\n", "its columns are round, hospital, metric, and must"),
-    "a column more": (METRICS, b"round,hospital,metric,value,x\n1,A,auroc,1,1\n", "its columns are"),
-    "text for a number": (METRICS, b"round,hospital,metric,value\n1,A,auroc,high\n", "metrics.csv is damaged"),
-    "text for a round": (METRICS, b"round,hospital,metric,value\nfirst,A,auroc,1\n", "metrics.csv is damaged"),
-    "half a round": (METRICS, b"round,hospital,metric,value\n1.5,A,auroc,1\n", "metrics.csv is damaged"),
-    "round below 0": (METRICS, b"round,hospital,metric,value\n-1,A,auroc,1\n", "round must lie from 0 to"),
-    "huge round": (METRICS, b"round,hospital,metric,value\n99999999999,A,auroc,1\n", "round must lie from 0 to"),
-    "round beyond int64": (METRICS, b"round,hospital,metric,value\n1" + b"0" * 30 + b",A,auroc,1\n", "is damaged"),
-    "no round": (METRICS, b"round,hospital,metric,value\n,A,auroc,1\n", "metrics.csv is damaged"),
-    "negative bytes": (LEDGER, b"round,hospital,direction,phase,bytes,seconds\n1,A,up,send,-1,0\n", "bytes must lie"),
-    "NaN seconds": (LEDGER, b"round,hospital,direction,phase,bytes,seconds\n1,A,up,send,1,nan\n", "ledger.csv is dam"),
-    "label 2": (PREDICTIONS, b"hospital,label,probability\nA,2,0.5\n", "label must lie from 0 to 1"),
-    "probability 1.5": (PREDICTIONS, b"hospital,label,probability\nA,1,1.5\n", "probability must lie from 0 to 1"),
-    "NaN probability": (PREDICTIONS, b"hospital,label,probability\nA,1,\n", "predictions.csv is damaged"),
-    "no zip": ("weights.npz", b"PK\3\4 no", "weights.npz is damaged"),
-    "pickled": ("weights.npz", arrays(pickled=True), "weights.npz is damaged"),
-    "pickle alone": ("weights.npz", b"\x80\4]\x94.", "weights.npz is damaged"),
-    "fewer arrays": ("weights.npz", arrays(np.zeros(1)), "weights.npz is damaged"),
-    "integers": ("weights.npz", arrays(*[np.zeros(1, int)] * 2 * len(NAMES)), "a weight is no finite number"),
-    "text": ("weights.npz", arrays(*[np.array(["a"])] * 2 * len(NAMES)), "a weight is no finite number"),
-    "NaN weight": ("weights.npz", arrays(*[np.array([np.nan])] * 2 * len(NAMES)), "a weight is no finite number"),
-    "bomb": ("weights.npz", arrays(np.zeros(10**6), compressed=True), "would unfold to any size"),
-    "giant": ("weights.npz", with_header("{'descr':'<f8','fortran_order':False,'shape':(10**15,)}"), "is damaged"),
-    "giant said": (
-        "weights.npz",
-        with_header("{'descr':'<f8','fortran_order':False,'shape':(9**15,)}\n"),
-        "is damaged",
-    ),
-}
+def rows(head: str, *each: str) -> list[bytes]:
+    return [f"{head}\n{row}\n".encode() for row in each]
 
 
-@pytest.mark.parametrize("case", DAMAGE)
-def test_a_damaged_run_is_refused_with_a_sentence(folder, case):
-    file, content, sentence = DAMAGE[case]
+SCORED, TOLD = "round,hospital,metric,value", "round,hospital,direction,phase,bytes,seconds"
+ROUNDS = ["1.5,A,auroc,1", f"{10**30},A,auroc,1", ",A,auroc,1", "first,A,auroc,1"]
+HUGE = [f"{{'descr':'<f8','fortran_order':False,'shape':({size},)}}" for size in ("10**15", f"{9**15}")]
+DAMAGE = [
+    ("run.json", "run.json is damaged", [b"{", b"[]", b'{"method": "\xff"}', b"[" * 10**6]),
+    ("run.json", "in its settings rounds and seed", [about(settings=None), about(settings={"seed": 1})]),
+    ("run.json", "it must hold method", [about(method=3), about(more=3)]),
+    ("run.json", "metrics.csv is damaged .it is not the file that was saved", [about()]),
+    ("metrics.csv", "metrics.csv is damaged", [b"", bytes(100), *rows(SCORED, "1,A,auroc,high", *ROUNDS)]),
+    ("metrics.csv", "its columns are round, hospital, metric, and must", rows(SCORED[:-6], "1,A,auroc")),
+    ("metrics.csv", "its columns are", rows(f"{SCORED},x", "1,A,auroc,1,1")),
+    ("metrics.csv", "round must lie from 0 to", rows(SCORED, "-1,A,auroc,1", "99999999999,A,auroc,1")),
+    ("ledger.csv", "ledger.csv is damaged", rows(TOLD, "1,A,up,send,1,nan", '0,"A')),
+    ("ledger.csv", "bytes must lie", rows(TOLD, "1,A,up,send,-1,0")),
+    ("predictions.csv", "label must lie from 0 to 1", rows("hospital,label,probability", "A,2,0.5")),
+    ("predictions.csv", "probability must lie from 0 to 1", rows("hospital,label,probability", "A,1,1.5")),
+    ("predictions.csv", "predictions.csv is damaged", rows("hospital,label,probability", "A,1,")),
+    ("weights.npz", "weights.npz is damaged", [b"PK\3\4 no", arrays(np.array([Burglar()])), pickle.dumps(Burglar())]),
+    ("weights.npz", "weights.npz is damaged", [arrays(np.zeros(1), np.zeros(1)), *map(with_header, HUGE)]),
+    ("weights.npz", "a weight is no finite number", [*map(arrays, ([0], ["a"], [np.nan]))]),
+    ("weights.npz", "would unfold to any size", [arrays(np.zeros(10**5), save=np.savez_compressed)]),
+]
+DAMAGE = [(file, sentence, content) for file, sentence, contents in DAMAGE for content in contents]
+
+
+@pytest.mark.parametrize(("file", "sentence", "content"), DAMAGE, ids=lambda value: str(value)[:40])
+def test_a_damaged_run_is_refused_with_a_sentence(folder, file, sentence, content):
     (folder / file).write_bytes(content)
     if file != "run.json":  # under a hash that is right, as whoever wants to deceive would have it
         said = json.loads((folder / "run.json").read_text())
@@ -215,23 +211,23 @@ def test_a_missing_or_cut_file_is_named(folder, file):
         records.load(folder)
 
 
-@pytest.mark.parametrize(
-    ("change", "what"),
-    [
-        (lambda run: {"method": "local"}, "method"),
-        (lambda run: {"settings": run.settings | {"seed": 4}}, "settings: seed"),
-        (lambda run: {"provenance": {"data": "made up"}}, "provenance: versions"),
-        (lambda run: {"metrics": run.metrics.assign(value=run.metrics["value"] + 1e-9)}, "metrics"),
-        (lambda run: {"metrics": run.metrics.fillna(0.5)}, "metrics"),
-        (lambda run: {"predictions": run.predictions.head(2)}, "predictions"),
-        (lambda run: {"ledger": run.ledger.assign(bytes=run.ledger["bytes"] + np.eye(1, 16, 3, int)[0])}, "ledger"),
-        (lambda run: {"weights": run.weights | {"$": [np.eye(2), np.array([1 + 1e-9])]}}, "weights: $"),
-        (lambda run: {"weights": run.weights | {"$": [np.eye(2), np.array([np.nan])]}}, "weights: $"),
-        (lambda run: {"weights": run.weights | {"$": [np.eye(2), np.ones(2)]}}, "weights: $"),
-        (lambda run: {"weights": run.weights | {"B": [np.ones(1)]}}, "weights: B"),
-    ],
-)
-def test_compare_names_what_differs(run, change, what):
+CHANGES = [
+    ("method", lambda run: {"method": "local"}),
+    ("settings: seed", lambda run: {"settings": run.settings | {"seed": 4}}),
+    ("provenance: versions", lambda run: {"provenance": {"data": "made up"}}),
+    ("metrics", lambda run: {"metrics": run.metrics.assign(value=run.metrics["value"] + 1e-9)}),
+    ("metrics", lambda run: {"metrics": run.metrics.fillna(0.5)}),
+    ("predictions", lambda run: {"predictions": run.predictions.head(2)}),
+    ("ledger", lambda run: {"ledger": run.ledger.assign(bytes=[*run.ledger["bytes"][:-1], 1])}),
+    ("weights: $", lambda run: {"weights": run.weights | {"$": [np.eye(2), np.array([1 + 1e-9])]}}),
+    ("weights: $", lambda run: {"weights": run.weights | {"$": [np.eye(2), np.array([np.nan])]}}),
+    ("weights: $", lambda run: {"weights": run.weights | {"$": [np.eye(2), np.ones(2)]}}),
+    ("weights: B", lambda run: {"weights": run.weights | {"B": [np.ones(1)]}}),
+]
+
+
+@pytest.mark.parametrize(("what", "change"), CHANGES)
+def test_compare_names_what_differs(run, what, change):
     assert records.compare(run, dataclasses.replace(run, **change(run)))["what"].tolist() == [what]
 
 

@@ -93,6 +93,25 @@ NUMBERS = [
     [Decimal("1"), None] * 12,
     pd.Series([1, pd.NA] * 12, dtype=object),
 ]
+LEVELS = [
+    (["b", "a", "a", None] * 6, ("a", "b")),
+    (pd.array(["b", "a", "a", None] * 6, dtype="string"), ("a", "b")),
+    (pd.Categorical([10, 2, 2, None] * 6, categories=[2, 10, 99]), ("2", "10")),
+    ([True, False, False, None] * 6, ("False", "True")),
+    ([True, False, False, False] * 6, ("False", "True")),
+    (pd.array([False, True, True, None] * 6, dtype="boolean"), ("True", "False")),
+    (["10", "2", "1", "10"] * 6, ("10", "1", "2")),
+    (["b", " ", "a", "b"] * 6, ("b", "a")),
+]
+SITES = [
+    ([7, 3] * 12, ("7", "3")),
+    ([7.0, 3.0] * 12, ("7", "3")),
+    ([7.5, 3.0] * 12, ("7.5", "3")),
+    ([True, False] * 12, ("True", "False")),
+    (pd.Categorical(["n", "m"] * 12, categories=["m", "n", "never"]), ("n", "m")),
+    ([" Ålesund ", "Bodø"] * 12, ("Ålesund", "Bodø")),
+]
+LABELS = [[0, 1], [0.0, 1.0], [False, True], pd.array([0, 1], "Int64"), pd.array([False, True], "boolean")]
 
 
 @pytest.mark.parametrize("cells", NUMBERS)
@@ -103,19 +122,7 @@ def test_numbers_of_any_make_are_numbers(cells):
     assert made["B"].table["x"].isna().all()
 
 
-@pytest.mark.parametrize(
-    ("cells", "levels"),
-    [
-        (["b", "a", "a", None] * 6, ("a", "b")),
-        (pd.array(["b", "a", "a", None] * 6, dtype="string"), ("a", "b")),
-        (pd.Categorical([10, 2, 2, None] * 6, categories=[2, 10, 99]), ("2", "10")),
-        ([True, False, False, None] * 6, ("False", "True")),
-        ([True, False, False, False] * 6, ("False", "True")),
-        (pd.array([False, True, True, None] * 6, dtype="boolean"), ("True", "False")),
-        (["10", "2", "1", "10"] * 6, ("10", "1", "2")),
-        (["b", " ", "a", "b "[:1]] * 6, ("b", "a")),
-    ],
-)
+@pytest.mark.parametrize(("cells", "levels"), LEVELS)
 def test_text_booleans_and_categories_are_levels_with_the_most_frequent_first(cells, levels):
     made = federation(table(x=cells))
     assert made.numeric == ("age",)
@@ -130,24 +137,11 @@ def test_levels_are_those_of_the_whole_federation():
     assert set(made["B"].table["x"].cat.categories) == {"only at A", "common"}
 
 
-@pytest.mark.parametrize(
-    ("sites", "names"),
-    [
-        ([7, 3] * 12, ("7", "3")),
-        ([7.0, 3.0] * 12, ("7", "3")),
-        ([7.5, 3.0] * 12, ("7.5", "3")),
-        ([True, False] * 12, ("True", "False")),
-        (pd.Categorical(["n", "m"] * 12, categories=["m", "n", "never"]), ("n", "m")),
-        ([" Ålesund ", "Bodø"] * 12, ("Ålesund", "Bodø")),
-    ],
-)
+@pytest.mark.parametrize(("sites", "names"), SITES)
 def test_sites_of_any_kind_become_names_in_the_order_of_the_rows(sites, names):
     made = federation(table(clinic=sites))
     assert made.names == names
     assert made[names[0]].table["age"].tolist() == list(np.arange(40.0, 64, 2))
-
-
-LABELS = [[0, 1], [0.0, 1.0], [False, True], pd.array([0, 1], "Int64"), pd.array([False, True], "boolean")]
 
 
 @pytest.mark.parametrize("labels", LABELS)
