@@ -237,7 +237,8 @@ def test_the_ledger_counts_every_byte(scheme):
 
 @both
 def test_no_message_holds_an_update_and_the_check_can_tell(scheme):
-    means, *_ = train(EncryptedMean(scheme, network=(network := Network())), 1)
+    means, _, training, _ = train(EncryptedMean(scheme, network=(network := Network())), 1)
+    assert not hasattr(training.state.server, "secret"), "the server adds, and can open nothing"
     assert {sender for sender, _ in network.sent} == {*PATIENTS, "server"}
     seen = b"".join(message for _, message in network.sent)
     secret = [*updates(1).values(), *(vector * PATIENTS[name] for name, vector in updates(1).items())]

@@ -95,12 +95,14 @@ def test_influence_convicts_nobody_honest_and_close_to_the_end_each_points_again
     assert (found[found["round"] == 30]["cosine"] < 0).all()
 
 
-def test_the_excluded_are_not_heard_and_are_never_half():
+def test_the_excluded_are_not_heard_and_are_never_half_nor_late():
     updates = {name: np.full(14, value) for name, value in zip("ABCDE", [1.0, 1, 1, 1, -2], strict=True)}
     excluded, mean = play(Screened(Mean(), Rule(cosine=0.0, influence=None, strikes=1)), updates)
     assert (excluded, mean.tolist()) == ({"E"}, [1] * 14)
     everybody = Screened(Mean(), Rule(cosine=1.1, influence=None, strikes=1))
     assert [len(play(everybody, {str(n): np.ones(14) for n in range(count)})[0]) for count in (3, 4, 5)] == [1, 1, 2]
+    late = Screened(Mean(), Rule(cosine=1.1, influence=None, strikes=1, rounds=0))
+    assert not play(late, updates)[0], "after the rule's rounds nobody is flagged"
 
 
 @pytest.mark.parametrize("poison", [np.nan, 1e38, -1e300])
