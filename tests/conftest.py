@@ -1,4 +1,9 @@
+import hypothesis
 import pytest
+
+# A limit in time would find the slow machine, not the fault.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,6 @@
 """The committed heart data is UCI's, and its maker writes the same bytes again."""
 
-import csv
 import importlib.util
-import io
 import shutil
 import zipfile
 from pathlib import Path
@@ -34,19 +32,16 @@ def folder(tmp_path):
 def source_text(maker, values):
     """The CSV that the wheel holds, rebuilt from the committed rows: `decode` backwards."""
     words = {column: dict(zip(codes.values(), codes, strict=True)) for column, codes in maker.CODES.items()}
-    rows = [(name, row) for name, hospital in values.items() for row in hospital]
     names = [maker.SPELLING.get(column, column) for column in maker.COLUMNS]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["id", *names[:2], "dataset", *names[2:]])
-    for number, (name, row) in enumerate(rows, start=1):
-        wrong = (str(number), name) == (maker.MISLABELLED[0], maker.MISLABELLED[2])
+    rows = [["id", *names[:2], "dataset", *names[2:]]]
+    for name, row in [(name, row) for name, hospital in values.items() for row in hospital]:
         cells = [
             "" if np.isnan(value) else words.get(column, {}).get(value, f"{value:g}")
             for column, value in zip(maker.COLUMNS, row, strict=True)
         ]
-        writer.writerow([number, *cells[:2], maker.MISLABELLED[1] if wrong else name, *cells[2:]])
-    return text.getvalue()
+        wrong = (str(len(rows)), name) == (maker.MISLABELLED[0], maker.MISLABELLED[2])
+        rows.append([len(rows), *cells[:2], maker.MISLABELLED[1] if wrong else name, *cells[2:]])
+    return "".join(",".join(map(str, row)) + "\n" for row in rows)
 
 
 @pytest.fixture
@@ -60,15 +55,13 @@ def wheel(maker, values, tmp_path):
 def test_the_committed_rows_are_the_four_uci_files(maker, values):
     maker.verify(values)
     assert [len(rows) for rows in values.values()] == [303, 294, 123, 200]
-    assert (values["Switzerland"][:, maker.COLUMNS.index("chol")] == 0).all()
 
 
 def test_the_first_hungarian_row_is_in_hungary(maker, values, wheel):
     # 28 years old: younger than anybody at Cleveland, where the source has him.
     assert f"\n304,28,Male,{maker.MISLABELLED[1]}," in source_text(maker, values)
     decoded = maker.decode(maker.source(wheel))
-    assert decoded["Hungary"][0, 0] == 28
-    assert decoded["Cleveland"][:, 0].min() == 29
+    assert (decoded["Hungary"][0, 0], decoded["Cleveland"][:, 0].min()) == (28, 29)
 
 
 def test_making_again_from_the_source_writes_the_same_bytes(maker, wheel, folder, capsys, monkeypatch):

@@ -35,7 +35,7 @@ def compared(federated, centralized, metric="auroc"):
 patients = st.lists(st.tuples(st.booleans(), st.integers(0, 20)), min_size=2, max_size=60)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(patients)
 @example([(0, 10), (1, 10)])
 @example([(0, 10), (1, 10), (1, 10), (1, 11), (0, 9)])
@@ -58,7 +58,7 @@ def test_scores_are_what_their_definitions_say(rows):
     assert found["auprc"] == pytest.approx(np.diff(recalls) @ precisions)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(patients, st.floats(0.1, 8), st.floats(-6, 6))
 @example([(1, 4), (1, 9)], 1.0, 0.0)  # one label
 @example([(0, 1), (0, 3), (1, 3), (1, 9)], 1.0, 0.0)  # separated
@@ -102,21 +102,18 @@ def test_calibration_is_the_most_likely_one(stretch):
     assert (found["calibration_slope"], found["calibration_intercept"]) == pytest.approx((slope, intercept), abs=1e-4)
 
 
-@pytest.mark.parametrize("round", [None, 1])
-def test_table_takes_the_last_round_or_the_one_asked_for_and_adds_the_mean(round):
-    found = evaluation.table([a_run("federated", 0, {"A": 0.8, "B": 0.6})], ["auroc"], round=round)
-    expected = np.array([0.8, 0.6, 0.7]) / (2 if round else 1)
-    assert found["hospital"].tolist() == ["A", "B", "mean"]
-    assert found["value"].tolist() == pytest.approx(expected)
+def test_table_takes_the_last_round_or_the_one_asked_for_and_adds_the_mean():
+    run = a_run("federated", 0, {"A": 0.8, "B": 0.6})
+    last, first = (evaluation.table([run], ["auroc"], round=round) for round in (None, 1))
+    assert last["hospital"].tolist() == ["A", "B", "mean"]
+    assert last["value"].tolist() == pytest.approx([0.8, 0.6, 0.7]) == (2 * first["value"]).tolist()
 
 
 def test_mean_is_over_the_hospitals_that_every_run_has_a_value_for():
-    runs = [
-        a_run("local", 0, {"A": 0.8, "B": np.nan, "C": 0.6}),
-        a_run("local", 1, {"A": 0.8, "B": 0.1, "C": 0.6}),
-        a_run("federated", 0, {"A": 0.9, "B": 0.1, "C": 0.7}),
-    ]
-    table = evaluation.table(runs, ["auroc"])
+    values = {("local", 0): (0.8, np.nan, 0.6), ("local", 1): (0.8, 0.1, 0.6), ("federated", 0): (0.9, 0.1, 0.7)}
+    table = evaluation.table(
+        [a_run(*key, dict(zip("ABC", each, strict=True))) for key, each in values.items()], ["auroc"]
+    )
     means = table[table["hospital"] == "mean"].set_index(["method", "seed"])["value"]
     assert means.to_dict() == pytest.approx({("local", 0): 0.7, ("local", 1): 0.7, ("federated", 0): 0.8})
 
@@ -131,19 +128,13 @@ def test_table_scores_the_predictions_where_a_metric_was_not_recorded():
         evaluation.table([run], ["brier"], round=1)
 
 
-def test_interval_without_correction_is_the_usual_t_interval():
+def test_interval_is_the_usual_t_interval_corrected_for_splits_that_overlap():
     values = np.random.default_rng(0).normal(size=12)
     usual = stats.t.interval(0.9, 11, values.mean(), stats.sem(values))
     assert evaluation.interval(values, test_to_train=0, level=0.9)[1:] == pytest.approx(usual)
-
-
-def test_more_splits_of_the_same_patients_do_not_shrink_the_interval_to_nothing():
     _, low, high = evaluation.interval(np.tile([0.7, 0.8], 5000))
-    # sqrt(3/7) s on either side, times 1.96
+    # More splits do not shrink it to nothing: sqrt(3/7) s on either side, times 1.96.
     assert (high - low) / 2 == pytest.approx(1.96 * np.sqrt(3 / 7) * 0.05, rel=1e-3)
-
-
-def test_interval_leaves_nan_out_and_needs_two_values():
     assert evaluation.interval([0.5, np.nan, 0.7]) == evaluation.interval([0.5, 0.7])
     assert evaluation.interval([0.5, np.nan]) == pytest.approx((0.5, np.nan, np.nan), nan_ok=True)
     assert np.isnan(evaluation.interval([])).all()
@@ -175,19 +166,17 @@ def test_paired_differences_match_seed_and_hospital_whatever_the_order():
         assert row["n"] == 3
 
 
-@pytest.mark.parametrize(("margin", "expected"), [(0.02, "inconclusive"), (0.05, "non-inferior"), (0.001, "inferior")])
-def test_non_inferiority_holds_the_interval_against_the_margin(margin, expected):
-    table = compared([0.77, 0.78, 0.775, 0.78], [0.8] * 4)
-    row = evaluation.non_inferiority(table, "federated", "centralized", margin).set_index("hospital").loc["A"]
+VERDICTS = [(0.02, "inconclusive", "auroc"), (0.05, "non-inferior", "auroc"), (0.001, "inferior", "auroc")]
+VERDICTS += [(0.02, "non-inferior", "brier")]  # of which less is better
+
+
+@pytest.mark.parametrize(("margin", "expected", "metric"), VERDICTS)
+def test_non_inferiority_holds_the_interval_against_the_margin(margin, expected, metric):
+    table = compared([0.77, 0.78, 0.775, 0.78], [0.8] * 4, metric)
+    row = evaluation.non_inferiority(table, "federated", "centralized", margin, metric).set_index("hospital").loc["A"]
     assert row["verdict"] == expected
     assert row["low"] < row["difference"] < row["high"]
-    assert row["difference"] == pytest.approx(-0.02375)
-
-
-def test_a_lower_brier_score_is_better():
-    table = compared([0.1, 0.101, 0.102], [0.2] * 3, "brier")
-    row = evaluation.non_inferiority(table, "federated", "centralized", 0.01, metric="brier").iloc[0]
-    assert (row["difference"], row["verdict"]) == (pytest.approx(0.099), "non-inferior")
+    assert row["difference"] == pytest.approx(-0.02375 if metric == "auroc" else 0.02375)
 
 
 TABLE = shuffled({"local": 0.3, "federated": 0.3})

@@ -45,16 +45,8 @@ def test_statistics_from_sums_are_those_of_the_pooled_rows(hospitals):
     counts = pooled["pain"].value_counts()
     if len(counts):
         assert counts[found.most_frequent["pain"]] == counts.max()
-
-
-@given(federations)
-def test_prepared_rows_have_mean_zero_and_spread_one(hospitals):
-    tables = [frame(cells) for cells in hospitals]
-    found = statistics(tables)
     prepared = np.concatenate([prepare(table, found) for table in tables])
-    assert prepared.dtype == np.float32
-    assert prepared.shape == (found.rows, len(found.columns))
-    assert np.isfinite(prepared).all()
+    assert (prepared.dtype, prepared.shape) == (np.float32, (found.rows, len(found.columns)))
     # A missing number is the mean, so it pulls nothing away from zero.
     np.testing.assert_allclose(prepared[:, :2].mean(axis=0, dtype=np.float64), 0, atol=1e-4)
     assert set(np.unique(prepared[:, 2:])) <= {0, 1}
@@ -62,11 +54,9 @@ def test_prepared_rows_have_mean_zero_and_spread_one(hospitals):
 
 
 def test_by_hand():
-    first = frame([(50, 60, "mild"), (70, None, None)])
-    second = frame([(60, 80, "mild"), (None, 100, "severe")])
+    first, second = frame([(50, 60, "mild"), (70, None, None)]), frame([(60, 80, "mild"), (None, 100, "severe")])
     sums = local_sums(first, ["age", "pulse"], LEVELS)
-    assert sums.moments.loc["age"].tolist() == [2, 120, 50**2 + 70**2]
-    assert sums.moments.loc["pulse"].tolist() == [1, 60, 60**2]
+    assert sums.moments.to_numpy().tolist() == [[2, 120, 50**2 + 70**2], [1, 60, 60**2]]
     assert sums.levels["pain"].to_dict() == {"none": 0, "mild": 1, "severe": 0}
     found = statistics([first, second])
     assert found.columns == ("age", "pulse", "pain=mild", "pain=severe")

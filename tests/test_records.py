@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import pickle
+import re
 import zipfile
 from pathlib import Path
 
@@ -189,12 +190,9 @@ def test_a_damaged_run_is_refused_with_a_sentence(folder, file, sentence, conten
         said = json.loads((folder / "run.json").read_text())
         said["sha256"][file] = hashlib.sha256(content).hexdigest()
         (folder / "run.json").write_text(json.dumps(said))
-    with pytest.raises(ValueError, match=sentence) as caught:
+    with pytest.raises(ValueError, match=f"^{re.escape(str(folder))}.*{sentence}.*train it again.$") as caught:
         records.load(folder)
     assert type(caught.value) is ValueError
-    assert str(caught.value).startswith(str(folder))
-    assert str(caught.value).endswith("train it again.")
-    assert "\n" not in str(caught.value)
     assert caught.value.__suppress_context__
     assert OPENED == []
 
@@ -232,10 +230,9 @@ def test_compare_names_what_differs(run, what, change):
 
 
 def test_compare_overlooks_seconds_and_what_is_within_the_tolerance(run):
-    assert records.compare(run, dataclasses.replace(run, ledger=run.ledger.assign(seconds=9.0))).empty
-    moved = run.metrics.assign(value=run.metrics["value"] + 1e-9)
     weights = {name: [array + 1e-9 for array in arrays] for name, arrays in run.weights.items()}
-    other = dataclasses.replace(run, metrics=moved, weights=weights)
+    moved = run.metrics.assign(value=run.metrics["value"] + 1e-9)
+    other = dataclasses.replace(run, metrics=moved, weights=weights, ledger=run.ledger.assign(seconds=9.0))
     assert records.compare(run, other, tolerance=1e-6).empty
     assert len(records.compare(run, other, tolerance=1e-12)) == 1 + len(NAMES)
 
