@@ -6,6 +6,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	>/dev/null 2>&1 && echo $$p && break; done)
 NOTEBOOKS ?=
 TESTS ?=
+FAULTS ?=
 PARTS ?= speed encryption heart scale exchange
 
 PY := .venv/bin/python
@@ -26,14 +27,15 @@ DRAWING := $(filter-out .cache/notebooks/00_%,$(EXECUTED))
 chosen = $(foreach name,$(NOTEBOOKS),$(or $(filter $(name) $(name)_%,$(NAMES)),$(error There is no notebook $(name))))
 
 .DEFAULT_GOAL := help
-.PHONY: help figures published test lab notebooks report bench data lock colab-check clean
+.PHONY: help figures published test sabotage lab notebooks report bench data lock colab-check clean
 
 help:  ## this list
 	@echo "fedkit: learn, teach and check privacy-preserving federated learning for hospitals."
 	@echo
 	@awk -F': .*## ' '/^[a-z-]+: .*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 	@echo
-	@echo "NOTEBOOKS=\"02 03\" narrows notebooks and colab-check; TESTS=tests/test_hospitals.py narrows test."
+	@echo "NOTEBOOKS=\"02 03\" narrows notebooks and colab-check; TESTS=tests/test_hospitals.py narrows test;"
+	@echo "FAULTS=\"aggregators.py\" narrows sabotage."
 
 figures: $(MADE)  ## every figure of the report, in figures/: runs notebooks 01 to 08 where something changed
 	@$(MAKE) -q $(DRAWING) || echo "Executing what changed, $(CORES) notebooks at a time ..."
@@ -42,6 +44,9 @@ figures: $(MADE)  ## every figure of the report, in figures/: runs notebooks 01 
 
 test: $(MADE)  ## unit tests, and every notebook at its smoke profile with its golden numbers
 	@OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 $(PY) -m pytest -n $(CORES) --dist worksteal $(TESTS)
+
+sabotage: $(MADE)  ## break fedkit in a hundred places, one at a time: each must turn a test red
+	@$(PY) tests/sabotages.py $(FAULTS)
 
 lab: $(MADE)  ## open JupyterLab on the notebooks
 	@cd notebooks && PYDEVD_DISABLE_FILE_VALIDATION=1 ../.venv/bin/jupyter lab

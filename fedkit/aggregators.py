@@ -227,19 +227,12 @@ class EncryptedMean:
     Keys are made once a training. A message that cannot be taken is left out, and the round goes on. A sum is
     decrypted once, and the seconds are noted at each hospital, which would spend them.
 
-    Parameters
-    ----------
-    scheme
-        "bfv" (integers, exact) or "ckks" (real numbers, approximate).
-    bits
-        Of the sum of one number: 26 are as fine as float32; 12 take less than half of its bytes (see notebook 05).
-    rounding
-        BFV: to the "nearest" step; "stochastic", up or down at random, right on average (Alistarh et al. 2017); or
-        with "feedback", where what it left over is added to the hospital's next update (Seide et al. 2014).
-    in_the_clear
-        Layers that are not encrypted: the server reads patients x update (see notebook 06). Saves time, no bytes.
-    network
-        ``network(sender, message)`` returns what arrives of a message, to watch or to disturb it; all of it if None.
+    scheme : "bfv" (integers, exact) or "ckks" (real numbers, approximate)
+    bits : of the sum of one number: 26 are as fine as float32; 12 take less than half of its bytes (notebook 05)
+    rounding : BFV: to the "nearest" step; "stochastic", up or down at random, right on average (Alistarh et al. 2017);
+        or with "feedback", where what it left over is added to the hospital's next update (Seide et al. 2014)
+    in_the_clear : layers of which the server reads patients x update (notebook 06); saves time, no bytes
+    network : ``network(sender, message)`` returns what arrives of a message, to watch or to disturb it; all if None
     """
 
     mean_is_read_by = "hospitals"

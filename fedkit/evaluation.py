@@ -40,8 +40,7 @@ def scores(labels: ArrayLike, probabilities: ArrayLike, metrics: Sequence[str] =
 def _auroc(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Share of pairs, one patient of each label, that are in the right order; ties count half.
 
-    Counted in whole numbers, and forty times as fast as `sklearn.metrics.roc_auc_score`: training asks for it
-    in every round, of every hospital and seed.
+    Forty times as fast as `sklearn.metrics.roc_auc_score`: training asks for it in every round, at every hospital.
     """
     ill, healthy = probabilities[labels == 1], np.sort(probabilities[labels == 0])
     below, not_above = healthy.searchsorted(ill), healthy.searchsorted(ill, "right")
@@ -89,8 +88,6 @@ _FUNCTIONS = {
     "calibration_intercept": _intercept,
     "calibration_slope": _slope,
 }
-
-
 HIGHER_IS_BETTER = {"auroc": True, "auprc": True, "accuracy": True, "brier": False, "log_loss": False}
 MEAN = "mean"  # the "hospital" of a mean over hospitals
 

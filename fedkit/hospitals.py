@@ -59,10 +59,9 @@ class Federation:
 
     def __getitem__(self, name: str) -> Hospital:
         """Return the hospital of this name; KeyError if there is none."""
-        for hospital in self.hospitals:
-            if hospital.name == name:
-                return hospital
-        raise KeyError(f"There is no hospital {name!r} in {self.name}; there are {', '.join(self.names)}.")
+        if name not in self.names:
+            raise KeyError(f"There is no hospital {name!r} in {self.name}; there are {', '.join(self.names)}.")
+        return self.hospitals[self.names.index(name)]
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{hospital.name} {len(hospital)}" for hospital in self)
@@ -123,8 +122,7 @@ class Federation:
         )
 
 
-# In an installed wheel, and in a checkout.
-_ROOTS = (Path(__file__).parent / "data", Path(__file__).parent.parent / "data")
+_ROOTS = (Path(__file__).parent / "data", Path(__file__).parent.parent / "data")  # in a wheel, and in a checkout
 
 
 def load(name: str = "heart_disease", features: Sequence[str] | None = None) -> Federation:

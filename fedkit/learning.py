@@ -40,8 +40,7 @@ Seeds = int | Sequence[int]
 class Algorithm:
     """Federated averaging (McMahan et al., AISTATS 2017); a subclass changes a step of it.
 
-    `own` is what a hospital keeps from round to round: a list of float32 arrays. A subclass with
-    settings of its own (a mu, say) is best a frozen dataclass.
+    `own` is what a hospital keeps: float32 arrays. A subclass with settings (a mu, say) is best a frozen dataclass.
     """
 
     name = ""
@@ -103,14 +102,8 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "model": (_has("initial_weights", "loss"), "a model, such as model=models.mlp((16,))"),
     "algorithm": (lambda it: isinstance(it, Algorithm), "an algorithm, such as algorithm=learning.Algorithm()"),
     "server_optimizer": (lambda it: isinstance(it, Optimizer | None), "None, or one of tff.learning.optimizers"),
-    "leave_out": (
-        lambda names: _is_list(names, lambda name: isinstance(name, str)),
-        "a list of hospitals, such as leave_out=['Hungary']",
-    ),
-    "aggregator": (
-        _has("start", "total", "aggregate"),
-        "an aggregator, such as aggregator=aggregators.EncryptedMean()",
-    ),
+    "leave_out": (lambda it: _is_list(it, lambda one: isinstance(one, str)), "a list, such as leave_out=['Hungary']"),
+    "aggregator": (_has("start", "total", "aggregate"), "an aggregator, such as aggregators.EncryptedMean()"),
     "seed": (
         lambda seed: is_whole(seed, 0) or (_is_list(seed, lambda one: is_whole(one, 0)) and len(seed) > 0),
         "a whole number from 0 on, such as seed=0, or several, such as seed=range(20)",
@@ -260,9 +253,8 @@ def apply(plan: Plan, state: Any, weights: Arrays, step: Arrays) -> tuple[Any, A
 
 @lru_cache(maxsize=32)
 def _optimizer(optimizer: Optimizer, shapes: Shapes) -> tuple[Any, Callable]:
-    return optimizer.initialize(tuple(tf.TensorSpec(shape, tf.float32) for shape in shapes)), tf.function(
-        optimizer.next
-    )
+    weights = tuple(tf.TensorSpec(shape, tf.float32) for shape in shapes)
+    return optimizer.initialize(weights), tf.function(optimizer.next)
 
 
 def train_federated(
@@ -270,22 +262,10 @@ def train_federated(
 ) -> Run | list[Run]:
     """Train one model at all hospitals: rows stay home, updates travel.
 
-    Parameters
-    ----------
-    federation
-        The hospitals.
-    aggregator
-        How updates become one; `aggregators.Mean` if None.
-    seed
-        Decides the test rows, the order of rows, and an MLP's first weights. Several train one run
-        each, side by side in a fraction of the time, and a list is returned.
-    **plan
-        See `Plan`.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For a setting that makes no sense, or that there is none of; ValueError if training diverges.
+    aggregator : how updates become one; `aggregators.Mean` if None
+    seed : decides the test rows, the order of rows, and an MLP's first weights; several train one run each, side by
+        side in a fraction of the time, and a list is returned
+    plan : see `Plan`; ValueError or TypeError for what makes no sense there, ValueError if training diverges
     """
     aggregator = Mean() if aggregator is None else aggregator
     _check("aggregator", aggregator)
@@ -401,10 +381,8 @@ def _play(trainings: list[_Training], plan: Plan, round: int, aggregator: Aggreg
             done = {name: next(arrived) for name in each.clients if of == each.key(name)}
             for name, local in done.items():
                 if not np.isfinite(local.update).all():
-                    raise ValueError(
-                        f"The update of {name} in round {round} is not finite: training diverged. "
-                        "Choose a smaller learning_rate."
-                    )
+                    what = f"The update of {name} in round {round} is not finite"
+                    raise ValueError(f"{what}: training diverged. Choose a smaller learning_rate.")
                 each.ledger.add(name, "", "train", seconds=local.seconds)
             each.weights[of] = _joined(each, plan, weights, done, aggregator)
             moved = flatten(each.weights[of]) - flatten(weights)

@@ -1,8 +1,7 @@
 """How pictures look, the parts that they share, and how they are saved with their numbers.
 
-Every method has one colour, marker and line everywhere (`LOOKS`). Values are rounded to
-4 decimals before they are drawn, finer than an eye can see, so that the last bits of a
-sum do not change the bytes of a picture.
+Every method has one colour, marker and line everywhere (`LOOKS`). Values are rounded to 4 decimals before they are
+drawn, finer than an eye can see, so that the last bits of a sum do not change the bytes of a picture.
 """
 
 import os
@@ -19,7 +18,6 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font, get_font_names
@@ -34,13 +32,11 @@ BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 INK, FAINT, BAND = "#222222", "#8a8a8a", "#f3f3f3"
 
-# On top of matplotlib's own defaults, so that a reader's settings change no figure. For signs that
-# DejaVu Sans, which comes with matplotlib, does not have, what systems bring along.
+# On top of matplotlib's own defaults, so that a reader's settings change no figure. DejaVu Sans comes with matplotlib;
+# for signs that it does not have, what systems bring along.
 STYLE = {key: value for key, value in matplotlib.rcParamsDefault.items() if key not in STYLE_BLACKLIST}
 STYLE |= matplotlib.rc_params_from_file(Path(__file__).with_suffix(".mplstyle"), use_default_template=False)
-_MORE = "Noto Sans CJK SC,Noto Sans CJK JP,Noto Sans SC,Source Han Sans SC,WenQuanYi Micro Hei,WenQuanYi Zen Hei"
-_MORE += ",Microsoft YaHei,SimHei,PingFang SC,Hiragino Sans GB,Arial Unicode MS"
-STYLE["font.family"] = ["DejaVu Sans", *(font for font in _MORE.split(",") if font in get_font_names())]
+STYLE["font.family"] = [font for font in STYLE["font.family"] if font in get_font_names()]
 
 DECIMALS = 4
 ROOM = 130  # points that a name may take, as wide as "centralized, without its rows"
@@ -157,11 +153,10 @@ def panels(heading: str, count: int, width: float = 8, height: float = 2.35) -> 
     columns = 2 if count == 4 else min(count, 3)
     rows = -(-count // columns)
     figure, axes = sheet(heading, width, 0.9 + height * rows, rows, columns, sharex=True, sharey=True)
-    for number, spare in enumerate(axes.flat):
-        if number >= count:
-            spare.remove()
-        elif number + columns >= count:
-            spare.tick_params(labelbottom=True)  # what lies below, if anything, was removed
+    for spare in axes.flat[count:]:
+        spare.remove()
+    for foot in axes.flat[count - columns : count]:
+        foot.tick_params(labelbottom=True)  # what lies below, if anything, was removed
     return figure, list(axes.flat[:count])
 
 
@@ -193,7 +188,7 @@ def word(axes: Axes, values: Iterable[float]) -> None:
         axes.text(0.5, 0.5, "not defined", transform=axes.transAxes, ha="center", va="center")
 
 
-def below(figure: Figure, handles: Sequence[Artist], **shape) -> None:
+def below(figure: Figure, handles: Sequence[matplotlib.artist.Artist], **shape) -> None:
     """Put a legend under the figure, in as many lines as it needs."""
     points = sum(_width(handle.get_label().replace(r"\$", "$")) + 48 for handle in handles)
     inches = figure.get_figwidth()
@@ -246,11 +241,9 @@ def forest(heading: str, rows: pd.DataFrame, note: Mapping | None = None) -> tup
 def save(
     figure: Figure, name: str, table: pd.DataFrame, measured: bool = False, folder: str | Path | None = None
 ) -> dict[str, Path]:
-    """Write a figure as PNG (150 dots an inch) and SVG, its numbers as CSV, the same bytes on every run.
+    """Write a figure as PNG (150 dots an inch) and SVG, and its numbers as CSV, the same bytes on every run.
 
-    Returns "png", "svg", "csv" -> path; ValueError for a name that is no plain file name.
-
-    name : of the files, without ending
+    name : of the files, without the ending, which finds each path that is returned; ValueError if no plain file name
     table : the numbers that were drawn; written with 5 significant digits, its index left out
     measured : True for seconds and random noise, which no two runs share: saved to ``measured/``
     folder : otherwise FEDKIT_FIGURES of the environment, or ``figures/`` of the checkout or the current folder

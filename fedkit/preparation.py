@@ -18,22 +18,16 @@ import pandas as pd
 from fedkit.hospitals import Federation, Hospital
 from fedkit.tables import coded_columns
 
-# A spread this far below the size of the values is rounding, not information.
-_ROUNDING = 1e-12
+_ROUNDING = 1e-12  # a spread this far below the size of the values is rounding, not information
 
 
 @dataclass(frozen=True, eq=False)
 class Sums:
     """What one hospital tells about its rows, or several hospitals about theirs: sums add up.
 
-    Attributes
-    ----------
-    rows : int
-        Number of rows.
-    moments : pandas.DataFrame
-        A row a numeric column: "count" of the values that are not missing, their "sum", and their sum of "squares".
-    levels : dict of str to pandas.Series
-        For each categorical column, the number of rows at each level.
+    rows : their number
+    moments : a row a numeric column: "count" of the values that are not missing, their "sum" and sum of "squares"
+    levels : for each categorical column, the number of rows at each level
     """
 
     rows: int
@@ -73,17 +67,11 @@ class Sums:
 class Statistics:
     """How the hospitals of a federation prepare their rows: the same everywhere.
 
-    Attributes
-    ----------
-    rows : int
-        Number of rows that were counted.
-    moments : pandas.DataFrame
-        A row a numeric column: the "mean", which stands in for a missing value, and the "std", the divisor (1 where
-        the column never varies, infinite where it has no value at all, so that it becomes 0 everywhere).
-    levels : dict of str to tuple of str
-        The levels of each categorical column. The first is the reference: it has no column of its own.
-    most_frequent : dict of str to str
-        For each categorical column the level that stands in for a missing value.
+    rows : number of rows that were counted
+    moments : a row a numeric column: the "mean", which stands in for a missing value, and the "std", the divisor (1
+        where the column never varies, infinite where it has no value at all, so that it becomes 0 everywhere)
+    levels : of each categorical column; the first is the reference, and has no column of its own
+    most_frequent : the level of each categorical column that stands in for a missing value
     """
 
     rows: int
@@ -99,16 +87,11 @@ class Statistics:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """One hospital's patients, split and ready for a model.
+    """One hospital's n train and m test patients, ready for a model.
 
-    Attributes
-    ----------
-    train_features, test_features : numpy.ndarray
-        float32, shapes [n, d] and [m, d], standardised with the shared statistics.
-    train_labels, test_labels : numpy.ndarray
-        float32 of zeros and ones, shapes [n] and [m].
-    train_rows, test_rows : numpy.ndarray
-        int64: which rows of ``Hospital.table`` these are, in ascending order.
+    train_features, test_features : float32, shapes [n, d] and [m, d], standardised with the shared statistics
+    train_labels, test_labels : float32 of zeros and ones, shapes [n] and [m]
+    train_rows, test_rows : int64, which rows of ``Hospital.table`` these are, in ascending order
     """
 
     train_features: np.ndarray
@@ -123,34 +106,18 @@ class Prepared:
 class Split:
     """A federation's patients in train and test rows.
 
-    Attributes
-    ----------
-    seed : int
-        What the split was drawn with.
-    columns : tuple of str
-        Names of the d columns.
-    hospitals : dict of str to Prepared
-        In the federation's order.
-    statistics : Statistics
-        Aggregated from the training rows of those that take part.
+    columns : names of the d columns
+    hospitals : in the federation's order
+    statistics : aggregated from the training rows of those that take part
     """
 
-    seed: int
     columns: tuple[str, ...]
     hospitals: dict[str, Prepared]
     statistics: Statistics
 
 
 def local_sums(table: pd.DataFrame, numeric: Sequence[str], categorical: Mapping[str, Sequence[str]]) -> Sums:
-    """Count and sum one hospital's rows, in the units of the columns. This is all that the others learn of them.
-
-    Parameters
-    ----------
-    table
-        The hospital's rows; NaN where a value is missing.
-    numeric, categorical
-        Names of the numeric columns, and the levels of each categorical one.
-    """
+    """Count and sum one hospital's rows, in the units of the columns. This is all that the others learn of them."""
     values = table[list(numeric)].to_numpy(np.float64)
     known = ~np.isnan(values)
     values = np.where(known, values, 0.0)
@@ -176,8 +143,8 @@ def aggregate_statistics(sums: Iterable[Sums]) -> Statistics:
     at_least_one = np.maximum(count, 1)
     mean, mean_square = summed / at_least_one, squares / at_least_one
     variance = mean_square - mean**2
-    std = np.where(variance > _ROUNDING * mean_square, np.sqrt(np.maximum(variance, 0)), 1.0)
-    std = np.where(count > 0, std, np.inf)
+    varies = variance > _ROUNDING * mean_square
+    std = np.select([count == 0, varies], [np.inf, np.sqrt(np.maximum(variance, 0))], 1.0)
     moments = pd.DataFrame({"mean": mean, "std": std}, index=total.moments.index)
     levels = {column: tuple(counts.index) for column, counts in total.levels.items()}
     return Statistics(total.rows, moments, levels, {column: counts.idxmax() for column, counts in total.levels.items()})
@@ -217,20 +184,13 @@ def split(
     only, so they stay the same when another hospital leaves. The statistics are those of the training rows of the
     hospitals that take part, aggregated from their sums.
 
-    Parameters
-    ----------
-    federation
-        The hospitals: ValueError if one is too small to have a test row.
-    seed
-        0 or more.
-    test_fraction
-        Share of the rows of each class that are tested on, between 0 and 1, rounded to whole rows. A class of two rows
-        or more has at least one on each side; the only row of a class is trained on.
-    leave_out
-        Hospitals that give no sums, and prepare their rows with those of the others; ValueError if nobody is left.
-    add
-        How the hospitals' sums (hospital -> numbers, shape [n]) become their total, shape [n]: encrypted, say, so that
-        nobody reads any but the total. They are just added up if None.
+    federation : ValueError if one hospital is too small to have a test row
+    seed : 0 or more
+    test_fraction : share of the rows of each class that are tested on, between 0 and 1, rounded to whole rows; a class
+        of two rows or more has at least one on each side, and the only row of a class is trained on
+    leave_out : hospitals that give no sums, and prepare their rows with those of the others; never all of them
+    add : how the hospitals' sums (hospital -> numbers, shape [n]) become their total, shape [n]: encrypted, say, so
+        that nobody reads any but the total; they are just added up if None
     """
     trained = [hospital for hospital in federation if hospital.name not in leave_out]
     if not trained or len(trained) + len(set(leave_out)) != len(federation):
@@ -247,17 +207,16 @@ def split(
     kept = {hospital.name: np.setdiff1d(np.arange(len(hospital)), tested[hospital.name]) for hospital in federation}
     columns = federation.numeric, federation.categorical
     sums = {hospital.name: local_sums(hospital.table.iloc[kept[hospital.name]], *columns) for hospital in trained}
-    if add is None:
-        statistics = aggregate_statistics(sums.values())
-    else:
-        total = add({name: own.to_vector() for name, own in sums.items()})
-        statistics = aggregate_statistics([sums[trained[0].name].with_vector(total)])
+    told = list(sums.values())
+    if add is not None:
+        told = [told[0].with_vector(add({name: own.to_vector() for name, own in sums.items()}))]
+    statistics = aggregate_statistics(told)
     prepared = {}
     for hospital in federation:
         train, test = kept[hospital.name], tested[hospital.name]
         features, labels = prepare(hospital.table, statistics), hospital.labels.astype(np.float32)
         prepared[hospital.name] = Prepared(features[train], labels[train], features[test], labels[test], train, test)
-    return Split(operator.index(seed), statistics.columns, prepared, statistics)
+    return Split(statistics.columns, prepared, statistics)
 
 
 def _test_rows(hospital: Hospital, seed: int, test_fraction: float) -> np.ndarray:
@@ -269,7 +228,6 @@ def _test_rows(hospital: Hospital, seed: int, test_fraction: float) -> np.ndarra
         rows = np.flatnonzero(hospital.labels == label)
         count = min(max(round(test_fraction * len(rows)), 1), len(rows) - 1)
         drawn.append(rng.permutation(rows)[: max(count, 0)])
-    rows = np.sort(np.concatenate(drawn))
-    if not len(rows):
+    if not len(rows := np.sort(np.concatenate(drawn))):
         raise ValueError(f"{hospital.name} has too few patients ({len(hospital)}) to test on any of them.")
     return rows

@@ -136,12 +136,10 @@ class Run:
 
 def load(folder: str | Path) -> Run:
     """Read a run that `Run.save` wrote: FileNotFoundError if it is not there, ValueError if it is damaged."""
-    folder = Path(os.path.expanduser(folder))
-    if not (folder / "run.json").is_file():
-        raise FileNotFoundError(
-            f"{folder} holds no run: there is no run.json in it. Name the folder that was saved to."
-        )
-    with _reading(folder / "run.json") as path:
+    home = Path(os.path.expanduser(folder))
+    if not (home / "run.json").is_file():
+        raise FileNotFoundError(f"{home} holds no run: there is no run.json in it. Name the folder that was saved to.")
+    with _reading(home / "run.json") as path:
         about = json.loads(path.read_text(encoding="utf-8"))
         kinds = {name: type(value) for name, value in about.items()}
         whole = {"method": str, "settings": dict, "provenance": dict, "weights": list, "sha256": dict}
@@ -149,7 +147,7 @@ def load(folder: str | Path) -> Run:
             raise ValueError(f"it must hold {', '.join(whole)}, and in its settings rounds and seed")
     tables, owners, digests = {}, about.pop("weights"), about.pop("sha256")
     for table, columns in _TABLES.items():
-        with _reading(folder / f"{table}.csv", digests) as path:
+        with _reading(home / f"{table}.csv", digests) as path:
             how = {"keep_default_na": False, "na_values": {"value": ""}, "float_precision": "round_trip"}
             tables[table] = found = pd.read_csv(path, dtype=columns, **how)
             if list(found) != list(columns):
@@ -158,7 +156,7 @@ def load(folder: str | Path) -> Run:
                 if not found[column].between(0, _MOST[column]).all():
                     raise ValueError(f"{column} must lie from 0 to {_MOST[column]}")
     weights: dict[str, list[np.ndarray]] = {}
-    with _reading(folder / "weights.npz", digests) as path:
+    with _reading(home / "weights.npz", digests) as path:
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > path.stat().st_size:
                 raise ValueError("it is compressed, and would unfold to any size")

@@ -1,8 +1,4 @@
-"""Anybody's table read column by column, and refused with a sentence where it cannot be.
-
-`fedkit.hospitals.from_frame` asks these questions: which columns are meant, what are
-the hospitals called, what is the label, and is a column a number or a category?
-"""
+"""Anybody's table read column by column for `hospitals.from_frame`, or refused with a sentence."""
 
 import difflib
 from collections import Counter
@@ -11,12 +7,9 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-# Words that stand beside the names of hospitals in ledgers and tables of results.
-_TAKEN = {"server", "mean"}
-# Beyond this a column of text is a name, an identifier or free text, not a category.
-MAX_LEVELS = 50
-# Beyond this the square of a value leaves the range of float64.
-_MAX_SIZE = 1e100
+_TAKEN = {"server", "mean"}  # words that stand beside the names of hospitals in ledgers and tables of results
+MAX_LEVELS = 50  # beyond this a column of text is a name, an identifier or free text, not a category
+_MAX_SIZE = 1e100  # beyond this the square of a value leaves the range of float64
 _NUMBERS = {"integer", "floating", "mixed-integer-float", "decimal"}
 _TEXTS = {"string", "boolean", "categorical"}
 _DATES = {"datetime64", "datetime", "date", "timedelta64", "timedelta", "time", "period"}
@@ -144,8 +137,7 @@ def as_feature(column: pd.Series, sites: np.ndarray) -> np.ndarray:
         )
     if kind in _NUMBERS:
         values = pd.to_numeric(values).to_numpy(np.float64, na_value=np.nan)
-        wrong = np.abs(values) > _MAX_SIZE
-        if wrong.any():
+        if (wrong := np.abs(values) > _MAX_SIZE).any():
             raise ValueError(
                 f"Column {name!r} is infinite or beyond {_MAX_SIZE:g} in {wrong.sum()} of {len(column)} rows (the "
                 f"first is at {sites[wrong.argmax()]}): write the true value, or NaN for a missing one, instead."
@@ -156,8 +148,7 @@ def as_feature(column: pd.Series, sites: np.ndarray) -> np.ndarray:
             f"Column {name!r} is neither all numbers nor all text ({kind}). Convert it first: with "
             f'pd.to_numeric(frame[{name!r}], errors="coerce") to numbers, or with frame[{name!r}].astype(str) to text.'
         )
-    levels = sorted({value for value in values if value is not None})
-    if len(levels) > MAX_LEVELS:
+    if len(levels := sorted({value for value in values if value is not None})) > MAX_LEVELS:
         raise ValueError(
             f"Column {name!r} holds {len(levels)} different texts ({_list(levels)}), and a category has at most "
             f"{MAX_LEVELS}. Leave out what names a patient; if these are numbers written as text, use "
@@ -175,8 +166,7 @@ def order_levels(counts: Mapping[str, int]) -> tuple[str, ...]:
 
 def coded_columns(numeric: Iterable[str], categorical: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """Names of the columns after coding: the numeric ones, then "column=level" without the reference."""
-    coded = [f"{column}={level}" for column, levels in categorical.items() for level in levels[1:]]
-    return (*numeric, *coded)
+    return (*numeric, *(f"{column}={level}" for column, levels in categorical.items() for level in levels[1:]))
 
 
 def _list(found: Sequence[object]) -> str:

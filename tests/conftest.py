@@ -7,6 +7,14 @@ hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
+def heart():
+    """Four real hospitals."""
+    from fedkit import hospitals
+
+    return hospitals.load("heart_disease")
+
+
+@pytest.fixture(scope="session")
 def undisturbed():
     """The model of the study that `exchange_parts.Class` plays, when nothing goes wrong."""
     from exchange_parts import Class

@@ -1,5 +1,6 @@
 """Parts that the tests of the exchange and its load run share: hospitals, and work without TensorFlow."""
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from fedkit.encryption.identities import Identity
 from fedkit.exchange import Coordinator, Folder, Maker, Participant, Settings, letters, rounds
 from fedkit.exchange.folder import quoted
 from fedkit.exchange.journal import events
+from fedkit.exchange.party import Party
 from fedkit.hospitals import Federation, Hospital
 from fedkit.preparation import Prepared
 
@@ -75,23 +77,18 @@ class Class:
         }
         self.maker = Maker(Folder(root), self.boss)
         self.fingerprint = self.maker.invite(self.settings, coordinator)
-        self.time, self.notes, self.hospitals = 0.0, [], {}
-        for name in self.federation.names:
-            self.restart(name)
+        self.time, self.hospitals = 0.0, {}
+        self.restart(*self.federation.names)
         self.restart()
 
-    def restart(self, hospital=None, coordinator=None):
-        """Forget what a hospital, or the coordinator, had in memory."""
+    def restart(self, *names, coordinator=None):
+        """Forget what hospitals had in memory; if none is named, what the coordinator had."""
         how = {"invitation": self.fingerprint}
-        if hospital:
-            rows = self.federation[hospital]
-            made = Participant(Folder(self.root), self.identities[hospital], rows, work=self.work, **how)
-            self.hospitals[hospital] = made
-        else:
-            made = Coordinator(Folder(self.root), coordinator or self.boss, clock=lambda: self.time, **how)
-            self.coordinator = made
-        note = made.study.notice
-        made.study.notice = lambda *about: self.notes.append(about[-1]) or note(*about)
+        for name in names:
+            me, rows = self.identities[name], self.federation[name]
+            self.hospitals[name] = Participant(Folder(self.root), me, rows, work=self.work, **how)
+        if not names:
+            self.coordinator = Coordinator(Folder(self.root), coordinator or self.boss, clock=lambda: self.time, **how)
 
     def open(self, **how):
         self.step()
@@ -125,35 +122,54 @@ class Class:
         """Anybody's bytes, in the folder under anybody's name."""
         return Folder(self.root).post(place, sender, data)
 
+    def post(self, identity, place, content, purpose, *about, study=""):
+        """What somebody signs, in the folder, whatever their software says; see `Party.post`."""
+        study = study or self.maker.study.id
+        return Party(self.root, identity, invitation="").post(place, content, purpose, *about, study=study)
+
     def files(self, place):
         return sorted((self.root / place).iterdir())
 
-    def added(self, round):
-        """The encrypted sum of a round, as it lies in the folder."""
-        (found,) = Folder(self.root).new(rounds.sum_place(round), 10**6)
-        letter = letters.read(found, self.maker.study.id, rounds.purpose(self.settings, round), round)
-        return rounds.Total.from_bytes(letter.content, letter.hospitals).message
-
     def letter(self, place, hospital):
         """The file of a hospital's letter."""
-        (path,) = (path for path in self.files(place) if path.name.endswith(f".{quoted(hospital)}.letter"))
+        (path,) = self.root.glob(f"{place}/*.{quoted(hospital)}.letter")
         return path
+
+    @contextlib.contextmanager
+    def hidden(self, *paths):
+        """Files that synchronising does not show, for a while."""
+        aside = [(path.rename(self.root / f"hidden {path.name}"), path) for path in paths]
+        yield
+        for there, path in aside:
+            there.rename(path)
+
+    def read(self, place, round, sender=None):
+        """A letter of a round, or its sum, opened."""
+        found = next(Folder(self.root).new(place, 10**6, sender))
+        return letters.read(found, self.maker.study.id, rounds.purpose(self.settings, round), round)
+
+    def added(self, round):
+        """The encrypted sum of a round, as it lies in the folder."""
+        letter = self.read(rounds.sum_place(round), round)
+        return rounds.Total.from_bytes(letter.content, letter.hospitals).message
+
+    def counted(self):
+        """Round -> hospital -> digest of the letter that was counted."""
+        self.coordinator.step()
+        study = self.coordinator.study
+        return [study.links[link].counted for link in study.chain()[1:]]
 
     def ends_well(self, model, why=""):
         """The study goes on to the same model with all hospitals, and the log says why something was refused."""
         assert {status.stage for status in self.play()} == {"done"}
         assert self.models() == {model}
-        study = self.coordinator.study
-        for link in study.chain()[1:]:
-            assert list(study.links[link].counted) == list(self.federation.names)
-        if why:
-            refused = [event["why"] for event in events(self.root) if event["what"] == "refused"]
-            assert any(why in sentence for sentence in refused), refused
+        assert [list(of) for of in self.counted()] == [list(self.federation.names)] * (self.settings.rounds + 2)
+        assert not why or why in self.sentences
 
     @property
     def sentences(self):
-        """Why letters were refused."""
-        return "\n".join(self.notes)
+        """Why letters were refused, as the log tells."""
+        return "\n".join(event["why"] for event in events(self.root) if event["what"] == "refused")
 
     def models(self):
         return {b"".join(weight.tobytes() for weight in hospital.weights) for hospital in self.hospitals.values()}

@@ -69,13 +69,14 @@ encryption/vault.py: vault
     _COSTS = range(14, 21) => _COSTS = range(64)
     salt, nonce = os.urandom(16), os.urandom(12) => salt, nonce = os.urandom(16), bytes(12)
 encryption/rings.py: rings schemes encryption
-    return _read(file) => return _stream(_decompressed(_read(file))[:-8192] + bytes(8192))
+    + packing.to_bytes(numbers, => + packing.to_bytes(0 * numbers,
     seeds.append(members[end + tail :]) => seeds.append(bytes(64))
     np.minimum(one, one - np.uint64(modulus), out=one) => pass
     f"TC{parameters.security}" => "NONE"
 encryption/schemes.py: schemes rings
     128: {1024: 27, 2048: 54, => 128: {1024: 27, 2048: 55,
     math.log(2 * 2.0**80) => math.log(2 * 2.0**8)
+    math.log2(modulus(ring, modulus_bits)) => modulus_bits
 encryption/quantization.py: quantization
     2 ** (bits - 1) - 1 - int(np.ceil(hospitals * rounding)) => 2 ** (bits - 1) - 1
     max(steps.max(initial=0), -steps.min(initial=0)) => steps.max(initial=0)
@@ -125,9 +126,9 @@ compat/tenseal.py: tenseal
 hospitals.py: hospitals data
     if found != expected: => if False:
 tables.py: tables hospitals
-    if tiny: => if False:
-preparation.py: preparation
-    sides[hospital.name][0]], federation.numeric => sides[hospital.name][1]], federation.numeric
+    if count < min_rows) => if count < 0)
+preparation.py: preparation hospitals
+    kept[hospital.name]], *columns) => tested[hospital.name]], *columns)
     Prepared(features[train], labels[train] => Prepared(features, labels
     SeedSequence([seed, name]) => SeedSequence([seed])
     if not (np.abs(vector) < 2**53).all(): => if False:
@@ -136,12 +137,28 @@ learning.py: learning
     models.unflatten(-mean, shapes) => models.unflatten(mean, shapes)
     if not np.isfinite(update).all(): => if False:
 aggregators.py: aggregators tampering
-    content = keys.encrypt(vector, weights[hospital], layout, dither) => content = vector.tobytes().ljust(size)
-    if found.hospitals != (hospital,): => if False:
-    keys.read(content).hospitals != len(about.hospitals) => False
+    self.keys.encrypt(vector, weight, terms.layout, dither)} => np.append(weight, vector * weight).tobytes()}
+    terms.layout, dither)} => terms.layout, None)}
+    if about.hospitals != (hospital,): => if False:
+    if not np.isfinite(numbers).all(): => if False:
+    if not set(about.hospitals) <= set(hospitals) or => if
+    self.keys.read(content).hospitals != len(about.hospitals) => False
     server = encryption.Server(keys.public) => server = keys
-    (ledger.round - 1) % self.renew_keys_every == 0 => False
     return weights @ np.asarray(vectors, => return np.ones(len(weights)) @ np.asarray(vectors,
+    _KEEP = 0.95 => _KEEP = 0.0
+    _GROWTH = 2.0 => _GROWTH = 1.0
+    {"nearest": 0.5, "stochastic": 1.0, "feedback": 0.5} => dict.fromkeys(("nearest", "stochastic", "feedback"), 0.0)
+    phase = "refused" if refused else => phase =
+    int.from_bytes(hashlib.sha256(vector.tobytes()).digest(), "big") => None
+    state.residuals | left => state.residuals
+    {name: each[name] for name in found.hospitals} => {name: each[name] for name in each}
+    np.full(size, layer not in self.in_the_clear) => np.full(size, True)
+    ledger.add(other, "peer", "keys", len(keys.secret)) => pass
+    self.inner.total(state.inner, purpose => self.inner.total(state, purpose
+    own, mean = self.after(own, mean, ledger) => _, mean = self.after(own, mean, ledger)
+    own, updates, weights = self.before(state.own, => own, updates, _ = self.before(state.own,
+encryption/quantization.py: aggregators
+    if dither is None or self.bits == EXACT_BITS: => if dither is None:
 records.py: records
     "float_precision": "round_trip" => "float_precision": None
 evaluation.py: evaluation
@@ -160,17 +177,44 @@ chapters/partitions.py: partitions
     rng.dirichlet(alpha * prior) => rng.dirichlet(prior)
 chapters/robust.py: robust
     [self.trim : len(updates) - self.trim] => [self.trim :]
+    taken = np.isfinite(vector).all() => taken = True
+    self.malicious - 1] => self.malicious]
+    if least < 2: => if least < 1:
+    who += [ => [
+    return np.median(updates, axis=0) => return np.mean(updates, axis=0)
+    [self.seed, round if self.regroup else 0] => [self.seed, 0]
+    trust = np.maximum(directions @ directions[hospitals.index(self.trusted)], 0) => trust = np.ones(len(updates))
 chapters/screening.py: screening
     len(excluded) < (len(updates) - 1) // 2 => True
-chapters/groupwise.py: groupwise
-    if least < 2: => if False:
-chapters/attacks/forging.py: robust
+    for name, update in heard.items() if name not in excluded} => for name, update in heard.items()}
+    own.held_out and own.held_out.moved(mean) => own.held_out
+    return round <= rule.rounds and => return
+    {name: loss([other for other in updates if other != name]) - everybody => {name: everybody
+chapters/attacks/forging.py: attacks/test_forging
     mean - z * np.sign(mean) * spread => mean + z * np.sign(mean) * spread
+    [self.seed, ledger.round, *name.encode()] => [self.seed, *name.encode()]
+    self.claims.get(name, weight) => weight
+    return mean, mean => return own, mean
 chapters/attacks/membership.py: attacks/test_membership
     _log_density(own, *inside) - _log_density(own, *outside) => _log_density(own, *inside)
+    trained & (name not in left_out) => trained
+chapters/attacks/inversion.py: attacks/test_inversion
+    moved = bias != 0 => moved = bias >= 0
+    np.argmax([0.5, *coded]) => np.argmax([1.5, *coded])
+chapters/attacks/inference.py: attacks/test_inversion
+    predicted + bias / learning_rate => predicted - bias / learning_rate
+chapters/attacks/poisoning.py: attacks/test_poisoning
+    clean[name].labels[prepared.test_rows] => trained_on[name].labels[prepared.test_rows]
+    victims = table[labels != backdoor.target] => victims = table
+chapters/attacks/panel.py: attacks/test_panel
+    message = self._keys.encrypt(vector, len(labels)) if self._keys else => message =
 chapters/audit.py: audit
     if head is not None and head not in heads: => if False:
     | os.O_NOFOLLOW =>
+    "line": number, "previous": previous} => "line": number, "previous": START}
+    found["line"] != number or found["previous"] != previous => found["line"] != number
+    if not line.endswith(b"\n"): => if False:
+    if len(line) >= LONGEST: => if len(line) > LONGEST + 1:
 """
 
 

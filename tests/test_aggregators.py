@@ -2,21 +2,21 @@ import json
 
 import numpy as np
 import pytest
+from playing import PATIENTS, SHAPES, Training
+from tampering import Sent, flipped, inside
 
 from fedkit import aggregators
 from fedkit.aggregators import EncryptedMean, Mean, Wrapped
 from fedkit.chapters.robust import Median
-from fedkit.encryption import envelopes
 from fedkit.encryption.messages import LARGE_SUM, SUM, MessageError, contains_plaintext
 from fedkit.records import Ledger
 
-PATIENTS = {"Cleveland": 212, "Hungary": 205, "Switzerland": 86, "VA Long Beach": 140}
 TWO = {"Basel": 10, "Bern": 30}
-SHAPES = {"kernel": (13, 1), "bias": (1,)}
 both = pytest.mark.parametrize("scheme", ["bfv", "ckks"])
 
 
 def updates(round_=1, size=14, names=PATIENTS):
+    """Random ones, smaller in each round, and the same for the same number."""
     rng = np.random.default_rng(round_)
     return {name: rng.normal(size=size) / round_ for name in names}
 
@@ -25,27 +25,8 @@ def plain_mean(vectors, weights=PATIENTS):
     return aggregators.weighted_mean([vectors[name] for name in weights], list(weights.values()))
 
 
-class Training:
-    """Rounds of one aggregator: its last state, its ledger, and the mean of each round."""
-
-    def __init__(self, aggregator, hospitals=PATIENTS, shapes=SHAPES):
-        self.aggregator, self.ledger = aggregator, Ledger()
-        self.state = aggregator.start(list(hospitals), shapes, self.ledger)
-
-    def play(self, vectors, weights=PATIENTS):
-        self.ledger.round += 1
-        self.state, mean = self.aggregator.aggregate(self.state, vectors, weights, self.ledger)
-        return mean
-
-    @property
-    def refused(self):
-        rows = self.ledger.frame().query("phase == 'refused'")
-        assert set(rows["direction"]) <= {"up"}
-        return list(zip(rows["round"], rows["hospital"], strict=True))
-
-
 def train(aggregator, rounds, shapes=SHAPES, weights=PATIENTS):
-    """Rounds of random updates (the same for the same number): means, plain means, the training, its ledger."""
+    """Some rounds: means, plain means, the training, its ledger."""
     training, means, plain = Training(aggregator, weights, shapes), [], []
     for round_ in range(1, rounds + 1):
         vectors = updates(round_, sum(int(np.prod(shape)) for shape in shapes.values()), weights)
@@ -59,26 +40,18 @@ def without(name):
 
 
 class Network:
-    """Keeps what was sent, and delivers `change` of it: ``change(sender, message)``."""
+    """Keeps what was sent."""
 
-    def __init__(self, change=lambda sender, message: message):
-        self.sent, self.change = [], change
+    def __init__(self):
+        self.sent = []
 
     def __call__(self, sender, message):
         self.sent.append((sender, message))
-        return self.change(sender, message)
-
-
-def flipped(message, at=-1):
-    return message[:at] + bytes([message[at] ^ 1]) + message[at:][1:]
-
-
-def content(message):
-    return message[70 + int.from_bytes(message[68:70], "little") :]
+        return message
 
 
 def about(message):
-    return json.loads(message[70 : 70 + int.from_bytes(message[68:70], "little")])
+    return json.loads(inside(message)[0])
 
 
 def test_mean_is_the_weighted_mean_of_float32():
@@ -94,15 +67,29 @@ def test_encrypted_mean_is_the_plain_mean(scheme, shapes):
     assert np.abs(means - plain).max() < 1e-6
 
 
-def test_bfv_is_exact_on_the_integers():
+class Noisy(EncryptedMean):
+    """Where a hospital's noise joins, whole steps of it: on the integers that are encrypted."""
+
+    reach = property(lambda self: 8.5, lambda self, value: None)
+
+    def dither(self, vector):
+        return self
+
+    def random(self, size):
+        return 0.5 + np.resize([8, -8], size)
+
+
+@pytest.mark.parametrize(("kind", "noise"), [(EncryptedMean, 0), (Noisy, 8)])
+def test_bfv_is_exact_on_the_integers_noise_included(kind, noise):
     """Round 2 by hand, without encryption, from what the hospitals agreed on in round 1: equal to the last bit."""
-    training = Training(EncryptedMean("bfv"))
+    training = Training(kind("bfv"))
     training.play(updates(1))
     layout, vectors = training.state.layout, {name: 0.5 * vector for name, vector in updates(1).items()}
     mean = training.play(vectors)
     assert training.state.agreements == 1
-    integers = np.sum([layout.encode(PATIENTS[name] * vectors[name]) for name in PATIENTS], axis=0)
-    assert np.array_equal(mean, layout.decode(integers) / np.float64(sum(PATIENTS.values())))
+    added = np.concatenate([np.resize([noise, -noise], layer.size) * layer.step for layer in layout.layers])
+    whole = [layout.encode(PATIENTS[name] * vectors[name]) + layout.encode(added) for name in PATIENTS]
+    assert np.array_equal(mean, layout.decode(np.sum(whole, axis=0)) / np.float64(sum(PATIENTS.values())))
 
 
 @pytest.mark.parametrize("rounding", ["nearest", "stochastic", "feedback"])
@@ -129,24 +116,29 @@ def test_the_order_of_hospitals_does_not_matter():
 def test_a_small_hospital_with_large_updates_is_not_cut():
     weights, vectors = {"large": 5000, "small": 12}, {"large": np.full(14, 1e-3), "small": np.full(14, 20.0)}
     training = Training(EncryptedMean("bfv"), weights)
-    for _ in range(2):
-        assert np.abs(training.play(vectors, weights) - plain_mean(vectors, weights)).max() < 1e-6
+    means = [training.play(vectors, weights) for _ in range(2)]
+    assert np.abs(means - plain_mean(vectors, weights)).max() < 1e-6
     assert training.state.agreements == 1
 
 
+CHANGING = [PATIENTS, without("Hungary"), PATIENTS | {"Switzerland": 8600}, PATIENTS]
+
+
 @pytest.mark.parametrize(
-    "rounds",  # sizes of the updates, and how often bounds were agreed on by then
+    "rounds",  # who takes part, the size of the updates, and how often bounds were agreed on by then
     [
-        [(0.0, 1), (5.0, 2), (5.0, 2), (9.9, 2)],
-        [(1e-3, 1), (5.0, 2), (5.0, 2), (9.9, 2), (10.0, 2), (21.0, 3)],
-        [(0.0, 1), (0.9, 1)],  # what did not move may move
-        [(1.0, 1), (0.1, 1), (0.9, 1)],  # an old bound is given up slowly
+        [(PATIENTS, 0.0, 1), (PATIENTS, 5.0, 2), (PATIENTS, 5.0, 2), (PATIENTS, 9.9, 2)],
+        [(PATIENTS, 1e-3, 1), (PATIENTS, 5.0, 2), (PATIENTS, 9.9, 2), (PATIENTS, 10.0, 2), (PATIENTS, 21.0, 3)],
+        [(PATIENTS, 0.0, 1), (PATIENTS, 0.9, 1)],  # what did not move may move
+        [(PATIENTS, 1.0, 1), (PATIENTS, 0.1, 1), (PATIENTS, 0.9, 1)],  # an old bound is given up slowly
+        [(weights, 1.0, count) for count, weights in enumerate(CHANGING, start=1) for _ in range(2)],
     ],
 )
-def test_updates_that_outgrow_their_bound_are_agreed_on_again(rounds):
+def test_bounds_are_agreed_on_when_updates_outgrow_them_or_hospitals_change(rounds):
     training = Training(EncryptedMean("bfv"))
-    for size, agreements in rounds:
-        assert np.abs(training.play({name: np.full(14, size) for name in PATIENTS}) - size).max() < 1e-6
+    for weights, size, agreements in rounds:
+        vectors = dict.fromkeys(weights, np.linspace(-size, size / 2, 14))
+        assert np.abs(training.play(vectors, weights) - plain_mean(vectors, weights)).max() < 1e-6 * max(size, 1)
         assert training.state.agreements == agreements
 
 
@@ -158,19 +150,8 @@ def test_updates_that_stay_at_their_bound_fit(bits, rounding, monkeypatch):
     weights = {"Basel": 1, "Bern": 77}
     for size in (1e-7, 0.1, 1e5):
         training = Training(EncryptedMean("bfv", bits=bits, rounding=rounding), weights)
-        for _ in range(3):
-            mean = training.play({"Basel": np.full(14, size), "Bern": np.full(14, size)}, weights)
-            assert np.abs(mean / size - 1).max() < 3 / 2 ** (bits - 2)
-
-
-def test_a_hospital_may_stay_away_or_change():
-    """Its patients count in what was agreed on, so each change is agreed on first; then nothing is, while all stay."""
-    training, larger = Training(EncryptedMean("bfv")), PATIENTS | {"Switzerland": 8600}
-    for agreements, weights in enumerate([PATIENTS, without("Hungary"), larger, PATIENTS], start=1):
-        for _ in range(2):
-            vectors = {name: updates(1)[name] for name in weights}
-            assert np.abs(training.play(vectors, weights) - plain_mean(vectors, weights)).max() < 1e-6
-            assert training.state.agreements == agreements
+        means = [training.play(dict.fromkeys(weights, np.full(14, size)), weights) for _ in range(3)]
+        assert np.abs(np.array(means) / size - 1).max() < 3 / 2 ** (bits - 2)
 
 
 def test_fewer_bits_make_fewer_bytes_and_coarser_steps():
@@ -184,12 +165,11 @@ def test_fewer_bits_make_fewer_bytes_and_coarser_steps():
 
 
 def test_patients_are_never_rounded_at_random():
-    weights = {"a": 100, "b": 101, "c": 102}
+    """So many that a random number next to 1 would make one more: decrypting refuses what is not whole."""
+    weights = {"a": 1300, "b": 1301, "c": 1302}
     training = Training(EncryptedMean(bits=6, rounding="stochastic"), weights, {"kernel": (5,)})
-    vectors = updates(1, 5, weights)
-    for _ in range(199):  # decrypting refuses a number of patients that is not whole
-        training.play(vectors, weights)
-        vectors = {name: -0.99 * vector for name, vector in vectors.items()}
+    for round_ in range(1, 31):
+        training.play(updates(round_, 5, weights), weights)
 
 
 def test_stochastic_rounding_is_right_on_average():
@@ -220,32 +200,10 @@ def test_feedback_wins_back_what_few_bits_cost():
     assert errors["feedback"] < 0.004  # a step, over all rounds
 
 
-class Noisy(EncryptedMean):
-    """Where a hospital's noise joins: on the integers that are encrypted, so that the sum has it to the last bit."""
-
-    reach = property(lambda self: 8.5, lambda self, value: None)
-
-    def dither(self, vector):
-        return self
-
-    def random(self, size):
-        return 0.5 + np.resize([8, -8], size)
-
-
-def test_whole_steps_of_noise_are_added_to_the_integers():
-    training = Training(Noisy())
-    training.play(updates(1))
-    layout, vectors = training.state.layout, {name: 0.5 * vector for name, vector in updates(1).items()}
-    noise = np.concatenate([np.resize([8, -8], layer.size) * layer.step for layer in layout.layers])
-    expected = np.sum([layout.rounded(PATIENTS[name] * vectors[name]) + noise for name in PATIENTS], axis=0)
-    assert np.allclose(training.play(vectors), expected / sum(PATIENTS.values()), rtol=0, atol=1e-15)
-
-
 @pytest.mark.parametrize(("hospitals", "bits", "tolerance"), [(1, 26, 1e-6), (25, 26, 1e-5), (200, 14, 0.02)])
 def test_any_number_of_hospitals(hospitals, bits, tolerance):
     weights = {f"hospital {number}": 1 + number % 50 for number in range(hospitals)}
-    network = Network()
-    means, plain, _, _ = train(EncryptedMean("bfv", bits=bits, network=network), 2, weights=weights)
+    means, plain, _, _ = train(EncryptedMean("bfv", bits=bits, network=(network := Network())), 1, weights=weights)
     assert np.abs(means - plain).max() < tolerance
     kinds = {message.partition(b"FKM2")[2][0] for sender, message in network.sent if sender == "server"}
     assert kinds == {LARGE_SUM if hospitals == 200 else SUM}
@@ -279,136 +237,87 @@ def test_the_ledger_counts_every_byte(scheme):
 
 @both
 def test_no_message_holds_an_update_and_the_check_can_tell(scheme):
-    network = Network()
-    means, *_ = train(EncryptedMean(scheme, network=network), 1)
+    means, _, training, _ = train(EncryptedMean(scheme, network=(network := Network())), 1)
+    assert not hasattr(training.state.server, "secret"), "the server adds, and can open nothing"
     assert {sender for sender, _ in network.sent} == {*PATIENTS, "server"}
     seen = b"".join(message for _, message in network.sent)
     secret = [*updates(1).values(), *(vector * PATIENTS[name] for name, vector in updates(1).items())]
     for vector in (*secret, means[0], means[0] * sum(PATIENTS.values())):
         assert not contains_plaintext(seen, vector)
-    network = Network()
-    train(EncryptedMean(scheme, network=network, in_the_clear=["kernel"]), 1)
-    seen = b"".join(message for _, message in network.sent)
-    assert contains_plaintext(seen, PATIENTS["Hungary"] * updates(1)["Hungary"][:13])
-    assert not contains_plaintext(seen, PATIENTS["Hungary"] * updates(1)["Hungary"][13:])
 
 
 @both
 def test_layers_in_the_clear_are_what_the_server_reads_and_no_more(scheme):
     network = Network()
-    means, plain, training, ledger = train(EncryptedMean(scheme, network=network, in_the_clear=["bias"]), 2)
+    means, plain, training, ledger = train(EncryptedMean(scheme, network=network, in_the_clear=["kernel"]), 2)
     assert np.abs(means - plain).max() < 1e-6
-    assert training.state.hidden.tolist() == [True] * 13 + [False]
+    assert training.state.hidden.tolist() == [False] * 13 + [True]
     clear = ledger[ledger["phase"] == "clear"]
     assert clear.groupby("direction").size().to_dict() == {"up": 8, "down": 8}
-    assert set(clear.query("direction == 'down'")["bytes"]) == {4}
+    assert set(clear.query("direction == 'down'")["bytes"]) == {4 * 13}
     readable = [message for _, message in network.sent if b'"purpose":"clear"' in message]
     assert [len(message) for message in readable] == clear.query("direction == 'up'")["bytes"].tolist()
-    expected = [PATIENTS[name] * updates(round_)[name][13] for round_ in (1, 2) for name in PATIENTS]
-    assert [np.frombuffer(message[-4:], "<f4")[0] for message in readable] == pytest.approx(expected)
-
-
-DAMAGES = {
-    "flipped": flipped,
-    "head flipped": lambda message: flipped(message, 100),
-    "cut": lambda message: message[:-1],
-    "longer": lambda message: message + b"x",
-    "lost": lambda message: b"",
-}
+    expected = [PATIENTS[name] * updates(round_)[name] for round_ in (1, 2) for name in PATIENTS]
+    assert np.allclose([np.frombuffer(message[-52:], "<f4") for message in readable], np.array(expected)[:, :13])
+    seen = b"".join(message for _, message in network.sent)
+    assert [contains_plaintext(seen, expected[1][part]) for part in (slice(13), slice(13, None))] == [True, False]
 
 
 @both
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_message_tampered_with_is_left_out_and_the_round_goes_on(scheme, damage):
-    def change(sender, message):
-        return DAMAGES[damage](message) if sender == "Hungary" and b'"round":2' in message else message
+def test_a_hospital_that_is_refused_leaves_no_trace_and_may_return(scheme):
+    """With BFV to the bit, and to what was agreed on: the same as if it had stayed away, and come back in round 3."""
 
-    means, _, training, _ = train(EncryptedMean(scheme, network=change), 3)
-    assert training.refused == [(2, "Hungary")]
-    for round_, weights in [(1, PATIENTS), (2, without("Hungary")), (3, PATIENTS)]:
-        assert np.abs(means[round_ - 1] - plain_mean(updates(round_), weights)).max() < 1e-6
+    def network(sender, message):
+        return flipped(message) if sender == "Hungary" and about(message)["round"] < 3 else message
 
-
-def test_a_round_without_a_hospital_is_the_round_in_which_it_was_refused():
-    """Refused in the first message of each round, Hungary leaves no trace: the same bits as if it had stayed away."""
-    damaged = EncryptedMean(network=lambda sender, message: flipped(message) if sender == "Hungary" else message)
-    means, _, training, _ = train(damaged, 2)
+    means, plain, training, _ = train(EncryptedMean(scheme, network=network), 3)
     assert training.refused == [(1, "Hungary"), (2, "Hungary")]
-    absent, others = Training(EncryptedMean()), without("Hungary")
+    assert training.state.agreements == (3 if scheme == "bfv" else 0)
+    absent, others = Training(EncryptedMean(scheme)), without("Hungary")
     for round_ in (1, 2):
         mean = absent.play({name: updates(round_)[name] for name in others}, others)
-        assert np.array_equal(mean, means[round_ - 1])
+        assert np.abs(mean - means[round_ - 1]).max() <= (0 if scheme == "bfv" else 1e-6)
+    assert np.abs(means[2] - plain[2]).max() < 1e-6
 
 
-@pytest.mark.parametrize(
-    ("scheme", "source"),
-    [
-        ("bfv", ("Hungary", "update", 1)),
-        ("ckks", ("Hungary", "update", 1)),
-        ("bfv", ("Cleveland", "update", 2)),
-        ("bfv", ("Hungary", "bounds", 2)),
-    ],
-)
-def test_a_message_sent_again_is_refused(scheme, source):
-    kept = {}
+def forged(scheme, who, purpose, forge, **how):
+    """A training in whose network somebody with the key to sign it sends something else."""
 
-    def change(sender, message):
-        what = sender, about(message)["purpose"], about(message)["round"]
-        kept[what] = message
-        return kept[source] if what == ("Hungary", "update", 2) else message
+    def network(sender, message):
+        hit = sender == who and about(message)["purpose"] == purpose
+        return forge(Sent(message, training.state.identities[sender])) if hit else message
 
-    means, _, training, _ = train(EncryptedMean(scheme, network=change), 2)
-    assert training.refused == [(2, "Hungary")]
-    assert scheme == "ckks" or [*training.state.weights] == [*training.state.bounds] == [*without("Hungary")]
-    assert np.abs(means[1] - plain_mean(updates(2), without("Hungary"))).max() < 1e-6
+    training = Training(EncryptedMean(scheme, network=network, **how))
+    return training
 
 
-class Forger:
-    """A network in which somebody with the key to sign it sends something else."""
-
-    def __init__(self, scheme, who, forge, purpose=None, **how):
-        self.who, self.forge, self.purpose = who, forge, purpose
-        self.training = Training(EncryptedMean(scheme, network=self, **how))
-
-    def __call__(self, sender, message):
-        said = about(message)
-        if sender != self.who or self.purpose not in (None, said["purpose"]):
-            return message
-        found, hospitals = self.forge(content(message))
-        signed = envelopes.About(**said | {"hospitals": hospitals or (sender,)})
-        return envelopes.sign(found, signed, self.training.state.identities[sender])
-
-
-def longer(found):
+def longer(sent):
     """A CKKS message fills its ciphertext: one coefficient more or less is as long."""
-    return found[:23] + bytes([found[23] + 1]) + found[24:], None
+    content = inside(sent.data)[1]
+    return sent.again(content=content[:23] + bytes([content[23] + 1]) + content[24:])
 
 
 @pytest.mark.parametrize(
-    ("who", "forge", "how", "messages"),
+    ("who", "purpose", "forge"),
     [
-        ("Hungary", lambda found: (found, ("Hungary", "Cleveland")), {}, 1),  # nobody sends for others
-        ("Cleveland", longer, {}, 1),  # the first message does not decide how long the others are
-        ("Hungary", lambda found: (np.float32(np.nan).tobytes(), None), {"in_the_clear": ["bias"]}, 2),
-        ("Hungary", lambda found: (np.float32(np.inf).tobytes(), None), {"in_the_clear": ["bias"]}, 2),
-        ("Hungary", lambda found: (found, ("Hungary", "Cleveland")), {"in_the_clear": ["bias"]}, 2),
+        ("Cleveland", "update", longer),  # the first message does not decide how long the others are
+        ("Hungary", "clear", lambda sent: sent.again(content=np.float32(np.nan).tobytes())),
+        ("Hungary", "clear", lambda sent: sent.again(content=np.float32(np.inf).tobytes())),
+        ("Hungary", "clear", lambda sent: sent.again(hospitals=["Hungary", "Cleveland"])),
     ],
 )
-def test_what_its_own_hospital_signed_and_cannot_be_is_refused(who, forge, how, messages):
-    training = Forger("ckks", who, forge, "clear" if how else "update", **how).training
+def test_what_its_own_hospital_signed_and_cannot_be_is_refused(who, purpose, forge):
+    training = forged("ckks", who, purpose, forge, in_the_clear=["bias"] if purpose == "clear" else [])
     mean = training.play(updates())
-    assert training.refused == [(1, who)] * messages
+    assert training.refused == [(1, who)] * (2 if purpose == "clear" else 1)
     assert np.abs(mean - plain_mean(updates(), without(who))).max() < 1e-6
 
 
-@pytest.mark.parametrize(
-    "hospitals", [("Cleveland", "Bern", "Hungary", "VA Long Beach"), ("Cleveland", "Hungary"), ("Cleveland",)]
-)
-def test_an_answer_about_other_hospitals_than_it_sums_is_refused(hospitals):
+@pytest.mark.parametrize("named", [["Cleveland", "Bern", "Hungary", "VA Long Beach"], ["Cleveland", "Hungary"]])
+def test_an_answer_about_other_hospitals_than_it_sums_is_refused(named):
     """By a hostile server, which signs what it likes."""
-    training = Forger("bfv", "server", lambda found: (found, hospitals)).training
     with pytest.raises(MessageError, match="The server says that it added up Cleveland"):
-        training.play(updates())
+        forged("bfv", "server", "bounds", lambda sent: sent.again(hospitals=named)).play(updates())
 
 
 @both
@@ -462,9 +371,7 @@ def test_what_cannot_start_says_so(settings, hospitals, sentence):
     [
         (np.ones(13), 140, "VA Long Beach: 14 numbers"),
         (np.full(14, np.nan), 140, "VA Long Beach: .* nan"),
-        (np.full(14, np.inf), 140, "VA Long Beach: .* inf"),
         (np.full(14, 1e30), 140, "VA Long Beach: .*diverge"),
-        (np.ones(14), 0.5, "VA Long Beach: .*whole number"),
         (np.ones(14), None, "VA Long Beach: .*weight is None"),
     ],
 )

@@ -16,13 +16,13 @@ from fedkit.exchange import Folder, Participant, classroom
 from fedkit.exchange.study import Study
 
 WORDS = "four words at random"
-SEATS = [f"hospital {seat}" for seat in (1, 2, 3)]
+SEATS = [f"hospital {seat}" for seat in (1, 2, 3, 4)]
 
 
 @pytest.fixture
 def typed(monkeypatch, cheap):
     """Whatever is typed: passphrases, and answers to questions by how these begin."""
-    answers = {}
+    answers = {"Key": str}
     monkeypatch.setattr(getpass, "getpass", lambda question: answers.get("passphrase", WORDS))
     monkeypatch.setattr("builtins.input", lambda question: answers[question.split()[0]]())
     return answers
@@ -34,10 +34,16 @@ def shared(tmp_path):
     return tmp_path / "shared"
 
 
-def homes(tmp_path, *names):
-    for name in names:
-        (tmp_path / name).mkdir()
-    return {name: tmp_path / name for name in names}
+@pytest.fixture
+def play(tmp_path, shared):
+    """Play a part on the shared folder, on a machine of one's own."""
+
+    def played(role, name, *aloud, **how):
+        home = tmp_path / name
+        home.mkdir(exist_ok=True)
+        classroom.play(role, name, str(shared), *aloud, home=home, poll_seconds=0.02, work=Logistic, **how)
+
+    return played
 
 
 def spoken(shared):
@@ -46,85 +52,53 @@ def spoken(shared):
     return fingerprint(invitation.read_bytes())
 
 
-def seated(names, shared, home, how):
-    """Threads that play hospitals, and have asked to join."""
-    seats = [
-        threading.Thread(
-            target=classroom.play,
-            args=("hospital", name, str(shared), spoken(shared)),
-            kwargs=how | {"home": home[name]},
-        )
-        for name in names
-    ]
-    there = len(Folder(shared).names("request"))
-    for seat in seats:
-        seat.start()
-    while len(Folder(shared).names("request")) < there + len(names):
-        assert all(seat.is_alive() for seat in seats)
-        time.sleep(0.01)
-    return seats
+def test_a_class_plays_a_study_to_its_end(tmp_path, shared, play, typed, monkeypatch, capsys):
+    """The maker types, in the order of a lesson; each seat is a thread of its own.
 
-
-def test_a_class_plays_a_study_to_its_end(tmp_path, shared, typed, capsys):
-    """The maker types, in the order of a lesson; each seat is a thread of its own."""
-    home = homes(tmp_path, "Teacher", *SEATS)
-    how = {"seats": 3, "rounds": 2, "poll_seconds": 0.02, "work": Logistic}
-    ghost, seats = Identity.new(SEATS[2]), []
+    Two ask to join and leave: the first, who is to make the key, and a second one at seat 3, who is left out.
+    """
+    how, ghosts, seats = {"seats": 4, "rounds": 2, "deadline_seconds": 0.3}, {}, []
 
     def all_asked():
-        if not seats:
-            rows = classroom.federation_of(SEATS[2], 3)[SEATS[2]]  # of a seat that somebody else has taken
-            Participant(Folder(shared), ghost, rows, invitation=spoken(shared)).step()
-            seats.extend(seated(SEATS, shared, home, how))
+        if seats:
+            return
+        for name in SEATS[::2]:
+            ghosts[name], rows = Identity.new(name), classroom.federation_of(name, 4)[name]
+            Participant(Folder(shared), ghosts[name], rows, invitation=spoken(shared)).step()
+        for name in SEATS[1:]:
+            seats.append(threading.Thread(target=play, args=("hospital", name, spoken(shared)), kwargs=how))
+            seats[-1].start()
+        while len(Folder(shared).names("request")) < 5:
+            assert all(seat.is_alive() for seat in seats)
+            time.sleep(0.01)
 
-    answers = iter(["", "open", f"Open {fingerprint(ghost.public).lower()}"])
-    typed |= {"Key": str, "Press": all_asked, "If": lambda: next(answers)}
-    classroom.play("maker", "Teacher", str(shared), home=home["Teacher"], **how)
+    opening, chosen = iter(["", SEATS[0], SEATS[2]]), iter(["", "hospital 9", "hospital 3"])
+    typed |= {"Press": all_asked, "hospital": lambda: next(chosen)}
+    typed["If"] = lambda: (name := next(opening)) and f"Open {fingerprint(ghosts[name].public).lower()}"
+    monkeypatch.setattr(classroom, "KEY_SECONDS", 0.1)
+    play("maker", "Teacher", **how)
     for seat in seats:
         seat.join(60)
     boss = spoken(shared)
     classroom.play("watch", "", str(shared), boss)
     said = capsys.readouterr().out
     assert f"Read this aloud, twice: {boss}" in said
-    assert said.count("3 of 3 hospitals hold this model") == 3
-    assert said.count("AUROC at the test patients of all hospitals: 0.") == 3
-    assert said.count(f"{SEATS[2]}: two of one name or key") == 6
-    assert "2 hospitals can join, and the study takes 3 to 100" in said
-    assert "3 seats: done, 3 hospitals" in said
-    assert not [path for path in shared.rglob("*") if "identity" in path.name]
-    (saved,) = home[SEATS[0]].glob("fedkit-study.*")
-    assert records.load(saved).provenance["sha256"] == classroom.seat_federation(3).sha256
-
-    # Run once more, as after a break: the maker is asked nothing, and all are done.
-    typed |= {"Key": pytest.fail, "Press": pytest.fail, "If": pytest.fail}
-    classroom.play("maker", "Teacher", str(shared), home=home["Teacher"], **how)
-    classroom.play("hospital", SEATS[0], str(shared), boss, home=home[SEATS[0]], **how)
-
-
-def test_the_maker_is_asked_who_else_makes_the_key(tmp_path, shared, typed, monkeypatch, capsys):
-    """Seat 1 asks to join, and leaves."""
-    names = [f"hospital {seat}" for seat in (1, 2, 3, 4)]
-    home = homes(tmp_path, "Teacher", *names)
-    how = {"seats": 4, "rounds": 1, "poll_seconds": 0.02, "work": Logistic, "deadline_seconds": 0.3}
-    seats = []
-
-    def all_asked():
-        rows = classroom.federation_of(names[0], 4)[names[0]]
-        Participant(Folder(shared), Identity.new(names[0]), rows, invitation=spoken(shared)).step()
-        seats.extend(seated(names[1:], shared, home, how))
-
-    chosen = iter(["", "hospital 9", "hospital 3"])
-    typed |= {"Key": str, "Press": all_asked, "If": lambda: "open", "hospital": lambda: next(chosen)}
-    monkeypatch.setattr(classroom, "KEY_SECONDS", 0.1)
-    classroom.play("maker", "Teacher", str(shared), home=home["Teacher"], **how)
-    for seat in seats:
-        seat.join(60)
-    said = capsys.readouterr().out
-    assert "hospital 9 is none of the hospitals of an open study" in said
     assert said.count("3 of 4 hospitals hold this model") == 3
-    study = Study(Folder(shared), spoken(shared))
+    assert said.count("AUROC at the test patients of all hospitals: 0.") == 3
+    assert said.count("hospital 3: two of one name or key") == 6
+    for sentence in ("two have one name", "hospital 9 is none of the hospitals", "4 seats: done, 4 hospitals"):
+        assert sentence in said
+    study = Study(Folder(shared), boss)
     study.refresh()
     assert [letter.sender for letter in study.roots.values()] == ["hospital 3"]
+    assert not [path for path in shared.rglob("*") if "identity" in path.name]
+    (saved,) = tmp_path.glob("hospital 3/fedkit-study.*")
+    assert records.load(saved).provenance["sha256"] == classroom.seat_federation(4).sha256
+
+    # Run once more, as after a break: the maker is asked nothing, and all are done.
+    typed |= dict.fromkeys(("Key", "Press", "If"), pytest.fail)
+    play("maker", "Teacher", **how)
+    play("hospital", "hospital 3", boss, **how)
 
 
 @pytest.mark.parametrize("seats", [0, 5])
@@ -136,8 +110,8 @@ def test_a_saved_study_is_one_more_method_in_notebook_08(tmp_path, seats):
     real = hospitals.load("heart_disease")
     people = classroom.seat_federation(seats) if seats else real
     exchange.run(exchange.rehearse(people, rounds=2, epochs=2)[0], people).save(tmp_path)
-    names = {"STUDY": str(tmp_path), "federation": real, "classroom": classroom}
-    names |= {"learning": learning, "records": records, "Path": Path}
+    names = {"STUDY": str(tmp_path), "federation": real, "classroom": classroom, "learning": learning}
+    names |= {"records": records, "Path": Path}
     exec("".join(cells), names)
     assert len(names["one_split"]) == len(people) + 1
     assert names["by_folder"] < 0.0005
@@ -149,19 +123,20 @@ def test_a_saved_study_is_one_more_method_in_notebook_08(tmp_path, seats):
         exec("".join(cells), names)
 
 
-def test_somebody_else_can_add_up(tmp_path, shared, typed, monkeypatch, capsys):
-    home, assistant = homes(tmp_path, "Teacher", "Assistant"), Identity.new("Assistant Lee")
+def test_somebody_else_can_add_up(tmp_path, shared, play, typed, monkeypatch, capsys):
+    assistant = Identity.new("Assistant Lee")
     monkeypatch.setattr(classroom.Coordinator, "run", lambda self, *about: print(self.identity.name, "adds up"))
     monkeypatch.setattr(classroom.Maker, "open", lambda maker, chosen: setattr(maker.study, "roster", ()))
     monkeypatch.setattr(classroom, "_wait_for_key", lambda maker, poll_seconds: None)
     typed |= {"Key": lambda: f"{assistant.public.hex()} Assistant Lee", "Press": str, "If": lambda: "open"}
-    classroom.play("maker", "Teacher", str(shared), home=home["Teacher"])
+    play("maker", "Teacher")
     study = Study(Folder(shared), spoken(shared))
     study.refresh()
     assert study.in_charge(0)[:2] == ("Assistant Lee", assistant.public)
-    assistant.save(home["Assistant"] / "fedkit-identity.Assistant%20Lee", WORDS)
+    (tmp_path / "Assistant Lee").mkdir()
+    assistant.save(tmp_path / "Assistant Lee" / "fedkit-identity.Assistant%20Lee", WORDS)
     typed["Fingerprint"] = lambda: spoken(shared)
-    classroom.play("coordinator", "Assistant Lee", str(shared), home=home["Assistant"])
+    play("coordinator", "Assistant Lee")
     assert f"by chat: {assistant.public.hex()} Assistant Lee\nAssistant Lee adds up" in capsys.readouterr().out
 
 

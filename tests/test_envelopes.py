@@ -1,3 +1,5 @@
+"""What is wrong with a message that was tampered with is said in `test_tampering`, a sentence for each way."""
+
 from inspect import signature
 
 import pytest
@@ -42,10 +44,7 @@ def test_the_format_is_the_one_written_down():
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"study": "ffff"}, "has study '0123456789abcdef', and 'ffff' is expected: it belongs to another training"),
-        ({"purpose": "bounds"}, "has purpose 'update', and 'bounds' is expected: it was sent for something else"),
         ({"round": 4}, "has round 3, and 4 is expected: it is an old one sent again"),
-        ({"sender": "Bern"}, "has sender 'Universitätsspital Zürich', and 'Bern' is expected: it was signed under"),
         ({"public": BASEL.public}, "not signed with Universitätsspital Zürich's key .*somebody else sent it"),
         ({"public": b"short"}, "not signed"),
         ({"size": 99}, "room for 100 bytes of content, and 99 were expected"),
@@ -62,7 +61,10 @@ def test_what_is_not_expected_is_named(change, sentence):
         read(**{"data": MESSAGE} | change)
 
 
-def test_nothing_is_hashed_or_verified_before_the_length_is_right(monkeypatch):
+def test_a_forger_gives_nothing_to_hash_before_the_length_is_right_nor_to_parse_before_the_signature_is(monkeypatch):
+    monkeypatch.setattr(envelopes, "json", None)
+    with pytest.raises(MessageError, match="not signed"):
+        read(MESSAGE, BASEL.public)
     monkeypatch.setattr(envelopes, "hashlib", None)
     monkeypatch.setattr(envelopes.identities, "verify", None)
     for size, most in [(99, 1000), (None, 99)]:
@@ -70,18 +72,10 @@ def test_nothing_is_hashed_or_verified_before_the_length_is_right(monkeypatch):
             read(MESSAGE, size=size, most=most)
 
 
-def test_nothing_is_parsed_before_the_signature_is_right(monkeypatch):
-    monkeypatch.setattr(envelopes, "json", None)
-    with pytest.raises(MessageError, match="not signed"):
-        read(MESSAGE, BASEL.public)
-
-
-def test_a_bit_flipped_anywhere_is_refused():
-    for at in range(8 * len(MESSAGE)):
-        changed = bytearray(MESSAGE)
-        changed[at // 8] ^= 1 << at % 8
+def test_a_bit_flipped_in_any_byte_is_refused():
+    for at in range(len(MESSAGE)):
         with pytest.raises(MessageError):
-            read(bytes(changed))
+            read(MESSAGE[:at] + bytes([MESSAGE[at] ^ 1 << at % 8]) + MESSAGE[at + 1 :])
 
 
 def test_nobody_signs_for_another_or_for_nobody():
@@ -104,29 +98,18 @@ def test_what_is_expected_is_always_said():
     assert all(parameter.default is parameter.empty for parameter in parameters)
 
 
-ROSTER = Roster({"Basel": BASEL.public, ZURICH.name: ZURICH.public})
-
-
 def test_a_roster_is_a_mapping_that_does_not_change():
-    assert list(ROSTER) == ["Basel", ZURICH.name]
-    assert (len(ROSTER), ROSTER["Basel"], "Bern" in ROSTER, "Basel" in ROSTER) == (2, BASEL.public, False, True)
-    with pytest.raises(TypeError):
-        ROSTER["Bern"] = bytes(32)
-    keys = {"Basel": BASEL.public}
+    keys = {"Basel": BASEL.public, ZURICH.name: ZURICH.public}
     roster = Roster(keys)
-    keys["Bern"] = ZURICH.public
-    assert list(roster) == ["Basel"]
-    assert roster == {"Basel": BASEL.public}
-
-
-def test_the_fingerprints_of_a_roster():
-    assert ROSTER.fingerprints() == {"Basel": fingerprint(BASEL.public), ZURICH.name: fingerprint(ZURICH.public)}
-    assert fingerprint(BASEL.public) in repr(ROSTER)
-
-
-def test_who_is_not_on_it_is_refused():
+    keys["Bern"] = bytes(32)
+    assert roster == {"Basel": BASEL.public, ZURICH.name: ZURICH.public}
+    assert ("Bern" in roster, "Basel" in roster) == (False, True)
+    with pytest.raises(TypeError):
+        roster["Bern"] = bytes(32)
     with pytest.raises(MessageError, match="'Bern' is not on the roster: only Basel, Universitätsspital Zürich take"):
-        ROSTER["Bern"]
+        roster["Bern"]
+    assert roster.fingerprints() == {"Basel": fingerprint(BASEL.public), ZURICH.name: fingerprint(ZURICH.public)}
+    assert fingerprint(BASEL.public) in repr(roster)
 
 
 @pytest.mark.parametrize(
@@ -134,10 +117,8 @@ def test_who_is_not_on_it_is_refused():
     [
         ({"Basel": BASEL.public, "Bern": BASEL.public}, "Basel and Bern have the same public key"),
         ({"Basel": BASEL.public[:31]}, "public key of Basel must be 32 bytes"),
-        ({"Basel": BASEL.public + b"\0"}, "public key of Basel must be 32 bytes"),
         ({"Basel": BASEL.public.hex()[:32]}, "public key of Basel must be 32 bytes"),
         ({"": BASEL.public}, "1 to 100 printable"),
-        ({"two\nlines": BASEL.public}, "1 to 100 printable"),
     ],
 )
 def test_a_roster_that_cannot_be_is_refused(keys, sentence):

@@ -1,5 +1,6 @@
 import os
 import random
+from pathlib import Path
 
 import fsspec
 import pytest
@@ -14,19 +15,15 @@ DATA, OTHER = b"a letter", b"another letter"
 
 @pytest.fixture
 def folder(tmp_path):
-    return Folder(tmp_path)
+    """With what it complains of in `sentences`."""
+    folder = Folder(tmp_path)
+    folder.make(["place"])
+    folder.sentences, folder.notice = [], lambda name, sentence: folder.sentences.append(sentence)
+    return folder
 
 
-def told(folder):
-    sentences = []
-    folder.notice = lambda name, sentence: sentences.append(sentence)
-    return sentences
-
-
-def write(folder, name, data, place="place"):
-    os.makedirs(f"{folder.root}/{place}", exist_ok=True)
-    with open(f"{folder.root}/{place}/{name}", "wb") as file:
-        file.write(data)
+def write(folder, name, data):
+    Path(folder.root, "place", name).write_bytes(data)
 
 
 @pytest.mark.parametrize("where", ["disk", "memory"])
@@ -62,14 +59,14 @@ def test_what_was_left_half_written_is_mended_by_posting_again(folder, damaged):
 
 
 def test_a_file_that_stays_half_written_is_read_ever_more_rarely_and_told_once(folder):
-    sentences, reads, read = told(folder), [], folder.read
+    reads, read = [], folder.read
     folder.read = lambda *about: reads.append(about) or read(*about)
     write(folder, f"{digest(DATA)}.Basel.letter", DATA[:3])
     for _ in range(100):
         assert [*folder.new("place", 100)] == []
     assert 4 < len(reads) < 15
-    assert len(sentences) == 1
-    assert "half written, or changed" in sentences[0]
+    (sentence,) = folder.sentences
+    assert "half written, or changed" in sentence
     write(folder, f"{digest(DATA)}.Basel.letter", DATA)
     assert [found.data for found in folder.new("place", 100)] == [DATA], "it has another size now"
 
@@ -82,31 +79,30 @@ def test_a_copy_counts_as_the_letter_and_once(folder, ending):
     assert [*folder.new("place", 100)] == []
 
 
-def test_only_files_with_a_letters_name_are_read(folder, tmp_path):
+def test_only_files_with_a_letters_name_are_read(folder):
     whole = digest(DATA)
     for name in (
         *("..%2F..%2Fetc.letter", f"{whole}.letter", f"{whole}.Basel.letter.tmp", f"{whole}.Basel.LETTER"),
         *(f"{whole}.Basel.letter\n", f"{whole.upper()}.Basel.letter", f"{whole}.St%2e.letter", f"{whole}.a%2.letter"),
-        *(f"{whole}.{'x' * 160}.letter", "desktop.ini"),
+        *(f"{whole}.{'x' * 160}.letter", "desktop.ini", ".hidden", "a.letter", "x" * 200),
     ):
         assert parts(name) is None
         write(folder, name, DATA)
-    (tmp_path / "place" / f"{whole}.Basel.letter").mkdir()
-    os.mkfifo(tmp_path / "place" / f"{digest(OTHER)}.Basel.letter")
+    os.mkdir(f"{folder.root}/place/{whole}.Basel.letter")
+    os.mkfifo(f"{folder.root}/place/{digest(OTHER)}.Basel.letter")
+    assert folder.names("place") == {}, "whoever reads a pipe waits for ever"
     assert [*folder.new("place", 100)] == []
 
 
 def test_a_giant_is_not_read_and_told_once(folder):
-    sentences = told(folder)
     folder.read = lambda *about: pytest.fail("it was read")
-    with open(f"{folder.root}/giant", "wb") as file:
-        file.truncate(10**12)
-    os.makedirs(f"{folder.root}/place")
-    os.rename(f"{folder.root}/giant", f"{folder.root}/place/{digest(DATA)}.Basel.letter")
+    name = f"{digest(DATA)}.Basel.letter"
+    write(folder, name, b"")
+    os.truncate(f"{folder.root}/place/{name}", 10**12)
     for _ in range(3):
         assert [*folder.new("place", 100)] == []
-    assert len(sentences) == 1
-    assert "1,000,000,000,000 bytes, and 100 are the most" in sentences[0]
+    (sentence,) = folder.sentences
+    assert "1,000,000,000,000 bytes, and 100 are the most" in sentence
 
 
 def test_a_file_that_grew_since_it_was_listed_is_not_read_to_its_end(folder):
@@ -123,15 +119,12 @@ def test_a_file_that_grew_since_it_was_listed_is_not_read_to_its_end(folder):
     assert asked == [(0, 101)]
 
 
-def test_letters_come_in_the_order_of_their_digests_however_they_are_listed(folder):
+def test_letters_come_in_the_order_of_their_digests_however_they_are_listed(folder, monkeypatch):
     for number in range(20):
         folder.post("place", f"Hospital {number}", bytes([number]))
-    ls = folder.filesystem.ls
-    folder.filesystem.ls = lambda *args, **kwargs: random.Random(0).sample(found := ls(*args, **kwargs), len(found))
-    try:
-        found = [*folder.new("place", 100)]
-    finally:
-        del folder.filesystem.ls
+    ls, draw = folder.filesystem.ls, random.Random(0).random
+    monkeypatch.setattr(folder.filesystem, "ls", lambda *how, **more: sorted(ls(*how, **more), key=lambda _: draw()))
+    found = [*folder.new("place", 100)]
     assert len(found) == 20
     assert [each.sender for each in Folder(folder.root).new("place", 100, "Hospital 7")] == ["Hospital 7"]
     assert [letter.digest for letter in found] == sorted(letter.digest for letter in found)
@@ -152,18 +145,14 @@ def link(digest, round, after):
 
 
 def test_the_longest_chain_counts_and_then_the_smaller_digest():
-    keys = ["k1", "k2"]
+    keys, two = ["k1", "k2"], [link("b", 0, "k1"), link("a", 0, "k1")]
+    wrong = [link("a", 1, "k1"), link("b", 0, "a"), link("c", 2, "d"), link("d", 0, "k1"), link("e", 0, "nothing")]
     assert longest([], []) == []
     assert longest(keys, []) == ["k1"]
     assert longest(keys, [link("b", 0, "k2")]) == ["k2", "b"]
-    two = [link("b", 0, "k1"), link("a", 0, "k1")]
     assert longest(keys, two) == ["k1", "a"]
     assert longest(keys, [*two, link("z", 1, "b")]) == ["k1", "b", "z"]
-
-
-def test_a_sum_counts_only_on_the_round_before():
-    wrong = [link("a", 1, "k1"), link("b", 0, "a"), link("c", 2, "d"), link("d", 0, "k1"), link("e", 0, "nothing")]
-    assert longest(["k1"], wrong) == ["k1", "d"]
+    assert longest(keys, wrong) == ["k1", "d"], "a sum counts only on the round before"
 
 
 @given(st.randoms(use_true_random=False))

@@ -8,15 +8,12 @@ from hypothesis import strategies as st
 from fedkit.encryption import messages, schemes
 from fedkit.encryption.messages import LARGE_SUM, OWN, SUM, Message, MessageError, contains_plaintext, message_bytes
 
-BFV = schemes.choose("bfv", 4, numbers=14, bits=12)  # drops bits, 4 of a coefficient are half a byte
-WHOLE = schemes.choose("bfv", 4, bits=52)
-CKKS = schemes.choose("ckks", 4)
-MODULUS = {BFV: 2**27 - 2**13 + 1, WHOLE: 2**60 - 2**14 + 1, CKKS: 2**54 - 2**12 + 1}  # any number of so many bits
-MANY = {BFV: 57, WHOLE: 481, CKKS: 225}  # hospitals whose seeds are longer than one c1, packed
-ROOMY = {}  # the same, with room for so many
-for _few, _many in MANY.items():
-    ROOMY[_few] = _few._replace(hospitals=_many)
-    MODULUS[ROOMY[_few]] = MODULUS[_few]
+# With room for so many hospitals that their seeds are longer than one c1, packed; the modulus is any of so many bits.
+BFV = schemes.choose("bfv", 4, numbers=14, bits=12)._replace(hospitals=57)  # drops bits, 4 of a coefficient are a half
+WHOLE = schemes.choose("bfv", 4, bits=52)._replace(hospitals=481)
+CKKS = schemes.choose("ckks", 4)._replace(hospitals=225)
+MODULUS = {BFV: 2**27 - 2**13 + 1, WHOLE: 2**60 - 2**14 + 1, CKKS: 2**54 - 2**12 + 1}
+each = pytest.mark.parametrize("parameters", MODULUS, ids=["bfv", "whole", "ckks"])
 KEY = bytes(range(10))
 UPDATE = np.random.default_rng(0).normal(size=14)
 NOISE = np.random.default_rng(1).bytes(65_000)
@@ -36,20 +33,20 @@ def read(data, parameters=BFV):
     return Message.from_bytes(data, parameters, MODULUS[parameters], KEY)
 
 
-kinds = st.sampled_from([(OWN, 1), (SUM, 1), (SUM, 4), (LARGE_SUM, None)])
-
-
 @settings(deadline=None)
-@given(st.sampled_from([BFV, WHOLE, CKKS]), kinds, st.integers(1, 10_000), st.integers(0, 2**32 - 1))
+@given(
+    st.sampled_from(list(MODULUS)),
+    st.sampled_from([(OWN, 1), (SUM, 1), (SUM, 4), (LARGE_SUM, None)]),
+    st.integers(1, 10_000),
+    st.integers(0, 2**32 - 1),
+)
 def test_messages_come_back(parameters, kind, coefficients, seed):
-    kind = kind[0], kind[1] or MANY[parameters]
-    parameters = ROOMY[parameters]
-    sent = message(parameters, kind[0], coefficients, kind[1], seed)
+    kind, hospitals = kind[0], kind[1] or parameters.hospitals
+    sent = message(parameters, kind, coefficients, hospitals, seed)
     data = sent.to_bytes(parameters)
-    assert len(data) == message_bytes(parameters, coefficients, kind[1], kind[0])
+    assert len(data) == message_bytes(parameters, coefficients, hospitals, kind)
     found = read(data, parameters)
-    assert found[:4] == sent[:4]
-    assert found.seeds == sent.seeds
+    assert (found[:4], found.seeds) == (sent[:4], sent.seeds)
     assert found.c1 is None if sent.c1 is None else np.array_equal(found.c1, sent.c1)
     lost = np.abs(found.c0.astype(np.int64) - sent.c0.astype(np.int64))
     q = MODULUS[parameters]
@@ -65,77 +62,55 @@ def test_the_format_is_the_one_written_down():
     assert messages.HEAD.size == len(head) == 31
 
 
+OURS = message(BFV)
+
+
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        ("text", "damaged or was not made by this version"),
-        (None, "damaged or was not made by this version"),
-        (b"", "damaged or was not made by this version"),
-        (b"FKM1" + bytes(500), "damaged or was not made by this version"),
+        *[(bad, "damaged or was not made by this version") for bad in ("text", None, b"", b"FKM1" + bytes(500))],
         (message(CKKS).to_bytes(CKKS), "message in ckks arrived where bfv was agreed"),
-        (message(BFV)._replace(key_id=bytes(10)).to_bytes(BFV), "under another key arrived: were the keys renewed"),
-        (message(BFV)._replace(hospitals=0).to_bytes(BFV), "0 hospitals were added up, .* room for 1 to 4"),
-        (message(BFV, SUM, hospitals=5).to_bytes(BFV), "5 hospitals were added up, .* room for 1 to 4"),
-        (message(BFV, OWN, hospitals=2).to_bytes(BFV), "2 hospitals were added up"),
-        (message(BFV)._replace(hospitals=2**32 - 1).to_bytes(BFV), "4294967295 hospitals"),
-        (message(BFV)._replace(kind=0).to_bytes(BFV), "not its length"),
-        (message(BFV)._replace(kind=4).to_bytes(BFV), "not its length"),
-        (message(BFV)._replace(kind=LARGE_SUM).to_bytes(BFV), "not its length"),
-        (message(BFV).to_bytes(BFV)[:-1], "5 coefficients from 1 hospitals has .* not its length"),
-        (message(BFV).to_bytes(BFV) + b"x", "not its length"),
-        (message(BFV)._replace(coefficients=0).to_bytes(BFV), "message of 0 coefficients"),
+        (OURS._replace(key_id=bytes(10)), "under another key arrived: were the keys renewed"),
+        (OURS._replace(hospitals=0), "0 hospitals were added up, .* room for 1 to 57"),
+        (message(BFV, SUM, hospitals=58), "58 hospitals were added up, .* room for 1 to 57"),
+        (message(BFV, OWN, hospitals=2), "2 hospitals were added up"),
+        (OURS._replace(hospitals=2**32 - 1), "4294967295 hospitals"),
+        *[(OURS._replace(kind=kind), "not its length") for kind in (0, 4, LARGE_SUM)],
+        (OURS.to_bytes(BFV)[:-1], "5 coefficients from 1 hospitals has .* not its length"),
+        (OURS.to_bytes(BFV) + b"x", "not its length"),
+        (OURS._replace(coefficients=0), "message of 0 coefficients"),
         (messages.HEAD.pack(b"FKM2", OWN, b"bfv", KEY, 1, 0), "message of 0 coefficients"),
-        (message(BFV)._replace(coefficients=2**64 - 1).to_bytes(BFV), "message of 18446744073709551615 coefficients"),
+        (OURS._replace(coefficients=2**64 - 1), "message of 18446744073709551615 coefficients"),
     ],
 )
 def test_what_does_not_belong_here_is_named(data, sentence):
     with pytest.raises(MessageError, match=sentence):
-        read(data)
+        read(data.to_bytes(BFV) if isinstance(data, Message) else data)
 
 
-@pytest.mark.parametrize("parameters", [BFV, WHOLE, CKKS])
-def test_numbers_beyond_the_modulus_are_refused(parameters):
-    q, many, parameters = MODULUS[parameters], MANY[parameters], ROOMY[parameters]
-    for kind, hospitals in ((OWN, 1), (LARGE_SUM, many)):
-        sent = message(parameters, kind, hospitals=hospitals)
+@each
+def test_what_has_the_right_length_and_cannot_be_is_refused(parameters):
+    q, many, size = MODULUS[parameters], parameters.hospitals, parameters.slots + 1  # two ciphertexts
+    kinds = (OWN, 1), (SUM, 3), (LARGE_SUM, many)
+    own, three, large = (message(parameters, kind, size, hospitals) for kind, hospitals in kinds)
+    for sent in (own, three, large):
         sent.c0[0] = q - 1
         assert read(sent.to_bytes(parameters), parameters).c0.max() < q
-        sent.c0[0] = ((q - 1 >> parameters.dropped_bits) + 1) << parameters.dropped_bits
-        with pytest.raises(MessageError, match="beyond the modulus"):
-            read(sent.to_bytes(parameters), parameters)
-    sent.c0[0], sent.c1[0] = 0, q
-    with pytest.raises(MessageError, match="beyond the modulus"):
-        read(sent.to_bytes(parameters), parameters)
-
-
-@pytest.mark.parametrize("parameters", [BFV, WHOLE, CKKS])
-def test_no_seed_stands_in_a_message_twice(parameters):
-    """Not for two hospitals, not for two ciphertexts, not here for one and there for the other."""
-    size = parameters.slots + 1  # two ciphertexts
-    sent = message(parameters, SUM, size, 3)
-    assert read(sent.to_bytes(parameters), parameters).seeds == sent.seeds
-    one, two, three = sent.seeds
-    own = message(parameters, OWN, size)
-    for bad in (
-        sent._replace(seeds=[one, two, one]),
-        sent._replace(seeds=[one, one, one]),
-        sent._replace(seeds=[one, two, three[:64] + two[64:]]),
-        sent._replace(seeds=[one, two, one[64:] + one[:64]]),
-        own._replace(seeds=[own.seeds[0][:64] * 2]),
-    ):
-        with pytest.raises(MessageError, match="same seed twice: somebody's numbers would count more than once"):
+    c0, c1, (a, b, c) = own.c0.copy(), large.c1.copy(), three.seeds
+    c0[0], c1[0] = ((q - 1 >> parameters.dropped_bits) + 1) << parameters.dropped_bits, q
+    # not for two hospitals, not for two ciphertexts, not here for one and there for the other
+    twice = [a, b, a], [a, a, a], [a, b, c[:64] + b[64:]], [a, b, a[64:] + a[:64]]
+    refused = [(bad, "beyond the modulus") for bad in (own._replace(c0=c0), large._replace(c0=c0))]
+    refused += [(large._replace(c1=c1), "beyond the modulus")]
+    refused += [
+        (three._replace(seeds=seeds), "same seed twice: somebody's numbers would count more") for seeds in twice
+    ]
+    refused += [(own._replace(seeds=[own.seeds[0][:64] * 2]), "same seed twice")]
+    refused += [(large._replace(hospitals=few), f"sum of {few} hospitals came without") for few in (1, 2, 3, many - 1)]
+    for bad, sentence in refused:
+        with pytest.raises(MessageError, match=sentence):
             read(bad.to_bytes(parameters), parameters)
-
-
-@pytest.mark.parametrize("parameters", [BFV, WHOLE, CKKS])
-def test_a_sum_without_seeds_is_one_of_so_many_that_seeds_would_be_longer(parameters):
-    many, parameters = MANY[parameters], ROOMY[parameters]
-    assert read(message(parameters, LARGE_SUM, hospitals=many).to_bytes(parameters), parameters).seeds == []
-    assert messages.sends_seeds(parameters, many - 1)
-    assert not messages.sends_seeds(parameters, many)
-    for few in (1, 2, 3, many - 1):
-        with pytest.raises(MessageError, match=f"sum of {few} hospitals came without their seeds"):
-            read(message(parameters, LARGE_SUM, hospitals=few).to_bytes(parameters), parameters)
+    assert [messages.sends_seeds(parameters, hospitals) for hospitals in (many - 1, many)] == [True, False]
 
 
 def test_no_memory_is_taken_for_what_is_only_claimed(monkeypatch):

@@ -99,10 +99,10 @@ def test_a_column_without_any_value_is_zero_for_everyone_and_an_unknown_level_co
     assert strange[:, 2:].tolist() == [[1, 0], [1, 0]]
 
 
-@pytest.mark.parametrize("nonsense", [np.nan, 1e20, -1e12, 1e12])
-def test_sums_that_cannot_be_are_refused(nonsense):
-    sums = local_sums(pd.DataFrame({"age": [50.0, 60.0]}), ("age",), {})
-    with pytest.raises(ValueError, match="some hospital sent nonsense"):
-        sums.with_vector(np.where(np.arange(4) == 1, nonsense, sums.to_vector()))
+@pytest.mark.parametrize(("place", "nonsense"), [(1, np.nan), (1, -1e12), (1, 1e12), (2, np.nan), (2, 1e20), (3, -1)])
+def test_sums_that_cannot_be_are_refused(place, nonsense):
     with pytest.raises(ValueError, match="no sums to aggregate"):
         aggregate_statistics([])
+    sums = local_sums(pd.DataFrame({"age": [50.0, 60.0]}), ("age",), {})
+    with pytest.raises(ValueError, match="some hospital sent nonsense"):
+        sums.with_vector(np.where(np.arange(4) == place, nonsense, sums.to_vector()))

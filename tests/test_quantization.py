@@ -71,19 +71,14 @@ def test_stochastic_rounding_is_right_on_average():
     assert layer.round(np.array([-3.0] * 4000), rng).max() == -3  # what is whole stays
 
 
-def test_rounded_is_what_arrives():
-    layout = Layout((exact_layer(2, PARAMETERS), packed_layer(3, 10.0, PARAMETERS), real_layer(1, PARAMETERS)))
-    numbers = np.array([3.0, 1e-7, 1.5, -2.25, 0.125, 7.1])
-    arrived = np.concatenate([layer.decode(layer.encode(part)) for layer, part in layout._parts(numbers)])
-    assert np.array_equal(layout.rounded(numbers), arrived)
-
-
-def test_layers_keep_their_own_steps_and_places():
+def test_layers_keep_their_own_steps_and_places_and_rounded_is_what_arrives():
     layout = Layout((exact_layer(2, PARAMETERS), packed_layer(3, 10.0, PARAMETERS), packed_layer(1, 0.001, PARAMETERS)))
     assert (layout.size, layout.coefficients) == (6, 2 * 3 + 2 + 1)
     numbers = np.array([3.0, -700.0, 1.5, -2.25, 0.125, -0.0005])
-    found = np.abs(layout.decode(layout.encode(numbers)) - numbers)
-    assert (found <= [0, 0, 2e-7, 2e-7, 2e-7, 2e-11]).all()
+    arrived = layout.decode(layout.encode(numbers))
+    assert (np.abs(arrived - numbers) <= [0, 0, 2e-7, 2e-7, 2e-7, 2e-11]).all()
+    assert np.array_equal(layout.rounded(numbers), arrived)
+    assert np.array_equal(Layout((real_layer(6, PARAMETERS),)).rounded(numbers), numbers)
 
 
 def test_what_does_not_fit_is_refused():

@@ -14,7 +14,7 @@ TABLE = {
     **{(192, 1024): 19, (192, 2048): 37, (192, 4096): 75},
     **{(256, 1024): 14, (256, 2048): 29, (256, 4096): 58},
 }
-HOSPITALS = [1, 2, 8, 129, 5000, 100_000]
+HOSPITALS = [1, 3, 129, 100_000]
 
 
 def options(scheme="bfv", hospitals=HOSPITALS):
@@ -45,13 +45,13 @@ def test_what_is_chosen_is_as_safe_as_was_asked_for(scheme):
                 assert found[:5] == (scheme, hospitals, numbers, bits, security)
 
 
-def test_every_option_decrypts_the_worst_sum():
-    """All coefficients full, up and down, and as much noise as the margin that is stated allows."""
-    count = 0
-    for option in options():
-        count += 1
-        hospitals, dropped = option.hospitals, option.dropped_bits
-        ring = Ring(option, Ring(option).new_secret())
+@pytest.mark.parametrize("hospitals", HOSPITALS)
+def test_every_option_decrypts_the_worst_sum(hospitals):
+    """All coefficients full, and as much noise as the margin that is stated allows."""
+    found = list(options(hospitals=[hospitals]))
+    assert len(found) > 30
+    for option in found:
+        ring, dropped = Ring(option, Ring(option).new_secret()), option.dropped_bits
         half = 2 ** (option.room_bits - 1)
         values = np.resize(np.array([half - 1, -half, 0, 1, -1]), option.slots)
         c0, seed = ring.encrypt(values)
@@ -59,15 +59,15 @@ def test_every_option_decrypts_the_worst_sum():
         worst = hospitals * (21 + 0.5 + rounding) + rounding  # fresh, encoding, at hospitals; at the server
         deviation = math.sqrt(hospitals * 10.5 + (hospitals + 1) * (4**dropped / 12 if dropped else 0))
         noise = int(min(worst, 10.6 * deviation + hospitals / 2)) - 22  # this ciphertext has 21.5 of it already
-        for error in (noise, -noise):
-            moved = (c0.astype(object) + error) % ring.modulus
-            assert np.array_equal(ring.decrypt(moved.astype(np.uint64), [seed]), values), option
-        beyond = (c0.astype(object) + ring.modulus // 2**option.room_bits) % ring.modulus
-        assert not np.array_equal(ring.decrypt(beyond.astype(np.uint64), [seed]), values), "this cannot fail"
-    assert count > 150
+        assert ring.modulus == schemes.modulus(option.ring_dimension, option.modulus_bits)
+        both_ways = np.resize([noise, -noise], option.slots)
+        moved = (c0.astype(np.int64) + both_ways) % ring.modulus
+        assert np.array_equal(ring.decrypt(moved.astype(np.uint64), [seed]), values), option
+        beyond = (c0 + np.uint64(ring.modulus // 2**option.room_bits)) % np.uint64(ring.modulus)
+        assert not np.array_equal(ring.decrypt(beyond, [seed]), values), "this cannot fail"
 
 
-@pytest.mark.parametrize("hospitals", [1, 3, 16])
+@pytest.mark.parametrize("hospitals", [1, 3])
 def test_what_is_not_sent_is_not_missed(hospitals):
     """Each option, through the messages as they travel: every hospital full, all of the same sign."""
     for option in options(hospitals=[hospitals]):
@@ -89,13 +89,11 @@ def test_what_is_not_sent_is_not_missed(hospitals):
 @pytest.mark.parametrize("hospitals", [1, 256, 100_000])
 def test_ckks_keeps_the_digits_of_exact_numbers(hospitals):
     """In each slot the noise of so many hospitals stays below a half, with 10 standard deviations to spare."""
+    rng = np.random.default_rng(0)
     for option in options("ckks", [hospitals]):
         ring = Ring(option, Ring(option).new_secret())
-        errors = []
-        for seed in range(4):
-            values = np.random.default_rng(seed).integers(-(2**10), 2**10, option.slots).astype(float)
-            c0, seed = ring.encrypt(values)
-            errors.append(ring.decrypt(c0, [seed]) - values)
+        values = rng.integers(-(2**10), 2**10, (4, option.slots)).astype(float)
+        errors = [ring.decrypt(c0, [seed]) - row for row in values for c0, seed in [ring.encrypt(row)]]
         assert 10 * math.sqrt(hospitals) * np.std(errors) < 0.5, option
         assert option.scale * 2 ** (option.room_bits - 1) <= 2 ** (option.modulus_bits - 2)
 

@@ -4,22 +4,16 @@ import hashlib
 
 import numpy as np
 import pytest
+from playing import SHAPES, Training
 
-from fedkit import aggregators, hospitals, learning, models, preparation
+from fedkit import aggregators, learning, models, preparation
 from fedkit.aggregators import EncryptedMean, Mean
 from fedkit.chapters import audit, screening
 from fedkit.chapters.attacks import forging, poisoning
 from fedkit.chapters.screening import HeldOut, Rule, Screened
-from fedkit.records import Ledger
 
 MODEL = models.logistic_regression()
-SHAPES = {"kernel": (13, 1), "bias": (1,)}
 BY_COSINE = Rule(cosine=0.0, influence=None, strikes=3)
-
-
-@pytest.fixture(scope="module")
-def heart():
-    return hospitals.load("heart_disease")
 
 
 @pytest.fixture(scope="module")
@@ -31,23 +25,22 @@ def held_out(heart):
     return HeldOut(MODEL, MODEL.initial_weights(13, 0), np.concatenate(features), np.concatenate(labels))
 
 
-def train(federation, rule, held_out, attackers=None, rounds=12, note=None):
-    """Who was excluded, the table, and the run."""
+def train(federation, rule, held_out, attack=None, rounds=12):
+    """Who was excluded if Hungary attacks, the table, and the run."""
     events = []
-    aggregator = Screened(Mean(), rule, held_out, note or events.append)
-    if attackers:
-        aggregator = forging.Poisoned(aggregator, attackers)
+    aggregator = Screened(Mean(), rule, held_out, events.append)
+    if attack:
+        aggregator = forging.Poisoned(aggregator, {"Hungary": attack})
     run = learning.train_federated(federation, rounds=rounds, aggregator=aggregator)
     found = screening.table(events)
     return set(found.loc[found["excluded"], "hospital"]), found, run
 
 
-def play(aggregator, updates, round=1):
-    """One round without a training: the state and the mean."""
-    ledger = Ledger()
-    ledger.round = round
-    state = aggregator.start(list(updates), SHAPES, ledger)
-    return aggregator.aggregate(state, updates, dict.fromkeys(updates, 10), ledger)
+def play(aggregator, updates):
+    """One round without a training: who is excluded, and the mean."""
+    training = Training(aggregator, updates)
+    mean = training.play(updates, dict.fromkeys(updates, 10))
+    return training.state.own.excluded, mean
 
 
 def test_cosines_by_hand():
@@ -61,13 +54,13 @@ def test_cosines_by_hand():
 def test_influence_is_the_loss_without_a_hospital_less_the_loss_with_it(held_out):
     generator, patients = np.random.default_rng(0), {"A": 10, "B": 20, "C": 30}
     updates = {name: generator.normal(size=14) for name in patients}
-    found = screening.influences(updates, patients, held_out)
 
     def loss(names):
         step = aggregators.weighted_mean([updates[name] for name in names], [patients[name] for name in names])
         p = MODEL.predict(models.unflatten(step, list(SHAPES.values())), held_out.features).astype(float)
         return -np.mean(np.log(np.where(held_out.labels == 1, p, 1 - p)))
 
+    found = screening.influences(updates, patients, held_out)
     assert found["B"] == pytest.approx(loss("AC") - loss("ABC"), abs=1e-5)
 
 
@@ -79,7 +72,7 @@ def noise(view):
 
 @pytest.mark.parametrize("attack", [forging.SignFlip(), noise])
 def test_an_attacker_is_excluded_and_nobody_else(heart, held_out, attack):
-    excluded, found, run = train(heart, Rule(), held_out, {"Hungary": attack})
+    excluded, found, run = train(heart, Rule(), held_out, attack)
     assert excluded == {"Hungary"}
     assert found.query("hospital == 'Hungary'")["round"].max() == 2, "two strikes, and it is not heard any more"
     assert run.final("auroc").mean() > 0.72
@@ -87,9 +80,10 @@ def test_an_attacker_is_excluded_and_nobody_else(heart, held_out, attack):
 
 def test_what_it_finds_and_what_it_does_not(heart, held_out):
     """A free rider harms nobody, and a backdoor harms only patients with the trigger."""
-    excluded, _, run = train(poisoning.flip_labels(heart, ["Hungary"]), Rule(), held_out)
+    excluded, found, run = train(poisoning.flip_labels(heart, ["Hungary"]), Rule(), held_out)
     assert (excluded, run.method) == ({"Hungary"}, "federated + mean, screened")
-    assert train(heart, Rule(), held_out, {"Hungary": forging.FreeRider()})[0] == set()
+    assert found.groupby("round").size().tolist() == [4, 4, *[3] * 10]
+    assert train(heart, Rule(), held_out, forging.FreeRider())[0] == set()
     planted = poisoning.Backdoor({"fbs": 1.0, "restecg": "1", "sex": 0.0}).plant(heart, ["Hungary"], share=0.2)
     assert "Hungary" not in train(planted, Rule(), held_out)[0]
     assert train(heart, BY_COSINE, held_out)[0] == {"Switzerland"}, "the cosine convicts who is honest and differs"
@@ -101,34 +95,25 @@ def test_influence_convicts_nobody_honest_and_close_to_the_end_each_points_again
     assert (found[found["round"] == 30]["cosine"] < 0).all()
 
 
-def test_never_half_of_them(heart, held_out):
-    excluded, _, _ = train(heart, Rule(cosine=1.1, influence=None, strikes=1), held_out)
-    assert len(excluded) == 1, "of four, one"
-
-
-def test_the_excluded_are_not_heard():
+def test_the_excluded_are_not_heard_and_are_never_half_nor_late():
     updates = {name: np.full(14, value) for name, value in zip("ABCDE", [1.0, 1, 1, 1, -2], strict=True)}
-    state, mean = play(Screened(Mean(), Rule(cosine=0.0, influence=None, strikes=1)), updates)
-    assert state.own.excluded == {"E"}
-    assert np.allclose(mean, 1)
+    excluded, mean = play(Screened(Mean(), Rule(cosine=0.0, influence=None, strikes=1)), updates)
+    assert (excluded, mean.tolist()) == ({"E"}, [1] * 14)
+    everybody = Screened(Mean(), Rule(cosine=1.1, influence=None, strikes=1))
+    assert [len(play(everybody, {str(n): np.ones(14) for n in range(count)})[0]) for count in (3, 4, 5)] == [1, 1, 2]
+    late = Screened(Mean(), Rule(cosine=1.1, influence=None, strikes=1, rounds=0))
+    assert not play(late, updates)[0], "after the rule's rounds nobody is flagged"
 
 
 @pytest.mark.parametrize("poison", [np.nan, 1e38, -1e300])
 def test_what_is_no_number_is_flagged_left_out_and_can_be_logged(held_out, tmp_path, poison):
     log = audit.Log(tmp_path / "audit.jsonl")
     updates = {"A": np.full(14, 0.01), "B": np.full(14, 0.02), "C": np.full(14, poison)}
-    state, mean = play(Screened(Mean(), Rule(strikes=1), held_out, log.append), updates)
+    excluded, mean = play(Screened(Mean(), Rule(strikes=1), held_out, log.append), updates)
     assert np.allclose(mean, 0.015)
-    assert state.own.excluded == {"C"}
-    assert screening.table(audit.verify(log.path)).query("flagged")["hospital"].tolist() == ["C"]
-
-
-def test_it_is_all_in_the_audit_log(heart, held_out, tmp_path):
-    log = audit.Log(tmp_path / "audit.jsonl")
-    train(poisoning.flip_labels(heart, ["Hungary"]), Rule(), held_out, rounds=3, note=log.append)
+    assert excluded == {"C"}
     found = screening.table(audit.verify(log.path))
-    assert found.groupby("round").size().tolist() == [4, 4, 3]
-    assert found.query("excluded")[["round", "hospital"]].to_numpy().tolist() == [[2, "Hungary"]]
+    assert [found.query(what)["hospital"].tolist() for what in ("flagged", "excluded")] == [["C"], ["C"]]
 
 
 def test_an_event_says_what_was_sent_and_what_was_decided():

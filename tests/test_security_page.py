@@ -1,33 +1,23 @@
-"""SECURITY.md names tests and code that exist."""
+"""SECURITY.md names tests, notebooks and code that exist."""
 
 import importlib
 import re
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
-TESTS = sorted(set(re.findall(r"`(tests/[\w/]+\.py)`", PAGE)))
-CODE = sorted(set(re.findall(r"`(encryption(?:\.[a-z]+)?\.[A-Za-z]\w*)`", PAGE)))
 
 
-def test_the_page_names_some():
-    assert len(TESTS) >= 5
-    assert len(CODE) >= 3
+def test_tests_that_are_named_exist():
+    assert len(paths := set(re.findall(r"`(tests/[\w/]+\.py)`", PAGE))) >= 5
+    assert not [path for path in paths if "\ndef test_" not in (ROOT / path).read_text(encoding="utf-8")]
 
 
-@pytest.mark.parametrize("path", TESTS)
-def test_a_test_that_is_named_exists(path):
-    assert "\ndef test_" in (ROOT / path).read_text(encoding="utf-8")
+def test_code_that_is_named_exists():
+    assert len(named := set(re.findall(r"`(encryption(?:\.[a-z]+)?)\.([A-Za-z]\w*)`", PAGE))) >= 3
+    assert not [(room, name) for room, name in named if not hasattr(importlib.import_module(f"fedkit.{room}"), name)]
 
 
-@pytest.mark.parametrize("name", CODE)
-def test_code_that_is_named_exists(name):
-    module, _, attribute = name.rpartition(".")
-    assert hasattr(importlib.import_module(f"fedkit.{module}"), attribute)
-
-
-@pytest.mark.parametrize("number", re.findall(r"[Nn]otebooks? (\d\d)", PAGE))
-def test_a_notebook_that_is_named_exists(number):
-    assert list((ROOT / "notebooks" / "source").glob(f"{number}_*.py"))
+def test_notebooks_that_are_named_exist():
+    assert (named := set(re.findall(r"[Nn]otebooks? (\d\d)", PAGE)))
+    assert named <= {path.name[:2] for path in (ROOT / "notebooks" / "source").glob("*.py")}

@@ -71,14 +71,8 @@ class Log:
 def verify(path: str | Path, head: str | None = None) -> list[dict[str, Any]]:
     """Go through a log line by line, and return its events, oldest first.
 
-    A `DamagedLogError` names the first line that is not what was written there, or says that this is no plain file.
-
-    Parameters
-    ----------
-    path
-        Of the log.
-    head
-        A head that was remembered. The log may have grown since; it must not have lost it.
+    A `DamagedLogError` names the first line that is not what was written there, says that this is no plain file, or
+    that the log lost the remembered `head`; it may have grown since.
     """
     events, previous, heads = [], START, {START}
     with opened(path) as file:

@@ -1,8 +1,7 @@
 """What the kit needs, and what is missing of it: ``python -m fedkit.compat.environment``.
 
-``runtime.lock`` beside this file pins everything that ``import fedkit.…`` needs, with hashes.
-Where some of it is already there, as on Google Colab, it is used as it is: replacing a package
-that a running kernel may have loaded would mean a restart. Only what is absent is installed.
+``runtime.lock`` pins all that ``import fedkit.…`` needs, with hashes. What is there already, as on
+Google Colab, is used as it is: replacing what a running kernel has loaded would mean a restart.
 """
 
 import importlib
@@ -21,8 +20,7 @@ MAIN = "fedkit tensorflow tensorflow-federated tf-keras tenseal numpy pandas sci
 
 def versions() -> dict[str, str]:
     """Version of Python and of each main package, without loading any; "missing" where it is not installed."""
-    found = {"python": platform.python_version()}
-    return found | {name: _version(name) or "missing" for name in MAIN}
+    return {"python": platform.python_version()} | {name: _version(name) or "missing" for name in MAIN}
 
 
 def repository() -> str:
@@ -46,8 +44,7 @@ def untested() -> list[str]:
     """Say which of the packages that are here have a version outside the range that was tested, and the range."""
     found = []
     for requirement in map(_requirement, _project()[1]):
-        here = _version(requirement.name)
-        if here and not requirement.specifier.contains(here, prereleases=True):
+        if (here := _version(requirement.name)) and not requirement.specifier.contains(here, prereleases=True):
             tested = ",".join(sorted(map(str, requirement.specifier), reverse=True))
             found.append(f"{requirement.name} {here} (tested: {tested})")
     return found

@@ -37,7 +37,7 @@ NEEDS = (
 ).split()
 PACKAGES = {"absl": "absl-py", "grpc": "grpcio", "tree": "dm-tree"}
 
-# The modules of tensorflow_privacy whose classes TFF names, and what TFF imports and does not use.
+# What of tensorflow_privacy TFF names, and what it imports and does not use.
 _DP_QUERIES = (
     "discrete_gaussian_query distributed_discrete_gaussian_query distributed_skellam_query dp_query gaussian_query "
     "no_privacy_query normalized_query quantile_adaptive_clip_sum_query quantile_adaptive_clip_tree_query "
@@ -106,7 +106,14 @@ _BINARY = _check()
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # it starts threads in a forked child, which crash it
-import tensorflow as tf  # noqa: F401, handed on
+_stderr, _nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+os.dup2(_nothing, 2)  # TensorFlow 2.21 logs there while it is imported, whatever it is told
+try:
+    import tensorflow as tf  # noqa: F401, handed on
+finally:
+    os.dup2(_stderr, 2)
+    os.close(_stderr)
+    os.close(_nothing)
 
 tff = _import_tff()
 
@@ -232,10 +239,6 @@ graph_optimizations.optimize_graph_spec = lambda graph_spec, config: graph_spec
 executor_factory.local_cpp_executor_factory = tff.framework.local_cpp_executor_factory = _Executors
 _mend_calls()
 tff.backends.native.set_sync_local_cpp_execution_context()
-
-
-@atexit.register
-def _let_go() -> None:
-    """Let TFF end what it runs now: it does so when its context goes, and later it no longer can."""
-    set_default_context.set_no_default_context()
-    gc.collect()
+# TFF ends what it runs when its context goes; after the interpreter's end it no longer can.
+atexit.register(gc.collect)
+atexit.register(set_default_context.set_no_default_context)

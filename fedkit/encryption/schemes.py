@@ -20,6 +20,7 @@ over all coefficients.
 """
 
 import math
+from functools import cache
 from typing import NamedTuple
 
 SCHEMES = ("bfv", "ckks")
@@ -190,6 +191,12 @@ def choose(
     return min(small, key=lambda option: (option.ring_dimension, size(option)), default=best)
 
 
+@cache
+def modulus(ring: int, bits: int) -> int:
+    """Return the prime q that SEAL takes: the largest of so many bits that is 1 modulo 2N."""
+    return next(q for q in range(2**bits - 2 * ring + 1, 0, -2 * ring) if pow(2, q - 1, q) == 1)
+
+
 def _options(
     scheme: str, hospitals: int, numbers: int, bits: int, security: int, ring: int, modulus_bits: int
 ) -> list[Parameters]:
@@ -203,7 +210,7 @@ def _options(
     options = []
     for sent in range(8, whole + 1, 4):
         noise = _noise(hospitals, max(modulus_bits - sent, 0))
-        room = math.floor(modulus_bits - 1 - math.log2(noise) - 1e-3)  # q is a little below 2^modulus_bits
+        room = math.floor(math.log2(modulus(ring, modulus_bits)) - 1 - math.log2(noise) - 1e-3)
         if room >= (hospitals - 1).bit_length() + 4:
             options.append(Parameters(*fixed, sent, room))
     return options

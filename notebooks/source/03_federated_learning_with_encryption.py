@@ -26,23 +26,24 @@ if PROFILE == "smoke":
 # ## The curious server
 #
 # In notebook 02 rows stayed home and updates travelled. The server averaged them, and it read every one. Our server
-# does its work, but it is **curious**: it keeps a copy of all that passes. Four lines are enough.
+# does its work, but it is **curious**: it keeps a copy of all that passes. Four lines around any aggregator are enough;
+# `before` is called with what goes in.
 
 # %%
 from fedkit import aggregators, hospitals, learning, preparation
 
 
-class CuriousMean(aggregators.Mean):
-    def aggregate(self, state, updates, weights, ledger):
+class Curious(aggregators.Wrapped):
+    def before(self, own, updates, weights, ledger):
         self.seen, self.patients = updates, weights  # nobody would notice
-        return super().aggregate(state, updates, weights, ledger)
+        return own, updates, weights
 
 
 # %% [markdown]
 # It watches one round. The mean is weighted, so it knows how many patients each hospital trained on:
 
 # %%
-federation, curious = hospitals.load("heart_disease"), CuriousMean()
+federation, curious = hospitals.load("heart_disease"), Curious(aggregators.Mean())
 run_watched = learning.train_federated(federation, rounds=1, aggregator=curious, seed=0)
 updates, patients = curious.seen, curious.patients
 patients

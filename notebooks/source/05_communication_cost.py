@@ -30,14 +30,14 @@ if PROFILE == "smoke":
 from fedkit import aggregators, hospitals, learning, models
 
 
-class CuriousMean(aggregators.Mean):
-    def aggregate(self, state, updates, weights, ledger):
+class Curious(aggregators.Wrapped):
+    def before(self, own, updates, weights, ledger):
         self.seen, self.patients = updates, weights
-        return super().aggregate(state, updates, weights, ledger)
+        return own, updates, weights
 
 
 # %%
-federation, curious = hospitals.load("heart_disease"), CuriousMean()
+federation, curious = hospitals.load("heart_disease"), Curious(aggregators.Mean())
 run_network = learning.train_federated(federation, rounds=1, model=models.mlp([512, 256]), aggregator=curious, seed=0)
 updates, patients = curious.seen, curious.patients
 size = len(updates["Cleveland"])

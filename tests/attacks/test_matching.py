@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from honest import sent
 from matplotlib import cbook
 
-from fedkit import learning, models, preparation
+from fedkit import models, preparation
 from fedkit.chapters.attacks import inversion, matching
 
 SIDE = 32
+MODEL = matching.Convolutional()
 
 
 @pytest.fixture(scope="module")
@@ -18,57 +20,44 @@ def head() -> np.ndarray:
     return slice_.reshape(SIDE, 256 // SIDE, SIDE, -1).mean(axis=(1, 3)).reshape(1, -1).astype(np.float32)
 
 
-def sent(model, weights, images, labels, epochs=1):
-    order = np.tile(np.arange(len(labels), dtype=np.int32), (epochs, 1))
-    task = learning.Task(weights, [], images, np.float32(labels), order)
-    (local,) = learning.local_updates(learning.Plan(model=model, batch_size=None, learning_rate=0.1), [task])
-    return models.unflatten(local.update, [weight.shape for weight in weights])
-
-
 def attack(model, weights, update, labels=(1,), seed=0):
     return matching.reconstruct(model, weights, update, labels, SIDE * SIDE, seed=seed)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("epochs", [1, 5])
+@pytest.mark.parametrize(("seed", "epochs"), [(0, 1), (1, 5)])
 def test_one_image_is_seen_and_more_local_steps_do_not_hide_it(head, seed, epochs):
-    model = matching.Convolutional()
-    weights = model.initial_weights(SIDE * SIDE, seed)
-    update = sent(model, weights, head, [1], epochs)
-    found = attack(model, weights, update, [inversion.label(update[-1])], seed)
+    weights = MODEL.initial_weights(SIDE * SIDE, seed)
+    update = sent(MODEL, weights, head, [1], epochs, rate=0.1)
+    found = attack(MODEL, weights, update, [inversion.label(update[-1])], seed)
     assert inversion.psnr(head, found) > 28
-    guess = np.full_like(head, head.mean())
-    assert inversion.psnr(head, guess) < 13, "a grey square must not pass for the image"
+    assert inversion.psnr(head, np.full_like(head, head.mean())) < 13, "a grey square must not pass for the image"
 
 
 def test_the_search_works_on_a_dense_model_too(head):
     model = models.mlp((32,))
     weights = model.initial_weights(SIDE * SIDE, 0)
     weights[2] = np.random.default_rng(0).normal(size=weights[2].shape).astype(np.float32)
-    update = sent(model, weights, head, [1])
+    update = sent(model, weights, head, [1], rate=0.1)
     assert inversion.psnr(head, attack(model, weights, update)) > 40
     assert inversion.psnr(head, inversion.rows(update[0], update[1])[0]) > 80  # by division, nearly exact
 
 
 def test_nonsense_shows_nothing(head):
-    model = matching.Convolutional()
-    weights = model.initial_weights(SIDE * SIDE, 0)
-    generator = np.random.default_rng(0)
+    weights, generator = MODEL.initial_weights(SIDE * SIDE, 0), np.random.default_rng(0)
     nonsense = [generator.normal(size=weight.shape) for weight in weights]
-    assert inversion.psnr(head, attack(model, weights, nonsense)) < 10
+    assert inversion.psnr(head, attack(MODEL, weights, nonsense)) < 10
 
 
 def test_two_images_in_one_step_hide_in_each_other(head):
-    model = matching.Convolutional()
-    weights = model.initial_weights(SIDE * SIDE, 0)
+    weights = MODEL.initial_weights(SIDE * SIDE, 0)
     both = np.concatenate([head, head.reshape(SIDE, SIDE)[::-1].reshape(1, -1)])
-    found = attack(model, weights, sent(model, weights, both, [1, 0]), [1, 0])
+    found = attack(MODEL, weights, sent(MODEL, weights, both, [1, 0], rate=0.1), [1, 0])
     assert max(inversion.psnr(head, image) for image in found) < 15
 
 
 def test_other_shapes_than_squares_are_refused():
     with pytest.raises(ValueError, match="12 pixels"):
-        matching.Convolutional().initial_weights(12, 0)
+        MODEL.initial_weights(12, 0)
     with pytest.raises(ValueError, match="13 pixels"):
         matching.reconstruct(models.logistic_regression(), [], [], [1], 13)
 
@@ -77,6 +66,5 @@ def test_a_row_that_is_no_image_is_found_too(heart):
     model, rows = models.logistic_regression(), preparation.split(heart, 0).hospitals["Hungary"]
     x, y = rows.train_features[:1], rows.train_labels[:1]
     weights = model.initial_weights(13, 0)
-    update = sent(model, weights, x, y)
-    found = matching.reconstruct(model, weights, update, y, 13, image=False, steps=1000)
+    found = matching.reconstruct(model, weights, sent(model, weights, x, y), y, 13, image=False, steps=1000)
     assert inversion.errors(x, found).max() < 0.05

@@ -6,59 +6,72 @@ table shows medians, and goes to figures/measured/benchmark.json.
 
 import os
 import statistics
-import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # before anybody starts threads
 
 import numpy as np  # noqa: E402
-from bounds import plain, quantised, stream_cipher  # noqa: E402
-from engines import Engine, Updates, fedkit, nvflare  # noqa: E402
-from reporting import target, write  # noqa: E402
+from engines import Engine, Updates, fedkit, nvflare, plain, quantised, stream_cipher  # noqa: E402
+from reporting import seconds, target, write  # noqa: E402
 
 REPETITIONS = 5
 LARGE = Updates.like_training(8, (600_000, 250_000, 120_000, 29_990, 10), (0.002, 0.004, 0.01, 0.03, 0.1))
 SMALL = Updates.like_training(4, (13, 1), (0.1, 0.05))  # a logistic regression
+# Columns of the table: heading, unit, and which of a row's values.
+COLUMNS = [
+    ("up, B", "a number", "upload_bytes_per_parameter"),
+    ("down, B", "a number", "download_bytes_per_parameter"),
+    ("encrypt", "ms", "encrypt_ms"),
+    ("add, ms", "a client", "add_ms"),
+    ("decrypt", "ms", "decrypt_ms"),
+]
 
 
 def measure(engines: list[Engine], updates: Updates) -> list[dict]:
     """One row an engine. In the first repetition all hospitals encrypt, in the others two, which are timed."""
     hospitals, numbers = len(updates.vectors), sum(updates.sizes)
-    seconds = {engine.name: {"encrypt": [], "add": [], "decrypt": []} for engine in engines}
-    messages, answers, means = ({engine.name: [None] * hospitals for engine in engines} for _ in range(3))
+    found = {engine.name: {"encrypt": list(range(hospitals))} for engine in engines}
+    times = defaultdict(list)
 
-    def timed(engine: Engine, step: str, *arguments):
-        began = time.perf_counter()
-        result = getattr(engine, step)(*arguments)
-        seconds[engine.name][step].append(time.perf_counter() - began)
-        return result
+    def timed(engine: Engine, step: str, argument: object) -> object:
+        made = []
+        times[engine.name, step].append(seconds(lambda: made.append(getattr(engine, step)(argument))))
+        return made[0]
 
-    for repetition in range(REPETITIONS):
-        for engine in engines:
-            for number in range(hospitals if repetition == 0 else 2):
-                messages[engine.name][number] = timed(engine, "encrypt", number)
-            answers[engine.name] = timed(engine, "add", messages[engine.name])
-            means[engine.name] = timed(engine, "decrypt", answers[engine.name])
+    with quiet():
+        for repetition in range(REPETITIONS):
+            for engine in engines:
+                own = found[engine.name]
+                for number in range(hospitals if repetition == 0 else 2):
+                    own["encrypt"][number] = timed(engine, "encrypt", number)
+                own["add"] = timed(engine, "add", own["encrypt"])
+                own["mean"] = timed(engine, "decrypt", own["add"])
 
-    rows = []
-    for engine in engines:
-        median = {step: 1e3 * statistics.median(found) for step, found in seconds[engine.name].items()}
-        error = np.sqrt(np.mean((means[engine.name] - updates.mean) ** 2) / np.mean(updates.mean**2))
-        rows.append(
-            {
-                "name": engine.name,
-                "scheme": engine.scheme,
-                "parameters": numbers,
-                "hospitals": hospitals,
-                "bits": engine.bits,
-                "upload_bytes_per_parameter": sum(map(size, messages[engine.name])) / hospitals / numbers,
-                "download_bytes_per_parameter": size(answers[engine.name]) / numbers,
-                "encrypt_ms": median["encrypt"],
-                "add_ms": median["add"] / hospitals,
-                "decrypt_ms": median["decrypt"],
-                "relative_error": float(error),
-            }
-        )
+    mean, rows = np.average(updates.vectors, axis=0, weights=updates.patients), []
+    for name, scheme, bits, *_ in engines:
+        median = {step: 1e3 * statistics.median(times[name, step]) for step in ("encrypt", "add", "decrypt")}
+        row = {"name": name, "scheme": scheme, "parameters": numbers, "hospitals": hospitals, "bits": bits}
+        row["upload_bytes_per_parameter"] = sum(map(size, found[name]["encrypt"])) / hospitals / numbers
+        row["download_bytes_per_parameter"] = size(found[name]["add"]) / numbers
+        row |= {"encrypt_ms": median["encrypt"], "add_ms": median["add"] / hospitals, "decrypt_ms": median["decrypt"]}
+        row["relative_error"] = float(np.sqrt(np.mean((found[name]["mean"] - mean) ** 2) / np.mean(mean**2)))
+        rows.append(row)
     return rows
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """TenSEAL prints a warning for each tensor that is larger than a ciphertext, from C++."""
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def size(message: bytes | list[bytes]) -> int:
@@ -67,14 +80,11 @@ def size(message: bytes | list[bytes]) -> int:
 
 def show(rows: list[dict]) -> None:
     print(f"{rows[0]['parameters']:,} numbers, {rows[0]['hospitals']} hospitals; one core, medians; all in one run:")
-    print(f"  {'':30}{'up, B':>10}{'down, B':>10}{'encrypt':>10}{'add, ms':>10}{'decrypt':>10}{'error,':>10}")
-    print(f"  {'':30}{'a number':>10}{'a number':>10}{'ms':>10}{'a client':>10}{'ms':>10}{'relative':>10}")
+    for heading, relative in zip((0, 1), ("error,", "relative"), strict=True):
+        print(" " * 32 + "".join(f"{column[heading]:>10}" for column in COLUMNS) + f"{relative:>10}")
     for row in rows:
-        print(
-            f"  {row['name']:30}{_number(row['upload_bytes_per_parameter']):>10}"
-            f"{_number(row['download_bytes_per_parameter']):>10}{_number(row['encrypt_ms']):>10}"
-            f"{_number(row['add_ms']):>10}{_number(row['decrypt_ms']):>10}{row['relative_error']:10.1e}"
-        )
+        print(f"  {row['name']:30}" + "".join(f"{_number(row[key]):>10}" for *_, key in COLUMNS), end="")
+        print(f"{row['relative_error']:10.1e}")
 
 
 def _number(value: float) -> str:
@@ -99,34 +109,18 @@ def judge(rows: list[dict]) -> None:
 
 
 def main() -> None:
-    large = measure(
-        [
-            nvflare(LARGE, contexts=True),
-            nvflare(LARGE),
-            nvflare(LARGE, public_key=True),
-            fedkit(LARGE, "ckks", 26),  # at 12 to 28 bits CKKS has the same parameters
-            *(fedkit(LARGE, "bfv", bits) for bits in (26, 16, 13, 12)),
-            fedkit(LARGE, "bfv", 12, signed=True),
-            plain(LARGE),
-            *(quantised(LARGE, bits) for bits in (13, 12)),
-            *(stream_cipher(LARGE, bits) for bits in (16, 12)),
-        ],
-        LARGE,
-    )
-    show(large)
-    small = measure(
-        [
-            nvflare(SMALL, contexts=True),
-            nvflare(SMALL),
-            fedkit(SMALL, "ckks", 26, signed=True),
-            *(fedkit(SMALL, "bfv", bits, signed=True) for bits in (26, 12)),
-            plain(SMALL),
-        ],
-        SMALL,
-    )
-    show(small)
-    judge(large)
-    write("benchmark", large + small)
+    large = [nvflare(LARGE, contexts=True), nvflare(LARGE), nvflare(LARGE, public_key=True)]
+    large += [fedkit(LARGE, "ckks", 26)]  # at 12 to 28 bits CKKS has the same parameters
+    large += [fedkit(LARGE, "bfv", bits) for bits in (26, 16, 13, 12)] + [fedkit(LARGE, "bfv", 12, signed=True)]
+    large += [plain(LARGE), *(quantised(LARGE, bits) for bits in (13, 12))]
+    large += [stream_cipher(LARGE, bits) for bits in (16, 12)]
+    small = [nvflare(SMALL, contexts=True), nvflare(SMALL), fedkit(SMALL, "ckks", 26, signed=True)]
+    small += [*(fedkit(SMALL, "bfv", bits, signed=True) for bits in (26, 12)), plain(SMALL)]
+    rows = [measure(engines, updates) for engines, updates in ((large, LARGE), (small, SMALL))]
+    for table in rows:
+        show(table)
+    judge(rows[0])
+    write("benchmark", [*rows[0], *rows[1]])
 
 
 if __name__ == "__main__":

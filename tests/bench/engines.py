@@ -1,20 +1,20 @@
 """Ways to add up the hospitals' updates, each in three steps: a hospital's, the server's, a hospital's.
 
-An engine is a name, a few facts for the table, and three functions: ``encrypt(hospital) ->
-message``, ``add(messages) -> answer`` and ``decrypt(answer) -> mean``. All work on the same
-update, and all that need to round do it with the step that fedkit's aggregator would agree on.
+An engine is a name, a few facts for the table, and three functions: ``encrypt(hospital) -> message``, ``add(messages)
+-> answer`` and ``decrypt(answer) -> mean``. All work on the same update, and all that need to round do it with the
+step that fedkit's aggregator would agree on.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from fedkit import encryption
 from fedkit.compat.tenseal import ts
-from fedkit.encryption import envelopes, quantization, schemes
+from fedkit.encryption import envelopes, packing, quantization, schemes
 from fedkit.encryption.envelopes import About
 from fedkit.encryption.identities import Identity
 from fedkit.encryption.quantization import Layout
@@ -41,17 +41,15 @@ class Updates(NamedTuple):
         ]
         return cls(vectors, [int(count) for count in rng.integers(50, 1500, hospitals)], tuple(sizes))
 
-    @property
-    def mean(self) -> np.ndarray:
-        return np.average(self.vectors, axis=0, weights=self.patients)
+    def weighted(self, number: int) -> np.ndarray:
+        return self.vectors[number] * self.patients[number]
 
     def layout(self, parameters: schemes.Parameters) -> Layout:
         """What the aggregator agrees on: a step from the sum of patients x bound, layer by layer."""
         pairs = zip(self.vectors, self.patients, strict=True)
         bounds = sum(count * GROWTH * quantization.maxima(vector, self.sizes) for vector, count in pairs)
-        return Layout(
-            tuple(quantization.packed_layer(n, bound, parameters) for n, bound in zip(self.sizes, bounds, strict=True))
-        )
+        layers = zip(self.sizes, bounds, strict=True)
+        return Layout(tuple(quantization.packed_layer(size, bound, parameters) for size, bound in layers))
 
 
 class Engine(NamedTuple):
@@ -67,11 +65,10 @@ class Engine(NamedTuple):
 
 def fedkit(updates: Updates, scheme: str, bits: int, signed: bool = False) -> Engine:
     """Ours, through the public functions; signed: with the envelopes that a server insists on."""
-    hospitals = len(updates.vectors)
-    how = {"hospitals": hospitals, "numbers": sum(updates.sizes), "bits": bits}
-    keys = encryption.generate_keys(scheme, **how)
+    hospitals, numbers = len(updates.vectors), sum(updates.sizes)
+    keys = encryption.generate_keys(scheme, hospitals=hospitals, numbers=numbers, bits=bits)
     server = encryption.Server(keys.public)
-    layout = updates.layout(keys.parameters) if scheme == "bfv" else keys.plain_layout(sum(updates.sizes))
+    layout = updates.layout(keys.parameters) if scheme == "bfv" else keys.plain_layout(numbers)
     names = [f"hospital {number}" for number in range(hospitals)]
     identities = {name: Identity.new(name) for name in [*names, "server"]}
     asked = {"study": keys.key_id.hex(), "purpose": "update", "round": 1}
@@ -104,24 +101,16 @@ def nvflare(updates: Updates, public_key: bool = False, contexts: bool = False) 
 
     - Context as `HEBuilder` (nvflare/lighter/impl/he.py) makes it by default: CKKS, N = 8192,
       primes of 60, 40 and 40 bits, scale 2^40, symmetric encryption, relinearisation keys.
+      `public_key`: TenSEAL's own default, and slower.
     - `HEModelEncryptor` (nvflare/app_opt/he/model_encryptor.py): each tensor times the
       hospital's weight, one ``ckks_vector`` a tensor; `CKKSVectorDecomposer` serialises it.
+      `contexts`: beside every tensor its context, as it does; left out in its favour otherwise.
     - `HEInTimeAccumulateWeightedAggregator`: loads and adds tensor by tensor as messages
       arrive, multiplies once by 1 / the sum of weights, and `HEModelShareableGenerator`
       serialises; the multiplication drops a prime, which nearly halves the download.
     - `HEModelDecryptor`: loads and decrypts tensor by tensor.
 
     Left out, in its favour: adding the mean to the encrypted global model, logging, transport.
-
-    Parameters
-    ----------
-    updates
-        The update of each hospital.
-    public_key
-        Encrypt with a public key, which is TenSEAL's own default, and slower.
-    contexts
-        Send the context beside every tensor, as `CKKSVectorDecomposer` does; left out in its
-        favour otherwise.
     """
     kind = ts.ENCRYPTION_TYPE.ASYMMETRIC if public_key else ts.ENCRYPTION_TYPE.SYMMETRIC
     context = ts.context(ts.SCHEME_TYPE.CKKS, 8192, coeff_mod_bit_sizes=[60, 40, 40], encryption_type=kind)
@@ -153,26 +142,103 @@ def nvflare(updates: Updates, public_key: bool = False, contexts: bool = False) 
         return np.concatenate([ts.ckks_vector_from(context, tensor).decrypt() for tensor in answer])
 
     name = "NVFlare's, public key" if public_key else f"NVFlare default{', all it sends' * contexts}"
-    return Engine(name, "ckks", None, *map(_quietly, (encrypt, add, decrypt)))
+    return Engine(name, "ckks", None, encrypt, add, decrypt)
 
 
-def _quietly(function: Callable) -> Callable:
-    """TenSEAL prints a warning for each tensor that is larger than a ciphertext, from C++."""
-
-    def quiet(*arguments):
-        with _no_output():
-            return function(*arguments)
-
-    return quiet
+# What encryption is measured against: plain sending, and the least that it can cost. The patients stand before the
+# numbers, in 8 bytes.
 
 
-@contextmanager
-def _no_output() -> Iterator[None]:
-    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(nowhere)
+def plain(updates: Updates) -> Engine:
+    """Float32."""
+
+    def encrypt(number: int) -> bytes:
+        return np.uint64(updates.patients[number]).tobytes() + updates.vectors[number].astype("<f4").tobytes()
+
+    def add(messages: list[bytes]) -> bytes:
+        weights = [int.from_bytes(message[:8], "little") for message in messages]
+        vectors = (np.frombuffer(message, "<f4", offset=8) for message in messages)
+        total = sum(vector * np.float64(weight) for vector, weight in zip(vectors, weights, strict=True))
+        return (total / sum(weights)).astype("<f4").tobytes()
+
+    def decrypt(answer: bytes) -> np.ndarray:
+        return np.frombuffer(answer, "<f4").astype(np.float64)
+
+    return Engine("plain float32", "none", 32, encrypt, add, decrypt)
+
+
+def quantised(updates: Updates, bits: int) -> Engine:
+    """The integers that fedkit would encrypt, as they are: `fields` to a word, whole bytes (and a half)."""
+    fields = 60 // bits
+    parameters = schemes.choose("bfv", len(updates.vectors), bits=bits)._replace(room_bits=fields * bits)
+    layout, word = updates.layout(parameters), -(-fields * bits // 4) * 4
+    mask = (1 << word) - 1
+
+    def encrypt(number: int) -> bytes:
+        words = layout.encode(updates.weighted(number))
+        return np.uint64(updates.patients[number]).tobytes() + packing.to_bytes(words & mask, word)
+
+    def add(messages: list[bytes]) -> bytes:
+        total = sum(packing.from_bytes(message[8:], word, layout.coefficients) for message in messages)
+        patients = sum(int.from_bytes(message[:8], "little") for message in messages)
+        return np.uint64(patients).tobytes() + packing.to_bytes(total & np.uint64(mask), word)
+
+    def decrypt(answer: bytes) -> np.ndarray:
+        words = packing.from_bytes(answer[8:], word, layout.coefficients).astype(np.int64)
+        signed = (words << 64 - word) >> 64 - word
+        return layout.decode(signed) / int.from_bytes(answer[:8], "little")
+
+    return Engine(f"plain integers {bits} bits", "none", bits, encrypt, add, decrypt)
+
+
+def stream_cipher(updates: Updates, bits: int) -> Engine:
+    """The bound: integers of at most 16 bits plus a one-time pad, from a key that all hospitals share (AES-CTR).
+
+    As secret as our scheme is with its shared key, and nothing that adds can be smaller.
+    Each hospital has a nonce; who decrypts takes all pads away. The patients are padded too.
+    """
+    parameters = schemes.choose("bfv", len(updates.vectors), bits=bits)._replace(room_bits=bits)
+    layout, key, mask = updates.layout(parameters), os.urandom(16), np.uint64((1 << bits) - 1)
+
+    def pad(number: int) -> tuple[np.ndarray, np.ndarray]:
+        stream = Cipher(algorithms.AES(key), modes.CTR(number.to_bytes(8, "big") + bytes(8))).encryptor()
+        found = stream.update(bytes(8 + 2 * layout.size))
+        return np.frombuffer(found, "<u8", 1), np.frombuffer(found, "<u2", offset=8)
+
+    def packed(patients: np.ndarray, values: np.ndarray) -> bytes:
+        if bits == 16:
+            return patients.tobytes() + values.tobytes()
+        pairs = np.zeros(-(-len(values) // 2), np.uint64)
+        pairs |= values[::2] & mask
+        pairs[: len(values) // 2] |= (values[1::2] & mask) << np.uint64(bits)
+        return patients.tobytes() + packing.to_bytes(pairs, 2 * bits)
+
+    def unpacked(message: bytes) -> tuple[np.ndarray, np.ndarray]:
+        patients = np.frombuffer(message, "<u8", 1)
+        if bits == 16:
+            return patients, np.frombuffer(message, "<u2", offset=8)
+        pairs, values = packing.from_bytes(message[8:], 2 * bits, -(-layout.size // 2)), np.empty(layout.size, "<u2")
+        values[::2] = pairs & mask
+        values[1::2] = pairs[: layout.size // 2] >> np.uint64(bits)
+        return patients, values
+
+    def encrypt(number: int) -> bytes:
+        own, pads = pad(number)
+        steps = layout.encode(updates.weighted(number)).astype(np.uint16)
+        return packed(own + np.uint64(updates.patients[number]), steps + pads)
+
+    def add(messages: list[bytes]) -> bytes:
+        patients, total = np.zeros(1, np.uint64), np.zeros(layout.size, np.uint16)
+        for own, values in map(unpacked, messages):
+            patients, total = patients + own, np.add(total, values, out=total)
+        return packed(patients, total)
+
+    def decrypt(answer: bytes) -> np.ndarray:
+        patients, values = unpacked(answer)
+        for number in range(len(updates.vectors)):
+            own, pads = pad(number)
+            patients, values = patients - own, values - pads
+        signed = (values << np.uint16(16 - bits)).view(np.int16) >> 16 - bits
+        return layout.decode(signed.astype(np.int64)) / int(patients[0])
+
+    return Engine(f"bound: stream cipher {bits} bits", "pad", bits, encrypt, add, decrypt)

@@ -9,12 +9,12 @@ import os
 import signal
 import sys
 import tempfile
-import time
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
-from reporting import write
+from reporting import seconds, write
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -59,12 +59,11 @@ def processes(patients: Federation) -> float:
     """Median seconds of a round, when each party is a process of its own (forked: no TensorFlow here)."""
     with tempfile.TemporaryDirectory() as root:
         room = Class(Path(root), patients, rounds=ROUNDS).open()
-        who = {"invitation": room.fingerprint}
+        how = {"invitation": room.fingerprint}
         parties = [
-            lambda rows=rows: Participant(root, room.identities[rows.name], rows, work=Logistic, **who)
-            for rows in patients
+            partial(Participant, root, room.identities[rows.name], rows, work=Logistic, **how) for rows in patients
         ]
-        children = [fork(party) for party in [*parties, lambda: Coordinator(root, room.boss, **who)]]
+        children = [fork(party) for party in [*parties, partial(Coordinator, root, room.boss, **how)]]
         try:
             codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
         except BaseException:
@@ -85,12 +84,6 @@ def fork(party) -> int:
     return child
 
 
-def seconds(step) -> float:
-    before = time.perf_counter()
-    step()
-    return time.perf_counter() - before
-
-
 def main() -> None:
     seats = classroom.seat_federation(HOSPITALS)
     together = processes(seats)  # first: what is forked has no threads yet
@@ -101,9 +94,7 @@ def main() -> None:
         "2,000 columns, numpy": steps(federation(HOSPITALS, columns=2000), Logistic),
         "versions": environment.versions(),
     }
-    print(
-        f"A round of {HOSPITALS} hospitals on one folder, each a process, on {os.cpu_count()} cores: {together:.2f} s"
-    )
+    print(f"A round of {HOSPITALS} hospitals, each a process, on {os.cpu_count()} cores: {together:.2f} s")
     for what, row in measured.items():
         if isinstance(row, dict) and "numbers" in row:
             print(

@@ -5,10 +5,10 @@ Written to figures/measured/heart.json.
 """
 
 import statistics
-import time
 from collections.abc import Sequence
+from functools import partial
 
-from reporting import target, write
+from reporting import seconds, target, write
 
 from fedkit import aggregators, hospitals, learning
 from fedkit.compat import environment
@@ -26,9 +26,8 @@ def milliseconds(federation: hospitals.Federation, seeds: Sequence[int], repetit
     found = {way: [] for way in WAYS}
     for _ in range(repetitions):
         for way, aggregator in WAYS.items():
-            began = time.perf_counter()
-            learning.train_federated(federation, rounds=ROUNDS, seed=seeds, aggregator=aggregator)
-            found[way].append(1e3 * (time.perf_counter() - began) / ROUNDS / len(seeds))
+            train = partial(learning.train_federated, federation, rounds=ROUNDS, seed=seeds, aggregator=aggregator)
+            found[way].append(1e3 * seconds(train) / ROUNDS / len(seeds))
     return {way: statistics.median(values) for way, values in found.items()}
 
 

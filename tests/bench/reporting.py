@@ -1,10 +1,21 @@
-"""Where the measurements go, and how a target is judged: nothing is asserted, since machines differ."""
+"""How long a step takes, where the measurements go, and how a target is judged.
+
+Nothing is asserted, since machines differ.
+"""
 
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 MEASURED = Path(__file__).parents[2] / "figures" / "measured"
+
+
+def seconds(step: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    step()
+    return time.perf_counter() - began
 
 
 def write(name: str, measured: Any) -> None:

@@ -1,20 +1,18 @@
 """Run notebooks as Google Colab would: ``make colab-check``, or ``python tests/colab/check.py 02``.
 
-A Colab session is a stock Python with Colab's packages, an old IPython and ``google.colab``, in
-a folder with no checkout around. ``python3.13.txt`` and ``python3.12.txt`` beside this file are
-Colab's own lists, of its runtime and of the one before. For each, where such a Python is here,
+A Colab session is a stock Python with Colab's packages, an old IPython and ``google.colab``, in a folder with no
+checkout around. ``python3.13.txt`` and ``python3.12.txt`` beside this file are Colab's own lists, of its runtime and of
+the one before. For each, where such a Python is here,
 
-1. a stock environment is made: what we use and Colab has, at Colab's versions, and a stand-in
-   ``google.colab``; it is made once, and kept in ``.cache/colab``;
-2. for each notebook a session, thrown away afterwards: an environment on top of the stock one,
-   in which the notebook's own set-up cell finds fedkit and what Colab lacks missing, and
-   installs them, fedkit from a wheel built from this checkout.
+1. a stock environment is made once, and kept in ``.cache/colab``: what we use and Colab has, at Colab's versions;
+2. for each notebook a session, thrown away afterwards: an environment on top of the stock one, in which the notebook's
+   own set-up cell installs fedkit, from a wheel built from this checkout, and what Colab lacks.
 
-Each notebook must end without an error, print nothing on stderr, leave no process behind, and
-find the same golden numbers as everywhere. With NEWEST=1 in the environment it is the newest
-of everything instead, and what goes wrong is said and forgiven.
+Each notebook must end without an error, print nothing on stderr, leave no process behind, and find the same golden
+numbers as everywhere. With NEWEST=1 it is the newest of everything instead, and what goes wrong is said and forgiven.
 """
 
+import contextlib
 import datetime
 import hashlib
 import importlib.metadata
@@ -37,8 +35,6 @@ from fedkit.compat import environment
 
 HERE = Path(__file__).parent
 PYTHONS = ("3.13", "3.12")
-# jax imports `google.colab.output` where there is a `google.colab`.
-STAND_IN = {"__init__.py": '"""A stand-in for what only a Colab machine has."""\n', "output.py": ""}
 
 
 def main(wanted: list[str], newest: bool) -> int:
@@ -64,38 +60,32 @@ def main(wanted: list[str], newest: bool) -> int:
     return 0 if newest else len(problems) > 0
 
 
-def listed(file: Path) -> dict[str, str]:
-    """Name -> version, of one of Colab's lists."""
-    lines = [line for line in file.read_text().splitlines() if not line.startswith("#")]
-    return {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines)}
-
-
-def pins(lock: Path) -> dict[str, str]:
-    """Name -> version, of a lock."""
-    found = re.findall(r"^([\w.-]+)==(\S+)", lock.read_text(), re.MULTILINE)
+def pinned(file: Path) -> dict[str, str]:
+    """Name -> version, of one of Colab's lists or a lock."""
+    found = re.findall(r"^([\w.-]+)==(\S+)", file.read_text(), re.MULTILINE)
     return {canonicalize_name(name): version for name, version in found}
 
 
 def used() -> dict[str, str]:
     """Name -> version in our lock, of what fedkit's modules need and what a notebook's kernel is made of."""
-    whole, names, waiting = pins(tools.root() / "requirements.lock"), set(), ["ipykernel", "ipywidgets"]
+    whole, names, waiting = pinned(tools.root() / "requirements.lock"), set(), ["ipykernel", "ipywidgets"]
     del whole["notebook"]  # a kernel does without the server that shows it
     while waiting:
         if (name := canonicalize_name(waiting.pop())) in whole and name not in names:
             names.add(name)
             needs = map(Requirement, importlib.metadata.requires(name) or [])
             waiting += [need.name for need in needs if need.marker is None or need.marker.evaluate({"extra": ""})]
-    return {name: whole[name] for name in sorted(names | pins(environment.LOCK).keys())}
+    return {name: whole[name] for name in sorted(names | pinned(environment.LOCK).keys())}
 
 
 def lacking(colab: dict[str, str]) -> set[str]:
     """Names of what fedkit's modules need and Colab does not have: a set-up cell has these to install."""
-    return pins(environment.LOCK).keys() - colab.keys()
+    return pinned(environment.LOCK).keys() - colab.keys()
 
 
 def compare(file: Path, today: datetime.date) -> list[str]:
     """Say how old Colab's list is, and where our lock has another version than Colab has."""
-    colab, ours, direct = listed(file), used(), set(environment.MAIN)
+    colab, ours, direct = pinned(file), used(), set(environment.MAIN)
     date = datetime.date.fromisoformat(re.search(r"\d{4}-\d\d-\d\d", file.read_text())[0])
     differing = sorted(name for name in ours.keys() & colab if ours[name] != colab[name])
     said = [
@@ -121,13 +111,11 @@ def find_python(version: str) -> str | None:
 
 def stock_environment(python: str, version: str, newest: bool) -> Path:
     """Return the site-packages of Colab's stock environment, made unless it is there already."""
-    colab = listed(HERE / f"python{version}.txt")
-    has = {name: colab[name] for name in used() if name in colab}
-    wanted = [name if newest else f"{name}=={release}" for name, release in has.items()]
+    colab, kind = pinned(HERE / f"python{version}.txt"), "newest" if newest else version
+    wanted = [name if newest else f"{name}=={colab[name]}" for name in used() if name in colab]
     options = ["--upgrade"] if newest else ["--no-deps", "--ignore-requires-python"]
     today = datetime.date.today() if newest else ""  # the newest of yesterday is of no use
-    key = hashlib.sha256(f"{python} {wanted} {today} {STAND_IN}".encode()).hexdigest()[:12]
-    kind = "newest" if newest else version
+    key = hashlib.sha256(f"{python} {wanted} {today}".encode()).hexdigest()[:12]
     folder = tools.root() / ".cache" / "colab" / f"{kind}-{key}"
     packages = folder / "lib" / f"python{version}" / "site-packages"
     if not (folder / "made").exists():
@@ -136,9 +124,10 @@ def stock_environment(python: str, version: str, newest: bool) -> Path:
             shutil.rmtree(older)
         subprocess.run([python, "-m", "venv", folder], check=True)
         pip(folder / "bin" / "python", "install", *options, *wanted)
-        (packages / "google" / "colab").mkdir(parents=True)
-        for file, content in STAND_IN.items():
-            (packages / "google" / "colab" / file).write_text(content)
+        stand_in = packages / "google" / "colab"  # for what only a Colab machine has
+        stand_in.mkdir(parents=True)
+        (stand_in / "__init__.py").touch()
+        (stand_in / "output.py").touch()  # which jax imports where there is a google.colab
         (folder / "made").touch()
         print("done.", flush=True)
     return packages
@@ -161,28 +150,23 @@ def check(name: str, python: str, version: str, stock: Path, wheel: Path) -> lis
         spec = {"argv": command, "display_name": "Colab", "language": "python", "env": variables}
         (kernel / "kernel.json").write_text(json.dumps(spec))
         os.environ["JUPYTER_PATH"] = str(kernel.parents[1])
-        text = pairing.source(name).read_text(encoding="utf-8")
-        notebook = pairing.make(name, text, environment.repository())
         target = tools.root() / ".cache" / "colab" / f"{name}.ipynb"
         try:
-            executed = running.execute(
-                notebook, target, profile="smoke", figures=Path(folder) / "figures", kernel="colab"
-            )
+            executed = running.execute(pairing.of(name), target, "smoke", Path(folder) / "figures", kernel="colab")
         except RuntimeError as error:
             return [str(error), *leftovers(mark)]
-        wanted = lacking(listed(HERE / f"python{version}.txt"))
+        wanted = lacking(pinned(HERE / f"python{version}.txt"))
         return judge(executed, wanted) + goldens.compare(goldens.glued(executed), goldens.load(name)) + leftovers(mark)
 
 
 def judge(executed: dict, wanted: set[str]) -> list[str]:
     """Return what a reader of an executed notebook would stumble over."""
-    problems = []
-    outputs = [
-        (number, output) for number, cell in enumerate(executed["cells"], 1) for output in cell.get("outputs", [])
+    problems = [
+        f"cell {number} prints on stderr: {''.join(output['text']).strip()[:500]}"
+        for number, cell in enumerate(executed["cells"], 1)
+        for output in cell.get("outputs", [])
+        if output.get("name") == "stderr"
     ]
-    for number, output in outputs:
-        if output.get("name") == "stderr":
-            problems.append(f"cell {number} prints on stderr: {''.join(output['text']).strip()[:500]}")
     setup = next(cell for cell in executed["cells"] if "setup" in cell["metadata"].get("tags", []))
     said = "".join("".join(output.get("text", "")) for output in setup["outputs"])
     if silent := sorted(name for name in wanted if name not in said):
@@ -202,11 +186,9 @@ def marked(mark: str) -> list[str]:
     """Command lines of the processes started with FEDKIT_MARK=mark; zombies have none."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
-        try:
+        with contextlib.suppress(OSError):  # it has just ended, or is not ours to look at
             if f"FEDKIT_MARK={mark}\0".encode() in (process / "environ").read_bytes():
                 found.append((process / "cmdline").read_text().replace("\0", " ").strip())
-        except OSError:  # it has just ended, or is not ours to look at
-            continue
     return [line for line in found if line]
 
 

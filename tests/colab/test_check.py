@@ -13,23 +13,18 @@ from fedkit.compat import environment
 LISTS = [check.HERE / f"python{version}.txt" for version in check.PYTHONS]
 
 
-def executed(said: str, stderr: str = "") -> dict:
-    """A notebook of a set-up cell that printed `said`, and a cell that printed `stderr`."""
-    setup = {"metadata": {"tags": ["setup"]}, "outputs": [{"name": "stdout", "text": [said]}]}
-    outputs = [{"name": "stderr", "text": [stderr]}] if stderr else []
-    return {"cells": [{"metadata": {}}, setup, {"metadata": {}, "outputs": outputs}]}
-
-
 @pytest.mark.parametrize(
-    ("said", "stderr", "problems"),
+    ("said", "noise", "problems"),
     [
-        ("fedkit installs tenseal, dp-accounting ... done.\n", "", []),
-        ("fedkit installs tenseal, dp-accounting", "I0000 noise", ["cell 3 prints on stderr: I0000 noise"]),
-        ("tenseal", "", ["the set-up cell did not install dp-accounting; it said: 'tenseal'"]),
+        ("fedkit installs tenseal, dp-accounting ... done.\n", [], []),
+        ("tenseal, dp-accounting", [{"name": "stderr", "text": ["I0000"]}], ["cell 3 prints on stderr: I0000"]),
+        ("tenseal", [], ["the set-up cell did not install dp-accounting; it said: 'tenseal'"]),
     ],
 )
-def test_what_is_wrong_with_a_session_is_seen(said, stderr, problems):
-    assert check.judge(executed(said, stderr), {"tenseal", "dp-accounting"}) == problems
+def test_what_is_wrong_with_a_session_is_seen(said, noise, problems):
+    setup = {"metadata": {"tags": ["setup"]}, "outputs": [{"name": "stdout", "text": [said]}]}
+    executed = {"cells": [{"metadata": {}}, setup, {"metadata": {}, "outputs": noise}]}
+    assert check.judge(executed, {"tenseal", "dp-accounting"}) == problems
 
 
 def test_a_process_left_behind_is_seen_until_it_ends():
@@ -45,18 +40,13 @@ def test_a_process_left_behind_is_seen_until_it_ends():
 
 
 @pytest.mark.parametrize("file", LISTS, ids=lambda file: file.name)
-def test_what_colab_has_and_lacks_is_computed_from_its_own_list(file):
-    colab, used = check.listed(file), check.used()
+def test_what_colab_has_and_lacks_is_computed_from_its_own_list_and_all_it_has_was_tested(file, monkeypatch):
+    colab, used = check.pinned(file), check.used()
     assert {"tensorflow", "tf-keras", "numpy", "portpicker", "zstandard", "ipykernel"} <= used.keys() & colab.keys()
     assert {"tensorflow-federated", "tenseal", "dp-accounting", "pynacl"} <= check.lacking(colab)
     assert not {"tensorflow", "numpy", "portpicker", "zstandard"} & check.lacking(colab)
-
-
-def test_every_version_that_colab_has_was_tested(monkeypatch):
-    for file in LISTS:
-        colab = check.listed(file)
-        monkeypatch.setattr(environment, "_version", lambda name, colab=colab: colab.get(check.canonicalize_name(name)))
-        assert environment.untested() == [], file.name
+    monkeypatch.setattr(environment, "_version", lambda name: colab.get(check.canonicalize_name(name)))
+    assert environment.untested() == []
 
 
 def test_our_pins_are_compared_with_colabs_and_an_old_list_is_said_to_be_old(tmp_path):

@@ -14,24 +14,23 @@ from tools import pairing
 
 from fedkit.compat import environment
 
-CELL_LINES, MEDIAN_LINES, SETUP_LINES = 25, 6, 8
-PROSE_WORDS = range(800, 2001)
-GOALS = range(3, 6)
-COPIES = [(name, solutions) for name in tools.names() for solutions in (False, True)]
+SETUP = pairing.SETUP.format(repository=environment.repository())
+GOOD = SOURCE.replace(
+    "# One minute.", "# By the end you can:\n#\n# - a;\n# - b;\n# - c.\n#\n" + "# word word\n" * 450
+).replace(
+    '# %% tags=["exercise"]',
+    '# %% [markdown]\n# ## What you can do now\n#\n# - a\n# - b\n# - c\n#\n# ## Exercises\n\n# %% tags=["exercise"]',
+)
+every_notebook = pytest.mark.parametrize("name", tools.names())
+every_copy = pytest.mark.parametrize("solutions", [False, True], ids=["student", "solutions"])
 
 
-def tagged(notebook: dict, tag: str) -> list[dict]:
-    return [cell for cell in notebook["cells"] if tag in cell["metadata"].get("tags", [])]
+def tags(cell: dict) -> list[str]:
+    return cell["metadata"].get("tags", [])
 
 
 def bullets(text: str) -> int:
     return len(re.findall(r"^(?:- |\d+\. )", text, flags=re.MULTILINE))
-
-
-def sections(prose: str) -> dict[str, str]:
-    """Second-level heading -> what stands below it; "" -> what stands before the first."""
-    first, *rest = re.split(r"^## ", prose, flags=re.MULTILINE)
-    return {"": first} | {part.partition("\n")[0].strip(): part.partition("\n")[2] for part in rest}
 
 
 def words(prose: str) -> int:
@@ -40,53 +39,36 @@ def words(prose: str) -> int:
     return len(re.findall(r"[A-Za-z][\w'’-]*", bare))
 
 
-def parameter_problems(source: str) -> list[str]:
-    """Papermill's cell holds constants and nothing else; the notebook itself says 'full'."""
-    found = {}
-    for node in ast.parse(source).body:
-        if not (isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)):
-            return [f"the parameters cell must hold scalars only, not {ast.unparse(node)!r}"]
-        found[ast.unparse(node.targets[0])] = node.value.value
-    return [] if found.get("PROFILE") == "full" else ["the parameters cell must say PROFILE = 'full'"]
-
-
 def problems(name: str, notebook: dict) -> list[str]:
     """Return what is not as it should be in a notebook as it is made (the student's copy)."""
-    found = []
-    code = [cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    markdown = [cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
+    first, *_ = markdown = [cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    lines = [len(cell["source"].splitlines()) for cell in code if cell["source"] != SETUP]
+    tagged = {
+        tag: [cell["source"] for cell in code if tag in tags(cell)] for tag in ("setup", "parameters", "exercise")
+    }
+    given = ast.parse(tagged["parameters"][0]).body
+    scalars = [node for node in given if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)]
     prose = "\n".join(markdown)
-    own = [len(source.splitlines()) for source in code if source != setup_cell()]
-    found += [f"a cell has {lines} lines" for lines in own if lines > CELL_LINES]
-    if statistics.median(own) > MEDIAN_LINES:
-        found.append(f"the median cell has {statistics.median(own)} lines")
-    if not re.match(rf"# {name[:2]}\. \S", prose) or len(re.findall(r"^# ", prose, flags=re.MULTILINE)) != 1:
-        found.append("there must be one title, first of all")
-    if f"/notebooks/{name}.ipynb)" not in markdown[0].partition("## ")[0]:
-        found.append("the badge is missing")
-    goals = bullets(sections(markdown[0])[""].partition("By the end you can")[2])
-    headings = list(sections(prose))
-    if goals not in GOALS:
-        found.append(f"below 'By the end you can' there are {goals} bullets")
-    if headings[-2:] != ["What you can do now", "Exercises"]:
-        found.append(f"the last sections are {headings[-2:]}")
-    elif bullets(sections(prose)["What you can do now"]) != goals:
-        found.append("what you can do now does not answer the goals one by one")
-    if words(prose) not in PROSE_WORDS:
-        found.append(f"there are {words(prose)} words of prose")
-    found += parameter_problems(tagged(notebook, "parameters")[0]["source"])
-    if not tagged(notebook, "exercise"):
-        found.append("there is no exercise")
-    if re.search(r"!\[\s*\]\(", prose):
-        found.append("a picture has no words in its place")
-    return found
-
-
-def setup_cell() -> str:
-    return pairing.SETUP.format(repository=environment.repository())
-
-
-made = pairing.of
+    goals = bullets(first.partition("\n## ")[0].partition("By the end you can")[2])
+    *_, before, reached, last, _ = ["", "", "", *re.split(r"^## (.+)", prose, flags=re.MULTILINE)]
+    found = {
+        f"a cell has {max(lines)} lines": max(lines) > 25,
+        f"the median cell has {statistics.median(lines)} lines": statistics.median(lines) > 6,
+        "there must be one title, first of all": not prose.startswith(f"# {name[:2]}. ")
+        or len(re.findall(r"^# ", prose, flags=re.MULTILINE)) != 1,
+        "the badge is missing": f"/notebooks/{name}.ipynb)" not in first.partition("## ")[0],
+        "there is not one set-up cell, the same everywhere": tagged["setup"] != [SETUP],
+        "the parameters cell must hold scalars only": scalars != given,
+        "the parameters cell must say PROFILE = 'full'": "PROFILE = 'full'" not in map(ast.unparse, given),
+        f"below 'By the end you can' there are {goals} bullets": not 3 <= goals <= 5,
+        f"the last sections are {before} and {last}": (before, last) != ("What you can do now", "Exercises"),
+        "what you can do now does not answer the goals one by one": bullets(reached) != goals,
+        f"there are {words(prose)} words of prose": not 800 <= words(prose) <= 2000,
+        "there is no exercise": not tagged["exercise"],
+        "a picture has no words in its place": re.search(r"!\[\s*\]\(", prose),
+    }
+    return [sentence for sentence, wrong in found.items() if wrong]
 
 
 def machine_traces(notebook: dict) -> list[str]:
@@ -99,41 +81,41 @@ def machine_traces(notebook: dict) -> list[str]:
     return [found for text in shown for found in trace.findall("".join(text))]
 
 
-@pytest.mark.parametrize("name", tools.names())
+@every_notebook
 def test_a_notebook_is_in_the_house_style(name):
-    assert problems(name, made(name)) == []
+    assert problems(name, pairing.of(name)) == []
 
 
-@pytest.mark.parametrize("name", tools.names())
+@every_notebook
 def test_each_exercise_has_its_solution_right_behind_it(name):
-    kinds = [tag for cell in made(name, solutions=True)["cells"] for tag in cell["metadata"].get("tags", [])]
-    exercises = [kind for kind in kinds if kind in ("exercise", "solution")]
-    assert "".join(kind[0] for kind in exercises).strip("es") == ""
-    assert re.fullmatch(r"(es+)+", "".join(kind[0] for kind in exercises)), exercises
+    cells = pairing.of(name, solutions=True)["cells"]
+    kinds = " ".join(tag for cell in cells for tag in tags(cell) if tag in ("exercise", "solution"))
+    assert re.fullmatch(r"(exercise( solution)+ ?)+", kinds), kinds
 
 
-@pytest.mark.parametrize("name", tools.names())
+@every_notebook
 def test_no_cell_that_students_have_reads_what_only_a_solution_makes(name):
     """Else it would run here, in the copy with solutions, and not at a student's."""
     only, seen = set(), set()
-    for cell in made(name, solutions=True)["cells"]:
+    for cell in pairing.of(name, solutions=True)["cells"]:
         if cell["cell_type"] == "code":
             names = [node for node in ast.walk(ast.parse(cell["source"])) if isinstance(node, ast.Name)]
             written = {node.id for node in names if isinstance(node.ctx, ast.Store)}
-            if "solution" in cell["metadata"].get("tags", []):
+            if "solution" in tags(cell):
                 only |= written - seen
             else:
                 assert only & {node.id for node in names if isinstance(node.ctx, ast.Load)} - written == set()
                 seen |= written
 
 
-@pytest.mark.parametrize(("name", "solutions"), COPIES)
+@every_notebook
+@every_copy
 def test_what_is_committed_was_executed_and_shows_no_machine(name, solutions):
     notebook = nbformat.read(pairing.path(name, solutions), as_version=4)
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code" and cell["source"].strip()]
-    counts = [cell["execution_count"] for cell in code]
-    assert None not in counts
+    counts = [cell["execution_count"] or 0 for cell in code]
     assert counts == sorted(counts)
+    assert all(counts)
     outputs = [output for cell in code for output in cell["outputs"]]
     assert [output for output in outputs if output["output_type"] == "error" or output.get("name") == "stderr"] == []
     assert machine_traces(notebook) == []
@@ -154,46 +136,19 @@ def test_what_an_output_says_of_the_machine_is_found(output, traces):
     assert len(machine_traces({"cells": [{"outputs": [output]}]})) == traces
 
 
-def test_the_notebooks_are_what_their_sources_make():
+@every_copy
+def test_the_notebooks_are_what_their_sources_make_and_those_of_the_syllabus(solutions):
     """Else run `make notebooks`, or `python notebooks/tools build` where no output changes."""
-    for solutions in (False, True):
-        found = {
-            path.stem: path.read_text(encoding="utf-8") for path in pairing.path("", solutions).parent.glob("*.ipynb")
-        }
-        assert sorted(found) == tools.names()
-        assert [name for name, text in found.items() if text != pairing.built(name, solutions)] == []
-
-
-def test_those_of_the_syllabus_are_there():
+    found = {path.stem: path.read_text(encoding="utf-8") for path in pairing.path("", solutions).parent.glob("*.ipynb")}
     assert [name[:2] for name in tools.names()] == [f"{number:02}" for number in range(9)]
-
-
-def test_the_setup_cell_is_the_same_everywhere_and_short():
-    cells = [tagged(made(name, solutions), "setup") for name, solutions in COPIES]
-    assert {cell["source"] for group in cells for cell in group} == {setup_cell()}
-    assert {len(group) for group in cells} == {1}
-    assert len(setup_cell().splitlines()) <= SETUP_LINES
-
-
-GOOD = SOURCE.replace(
-    "# One minute.", "# By the end you can:\n#\n# - a;\n# - b;\n# - c.\n#\n" + "# word word\n" * 450
-).replace(
-    '# %% tags=["exercise"]',
-    '# %% [markdown]\n# ## What you can do now\n#\n# - a\n# - b\n# - c\n#\n# ## Exercises\n\n# %% tags=["exercise"]',
-)
-
-
-def of(text: str) -> list[str]:
-    return problems("01_small", pairing.make("01_small", text, environment.repository()))
-
-
-def test_a_good_notebook_has_no_problems():
-    assert of(GOOD) == []
+    assert sorted(found) == tools.names()
+    assert [name for name, text in found.items() if text != pairing.built(name, solutions)] == []
 
 
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
+        ("", "", None),
         ("1 + 1", "1 + 1\n" * 26, "a cell has 26 lines"),
         ("1 + 1", "1 + 1\n" * 20, "the median cell has"),
         ("# ## Exercises", "# # A second title\n# ## Exercises", "one title"),
@@ -203,12 +158,14 @@ def test_a_good_notebook_has_no_problems():
         ("What you can do now", "The end", "the last sections are"),
         ("# word word\n", "", "words of prose"),
         ("# word word\n", "# " + "word " * 5 + "\n", "words of prose"),
+        ("# %%\n", '# %% tags=["setup"]\n', "not one set-up cell"),
         ('PROFILE = "full"', 'PROFILE = "smoke"', "PROFILE = 'full'"),
         ('PROFILE = "full"', 'PROFILE = "full"\nSEEDS = range(20)', "scalars only"),
         (' tags=["exercise"]', "", "no exercise"),
         ("# ## Exercises", "# ![](picture.png)\n# ## Exercises", "no words in its place"),
     ],
 )
-def test_a_bad_notebook_is_seen(old, new, sentence):
+def test_a_bad_notebook_is_seen_and_a_good_one_has_no_problems(old, new, sentence):
     assert old in GOOD
-    assert any(sentence in problem for problem in of(GOOD.replace(old, new)))
+    found = problems("01_small", pairing.make("01_small", GOOD.replace(old, new), environment.repository()))
+    assert [problem for problem in found if sentence in problem] if sentence else not found

@@ -107,18 +107,14 @@ class LittleIsEnough:
 
 
 class Poisoned(Wrapped):
-    """An aggregator whose input some hospitals forge.
+    """An aggregator of any kind, whose input some hospitals forge: it cannot tell.
 
     Parameters
     ----------
-    inner
-        Of any kind: it gets the forged updates, and cannot tell.
     attackers
         Hospital -> attack. They are accomplices: each knows the others' updates.
     claims
         Hospital -> the number of patients it claims to have, where that is a lie.
-    seed
-        For attacks that draw.
     """
 
     def __init__(

@@ -71,15 +71,7 @@ def subtract(mean: np.ndarray, patients: Mapping[str, float], known: Mapping[str
     """Take known updates out of a weighted mean [p]: the weighted mean of the others' updates, shape [p].
 
     Whoever knows all updates but one reads the last one, encrypted sum or not: with two hospitals, each the other.
-
-    Parameters
-    ----------
-    mean
-        Of all hospitals' updates.
-    patients
-        Of all that take part.
-    known
-        Hospital -> update, of those that pool what they know; ValueError if these are all.
+    ValueError if all are `known`, hospital -> update; `patients` are those of all that take part.
     """
     left = sum(patients.values()) - sum(patients[name] for name in known)
     if len(known) >= len(patients) or left <= 0:
@@ -92,14 +84,7 @@ def errors(truth: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     """How far each patient's nearest candidate is off, feature by feature: shape [n, d], in standard deviations.
 
     Nearest has the least mean error: an attacker would have to know which, so this favours it. Guessing 0 everywhere,
-    the mean patient, is the chance level to hold it against.
-
-    Parameters
-    ----------
-    truth
-        Prepared rows, shape [n, d].
-    candidates
-        What an attack found, shape [c, d]; ValueError if there is none.
+    the mean patient, is the chance level to hold it against. ValueError if there is no candidate.
     """
     truth, candidates = np.atleast_2d(truth), np.atleast_2d(candidates)
     if not candidates.size:
@@ -108,7 +93,7 @@ def errors(truth: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     return distances[np.arange(len(truth)), distances.mean(axis=2).argmin(axis=1)]
 
 
-def psnr(truth: np.ndarray, guess: np.ndarray, peak: float = 1.0) -> float:
-    """Peak signal-to-noise ratio of two images with pixels up to `peak`, in decibels; infinite if they are equal."""
+def psnr(truth: np.ndarray, guess: np.ndarray) -> float:
+    """Peak signal-to-noise ratio of two images with pixels up to 1, in decibels; infinite if they are equal."""
     error = np.mean(np.square(np.asarray(truth, dtype=np.float64) - np.asarray(guess, dtype=np.float64)))
-    return float(10 * np.log10(peak**2 / error)) if error else float("inf")
+    return float(10 * np.log10(1 / error)) if error else float("inf")

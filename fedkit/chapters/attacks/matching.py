@@ -14,6 +14,9 @@ import numpy as np
 from fedkit.compat.tff import tf, tff
 from fedkit.models import cross_entropy
 
+_SMOOTHNESS = 1e-3  # what a unit of total variation costs, in cosines
+_RATE = 0.05  # the first step of the search, in units of a row's numbers
+
 
 class Differentiable(Protocol):
     """What the attack asks of a model: `fedkit.models.Model` has it."""
@@ -60,22 +63,18 @@ def reconstruct(
     features: int,
     *,
     image: bool = True,
-    smoothness: float = 1e-3,
     steps: int = 500,
-    rate: float = 0.05,
     seed: int = 0,
 ) -> np.ndarray:
     """Search for the rows whose gradient points where an update points.
 
-    Minimises 1 - cosine(gradient, -update), plus `smoothness` x total variation (mean absolute difference of
-    neighbouring pixels), with Adam on the gradient's sign, the rate falling to nothing. The length of the update is not
-    looked at, so neither learning rate nor number of steps need be known; but the further local steps move the model,
-    the less an update points like a gradient. Returns float32, shape [n, d]; several rows are in no particular order.
+    Minimises 1 - cosine(gradient, -update), plus a little total variation (mean absolute difference of neighbouring
+    pixels), with Adam on the gradient's sign, the rate falling to nothing. The length of the update is not looked at,
+    so neither learning rate nor number of steps need be known; but the further local steps move the model, the less an
+    update points like a gradient. Returns float32, shape [n, d]; several rows are in no particular order.
 
     Parameters
     ----------
-    model, weights
-        What was trained, and from where.
     update
         What the hospital sent: one array a weight.
     labels
@@ -84,10 +83,8 @@ def reconstruct(
         Numbers in a row, d: columns, or pixels.
     image
         Whether rows are square images with pixels from 0 to 1; ValueError if they are not square.
-    steps, rate
-        Of the search, and its first step size.
     seed
-        Of the random rows that it starts from.
+        Of the random rows that the search starts from.
 
     References
     ----------
@@ -98,18 +95,16 @@ def reconstruct(
         _side(features)
     generator = np.random.default_rng(seed)
     start = generator.uniform(0 if image else -1, 1, (len(labels), features)).astype(np.float32)
-    search = _search(model, len(labels), features, image, smoothness, steps, rate)
+    search = _search(model, len(labels), features, image, steps)
     target = tuple(-tf.constant(part, tf.float32) for part in update)
     given = tuple(tf.constant(weight) for weight in weights)
     return search(given, target, tf.constant(labels, tf.float32), tf.constant(start)).numpy()
 
 
 @lru_cache(maxsize=16)
-def _search(
-    model: Differentiable, rows: int, features: int, image: bool, smoothness: float, steps: int, rate: float
-) -> Callable:
+def _search(model: Differentiable, rows: int, features: int, image: bool, steps: int) -> Callable:
     """Return the whole search as one graph, so that a second image costs no second compilation."""
-    adam = tff.learning.optimizers.build_adam(rate)
+    adam = tff.learning.optimizers.build_adam(_RATE)
     side = _side(features) if image else 0
 
     def distance(weights: Sequence[tf.Tensor], target: Sequence[tf.Tensor], guess: tf.Tensor, labels: tf.Tensor):
@@ -121,8 +116,8 @@ def _search(
         found = 1 - product / (tf.linalg.global_norm(gradient) * tf.linalg.global_norm(target) + 1e-20)
         if image:
             pixels = tf.reshape(guess, [rows, side, side])
-            found += smoothness * tf.reduce_mean(tf.abs(pixels[:, 1:] - pixels[:, :-1]))
-            found += smoothness * tf.reduce_mean(tf.abs(pixels[:, :, 1:] - pixels[:, :, :-1]))
+            found += _SMOOTHNESS * tf.reduce_mean(tf.abs(pixels[:, 1:] - pixels[:, :-1]))
+            found += _SMOOTHNESS * tf.reduce_mean(tf.abs(pixels[:, :, 1:] - pixels[:, :, :-1]))
         return found
 
     @tf.function
@@ -136,7 +131,7 @@ def _search(
                 now = distance(weights, target, guess, labels)
             if now < nearest:
                 nearest, best = now, guess
-            state["learning_rate"] = rate * (1 - tf.cast(step, tf.float32) / steps)
+            state["learning_rate"] = _RATE * (1 - tf.cast(step, tf.float32) / steps)
             state, guess = adam.next(state, guess, tf.sign(tape.gradient(now, guess)))
             if image:
                 guess = tf.clip_by_value(guess, 0, 1)

@@ -43,8 +43,6 @@ def signals(runs: Sequence[Run], federation: Federation, model: Model | None = N
     ----------
     runs
         Of one method, each with another seed (else a ValueError): `learning.train_...(seed=range(33))`.
-    federation
-        What they were trained on.
     model
         What was trained; `models.logistic_regression` if None.
     """
@@ -87,8 +85,6 @@ def by_likelihood_ratio(found: Signals, target: int, online: bool = True) -> np.
     found
         From `signals`; all runs but the target are shadows. Each patient must be trained on in some of them (if
         `online`), and not in others (else a ValueError): 33 seeds are enough.
-    target
-        Which run is attacked.
     online
         Whether the attacker's shadows may be trained on the patient: a log likelihood ratio. Else it only asks how
         surprising the confidence is for a model that was not (equation 4), in standard deviations.

@@ -18,8 +18,6 @@ def flip_labels(federation: Federation, attackers: Collection[str], share: float
 
     Parameters
     ----------
-    federation
-        The honest one.
     attackers
         Names of hospitals; KeyError if one is none.
     share
@@ -84,14 +82,10 @@ def evaluate(
 
     Parameters
     ----------
-    run
-        Of `learning.train_federated`.
     clean
         The honest federation.
     trained_on
         The poisoned one that the run was given; `clean` if None.
-    model
-        What was trained; `models.logistic_regression` if None.
     backdoor
         If given, two more metrics. "backdoor": of the patients whose label is not the target, the share that is
         predicted the target once the trigger is shown; "no trigger": the same share without it (NaN: no such patient).
