@@ -166,7 +166,7 @@ evaluation.py: evaluation
 plots.py: figures
     {"Date": None, "Creator": None} => {"Creator": None}
     plt.close(figure)  # => pass  #
-    if number >= count: => if number > count:
+    axes.flat[count:]: => axes.flat[count + 1 :]:
     else "·".join(f"{ord(sign):04X}" for sign in run) => else "".join(run)
 plots.mplstyle: figures
     svg.hashsalt => # svg.hashsalt

@@ -16,11 +16,6 @@ DATA = Path(__file__).resolve().parent.parent / "data"
 NAMES = ["Cleveland", "Hungary", "Switzerland", "VA Long Beach"]
 
 
-@pytest.fixture(scope="module")
-def heart():
-    return hospitals.load("heart_disease")
-
-
 def federation(labels_by_hospital):
     """One numeric column that counts the rows, and the labels that are given."""
     rows = [(name, label) for name, labels in labels_by_hospital.items() for label in labels]
