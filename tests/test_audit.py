@@ -82,11 +82,12 @@ def test_a_cut_end_and_a_log_written_anew_show_only_against_a_remembered_head(lo
     with pytest.raises(ValueError, match=r"6 lines, and none has the remembered head.*removed from its end"):
         audit.verify(log.path, head)
     forged = audit.Log(tmp_path / "forged.jsonl")
-    for event in [*EVENTS[:-1], {**EVENTS[-1], "cosine": 0.99}]:
+    for event in [{**EVENTS[0], "cosine": 0.99}, *EVENTS[1:]]:
         forged.append(event)
     audit.verify(forged.path)
     with pytest.raises(ValueError, match="written anew"):
         audit.verify(forged.path, json.loads(lines(log)[-1])["sha256"])
+    refused(log, "line 2: .* does not follow the line before it", [lines(forged)[0], *lines(log)[1:]])
 
 
 def link_to_a_plain_file(path):
