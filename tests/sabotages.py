@@ -99,7 +99,11 @@ exchange/study.py: exchange_intruders exchange
     if said.get("opening") != self.opening: => if False:
     if numbers.kind == messages.OWN or (numbers.hospitals, numbers.coefficients) != wanted: => if False:
     if new.public in self.roster.values(): => if False:
-exchange/replica.py: exchange exchange_intruders
+exchange/work.py: algorithms
+    if ours != settings.algorithm: => if False:
+exchange/replica.py: algorithms exchange exchange_intruders
+    if self.work.keeps and self.identity.name in link.counted: => if self.work.keeps:
+    if self.work.keeps and self.identity.name in link.counted: => if False:
     if keys.public != letters.unpacked(said, "public"): => if False:
     if seeds & held.seeds: => if False:
 exchange/coordinator.py: tampering exchange_intruders exchange
@@ -120,11 +124,20 @@ exchange/rounds.py: exchange exchange_intruders
 exchange/classroom.py: classroom
     if file.is_relative_to(Path(where).resolve()): => if False:
 compat/tff.py: tff
-    stdin=subprocess.PIPE, => stdin=subprocess.DEVNULL,
+    "stdin": subprocess.PIPE => "stdin": subprocess.DEVNULL
+    ("grpc.enable_http_proxy", 0), =>
+    setattr(self, "_stack", default[:]) => setattr(self, "_stack", [None])
+    raise self._worker.lost() from None => return
+    if self.poll() is not None or time => if time
+    "GRPC_ENABLE_FORK_SUPPORT", "0" => "GRPC_ENABLE_FORK_SUPPORT", "1"
+    if os.getpid() != home: => if False:
+compat/environment.py: environment
+    if others := untested(): => if others := []:
 compat/tenseal.py: tenseal
     _flags | os.RTLD_DEEPBIND => _flags
 hospitals.py: hospitals data
     if found != expected: => if False:
+    digest.update(hospital.labels.astype("<i8").tobytes()) => pass
 tables.py: tables hospitals
     if count < min_rows) => if count < 0)
 preparation.py: preparation hospitals
@@ -134,8 +147,13 @@ preparation.py: preparation hospitals
     if not (np.abs(vector) < 2**53).all(): => if False:
 learning.py: learning
     [seed, round, *client.encode()] => [seed, *client.encode()]
-    models.unflatten(-mean, shapes) => models.unflatten(mean, shapes)
-    if not np.isfinite(update).all(): => if False:
+    [-part for part in step] => step
+    if not np.isfinite(local.update).all(): => if False:
+    type(other) is type(self) and vars(other) == vars(self) => other is self
+    tf.timestamp() - began => began
+    method, federation.name, federation.sha256, repr(plan), seed => method, federation.name, repr(plan), seed
+    method, federation.name, federation.sha256, repr(plan), seed => method, federation.name, federation.sha256, seed
+    *home.glob("*.py"), =>
 aggregators.py: aggregators tampering
     self.keys.encrypt(vector, weight, terms.layout, dither)} => np.append(weight, vector * weight).tobytes()}
     terms.layout, dither)} => terms.layout, None)}
@@ -161,11 +179,19 @@ encryption/quantization.py: aggregators
     if dither is None or self.bits == EXACT_BITS: => if dither is None:
 records.py: records
     "float_precision": "round_trip" => "float_precision": None
+    if digests is not None and digests.get(path.name) != => if False and None !=
+    allow_pickle=False => allow_pickle=True
+    (folder / "run.json").unlink(missing_ok=True) => pass
+    for a, b in zip(ours, theirs, strict=True)])) <= tolerance => for a, b in zip(ours, theirs, strict=True)])) <= 1e-6
 evaluation.py: evaluation
     (1 / kept.size + test_to_train) * kept.var(ddof=1) => kept.var(ddof=1) / kept.size
+    healthy.searchsorted(ill, "right") => healthy.searchsorted(ill)
+    LogisticRegression(C=np.inf, => LogisticRegression(C=1.0,
 plots.py: figures
     {"Date": None, "Creator": None} => {"Creator": None}
     plt.close(figure)  # => pass  #
+    if np.isnan(row.mean): => if False:
+    kept > 0 and => False and
     axes.flat[count:]: => axes.flat[count + 1 :]:
     else "·".join(f"{ord(sign):04X}" for sign in run) => else "".join(run)
 plots.mplstyle: figures
