@@ -24,9 +24,8 @@ if getattr(importlib.util.find_spec("fedkit"), "origin", None) is None:
     near = [*glob.glob("fedkit-*.whl"), *glob.glob("../fedkit/.."), *glob.glob("../../fedkit/..")]
     source = os.path.expanduser(os.environ.get("FEDKIT_SOURCE") or [*near, "git+{repository}"][0])
     pip = subprocess.run([sys.executable, "-m", "pip", "install", "--no-deps", source], capture_output=True, text=True)
-    assert pip.returncode == 0, (
-        f"pip cannot install fedkit from {{source}}: open this notebook in a clone of the repository, lay fedkit's "
-        "wheel beside it, or set FEDKIT_SOURCE to either of them; then run this cell again.")
+    assert pip.returncode == 0, f"pip cannot install fedkit from {{source}}: open this notebook in a clone of the \
+repository, lay fedkit's wheel beside it, or set FEDKIT_SOURCE to either of them; then run this cell again."
 import fedkit.compat.environment; fedkit.compat.environment.install()"""
 
 METADATA = {

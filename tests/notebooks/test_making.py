@@ -15,7 +15,7 @@ import pytest
 from small_notebook import SOURCE
 
 HERE = Path(__file__).parents[2]
-HOW = {"env": os.environ | {"PYTHONPATH": str(HERE), "MAKEFLAGS": ""}, "text": True}
+HOW = {"env": os.environ | {"PYTHONPATH": str(HERE), "MAKEFLAGS": "", "MAKELEVEL": "0"}, "text": True}
 CELLS = """
 # %%
 def never_called():
