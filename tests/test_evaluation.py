@@ -74,6 +74,11 @@ def test_calibration_is_defined_exactly_where_it_should_be(rows, spread, shift):
     assert np.isfinite(found["calibration_slope"]) == overlap
 
 
+def test_calibration_of_a_certain_model_is_finite():
+    found = evaluation.scores([0, 1, 1, 0], [0.0, 1.0, 0.0, 1.0], ["calibration_intercept", "calibration_slope"])
+    assert np.isfinite([*found.values()]).all()
+
+
 def test_auroc_is_cheap_enough_for_every_round():
     labels, probabilities = np.arange(90) % 2, np.random.default_rng(0).random(90).astype(np.float32)
 

@@ -260,6 +260,7 @@ def test_every_picture_of_every_world_can_be_read(name, world, caplog):
     assert len(figure.get_suptitle()) > 10
     plain = [axes for axes in figure.axes if axes.axison]
     assert not plain or any(axes.get_xlabel() or axes.get_ylabel() for axes in plain)
+    assert all(axes.has_data() or axes.texts for axes in plain), "a panel is empty"
     said = {"not defined", "not measured"} & {text.removeprefix("malicious: ") for text, _ in boxes}
     undefined = "one class" in world and name in {*BOTH, *VALUES} - ALWAYS
     assert bool(said) == (undefined or name == "cost without a message")

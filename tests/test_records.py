@@ -129,9 +129,13 @@ def test_what_cannot_be_written_leaves_the_older_run(run, folder):
 OPENED = []
 
 
+def opened(why):
+    OPENED.append(why)
+
+
 class Burglar:
     def __reduce__(self):
-        return OPENED.append, ("by whoever unpickles it",)
+        return opened, ("by whoever unpickles it",)
 
 
 def arrays(*made, save=np.savez) -> bytes:
