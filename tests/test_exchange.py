@@ -532,3 +532,11 @@ def test_settings_come_back_from_json_and_count_the_numbers():
     for said in (None, [], {}, 3, "text", {"title": "t"}):
         with pytest.raises(ValueError, match="settings cannot be used"):
             Settings.from_json(said)
+
+
+def test_the_tag_of_a_model_follows_from_the_hospitals_secret_the_study_the_round_and_the_model():
+    ones, key = [np.ones(3, np.float32)], (b"secret", "study", 1)
+    others = [(b"another", "study", 1), (b"secret", "other", 1), (b"secret", "study", 2)]
+    tags = [rounds.tag(*key, ones), rounds.tag(*key, [2 * ones[0]]), *(rounds.tag(*other, ones) for other in others)]
+    assert len(set(tags)) == 5, "who has no secret cannot try models one after the other"
+    assert rounds.tag(*key, [ones[0].copy()]) == tags[0]
