@@ -38,11 +38,9 @@ def test_a_missing_figure_or_table_is_named(figures, suffix):
         report.page(figures)
 
 
-def test_each_figure_there_is_drawn_by_one_notebook_but_for_that_of_the_bench():
+def test_each_figure_there_is_drawn_by_one_notebook():
     files = [str(path.relative_to(FIGURES)) for path in FIGURES.rglob("*.*") if path.suffix in (".csv", ".png", ".svg")]
-    assert sorted(files) == sorted(
-        f"{name}.{kind}" for name in [*ENTRIES, "measured/scale"] for kind in ("csv", "png", "svg")
-    )
+    assert sorted(files) == sorted(f"{name}.{kind}" for name in ENTRIES for kind in ("csv", "png", "svg"))
 
 
 def test_a_caption_is_what_the_notebook_says_is_in_the_picture():
