@@ -1,23 +1,36 @@
-"""Keys, and three functions on bytes: encrypt and decrypt at a hospital, add at the server.
+"""Keys that are used once, and four functions on bytes: encrypt, share and decrypt at a hospital, add at the server.
 
-    keys = generate_keys("bfv", hospitals=4)       # at one hospital, shared with the others
-    message = keys.encrypt(update, patients)       # at each hospital
-    total = Server(keys.public).add(messages)      # at the server, which holds no key
-    mean, patients = keys.decrypt(total)           # at each hospital
+    letter = keys.encrypt("update", update, patients)   # letter one: needs no list, and is made before there is one
+    share = keys.share(listed)                          # letter two: the key, masked, for exactly this list, once
+    total = add(parameters, letters, shares)            # at the server, which holds no key
+    mean, patients = keys.decrypt(total, listed)        # at each hospital
 
-A message holds the number of patients and patients x update, both encrypted: the
-server adds what it cannot read, and the division happens after decryption. The
-hospitals share one secret key and encrypt with it, so there is no public key at all:
-fresh noise is smaller, and the server can do nothing but add. To read on: `schemes` (which
-parameters, and why), `rings` (how TenSEAL is used), `quantization` (numbers as integers).
+A letter holds the number of patients and patients x update, both hidden: the server adds what it cannot read, and the
+division happens after decryption. Each hospital has a key of its own for each sum, and only the sum of all keys of a
+list can be known, by the hospitals. Who works with the server, and is not all hospitals of a list but one, reads the
+sum and no letter. To read on: `keyring` (the two letters), `ring` (the arithmetic), `schemes` (which parameters, and
+why), `quantization` (numbers as integers). `shared` is CKKS with one key for all, as notebook 03 takes it apart.
 
-What this does not protect: all hospitals hold the same key, so one that shows it to
-the server opens every update; a decrypted CKKS sum must never go back to the server
-(Li & Micciancio 2021); and the mean itself may tell something about patients. Bytes
-are checked for form and key here, and for their origin in `envelopes`.
+What this does not protect stands in SECURITY.md: hospitals that lie, what the sum itself tells, an attacker with a
+quantum computer and the archive.
 """
 
-from fedkit.encryption.hospital import HospitalKeys, generate_keys
-from fedkit.encryption.server import Server, Sum
+from fedkit.encryption.keyring import Keyring, Member, join, restore
+from fedkit.encryption.messages import MessageError, digest
+from fedkit.encryption.schemes import Parameters, choose
+from fedkit.encryption.server import Server, add
+from fedkit.encryption.shared import SharedKeys
 
-__all__ = ["HospitalKeys", "Server", "Sum", "generate_keys"]
+__all__ = [
+    "Keyring",
+    "Member",
+    "MessageError",
+    "Parameters",
+    "Server",
+    "SharedKeys",
+    "add",
+    "choose",
+    "digest",
+    "join",
+    "restore",
+]

@@ -31,9 +31,9 @@ _HINTS = {
 class About(NamedTuple):
     """What a message is."""
 
-    study: str  # which training: the hex id of its key
-    purpose: str  # "statistics", "bounds", "update", "clear" or "scores"
-    round: int  # 0 before the first
+    study: str  # which training, and where it stands: hex digits
+    purpose: str  # what is inside: "statistics", "bounds", "update", "clear", "scores", "list", "share", "sum" ...
+    round: int  # 0 before the first; or the number of the sum
     sender: str  # who signs
     hospitals: tuple[str, ...]  # whose numbers are inside: (sender,) for a hospital's own
 
@@ -50,11 +50,13 @@ def sign(content: bytes, about: About, identity: Identity) -> bytes:
     head = _written(about)
     if len(head) > 0xFFFF:
         raise ValueError(f"The names of {len(about.hospitals)} hospitals take {len(head)} bytes, and 65535 fit.")
-    return _FRAME.pack(_MARK, identity.sign(_signed(head, content)), len(head)) + head + content
+    return (
+        _FRAME.pack(_MARK, identity.sign(_signed(head, hashlib.sha256(content).digest())), len(head)) + head + content
+    )
 
 
 def read(
-    data: bytes, public: bytes, *, study: str, purpose: str, round: int, sender: str, size: int | None, most: int
+    data: bytes, public: bytes, *, study: str, purpose: str, round: int, sender: str, size: int | None, most: int = 0
 ) -> tuple[About, bytes]:
     """Open an envelope, if it is the one that is expected: what it is, and the content.
 
@@ -74,12 +76,7 @@ def read(
     MessageError
         If anything is otherwise; nothing else is ever raised, whatever the data.
     """
-    if not isinstance(data, bytes):
-        raise MessageError(f"A message from {sender} is bytes, and this is a {type(data).__name__}.")
-    if len(data) < _FRAME.size or not data.startswith(_MARK):
-        raise MessageError(f"What came from {sender} is no message of this version of the kit: update both, ask again.")
-    _, signature, length = _FRAME.unpack_from(data)
-    start = _FRAME.size + length
+    start = _start(data, sender)
     found = len(data) - start
     if found < 0 or (found > most if size is None else found != size):
         allowed = f"at most {most}" if size is None else f"{size}"
@@ -87,8 +84,24 @@ def read(
             f"The message from {sender} has room for {max(found, 0)} bytes of content, and {allowed} were expected: "
             "it was cut or made longer, or was made with other settings."
         )
-    head, content = data[_FRAME.size : start], data[start:]
-    if not identities.verify(public, signature, _signed(head, content)):
+    expected = {"study": study, "purpose": purpose, "round": round, "sender": sender}
+    about, _ = read_heading(heading(data), public, **expected)
+    return about, data[start:]
+
+
+def heading(data: bytes) -> bytes:
+    """Return an envelope with the SHA-256 of its content in place of it: what others can check the signature of."""
+    start = _FRAME.size + _FRAME.unpack_from(data)[2]
+    return data[:start] + hashlib.sha256(data[start:]).digest()
+
+
+def read_heading(
+    data: bytes, public: bytes, *, study: str, purpose: str, round: int, sender: str
+) -> tuple[About, bytes]:
+    """Check what `heading` cut out of an envelope, as `read` does: what it is, and the SHA-256 of its content."""
+    start = _start(data, sender)
+    head, digest = data[_FRAME.size : start], data[start:]
+    if not identities.verify(public, data[4:68], _signed(head, digest)):
         raise MessageError(
             f"The message said to be from {sender} is not signed with {sender}'s key "
             f"({identities.fingerprint(public)}): it was changed on the way, or somebody else sent it."
@@ -98,9 +111,19 @@ def read(
     for field, wanted in expected.items():
         if (said := getattr(about, field)) != wanted:
             raise MessageError(
-                f"A message signed by {sender} has {field} {said!r:.80}, and {wanted!r} is expected: {_HINTS[field]}."
+                f"A message signed by {sender} has {field} {said!r:.80}, and {wanted!r:.80} is expected: "
+                f"{_HINTS[field]}."
             )
-    return about, content
+    return about, digest
+
+
+def _start(data: bytes, sender: str) -> int:
+    """Where the content of an envelope begins."""
+    if not isinstance(data, bytes):
+        raise MessageError(f"A message from {sender} is bytes, and this is a {type(data).__name__}.")
+    if len(data) < _FRAME.size or not data.startswith(_MARK):
+        raise MessageError(f"What came from {sender} is no message of this version of the kit: update both, ask again.")
+    return _FRAME.size + _FRAME.unpack_from(data)[2]
 
 
 class Roster(Mapping[str, bytes]):
@@ -150,9 +173,9 @@ class Roster(Mapping[str, bytes]):
         return {name: identities.fingerprint(public) for name, public in self._keys.items()}
 
 
-def _signed(head: bytes, content: bytes) -> bytes:
-    """Return what is signed: all of it, the content as its SHA-256, since Ed25519 reads its input twice."""
-    return _DOMAIN + struct.pack("<H", len(head)) + head + hashlib.sha256(content).digest()
+def _signed(head: bytes, digest: bytes) -> bytes:
+    """Return what is signed: all of it, the content as its SHA-256."""
+    return _DOMAIN + struct.pack("<H", len(head)) + head + digest
 
 
 def _written(about: About) -> bytes:

@@ -6,6 +6,7 @@ people read its fingerprint to each other, over the phone.
 """
 
 import base64
+import functools
 import hashlib
 import os
 import secrets
@@ -78,6 +79,7 @@ class Identity:
         raise TypeError("An identity is not pickled or copied: save it with a passphrase, or sign where it is.")
 
 
+@functools.lru_cache(maxsize=4096)
 def verify(public: bytes, signature: bytes, data: bytes) -> bool:
     """Whether the owner of a public key (32 bytes) signed the data; False for bytes of a wrong length, too."""
     try:

@@ -26,7 +26,7 @@ import numpy as np
 from fedkit.encryption.packing import gather, pack, spread, unpack
 from fedkit.encryption.schemes import EXACT_BITS, Parameters
 
-EXACT_STEP = 2.0**-40
+EXACT_STEP = 2.0**-128
 
 
 def headroom(bits: int, hospitals: int, rounding: float = 0.5) -> int:
@@ -49,7 +49,7 @@ class Layer:
     """How a run of numbers is written in coefficients."""
 
     size: int  # how many numbers
-    step: float  # what one unit is worth; 0 where real numbers are encrypted as they are (CKKS)
+    step: float  # what one unit is worth
     bits: int  # of the field that holds the sum of one number
     limit: float  # the largest number, up or down, that one hospital may send, in steps
     fields: int = 1  # to a coefficient; or ...
@@ -66,23 +66,19 @@ class Layer:
 
         ValueError if a number is beyond the limit.
         """
-        steps = numbers / (self.step or 1.0)
+        steps = numbers / self.step
         if max(steps.max(initial=0), -steps.min(initial=0)) > self.limit:
             raise ValueError(
                 f"A number of {np.abs(numbers).max():.3g} (patients x update) is beyond the "
-                f"{self.limit * (self.step or 1.0):.3g} that one hospital has room for: did the training diverge?"
+                f"{self.limit * self.step:.3g} that one hospital has room for: did the training diverge?"
             )
-        if not self.step:
-            return steps
-        if dither is None or self.bits == EXACT_BITS:  # what is exact is not left to chance
+        if dither is None or self.bits >= EXACT_BITS:  # what is exact is not left to chance
             return np.rint(steps, out=steps)
         return np.floor(steps + dither.random(self.size))
 
     def encode(self, numbers: np.ndarray, dither: np.random.Generator | None = None) -> np.ndarray:
-        """Round and pack: int64, or float64 for real numbers; shape [coefficients]."""
+        """Round and pack: int64, shape [coefficients]."""
         steps = self.round(numbers, dither)
-        if not self.step:
-            return steps
         if self.digits == 1:
             return pack(steps.astype(np.int64), self.bits, self.fields)
         integers = steps.astype(np.int64) if self.bits < 63 else np.array([int(step) for step in steps], dtype=object)
@@ -90,8 +86,6 @@ class Layer:
 
     def decode(self, coefficients: np.ndarray) -> np.ndarray:
         """Turn a sum of encoded layers into numbers: float64, shape [size]."""
-        if not self.step:
-            return np.asarray(coefficients, dtype=np.float64)
         whole = np.rint(coefficients) if coefficients.dtype.kind == "f" else coefficients
         if self.digits == 1:
             return unpack(whole, self.bits, self.fields, self.size) * self.step
@@ -101,8 +95,8 @@ class Layer:
 def exact_layer(size: int, parameters: Parameters, step: float = EXACT_STEP, bits: int = EXACT_BITS) -> Layer:
     """Layer of a fixed step, with bits to spare: each hospital has a K-th of the room.
 
-    As a rule 128 bits in steps of 2^-40: counts, sums and sums of squares of any column come out right to the last
-    digit that matters.
+    As a rule 256 bits in steps of 2^-128: counts, sums and sums of squares of columns from 1e-15 to 1e15 come out
+    right to the last digit that matters.
     """
     limit = (2 ** (bits - 1) - 1) // parameters.hospitals
     return Layer(size, step, bits, limit, 1, parameters.digits(bits), parameters.digit_bits)
@@ -129,11 +123,6 @@ def packed_layer(size: int, bound: float, parameters: Parameters, rounding: floa
     return Layer(size, step, bits, room, parameters.fields, parameters.digits(bits), parameters.digit_bits)
 
 
-def real_layer(size: int, parameters: Parameters) -> Layer:
-    """Layer of real numbers, for CKKS: each hospital has a K-th of a slot's room."""
-    return Layer(size, 0.0, parameters.room_bits, 2 ** (parameters.room_bits - 1) / parameters.hospitals)
-
-
 @dataclass(frozen=True)
 class Layout:
     """The layers of a vector, one behind the other: what all hospitals must agree on."""
@@ -151,7 +140,7 @@ class Layout:
         return sum(layer.coefficients for layer in self.layers)
 
     def encode(self, numbers: np.ndarray, dither: np.random.Generator | None = None) -> np.ndarray:
-        """Round and pack: shape [coefficients], int64, or float64 if there is a layer of real numbers.
+        """Round and pack: int64, shape [coefficients].
 
         Parameters
         ----------
@@ -166,7 +155,7 @@ class Layout:
 
     def rounded(self, numbers: np.ndarray) -> np.ndarray:
         """Return what arrives of the numbers when they are rounded to the nearest step: shape [size]."""
-        return np.concatenate([layer.round(part) * (layer.step or 1.0) for layer, part in self._parts(numbers)])
+        return np.concatenate([layer.round(part) * layer.step for layer, part in self._parts(numbers)])
 
     def decode(self, coefficients: np.ndarray) -> np.ndarray:
         """Turn a sum of encoded vectors into numbers: float64, shape [size]."""

@@ -1,51 +1,42 @@
-"""Which parameters an encryption scheme gets: safe, sufficient, and no larger than that.
+"""Which parameters the encryption gets: safe, sufficient, and no larger than that.
 
 Adding needs one prime q, and no Galois, relinearisation or public keys. How large q may
-be follows from the ring dimension N and the security wanted (`MOST_MODULUS_BITS`); how
-many bits of a coefficient are left for numbers follows from the noise of the sum:
+be follows from the ring dimension N and the security wanted (`MODULUS_BITS`); how many
+bits of a coefficient are left for numbers follows from the noise of the sum:
 
-- A fresh ciphertext has noise of at most 21 (SEAL's centred binomial, variance 10.5),
-  and encoding rounds once, by at most 1/2.
+- Noise and key come from the centred binomial distribution with 42 coins a side: at
+  most `COINS`, variance `COINS` / 2. Twice what SEAL takes, so that 10.5 are left to
+  two honest hospitals whose sum is known.
 - The lowest d bits of a coefficient are noise anyway, so they are not sent: rounding
   by at most 2^(d-1), once at each hospital, and once at the server.
-- The sum of K hospitals decrypts rightly while all this stays below q / 2t. Either the
-  worst case fits (then nothing can go wrong at all), or the noise's sub-Gaussian tail
-  is below 2^-80 a coefficient. Wrong decryptions would leak something about the key
-  (Li & Micciancio 2021), so the margin belongs to the security.
+- The sum of K hospitals opens rightly while all this stays below delta / 2, where
+  delta = q / 2^room. Either the worst case fits (then nothing can go wrong at all), or
+  the noise's sub-Gaussian tail is below 2^-64 a coefficient: then the check of the sum
+  says so, and the round is lost.
 
-BFV (Fan & Vercauteren 2012) adds integers modulo t, exactly; numbers are put into
-coefficients, so a message need not send the coefficients that it does not use. CKKS
-(Cheon et al. 2017) adds real numbers, approximately, in N / 2 slots that are spread
-over all coefficients.
+BFV (Fan and Vercauteren 2012) adds integers exactly; numbers are put into coefficients,
+so a message need not send the coefficients that it does not use.
 """
 
 import math
 from functools import cache
 from typing import NamedTuple
 
-SCHEMES = ("bfv", "ckks")
-
-# HomomorphicEncryption.org standard (Albrecht et al. 2018), Table 1, ternary secret,
-# classical attacks: security -> ring dimension N -> most bits of the modulus.
-MOST_MODULUS_BITS = {
-    128: {1024: 27, 2048: 54, 4096: 109},
-    192: {1024: 19, 2048: 37, 4096: 75},
-    256: {1024: 14, 2048: 29, 4096: 58},
-}
-MOST_PRIME_BITS = 60  # of SEAL
+COINS = 42
+# Security -> N -> bits of q. Bossuat et al., "Security Guidelines for Implementing Homomorphic Encryption", ePrint
+# 2024/463, allow 28, 55 and 108 bits at 128 bits of security for a Gaussian key (37, 75 and 29, 58 above); SEAL's
+# primes have at most 60. The lattice estimator (commit 27a581b, MATZOV) says 137 and 131 bits for 27 and 54.
+MODULUS_BITS = {128: {1024: 27, 2048: 54, 4096: 60}, 192: {2048: 37, 4096: 60}, 256: {2048: 29, 4096: 58}}
 MOST_HOSPITALS = 100_000
-SEED_BYTES = 64  # what SEAL stretches into the second polynomial of a fresh ciphertext
+EXACT_BITS = 256  # of the few numbers that must be exact, see `quantization`
 
-_FRESH_BOUND, _FRESH_VARIANCE = 21, 10.5
-_TAIL = math.sqrt(2 * math.log(2 * 2.0**80))  # 10.6 standard deviations: P < 2^-80 if sub-Gaussian
-_CKKS_ROOM_BITS = 25  # a sum in one slot lies within +-2^24
-EXACT_BITS = 128  # of the few numbers that must be exact, see `quantization`
+_TAIL = math.sqrt(2 * math.log(2 * 2.0**64))  # 9.5 standard deviations: P < 2^-64 if sub-Gaussian
+_MOST_ROOM = 55  # the check of a sum (see `keyring`) wants coefficients far below 2^61
 
 
 class Parameters(NamedTuple):
     """What hospitals and server agree on before the first key is made."""
 
-    scheme: str  # "bfv" or "ckks"
     hospitals: int  # K, the most that may be added up
     numbers: int  # of the update that the choice was made for; others fit too
     bits: int  # wanted of one number's sum, sign included
@@ -53,22 +44,17 @@ class Parameters(NamedTuple):
     ring_dimension: int  # N
     modulus_bits: int  # of the prime q
     sent_bits: int  # of each coefficient, a multiple of 4: q's bits without those that are not sent
-    room_bits: int  # of the sum in one coefficient (BFV: t = 2^room_bits) or slot (CKKS), sign included
+    room_bits: int  # of the sum in one coefficient, sign included
 
     @property
-    def slots(self) -> int:
-        """Numbers that one ciphertext carries (BFV: before packing)."""
-        return self.ring_dimension if self.scheme == "bfv" else self.ring_dimension // 2
+    def modulus(self) -> int:
+        """The prime q."""
+        return modulus(self.ring_dimension, self.modulus_bits)
 
     @property
-    def scale(self) -> float:
-        """CKKS: what a number is multiplied with before it is rounded; one bit of q is left for noise."""
-        return 2.0 ** (self.modulus_bits - 1 - self.room_bits)
-
-    @property
-    def whole_bits(self) -> int:
-        """Of a coefficient of which nothing stays behind, a multiple of 4."""
-        return -(-self.modulus_bits // 4) * 4
+    def delta(self) -> int:
+        """What an integer is multiplied with before noise is added."""
+        return self.modulus >> self.room_bits
 
     @property
     def dropped_bits(self) -> int:
@@ -77,7 +63,7 @@ class Parameters(NamedTuple):
 
     @property
     def fields(self) -> int:
-        """BFV: how many numbers share a coefficient."""
+        """How many numbers share a coefficient."""
         return max(self.room_bits // self.bits, 1)
 
     @property
@@ -89,60 +75,48 @@ class Parameters(NamedTuple):
         """How many coefficients one number takes whose sum has so many bits."""
         return 1 if bits <= self.room_bits else 1 + -(-(bits + 1 - self.room_bits) // self.digit_bits)
 
-    def coefficients(self, numbers: int, exact: int) -> int:
-        """Coefficients (CKKS: slots) for the numbers of an update and a few exact ones."""
-        a_number = 1 / self.fields if self.bits <= self.room_bits else self.digits(self.bits)
-        return math.ceil(numbers * (a_number if self.scheme == "bfv" else 1)) + exact * self.digits(EXACT_BITS)
+    def coefficients(self, numbers: int) -> int:
+        """Coefficients for the numbers of an update."""
+        return math.ceil(numbers / self.fields if self.bits <= self.room_bits else numbers * self.digits(self.bits))
 
     def message_bytes(self, coefficients: int) -> int:
-        """Bytes of ciphertext, seeds included, that one hospital sends for so many coefficients."""
-        ciphertexts = -(-coefficients // self.slots)
-        carried = coefficients if self.scheme == "bfv" else ciphertexts * self.ring_dimension
-        return (carried * self.sent_bits + 7) // 8 + SEED_BYTES * ciphertexts
+        """Bytes that one hospital sends in a round for so many coefficients: ciphertext, and key share."""
+        return (coefficients * self.sent_bits + 7) // 8 + self.share_bytes(self.hospitals)
+
+    def share_bits(self, hospitals: int) -> int:
+        """Bits of one coefficient of a key share: the fewest in which the sum of so many keys fits."""
+        return (2 * COINS * hospitals).bit_length()
+
+    def share_bytes(self, hospitals: int) -> int:
+        """Bytes of a key share for a list of so many hospitals, its tag left out."""
+        return self.ring_dimension * self.share_bits(hospitals) // 8
 
     def explain(self) -> str:
         """Say what was chosen and why, in words."""
-        most = MOST_MODULUS_BITS[self.security][self.ring_dimension]
-        coefficients = self.coefficients(self.numbers, 1)
-        size = self.message_bytes(coefficients)
-        lines = [
-            f"{self.scheme.upper()}, ring dimension N = {self.ring_dimension}, one prime q of {self.modulus_bits} "
-            f"bits: the standard allows {most} for {self.security} bits of security."
-        ]
-        if self.scheme == "bfv":
-            worst = _noise(self.hospitals, self.dropped_bits) == _worst_noise(self.hospitals, self.dropped_bits)
-            margin = "cannot go wrong" if worst else "goes wrong in a coefficient with a probability below 2^-80"
-            each = self.digits(self.bits)
-            share = f"{each} coefficients each" if each > 1 else f"{self.fields} to a coefficient"
-            lines += [
-                f"Plain modulus t = 2^{self.room_bits}: numbers of {self.bits} bits, {share}.",
+        coefficients = self.coefficients(self.numbers)
+        size, each = self.message_bytes(coefficients), self.digits(self.bits)
+        worst = _noise(self.hospitals, self.dropped_bits) == _worst_noise(self.hospitals, self.dropped_bits)
+        margin = "cannot go wrong" if worst else "goes wrong in a coefficient with a probability below 2^-64"
+        share = f"{each} coefficients each" if each > 1 else f"{self.fields} to a coefficient"
+        return "\n".join(
+            [
+                f"BFV, ring dimension N = {self.ring_dimension}, one prime q of {self.modulus_bits} bits: at least "
+                f"{self.security} bits of security.",
+                f"A coefficient has room for {self.room_bits} bits: numbers of {self.bits} bits, {share}.",
                 f"{self.dropped_bits} of the {self.modulus_bits} bits of a coefficient are not sent; the sum of up to "
                 f"{self.hospitals} hospitals {margin}.",
+                f"An update of {self.numbers:,} numbers takes {coefficients:,} coefficients and {size:,} bytes, the key "
+                f"share included ({size / self.numbers:.2f} a number; float32 takes 4).",
             ]
-        else:
-            lines.append(
-                f"Scale 2^{math.log2(self.scale):.0f}: sums up to 2^{self.room_bits - 1} fit, in {self.slots} slots."
-            )
-        lines.append(
-            f"An update of {self.numbers:,} numbers takes {coefficients:,} "
-            f"{'coefficients' if self.scheme == 'bfv' else 'slots'} and {size:,} bytes "
-            f"({size / self.numbers:.2f} a number; float32 takes 4)."
         )
-        return "\n".join(lines)
 
 
-def choose(
-    scheme: str = "bfv", hospitals: int = 16, *, numbers: int = 4096, bits: int = 26, security: int = 128
-) -> Parameters:
+@cache
+def choose(hospitals: int = 16, *, numbers: int = 4096, bits: int = 26, security: int = 128) -> Parameters:
     """Choose the parameters that make the message of one hospital smallest; ValueError says what to relax.
-
-    Where everything fits into one ciphertext, the smallest such ring is taken, which is
-    the fastest, unless a larger one saves a quarter of the bytes.
 
     Parameters
     ----------
-    scheme
-        "bfv" (integers, exact) or "ckks" (real numbers, approximate).
     hospitals
         The most that will be added up.
     numbers
@@ -152,9 +126,7 @@ def choose(
     security
         128, 192 or 256 bits.
     """
-    if scheme not in SCHEMES:
-        raise ValueError(f"There is no scheme {scheme!r}: choose one of {', '.join(SCHEMES)}.")
-    if security not in MOST_MODULUS_BITS:
+    if security not in MODULUS_BITS:
         raise ValueError(f"Security comes in 128, 192 or 256 bits, not {security}: 128 is what the field calls safe.")
     if not 1 <= hospitals <= MOST_HOSPITALS:
         raise ValueError(f"Keys are made for 1 to {MOST_HOSPITALS} hospitals, and {hospitals} were asked for.")
@@ -168,27 +140,12 @@ def choose(
             f"{(hospitals - 1).bit_length() + 3} bits, or for fewer hospitals."
         )
     options = [
-        option
-        for ring, most in MOST_MODULUS_BITS[security].items()
-        for option in _options(scheme, hospitals, numbers, bits, security, ring, min(most, MOST_PRIME_BITS))
+        Parameters(hospitals, numbers, bits, security, ring, modulus_bits, sent, room)
+        for ring, modulus_bits in MODULUS_BITS[security].items()
+        for sent in range(8, modulus_bits + 4, 4)
+        if (room := _room(ring, modulus_bits, sent, hospitals)) >= (hospitals - 1).bit_length() + 4
     ]
-    if not options:
-        raise ValueError(
-            f"With {security} bits of security no ring holds {bits} bits for {hospitals} hospitals in "
-            f"{scheme.upper()}: ask for fewer bits, fewer hospitals, less security"
-            f"{', or the scheme bfv' if scheme == 'ckks' else ''}."
-        )
-
-    def size(option: Parameters) -> int:
-        return option.message_bytes(option.coefficients(numbers, 1))
-
-    best = min(options, key=size)
-    small = [
-        option
-        for option in options
-        if option.coefficients(numbers, 1) <= option.slots and size(option) <= size(best) * 4 / 3
-    ]
-    return min(small, key=lambda option: (option.ring_dimension, size(option)), default=best)
+    return min(options, key=lambda option: (option.message_bytes(option.coefficients(numbers)), option))
 
 
 @cache
@@ -197,33 +154,20 @@ def modulus(ring: int, bits: int) -> int:
     return next(q for q in range(2**bits - 2 * ring + 1, 0, -2 * ring) if pow(2, q - 1, q) == 1)
 
 
-def _options(
-    scheme: str, hospitals: int, numbers: int, bits: int, security: int, ring: int, modulus_bits: int
-) -> list[Parameters]:
-    """Every way to use a ring: what is not sent costs room."""
-    fixed = (scheme, hospitals, numbers, bits, security, ring, modulus_bits)
-    whole = -(-modulus_bits // 4) * 4
-    if scheme == "ckks":  # a slot has the noise of all coefficients, and digits of exact numbers must outlive it
-        noise = _TAIL * math.sqrt(hospitals * (_FRESH_VARIANCE + 1 / 12) * ring / 2)
-        option = Parameters(*fixed, whole, _CKKS_ROOM_BITS)
-        return [option] if option.scale >= max(2.0**bits, 2 * noise) else []
-    options = []
-    for sent in range(8, whole + 1, 4):
-        noise = _noise(hospitals, max(modulus_bits - sent, 0))
-        room = math.floor(math.log2(modulus(ring, modulus_bits)) - 1 - math.log2(noise) - 1e-3)
-        if room >= (hospitals - 1).bit_length() + 4:
-            options.append(Parameters(*fixed, sent, room))
-    return options
+def _room(ring: int, modulus_bits: int, sent: int, hospitals: int) -> int:
+    """Bits that are left for numbers: what is not sent costs room."""
+    noise = _noise(hospitals, max(modulus_bits - sent, 0))
+    return min(math.floor(math.log2(modulus(ring, modulus_bits)) - 1 - math.log2(noise) - 1e-3), _MOST_ROOM)
 
 
 def _worst_noise(hospitals: int, dropped: int) -> float:
     """Bound on a coefficient's noise in the sum of so many hospitals."""
     rounding = 2.0 ** (dropped - 1) if dropped else 0.0
-    return hospitals * (_FRESH_BOUND + 0.5 + rounding) + rounding
+    return hospitals * (COINS + rounding) + rounding
 
 
 def _noise(hospitals: int, dropped: int) -> float:
-    """Bound on a coefficient's noise: what is always, or but for 2^-80, not exceeded, whichever is smaller."""
+    """Bound on a coefficient's noise: what is always, or but for 2^-64, not exceeded, whichever is smaller."""
     rounding = 4.0**dropped / 12 if dropped else 0.0
-    variance = hospitals * (_FRESH_VARIANCE + rounding) + rounding
-    return min(_worst_noise(hospitals, dropped), _TAIL * math.sqrt(variance) + hospitals / 2)
+    variance = hospitals * (COINS / 2 + rounding) + rounding
+    return min(_worst_noise(hospitals, dropped), _TAIL * math.sqrt(variance))

@@ -1,0 +1,73 @@
+"""How large an update may get: what a hospital promises, and what a step is worth that follows from all promises.
+
+Each hospital bounds its next update, layer by layer, by twice the largest number of this one, and gives up an old bound
+only slowly. The bounds travel, hidden, beside the update; the sum of patients x bound is all that is seen, and what has
+to fit, so that a small hospital with large updates needs no special care. Nothing is ever cut: whose update outgrew its
+promise says so before anything is sent, and a sum of new bounds goes first.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fedkit.encryption import quantization
+from fedkit.encryption.quantization import Layout
+from fedkit.encryption.schemes import Parameters
+
+_GROWTH = 2.0  # times its last update is what a hospital promises for its next one
+_KEEP = 0.95  # of an old bound: FedAvg's updates then outgrow it about once in 100 rounds
+
+
+class Promises:
+    """What one hospital promised, and what it knows of the others' promises: their sum.
+
+    Parameters
+    ----------
+    sizes
+        How many numbers each layer of an update has.
+    parameters
+        Of the encryption.
+    reach
+        How far rounding moves a number at the most, in steps.
+
+    Attributes
+    ----------
+    layout : Layout or None
+        Of an update with its bounds; none before the first sum of bounds.
+    """
+
+    def __init__(self, sizes: Sequence[int], parameters: Parameters, reach: float = 0.5) -> None:
+        self.sizes, self._parameters, self._reach = list(sizes), parameters, reach
+        self._bounds, self._weight = np.zeros(len(self.sizes)), 0.0  # kept, and heard by the others
+        self._next = self._bounds
+        self.layout: Layout | None = None
+
+    @property
+    def bounds_layout(self) -> Layout:
+        """Of bounds alone."""
+        return Layout((quantization.exact_layer(len(self.sizes), self._parameters),))
+
+    def keeps(self, vector: np.ndarray, weight: float) -> bool:
+        """Whether an update [p] is as small as was promised, and was promised at all."""
+        largest = quantization.maxima(vector, self.sizes)
+        return self.layout is not None and weight == self._weight and not (largest > self._bounds).any()
+
+    def bounds(self, vector: np.ndarray) -> np.ndarray:
+        """Return what is promised for the next update, from this one [p]: shape [layers]."""
+        largest = quantization.maxima(vector, self.sizes)
+        bounds = np.maximum(_GROWTH * largest, _KEEP * self._bounds)
+        self._next = np.where(bounds == 0, 1.0, bounds)  # nothing ever moved
+        return self._next
+
+    def rounded(self, numbers: np.ndarray) -> np.ndarray:
+        """Return what arrives of patients x update [p]."""
+        return Layout(self.layout.layers[1:]).rounded(numbers)
+
+    def heard(self, sums: np.ndarray, weight: float) -> None:
+        """Take on what all promised, from the sums [layers] of patients x bound; the weight is 0 if ours is not in it."""
+        layers = [
+            quantization.packed_layer(size, total, self._parameters, self._reach)
+            for size, total in zip(self.sizes, sums, strict=True)
+        ]
+        self.layout = Layout((*self.bounds_layout.layers, *layers))
+        self._bounds, self._weight = (self._next, weight) if weight else (self._bounds, 0.0)
