@@ -56,7 +56,15 @@ def sign(content: bytes, about: About, identity: Identity) -> bytes:
 
 
 def read(
-    data: bytes, public: bytes, *, study: str, purpose: str, round: int, sender: str, size: int | None, most: int = 0
+    data: bytes,
+    public: bytes,
+    *,
+    study: str | None,
+    purpose: str | None,
+    round: int,
+    sender: str,
+    size: int | None,
+    most: int = 0,
 ) -> tuple[About, bytes]:
     """Open an envelope, if it is the one that is expected: what it is, and the content.
 
@@ -67,7 +75,7 @@ def read(
     public
         Key of the sender that is expected, 32 bytes (`Roster`).
     study, purpose, round, sender
-        What `About` must say. Its `hospitals` are for the caller to compare.
+        What `About` must say, anything where it is None. Its `hospitals` are for the caller to compare.
     size, most
         Bytes of the content: exactly `size`, or if that is None, at most `most`.
 
@@ -96,7 +104,7 @@ def heading(data: bytes) -> bytes:
 
 
 def read_heading(
-    data: bytes, public: bytes, *, study: str, purpose: str, round: int, sender: str
+    data: bytes, public: bytes, *, study: str | None, purpose: str | None, round: int, sender: str
 ) -> tuple[About, bytes]:
     """Check what `heading` cut out of an envelope, as `read` does: what it is, and the SHA-256 of its content."""
     start = _start(data, sender)
@@ -109,7 +117,8 @@ def read_heading(
     about = _parsed(head, sender)
     expected = {"study": study, "purpose": purpose, "round": round, "sender": sender}
     for field, wanted in expected.items():
-        if (said := getattr(about, field)) != wanted:
+        said = getattr(about, field)
+        if wanted is not None and said != wanted:
             raise MessageError(
                 f"A message signed by {sender} has {field} {said!r:.80}, and {wanted!r:.80} is expected: "
                 f"{_HINTS[field]}."

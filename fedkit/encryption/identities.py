@@ -8,6 +8,7 @@ people read its fingerprint to each other, over the phone.
 import base64
 import functools
 import hashlib
+import hmac
 import os
 import secrets
 from typing import NoReturn
@@ -54,6 +55,10 @@ class Identity:
     def sign(self, data: bytes) -> bytes:
         """Return the signature of some bytes: 64 bytes, the same each time."""
         return self._key.sign(data)
+
+    def derived(self, what: str) -> bytes:
+        """Return 32 bytes that follow from the secret, for one more use of it."""
+        return hmac.digest(self._key.private_bytes_raw(), f"fedkit {what}".encode(), "sha256")
 
     def unseal(self, data: bytes) -> bytes:
         """Return what somebody sealed with `seal_to`; ValueError if it was for somebody else, or was changed."""

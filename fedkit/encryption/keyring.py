@@ -104,7 +104,7 @@ class Keyring:
         return Layout((quantization.exact_layer(size, self.parameters, 2.0**-22, 52),))
 
     def _with_weight(self, layout: Layout) -> Layout:
-        return Layout((quantization.exact_layer(1, self.parameters, 1.0, 64), *layout.layers))
+        return Layout((quantization.weight_layer(self.parameters), *layout.layers))
 
     def begin(self, purpose: str, coefficients: int) -> None:
         """Begin the next number without a letter: its sums can be opened all the same.
@@ -144,6 +144,7 @@ class Keyring:
         weight: float,
         layout: Layout | None = None,
         dither: np.random.Generator | None = None,
+        scale: float | None = None,
     ) -> bytes:
         """Begin the next number with the first letter: the weight, and weight x vector, hidden.
 
@@ -159,13 +160,15 @@ class Keyring:
             The same at all hospitals; `plain_layout` if None.
         dither
             See `quantization.Layout.encode`.
+        scale
+            What the vector is multiplied with in place of the weight.
 
         Raises
         ------
         ValueError
             If a value is not finite, the weight no whole number, or a number too large for the sum to hold.
         """
-        values = self._encoded(vector, weight, layout, dither)
+        values = self._encoded(vector, weight, weight if scale is None else scale, layout, dither)
         now = self._begin(purpose, len(values))
         # Should all memory of this letter be lost, the same numbers give the same letter, others another key.
         secret = _hash(now["own"], "letter", now["about"], hashlib.sha256(values.tobytes()).digest())
@@ -177,7 +180,7 @@ class Keyring:
         return now["letter"]
 
     def _encoded(
-        self, vector: np.ndarray, weight: float, layout: Layout | None, dither: np.random.Generator | None
+        self, vector: np.ndarray, weight: float, scale: float, layout: Layout | None, dither: np.random.Generator | None
     ) -> np.ndarray:
         vector = np.asarray(vector, dtype=np.float64)
         if vector.ndim != 1 or not vector.size:
@@ -188,7 +191,7 @@ class Keyring:
         if not (np.isfinite(weight) and weight >= 0 and weight == int(weight)):
             raise ValueError(f"A weight is a whole number of patients, and {weight} is not.")
         numbers = np.empty(vector.size + 1)
-        numbers[0], numbers[1:] = weight, vector * weight
+        numbers[0], numbers[1:] = weight, vector * scale
         return self._with_weight(layout or self.plain_layout(vector.size)).encode(numbers, dither)
 
     def share(self, listed: Listed) -> bytes:
@@ -264,7 +267,7 @@ class Keyring:
                 now["refused"] = True
                 self._save()
                 raise
-            weight = quantization.exact_layer(1, self.parameters, 1.0, 64)
+            weight = quantization.weight_layer(self.parameters)
             each = self.plain_layout(1).coefficients
             whole = self._with_weight(layout or self.plain_layout((len(values) - weight.coefficients) // each))
             if whole.coefficients != len(values):

@@ -102,6 +102,11 @@ def exact_layer(size: int, parameters: Parameters, step: float = EXACT_STEP, bit
     return Layer(size, step, bits, limit, 1, parameters.digits(bits), parameters.digit_bits)
 
 
+def weight_layer(parameters: Parameters) -> Layer:
+    """Layer of the number of patients, which comes first in every letter."""
+    return exact_layer(1, parameters, 1.0, 64)
+
+
 def packed_layer(size: int, bound: float, parameters: Parameters, rounding: float = 0.5) -> Layer:
     """Layer of few bits, with a step as fine as the hospitals' bounds allow.
 

@@ -1,142 +1,85 @@
-"""What the hospitals' letters and the sums of a round hold.
+"""The sums that a study makes, one number each, and what is in them.
 
-Round 0 adds up the statistics that rows are prepared with, rounds 1 to R the updates
-(and how good the model is that they start from), and round R + 1 the scores of the
-last model.
+Number 0 adds up the statistics that rows are prepared with; then, for each round, the updates with the bounds of the
+next ones (and how good the model is that they start from); the last one the scores of the last model. Before the first
+update, and when an update outgrew what its hospital promised, bounds are added up alone.
 """
 
-import hashlib
-import hmac
-import struct
-from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from fedkit.encryption import messages, quantization
-from fedkit.encryption.messages import MessageError
+from fedkit.encryption import messages, quantization, schemes
+from fedkit.encryption.promises import Promises
 from fedkit.encryption.quantization import Layout
 from fedkit.encryption.schemes import Parameters
 from fedkit.exchange.settings import Settings
 
 METRICS = ("auroc", "auprc", "brier", "accuracy", "log_loss")
-BITS, STEP = 52, 2.0**-22  # of a number of patients x update: sums up to 2^29, whatever was agreed
-ID = 16  # bytes of a digest
-_OWN = struct.Struct(f"<{ID}s{ID}s{ID}s")  # the sum before, tag of the model, who may open it
-_SEALED = 48 + ID  # what sealing adds, and who it is from
+ONE, LIST, TWO, SUM = "one", "list", "two", "sum"  # letters of a number, as they follow each other
 
 
-def place(round: int) -> str:
-    """Return the place of the hospitals' letters of a round."""
-    return f"round-{round:05d}"
+class Step(NamedTuple):
+    """What is added up under a number."""
+
+    number: int
+    purpose: str  # "statistics", "bounds", "update", "scores"; "done" after the last, "stopped" where a person decides
+    round: int  # 0 before the first
+
+    def after(self, settings: Settings, how: str) -> "Step":
+        """Return what follows once this was "added", was "void" (an update outgrew its bound), or was "given up"."""
+        purpose, round = self.purpose, self.round
+        if how == "void":
+            purpose = "bounds"
+        elif how == "given up":
+            purpose = "update" if purpose == "update" else "stopped"
+        elif purpose == "statistics":
+            purpose, round = "bounds", 1
+        elif purpose == "bounds":
+            purpose = "update"
+        elif purpose == "update":
+            purpose, round = ("update" if round < settings.rounds else "scores"), round + 1
+        else:
+            purpose = "done"
+        return Step(self.number + 1, purpose, round)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is added up."""
+        return self.purpose in ("done", "stopped")
 
 
-def sum_place(round: int) -> str:
-    """Return the place of the sum of a round."""
-    return f"sum-{round:05d}"
+FIRST = Step(0, "statistics", 0)
 
 
-def purpose(settings: Settings, round: int) -> str:
-    """Say what a round is for: "statistics", "update" or "scores"."""
-    return "statistics" if round == 0 else "update" if round <= settings.rounds else "scores"
+def place(what: str, number: int) -> str:
+    """Return the place of some letters of a number."""
+    return f"{what}-{number:05d}"
 
 
-def layout(settings: Settings, parameters: Parameters, round: int) -> Layout:
-    """How the numbers of a round become integers. Nothing has to be agreed on, so that people may come and go."""
+def parameters(settings: Settings, hospitals: int) -> Parameters:
+    """Return those of the encryption: the same as `aggregators.EncryptedMean` takes."""
+    return schemes.choose(hospitals, numbers=sum(settings.layers), bits=settings.bits, security=settings.security)
+
+
+def layout(settings: Settings, parameters: Parameters, purpose: str, promises: Promises | None = None) -> Layout:
+    """How the numbers of a sum become integers; how wide they are does not depend on the promises, which may be None."""
     numeric, levels = len(settings.numeric), sum(map(len, settings.categorical.values()))
-    sizes = {"statistics": 1 + 3 * numeric + levels, "scores": 2 * len(METRICS)}
-    what = purpose(settings, round)
-    if what == "update":
-        return Layout((quantization.exact_layer(settings.numbers + 2, parameters, STEP, BITS),))
-    return Layout((quantization.exact_layer(sizes[what], parameters),))
+    sizes = {"statistics": 1 + 3 * numeric + levels, "bounds": len(settings.layers), "scores": 2 * len(METRICS)}
+    if purpose != "update":
+        return Layout((quantization.exact_layer(sizes[purpose], parameters),))
+    if promises is None or promises.layout is None:
+        promises = Promises(settings.layers, parameters)
+        promises.heard(np.ones(len(settings.layers)), 0.0)
+    return Layout((*promises.layout.layers, quantization.exact_layer(2, parameters)))
 
 
-def coefficients(settings: Settings, parameters: Parameters, round: int) -> int:
-    """How many coefficients a message of a round has, the weight's included."""
-    return layout(settings, parameters, round).coefficients + quantization.exact_layer(1, parameters).coefficients
+def coefficients(settings: Settings, parameters: Parameters, purpose: str) -> int:
+    """How many coefficients a letter has, the weight's included."""
+    weight = quantization.weight_layer(parameters).coefficients
+    return weight + layout(settings, parameters, purpose).coefficients
 
 
-def own_bytes(settings: Settings, parameters: Parameters, round: int) -> int:
-    """Length of the content of a hospital's letter."""
-    return _OWN.size + _SEALED + messages.message_bytes(parameters, coefficients(settings, parameters, round))
-
-
-def sum_bytes(settings: Settings, parameters: Parameters, round: int) -> int:
-    """Most bytes that the content of a sum has."""
-    count, hospitals = coefficients(settings, parameters, round), parameters.hospitals
-    kinds = (messages.SUM, messages.LARGE_SUM)
-    return ID * (1 + hospitals) + max(messages.message_bytes(parameters, count, hospitals, kind) for kind in kinds)
-
-
-class Own(NamedTuple):
-    """A hospital's letter in a round.
-
-    Attributes
-    ----------
-    after : str
-        Digest of the letter with the sum (or keys) that it builds on.
-    tag : bytes
-        Names the model that it started from, to those who hold it; equal where models are.
-    to : bytes
-        `mark` of the coordinator's key, which it is sealed to.
-    sealed : bytes
-        The encrypted numbers, sealed.
-    """
-
-    after: str
-    tag: bytes
-    to: bytes
-    sealed: bytes
-
-    def to_bytes(self) -> bytes:
-        """Return it as it travels."""
-        return _OWN.pack(bytes.fromhex(self.after), self.tag, self.to) + self.sealed
-
-    @classmethod
-    def from_bytes(cls, content: bytes) -> "Own":
-        """Take it apart; its length was checked."""
-        after, tag, to = _OWN.unpack_from(content)
-        return cls(after.hex(), tag, to, content[_OWN.size :])
-
-
-class Total(NamedTuple):
-    """A sum.
-
-    Attributes
-    ----------
-    after : str
-        As of the letters in it.
-    counted : dict of str to str
-        Hospital -> digest of its letter.
-    message : bytes
-        The encrypted sum.
-    """
-
-    after: str
-    counted: Mapping[str, str]
-    message: bytes
-
-    def to_bytes(self) -> bytes:
-        """Return it as it travels; the hospitals' names stand in the envelope."""
-        return b"".join([bytes.fromhex(self.after), *map(bytes.fromhex, self.counted.values()), self.message])
-
-    @classmethod
-    def from_bytes(cls, content: bytes, hospitals: Sequence[str]) -> "Total":
-        """Take it apart; a MessageError says that it is too short."""
-        ids = [content[at : at + ID].hex() for at in range(0, ID * (1 + len(hospitals)), ID)]
-        if len(ids[-1]) != 2 * ID:
-            raise MessageError("A sum is too short to say what it sums: it is damaged.")
-        return cls(ids[0], dict(zip(hospitals, ids[1:], strict=True)), content[ID * len(ids) :])
-
-
-def mark(public: bytes) -> bytes:
-    """16 bytes that stand for a public key."""
-    return hashlib.sha256(b"fedkit exchange mark\0" + public).digest()[:ID]
-
-
-def tag(secret: bytes, study: str, round: int, weights: Sequence[np.ndarray]) -> bytes:
-    """16 bytes that tell those without the hospitals' secret nothing about a model but whether two are the same."""
-    code = hmac.new(secret, f"fedkit exchange model\0{study}\0{round}\0".encode(), hashlib.sha256)
-    for weight in weights:
-        code.update(np.ascontiguousarray(weight, dtype="<f4").tobytes())
-    return code.digest()[:ID]
+def sum_bytes(settings: Settings, parameters: Parameters, purpose: str, hospitals: int) -> int:
+    """Length of the sum of one list."""
+    return messages.sum_bytes(parameters, coefficients(settings, parameters, purpose), hospitals)

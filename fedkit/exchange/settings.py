@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from math import prod
 from typing import TYPE_CHECKING
 
+from fedkit.encryption.keyring import BUDGET, FEWEST
 from fedkit.encryption.messages import MessageError
 from fedkit.hospitals import Federation
 from fedkit.models import Model
@@ -17,48 +18,24 @@ if TYPE_CHECKING:  # a coordinator, and who watches, need no TensorFlow
 
 @dataclass(frozen=True)
 class Settings:
-    """A study's settings.
+    """A study's settings; a ValueError names one that makes no sense.
 
-    Attributes
-    ----------
-    title : str
-        What it is called.
-    label : str
-        What is predicted, for people to read.
-    numeric : tuple of str
-        Names of the numeric columns.
-    categorical : dict of str to tuple of str
-        The levels of each categorical column, the reference first.
-    hidden : tuple of int
-        Units of the model's hidden layers; none for logistic regression.
-    rounds, epochs : int
-        How often updates are joined; passes through the rows in a round.
-    batch_size : int or None
-        Rows a step; all if None.
-    learning_rate : float
-        Of the hospitals' gradient descent.
-    seed : int
-        Decides test rows, order of rows, and first weights.
-    test_fraction : float
-        Share of each hospital's rows that are tested on.
-    security : int
-        Bits, of the encryption.
-    quorum : int
-        The fewest hospitals that a sum may be of: in a sum of two, each sees the other's part.
-    deadline_seconds : float or None
-        When a round is closed without those who are missing, counted from when the
-        coordinator saw it begin. Everybody is waited for if None.
-    most_hospitals : int
-        How many may join.
-    algorithm : str
-        The `learning.Algorithm` with its settings, as it prints; empty for federated averaging.
-    extra_numbers : int
-        How many more numbers than the model has a hospital sends by it.
-
-    Raises
-    ------
-    ValueError
-        If a setting makes no sense; the sentence names it.
+    title, label : what the study is called, and what is predicted, for people to read
+    numeric, categorical : names of the numeric columns; the levels of each categorical one, the reference first
+    hidden : units of the model's hidden layers; none for logistic regression
+    rounds, epochs : how often updates are joined; passes through the rows in a round
+    batch_size, learning_rate : rows a step, all if None; of the hospitals' gradient descent
+    seed, test_fraction : decide test rows, order of rows and first weights; share of a hospital's rows to test on
+    bits, security : of the sum of one number; of the encryption
+    quorum : the fewest hospitals that a sum may be of
+    group_size : the fewest hospitals of a group, where groups are added up apart; one list of all if None
+    deadline_seconds : when a list is closed without those who are missing; everybody is waited for if None
+    share_seconds : when a sum is given up whose key shares are missing; they are waited for if None
+    budget : sums of updates that may be given up, at each hospital, before a person decides
+    most_change : the most by which a round may move a weight: what goes beyond is cut
+    most_hospitals : how many may join
+    algorithm : the `learning.Algorithm` with its settings, as it prints; empty for federated averaging
+    sizes : how many numbers each part has that a hospital sends by it; the model's layers if empty
     """
 
     title: str
@@ -72,12 +49,17 @@ class Settings:
     learning_rate: float = 0.3
     seed: int = 0
     test_fraction: float = 0.3
+    bits: int = 26
     security: int = 128
-    quorum: int = 3
+    quorum: int = FEWEST
+    group_size: int | None = None
     deadline_seconds: float | None = None
+    share_seconds: float | None = None
+    budget: int = BUDGET
+    most_change: float = 10.0
     most_hospitals: int = 100
     algorithm: str = ""
-    extra_numbers: int = 0
+    sizes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for name, right, wanted in self._rules():
@@ -94,8 +76,8 @@ class Settings:
         from fedkit.learning import sent_shapes
 
         plan = made.plan(algorithm)
-        extra = sum(map(prod, sent_shapes(plan, len(made.columns)))) - made.numbers
-        return replace(made, algorithm=plan.settings.get("algorithm", ""), extra_numbers=extra)
+        sizes = tuple(map(prod, sent_shapes(plan, len(made.columns))))
+        return replace(made, algorithm=plan.settings.get("algorithm", ""), sizes=sizes)
 
     def plan(self, algorithm: "Algorithm | None" = None) -> "Plan":
         """Return what a hospital trains; it needs TensorFlow."""
@@ -120,9 +102,9 @@ class Settings:
         return self.model.shapes(len(self.columns))
 
     @property
-    def numbers(self) -> int:
-        """How many numbers a hospital sends in a round: those of the model, and what the algorithm adds."""
-        return sum(map(prod, self.shapes)) + self.extra_numbers
+    def layers(self) -> tuple[int, ...]:
+        """How many numbers each part of an update has."""
+        return self.sizes or tuple(map(prod, self.shapes))
 
     def to_json(self) -> dict:
         """All of it, as JSON has it."""
@@ -135,17 +117,20 @@ class Settings:
         yield "categorical", _levels(self.categorical), "levels of columns, none twice"
         yield "categorical", not set(self.categorical) & set(self.numeric), "columns that are not numeric, too"
         yield "numeric", len(self.columns) > 0, "columns to learn from"
-        units = isinstance(self.hidden, tuple) and all(_whole(units, 1) for units in self.hidden)
-        yield "hidden", units, "a tuple of units of hidden layers"
-        extra = type(self.extra_numbers) is int and abs(self.extra_numbers) <= 10**9 and self.numbers > 0
-        yield "extra_numbers", extra, "a whole number that leaves some to send"
-        for name, least in {"rounds": 1, "epochs": 1, "seed": 0, "quorum": 2, "most_hospitals": 2}.items():
-            yield name, _whole(getattr(self, name), least), f"a whole number, {least} or more"
+        for name, what in {"hidden": "units of hidden layers", "sizes": "numbers of each part"}.items():
+            value = getattr(self, name)
+            yield name, isinstance(value, tuple) and all(_whole(each, 1, 10**9) for each in value), f"a tuple of {what}"
+        least = {"rounds": 1, "epochs": 1, "seed": 0, "quorum": FEWEST, "most_hospitals": FEWEST, "budget": 0}
+        for name, at_least in least.items():
+            yield name, _whole(getattr(self, name), at_least), f"a whole number, {at_least} or more"
+        yield "group_size", self.group_size is None or _whole(self.group_size, FEWEST), f"{FEWEST} or more, or None"
         yield "batch_size", self.batch_size is None or _whole(self.batch_size, 1), "a whole number, or None"
         yield "learning_rate", _number(self.learning_rate, 1e6), "a positive number"
+        yield "most_change", _number(self.most_change, 1e6), "a positive number"
         yield "test_fraction", _number(self.test_fraction, 1 - 1e-9), "a number between 0 and 1"
-        deadline = self.deadline_seconds is None or _number(self.deadline_seconds, 1e9)
-        yield "deadline_seconds", deadline, "a positive number, or None"
+        for name in ("deadline_seconds", "share_seconds"):
+            yield name, getattr(self, name) is None or _number(getattr(self, name), 1e9), "a positive number, or None"
+        yield "bits", _whole(self.bits, 12, 52), "12 to 52"
         yield "security", self.security in (128, 192, 256), "128, 192 or 256 bits"
 
     @classmethod
@@ -154,7 +139,7 @@ class Settings:
         try:
             if set(values) != {each.name for each in fields(cls)}:
                 raise ValueError("They name other settings than this version of the kit has: use the same.")
-            values = dict(values, numeric=tuple(values["numeric"]), hidden=tuple(values["hidden"]))
+            values = values | {name: tuple(values[name]) for name in ("numeric", "hidden", "sizes")}
             return cls(**values | {"categorical": {name: tuple(of) for name, of in values["categorical"].items()}})
         except (AttributeError, OverflowError, TypeError, ValueError) as problem:
             raise MessageError(f"The study's settings cannot be used. {problem}") from None
@@ -172,8 +157,8 @@ def _levels(values: object) -> bool:
     return isinstance(values, dict) and _names(tuple(values)) and all(of and _names(of) for of in values.values())
 
 
-def _whole(value: object, least: int) -> bool:
-    return type(value) is int and least <= value <= 10**6
+def _whole(value: object, least: int, most: int = 10**6) -> bool:
+    return type(value) is int and least <= value <= most
 
 
 def _number(value: object, most: float) -> bool:

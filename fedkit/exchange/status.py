@@ -6,7 +6,7 @@ from typing import NamedTuple
 class Status(NamedTuple):
     """How things are with one process of a study."""
 
-    stage: str  # "away", "invitation", "opening", "keys", "round", "done" or "refused"
+    stage: str  # "away", "invitation", "opening", "known", "keys", "round", "done", "refused" or "stopped"
     round: int = 0  # which is open,
     rounds: int = 0  # of how many
     waits_for: str = ""  # who is to do something next
@@ -16,7 +16,7 @@ class Status(NamedTuple):
     @property
     def ended(self) -> bool:
         """Whether there is nothing more to do."""
-        return self.stage in ("done", "refused")
+        return self.stage in ("done", "refused", "stopped")
 
     def __str__(self) -> str:
         round = (
@@ -28,9 +28,11 @@ class Status(NamedTuple):
             "away": "The folder cannot be used now.",
             "invitation": "There is no invitation with this fingerprint here yet.",
             "opening": "Asked to join. The maker is to open the study.",
-            "keys": f"Waiting for the key{self.waits_for and f', which {self.waits_for} makes'}.",
+            "known": "Compare fingerprints with two other hospitals, and name theirs (`known`).",
+            "keys": f"Waiting for the group's key{self.waits_for and f', which {self.waits_for} makes'}.",
             "round": f"Waiting for {self.waits_for}: {round}.",
             "done": "Done.",
             "refused": "Not taking part.",
+            "stopped": "The study has stopped, and a person must decide.",
         }[self.stage]
         return f"{sentence} {self.note}".strip()

@@ -1,0 +1,80 @@
+"""What a party keeps on a disk of its own: sealed with its identity, replaced as a whole, there before a letter leaves."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from fedkit.encryption.identities import Identity
+from fedkit.exchange.folder import quoted
+
+_NONCE = 12
+
+
+class Keep:
+    """Files by name, of one party in one study.
+
+    home : folder of this machine, outside the shared one; if None, all is kept in memory, and lost with it
+    identity : whose; its key seals the files
+    study : digest of the invitation
+    """
+
+    def __init__(self, home: str | os.PathLike | None, identity: Identity, study: str) -> None:
+        self._memory: dict[str, bytes] = {}
+        self._cipher, self._study = AESGCM(identity.derived("keep")), study
+        self._place = None if home is None else Path(home, f"fedkit-study.{study[:16]}.{quoted(identity.name)}")
+
+    def read(self, name: str) -> bytes | None:
+        """Return what was written last; ValueError if it is damaged, or another's."""
+        if self._place is None:
+            return self._memory.get(name)
+        try:
+            sealed = (self._place / name).read_bytes()
+        except FileNotFoundError:
+            return None
+        try:
+            return self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], self._about(name))
+        except (InvalidTag, ValueError):
+            raise ValueError(
+                f"{self._place / name} does not open: it is damaged, or another identity's. Without it nobody can go on "
+                "here: join under a new identity, or not at all."
+            ) from None
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put data in the place of what is there, on the disk before this returns."""
+        if self._place is None:
+            self._memory[name] = data
+            return
+        self._place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        nonce = os.urandom(_NONCE)
+        descriptor, aside = tempfile.mkstemp(dir=self._place, prefix=".")
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(nonce + self._cipher.encrypt(nonce, data, self._about(name)))
+                file.flush()
+                os.fsync(descriptor)
+            os.replace(aside, self._place / name)
+        except BaseException:
+            os.unlink(aside)
+            raise
+        self._sync()
+
+    def remove(self, name: str) -> None:
+        """Forget what is there; a disk or a backup may remember."""
+        if self._place is None:
+            self._memory.pop(name, None)
+        else:
+            (self._place / name).unlink(missing_ok=True)
+            self._sync()
+
+    def _sync(self) -> None:
+        descriptor = os.open(self._place, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _about(self, name: str) -> bytes:
+        return f"{self._study} {name}".encode()
