@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import unicodedata
 from typing import NoReturn
 
 from cryptography.exceptions import InvalidSignature
@@ -118,6 +119,12 @@ def fingerprint(public: bytes) -> str:
     """
     text = base64.b32encode(hashlib.sha256(public).digest()[:10]).translate(_CROCKFORD).decode()
     return "-".join(text[at : at + 4] for at in range(0, 16, 4))
+
+
+def skeleton(name: str) -> str:
+    """Return what a name looks like: the same for two that people would take for each other."""
+    kept = (char for char in unicodedata.normalize("NFKD", name.casefold()) if unicodedata.category(char)[0] in "LNPS")
+    return "".join(kept)
 
 
 def check_name(name: str) -> str:

@@ -113,7 +113,7 @@ class Keyring:
         share that opened nothing is charged to the budget, and a MessageError says that it is used up.
         """
         self._begin(purpose, coefficients)
-        self._save()
+        self.save()
 
     def _begin(self, purpose: str, coefficients: int) -> dict:
         """Settle the last number, make this one's keys, and step all others forward."""
@@ -176,7 +176,7 @@ class Keyring:
         hidden = self._ring.hide(values, _public(now["about"]), now["key"], _hash(secret, "noise"))
         now["letter"] = Letter(now["about"], hidden).to_bytes(self.parameters)
         del now["own"]
-        self._save()
+        self.save()
         return now["letter"]
 
     def _encoded(
@@ -223,7 +223,7 @@ class Keyring:
         now["listed"] = dict(listed)
         del now["key"], now["values"]
         now["pairs"] = {}
-        self._save()
+        self.save()
         return now["share"]
 
     def _check(self, listed: Listed, now: dict) -> None:
@@ -260,12 +260,12 @@ class Keyring:
             if now["opened"].get(label.hex(), seen.hex()) != seen.hex():
                 raise MessageError("Another sum was opened for this list: no second one is.")
             now["opened"][label.hex()] = seen.hex()
-            self._save()  # before it is known whether it opens: who asks learns that once
+            self.save()  # before it is known whether it opens: who asks learns that once
             try:
                 values = self._opened(Sum.from_bytes(total, self.parameters), label, len(listed), now, seen)
             except MessageError:
                 now["refused"] = True
-                self._save()
+                self.save()
                 raise
             weight = quantization.weight_layer(self.parameters)
             each = self.plain_layout(1).coefficients
@@ -325,7 +325,8 @@ class Keyring:
         raw = ring.stretch(key, 16 + 4 * self._ring.size)
         return np.frombuffer(raw, "<u4", self._ring.size, 16), int.from_bytes(raw[:16], "little") % PRIME
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Hand what is to be remembered to `store`."""
         if self.store:
             self.store(_written(self._state))
 

@@ -34,13 +34,20 @@ class Promises:
     ----------
     layout : Layout or None
         Of an update with its bounds; none before the first sum of bounds.
+    own : numpy.ndarray
+        What is promised next, shape [layers]: to be kept where a process may end.
     """
 
     def __init__(self, sizes: Sequence[int], parameters: Parameters, reach: float = 0.5) -> None:
         self.sizes, self._parameters, self._reach = list(sizes), parameters, reach
         self._bounds, self._weight = np.zeros(len(self.sizes)), 0.0  # kept, and heard by the others
-        self._next = self._bounds
+        self.own = self._bounds
         self.layout: Layout | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether the last sum of bounds held this hospital's."""
+        return self._weight > 0
 
     @property
     def bounds_layout(self) -> Layout:
@@ -56,8 +63,8 @@ class Promises:
         """Return what is promised for the next update, from this one [p]: shape [layers]."""
         largest = quantization.maxima(vector, self.sizes)
         bounds = np.maximum(_GROWTH * largest, _KEEP * self._bounds)
-        self._next = np.where(bounds == 0, 1.0, bounds)  # nothing ever moved
-        return self._next
+        self.own = np.where(bounds == 0, 1.0, bounds)  # nothing ever moved
+        return self.own
 
     def rounded(self, numbers: np.ndarray) -> np.ndarray:
         """Return what arrives of patients x update [p]."""
@@ -70,4 +77,4 @@ class Promises:
             for size, total in zip(self.sizes, sums, strict=True)
         ]
         self.layout = Layout((*self.bounds_layout.layers, *layers))
-        self._bounds, self._weight = (self._next, weight) if weight else (self._bounds, 0.0)
+        self._bounds, self._weight = (self.own, weight) if weight else (self._bounds, 0.0)

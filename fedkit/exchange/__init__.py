@@ -4,21 +4,20 @@
     maker.invite(Settings.of(federation, rounds=20))            # returns what is read aloud
     maker.open()                                                # when all have asked to join
 
-    Participant(folder, identity, rows, invitation="K7QM-...").run()   # each hospital
-    Coordinator(folder, identity, invitation="K7QM-...").run()         # who adds up: often the maker
+    Participant(folder, identity, rows, invitation="K7QM-...", home="~/study", known=[...]).run()   # each hospital
+    Coordinator(folder, identity, invitation="K7QM-...", home="~/study").run()   # who adds up: often the maker
     show(folder, invitation="K7QM-...")                                # on the projector
 
-All that anybody writes is *letters*: signed files that are never changed (`folder`,
-`letters`). What counts follows from the letters alone (`study`, `chain`), so every
-process can be stopped at any moment and started again. Hospitals share the key of the
-encryption, sealed to each one's own key, and seal their encrypted updates to the
-coordinator, who has no key: to read an update, a hospital and the coordinator would
-have to work together.
+All that anybody writes is *letters*: signed files that are never changed (`folder`, `letters`). What counts follows from
+the letters alone (`study`), so every process can be stopped at any moment and started again; what it must not forget, it
+keeps at `home` (`keep`). A sum takes two letters of each hospital (`encryption.keyring`): the first is its hidden update;
+the coordinator lists whose arrived; the second opens exactly the sum of that list. To read one hospital's update, all
+others of its list would have to work together.
 """
 
 from fedkit.exchange.coordinator import Coordinator
 from fedkit.exchange.folder import Folder
-from fedkit.exchange.hospital import Participant
+from fedkit.exchange.hospital import EVERYBODY, Participant
 from fedkit.exchange.journal import events
 from fedkit.exchange.maker import Maker
 from fedkit.exchange.rehearsal import rehearse
@@ -28,6 +27,7 @@ from fedkit.exchange.status import Status
 from fedkit.exchange.watch import Watch, show
 
 __all__ = [
+    "EVERYBODY",
     "Coordinator",
     "Folder",
     "Maker",

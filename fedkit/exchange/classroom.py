@@ -11,7 +11,7 @@ import getpass
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from fedkit import hospitals
@@ -19,6 +19,7 @@ from fedkit.chapters import partitions
 from fedkit.encryption.identities import Identity, fingerprint
 from fedkit.exchange import Coordinator, Folder, Maker, Participant, Settings, results, watch
 from fedkit.exchange.folder import quoted
+from fedkit.exchange.hospital import EVERYBODY
 from fedkit.exchange.work import Training, Work
 from fedkit.hospitals import Federation
 
@@ -43,6 +44,7 @@ def play(
     *,
     rounds: int = 5,
     seats: int = 30,
+    group_size: int = 5,
     deadline_seconds: float = 120.0,
     home: str | os.PathLike | None = None,
     poll_seconds: float = 3.0,
@@ -60,7 +62,7 @@ def play(
         Path of the shared folder.
     invitation
         Its fingerprint, as the maker reads it aloud; asked for if empty.
-    rounds, seats, deadline_seconds
+    rounds, seats, group_size, deadline_seconds
         Of the study; only the maker's count, but for `seats`, which must be the same everywhere.
     home
         Folder of this machine, outside the shared one, for the secret and what comes out; the user's own if None.
@@ -84,18 +86,21 @@ def play(
     me = identify(name, where, home)
     print(f"You are {me.name}; the fingerprint of your key is {fingerprint(me.public)}.")
     if role == "maker":
-        settings = Settings.of(
-            seat_federation(seats), rounds=rounds, epochs=5, quorum=3, deadline_seconds=deadline_seconds
-        )
+        # Laptops are no servers: groups, each a list of its own, so that one that sleeps spoils one group's round; and
+        # a large budget for that. What it costs stands in the lesson's page.
+        patience = {"deadline_seconds": deadline_seconds, "share_seconds": deadline_seconds, "budget": 2 * rounds}
+        settings = Settings.of(seat_federation(seats), rounds=rounds, epochs=5, group_size=group_size, **patience)
         invitation = _make(Maker(folder, me, invitation=invitation), settings, poll_seconds)
         role = "coordinator"
     elif role == "coordinator":
         print(f"Give this to the maker, by chat: {me.public.hex()} {me.name}")
     invitation = invitation or _asked(_ALOUD)
     if role == "coordinator":
-        Coordinator(folder, me, invitation=invitation).run(poll_seconds)
+        Coordinator(folder, me, invitation=invitation, home=_home(home)).run(poll_seconds)
         return
-    hospital = Participant(folder, me, federation[name], invitation=invitation, work=work)
+    hospital = Participant(
+        folder, me, federation[name], invitation=invitation, home=_home(home), known=_known(), work=work
+    )
     if hospital.run(poll_seconds).stage == "done":
         mean, patients = hospital.scores[hospital.study.settings.rounds]["auroc"]
         place, study = _home(home) / f"fedkit-study.{hospital.study.id[:8]}", None
@@ -166,7 +171,7 @@ def seat_federation(seats: int) -> Federation:
 
 
 def _home(home: str | os.PathLike | None) -> Path:
-    return Path(home or Path.home()).resolve()
+    return Path(home or Path.home()).expanduser().resolve()
 
 
 def _make(maker: Maker, settings: Settings, poll_seconds: float) -> str:
@@ -198,17 +203,25 @@ def _make(maker: Maker, settings: Settings, poll_seconds: float) -> str:
 def _wait_for_key(maker: Maker, poll_seconds: float) -> None:
     """Wait until a hospital has made the key; where it does not come, ask which other one shall make it."""
     since = time.monotonic()
-    while not maker.study.chain():
+    while maker.study.group_key is None:
         time.sleep(poll_seconds)
         maker.study.refresh()
-        if time.monotonic() - since > KEY_SECONDS and not maker.study.chain():
-            said = _asked(f"{maker.study.key_maker} has not made the key. Who else shall (Enter: wait on)? ").strip()
+        if time.monotonic() - since > KEY_SECONDS and maker.study.group_key is None:
+            said = _asked(
+                f"{maker.study.key_maker} has not made the group's key. Who else shall (Enter: wait on)? "
+            ).strip()
             try:
                 if said:
                     maker.choose_key_maker(said)
             except ValueError as problem:
                 print(problem)
             since = time.monotonic()
+
+
+def _known() -> Collection[str]:
+    """Ask whose fingerprints were compared."""
+    said = _asked("Fingerprints of two neighbours or more (or: everybody, if you trust the maker): ").upper().split()
+    return EVERYBODY if said == [EVERYBODY.upper()] else said
 
 
 def _asked(question: str) -> str:

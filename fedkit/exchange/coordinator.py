@@ -1,168 +1,194 @@
-"""The coordinator: closes rounds by adding up what it cannot read. It holds no key, and needs no server.
+"""The coordinator: closes lists and adds up what it cannot read. It holds no key, and needs no server.
 
-Like a hospital it keeps nothing but its identity, and may be stopped and started again,
-or replaced by somebody else (`Maker.hand_over`), at any moment.
+It may be stopped and started again, or replaced by somebody else (`Maker.hand_over`), at any moment: what it decided
+is kept on a disk of its own before it is said, so that it never says two things.
 """
 
+import json
+import os
 import time
 from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from fedkit import encryption
+from fedkit.encryption import messages
 from fedkit.encryption.identities import Identity
-from fedkit.encryption.messages import OWN, MessageError
+from fedkit.encryption.keyring import FEWEST
+from fedkit.encryption.messages import MessageError
+from fedkit.encryption.server import Server
 from fedkit.exchange import letters, rounds
 from fedkit.exchange.folder import Where
+from fedkit.exchange.hospital import OUTGROWN
 from fedkit.exchange.letters import Letter
 from fedkit.exchange.party import Player
-from fedkit.exchange.rounds import Own, Total
+from fedkit.exchange.rounds import LIST, ONE, SUM, TWO, Step
 from fedkit.exchange.status import Status
-
-_MOST = 16  # models that a hospital may say that it started from in a round; letters about others are not kept
+from fedkit.exchange.study import Added, Closed
 
 
 class Arrived(NamedTuple):
     """A hospital's letter that could be counted."""
 
-    digest: str
-    hospital: str
-    after: str
-    tag: bytes
-    message: bytes
+    file: str  # digest of the letter
+    about: str
+    code: bytes  # what stands for it in a list, or in a sum: the share itself
 
 
 class Coordinator(Player):
     """Adds up; see `Party`.
 
-    Parameters
-    ----------
-    identity
-        The one that the invitation, or a handover, names.
-    clock
-        Tells seconds, for the deadline.
+    identity : the one that the invitation, or a handover, names
+    clock : tells seconds, for deadlines
     """
 
     def __init__(
-        self, folder: Where, identity: Identity, *, invitation: str, clock: Callable[[], float] = time.monotonic
+        self,
+        folder: Where,
+        identity: Identity,
+        *,
+        invitation: str,
+        home: str | os.PathLike | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(folder, identity, invitation=invitation)
+        super().__init__(folder, identity, invitation=invitation, home=home)
         self._clock = clock
-        self._arrived: dict[int, dict[tuple[str, str, bytes], Arrived]] = {}
-        self._server: tuple[str, encryption.Server] | None = None
-        self._since: dict[str, float] = {}
+        self._letters: dict[tuple[str, int], dict[str, dict[str, Arrived]]] = {}  # by who sent them, and about
+        self._outgrown: dict[int, set[str]] = {}
+        self._since: dict[tuple[str, int], float] = {}
 
     def step(self) -> Status:
-        """Look at what arrived, close the round if it is time to, and say how things are."""
+        """Look at what arrived, say what is to be said, and how things are."""
         study = self.study
         study.refresh()
         if not study.id:
             return Status("invitation", note=study.why_not)
         if study.roster is None:
             return Status("opening", waits_for=study.maker_is[0])
-        chain = study.chain()
-        if not chain:
-            return Status("keys", waits_for=study.key_maker)
-        if self._server is None or self._server[0] != chain[0]:  # other keys count than was thought: read all again
-            self._server = chain[0], encryption.Server(letters.unpacked(study.roots[chain[0]].json(), "public"))
-            self._arrived.clear()
-            self.folder.forget()
-        round, settings = len(chain) - 1, study.settings
-        if round > settings.rounds + 1:
-            self._look(round - 1, chain)
-            return Status("done", settings.rounds, settings.rounds)
-        in_charge = study.in_charge(round)
+        step, closed, _ = study.steps()[-1]
+        round, rounds_ = step.round, study.settings.rounds
+        if step.ended:
+            return Status("done" if step.purpose == "done" else "stopped", rounds_, rounds_)
+        in_charge = study.in_charge(step.number)
         if in_charge[:2] != (self.identity.name, self.identity.public):
-            note = "Somebody else is in charge of this round."
-            return Status("round", round, settings.rounds, in_charge.name, note)
-        for each in range(max(round - 1, 0), round + 1):
-            self._look(each, chain)
-        chosen = self._chosen(round, chain[-1])
-        missing = [name for name in study.roster if name not in chosen]
-        since = self._since.setdefault(chain[-1], self._clock())
-        late = settings.deadline_seconds is not None and self._clock() - since >= settings.deadline_seconds
-        if missing and not (late and len(chosen) >= settings.quorum):
-            here = {each.hospital for each in self._arrived.get(round, {}).values() if each.after == chain[-1]}
-            strange = ", ".join(name for name in missing if name in here)
-            note = f"Another model than most others' is at {strange}: another kind of machine?" if strange else ""
-            return Status("round", round, settings.rounds, ", ".join(missing), note)
-        self._close(round, chain[-1], chosen)
-        return Status("round", round, settings.rounds, ", ".join(study.roster), acted=True)
+            return Status("round", round, rounds_, in_charge.name, "Somebody else is in charge of this round.")
+        if study.group_key is None:
+            return Status("keys", waits_for=study.key_maker)
+        for what in (LIST, SUM):  # decided before, and not there: lost on the way, or this is another process
+            if (kept := self.keep.read(rounds.place(what, step.number))) is not None and not (what == LIST and closed):
+                return self._said(step, what, kept)
+        missing, content = self._list(step) if closed is None else self._sum(step, closed)
+        if content is None:
+            return Status("round", round, rounds_, ", ".join(missing))
+        what = LIST if closed is None else SUM
+        self.keep.write(rounds.place(what, step.number), content)
+        return self._said(step, what, content)
 
-    def _look(self, round: int, chain: list[str]) -> None:
-        """Read the letters of a round that are new."""
-        study, settings, parameters = self.study, self.study.settings, self.study.parameters
-        size = rounds.own_bytes(settings, parameters, round)
-        closed = study.links[chain[round + 1]].counted if round + 1 < len(chain) else None
-        for found in self.folder.new(rounds.place(round), size + letters.OVERHEAD):
+    def _said(self, step: Step, what: str, content: bytes) -> Status:
+        """Post a list, or a sum."""
+        found = self.post(rounds.place(what, step.number), content, what, step.number)
+        self.journal.write({LIST: "listed", SUM: "added"}[what], number=step.number, digest=found.digest)
+        self.study.refresh(found)
+        return Status("round", step.round, self.study.settings.rounds, ", ".join(self.study.roster), acted=True)
+
+    def _late(self, what: str, number: int, seconds: float | None) -> bool:
+        since = self._since.setdefault((what, number), self._clock())
+        return seconds is not None and self._clock() - since >= seconds
+
+    def _list(self, step: Step) -> tuple[list[str], bytes | None]:
+        """Close the list of a number: who is waited for, or what is to be said."""
+        study, settings, number = self.study, self.study.settings, step.number
+        self._look(step, ONE, messages.letter_bytes(study.parameters, study.coefficients(step)))
+        if outgrown := self._outgrown.get(number):
+            return [], json.dumps({"about": "", "groups": [], OUTGROWN: sorted(outgrown)}).encode()
+        arrived = self._letters.get((ONE, number), {})
+        votes = Counter(about for of in arrived.values() for about in of)
+        about = min(votes, key=lambda about: (-votes[about], about), default="")
+        chosen = {name: of[about] for name, of in sorted(arrived.items()) if about in of}
+        least = settings.quorum if len(study.groups) == 1 else FEWEST
+        groups = [{name: chosen[name].code.hex() for name in group if name in chosen} for group in study.groups]
+        groups = [group for group in groups if len(group) >= least]
+        missing = [name for name in study.roster if name not in chosen and name not in self._away(number)]
+        late = self._late(ONE, number, settings.deadline_seconds)
+        if not groups or (missing and not late):
+            return missing or [name for name in study.roster if name not in chosen], None
+        for name, of in arrived.items():
+            if about not in of:
+                study.refused(next(iter(of.values())).file, name, f"{name} follows another sum than most.")
+        return [], json.dumps({"about": about, "groups": groups}).encode()
+
+    def _away(self, number: int) -> set[str]:
+        """Whom nobody waits for, where there is a deadline: who was not in the last list, nor has come back since."""
+        if self.study.settings.deadline_seconds is None or number == 0:
+            return set()
+        closed = next((c for _, c, _ in reversed(self.study.steps()[:-1]) if c is not None and c.groups), None)
+        return set(self.study.roster) - {name for group in closed.groups for name in group} if closed else set()
+
+    def _sum(self, step: Step, closed: Closed) -> tuple[list[str], bytes | None]:
+        """Add up a list: who is waited for, or what is to be said."""
+        study, settings, number = self.study, self.study.settings, step.number
+        most = messages.share_bytes(study.parameters, max(map(len, closed.groups)))
+        self._look(step, ONE, messages.letter_bytes(study.parameters, study.coefficients(step)))
+        self._look(step, TWO, most)
+        shares, about = self._letters.get((TWO, number), {}), closed.about.hex()
+        missing = [name for group in closed.groups for name in group if about not in shares.get(name, {})]
+        if missing and not self._late(TWO, number, settings.share_seconds):
+            return missing, None
+        sums = {}
+        for at, group in enumerate(closed.groups):
+            if not any(name in missing for name in group):
+                try:
+                    sums[at] = self._added(step, closed, group, {name: shares[name][about].code for name in group})
+                except MessageError as problem:
+                    study.refused(f"{SUM}-{number} {at}", "", f"A group could not be added up. {problem}")
+        return [], Added.content(closed.digest, sums)
+
+    def _added(self, step: Step, closed: Closed, group: dict[str, bytes], shares: dict[str, bytes]) -> bytes:
+        """Add up a group's letters, read once more one by one, and their shares; OSError if one cannot be read now."""
+        study, number = self.study, step.number
+        server = Server(study.parameters, closed.about, study.coefficients(step))
+        size = messages.letter_bytes(study.parameters, study.coefficients(step))
+        for name, code in group.items():
+            known = self._letters.get((ONE, number), {}).get(name, {}).get(closed.about.hex())
+            data = known and self.folder.find(rounds.place(ONE, number), known.file, size + letters.OVERHEAD)
+            if data is None or messages.digest(data[-size:]) != code:
+                raise OSError(f"The letter of {name} is listed, and cannot be read now.")
+            server.take(data[-size:])
+        for share in shares.values():
+            server.take_share(share)
+        return server.total()
+
+    def _look(self, step: Step, what: str, size: int) -> None:
+        """Read the letters of a number that are new."""
+        study, number = self.study, step.number
+        kept = self._letters.setdefault((what, number), {})
+        for old in [old for old in self._letters if old[1] < number]:
+            del self._letters[old]
+        for found in self.folder.new(rounds.place(what, number), size + letters.OVERHEAD):
             try:
-                letter = letters.read(found, study.id, rounds.purpose(settings, round), round, size)
+                letter = letters.read(found, None, None, number, most=size)
                 if letter.public != study.roster[letter.sender]:
                     raise MessageError(f"A letter in {letter.sender}'s name is signed with another key than theirs.")
-                if letter.hospitals != (letter.sender,):
-                    raise MessageError(f"{letter.sender} sent the numbers of {', '.join(letter.hospitals)}.")
-                if closed is not None:
-                    if closed.get(letter.sender) != letter.digest:
-                        what = "duplicate" if letter.sender in closed else "late"
-                        self.journal.write(what, round=round, digest=letter.digest, sender=letter.sender)
+                if letter.purpose == OUTGROWN and step.purpose == "update" and letter.study == study.id:
+                    self._outgrown.setdefault(number, set()).add(letter.sender)
                     continue
-                own = Own.from_bytes(letter.content)
-                arrived = Arrived(letter.digest, letter.sender, own.after, own.tag, self._unsealed(letter, own))
+                self._check(letter, step, what, size)
             except MessageError as problem:
                 study.refused(found.digest, found.sender, str(problem))
                 continue
-            kept, key = self._arrived.setdefault(round, {}), (arrived.hospital, arrived.after, arrived.tag)
-            if key in kept:
-                twice = max(arrived, kept[key])
-                self.journal.write("duplicate", round=round, digest=twice.digest, sender=twice.hospital)
-            if key in kept or [each[0] for each in kept].count(arrived.hospital) < _MOST:
-                kept[key] = min(arrived, kept.get(key, arrived))
-        for old in [old for old in self._arrived if old < round]:
-            del self._arrived[old]
+            code = messages.digest(letter.content) if what == ONE else letter.content
+            of = kept.setdefault(letter.sender, {})
+            if letter.study in of:
+                self.journal.write("duplicate", number=number, digest=found.digest, sender=letter.sender)
+            if letter.study in of or len(of) < 4:  # so many sums may a hospital say that it follows
+                of[letter.study] = min(
+                    Arrived(found.digest, letter.study, code), of.get(letter.study, Arrived("~", "", b""))
+                )
 
-    def _unsealed(self, letter: Letter, own: Own) -> bytes:
-        """Return a hospital's encrypted numbers; MessageError if they are not for us, not theirs, or malformed."""
-        if own.to != rounds.mark(self.identity.public):
-            raise MessageError(f"The letter by {letter.sender} is sealed for another coordinator: a handover?")
-        try:
-            inside = self.identity.unseal(own.sealed)
-        except ValueError as problem:
-            raise MessageError(f"The letter by {letter.sender} does not open. {problem}") from None
-        by, message = inside[: rounds.ID], inside[rounds.ID :]
-        if by != rounds.mark(letter.public):
-            raise MessageError(f"{letter.sender} signed what another hospital had sealed: a copy would count twice.")
-        found = self._server[1].read(message)
-        wanted = rounds.coefficients(self.study.settings, self.study.parameters, letter.round)
-        if found.kind != OWN or found.coefficients != wanted:
-            raise MessageError(f"{letter.sender} sent something else than {wanted} encrypted numbers of its own.")
-        return message
-
-    def _chosen(self, round: int, after: str) -> dict[str, Arrived]:
-        """Return the letters to add up, by hospital: those that started from the same model as most others."""
-        candidates = [each for each in self._arrived.get(round, {}).values() if each.after == after]
-        votes = Counter(tag for _, tag in {(each.hospital, each.tag) for each in candidates})
-        tag = min(votes, key=lambda tag: (-votes[tag], tag), default=b"")
-        chosen: dict[str, Arrived] = {}
-        for each in sorted(candidates, key=lambda each: (each.hospital, each.digest)):
-            if each.tag == tag:
-                chosen.setdefault(each.hospital, each)
-        return chosen
-
-    def _close(self, round: int, after: str, chosen: dict[str, Arrived]) -> None:
-        """Add up, sign and post. From the same letters, the same bytes: twice is as good as once."""
-        study, total = self.study, encryption.Sum(self._server[1])
-        for each in chosen.values():
-            total.add(each.message)
-        counted = {hospital: each.digest for hospital, each in chosen.items()}
-        content = Total(after, counted, total.to_bytes()).to_bytes()
-        purpose = rounds.purpose(study.settings, round)
-        found = self.post(rounds.sum_place(round), content, purpose, round, tuple(counted))
-        for each in self._arrived.pop(round).values():
-            if each.digest == counted.get(each.hospital):
-                self.journal.write("counted", round=round, digest=each.digest, sender=each.hospital)
-            elif each.after != after:
-                study.refused(each.digest, each.hospital, f"{each.hospital} built on a sum that does not count.")
-            else:
-                study.refused(each.digest, each.hospital, f"{each.hospital} started from another model than most.")
-        self.journal.write("closed", round=round, digest=found.digest, hospitals=list(counted))
-        study.take_sums([found], round)
+    def _check(self, letter: Letter, step: Step, what: str, size: int) -> None:
+        """Raise a MessageError if a letter is not what its place says."""
+        if letter.purpose != (step.purpose if what == ONE else TWO):
+            raise MessageError(f"{letter.sender} sent {letter.purpose!r:.40} where something else is added up.")
+        if what == ONE:
+            found = messages.Letter.from_bytes(letter.content, self.study.parameters)
+            if len(letter.content) != size or found.about.hex() != letter.study:
+                raise MessageError(f"{letter.sender} sent something else than its hidden numbers for this sum.")

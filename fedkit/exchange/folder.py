@@ -6,6 +6,7 @@ content hashes to its name, and each content once. Nobody ever changes a file, s
 is nothing to lock.
 """
 
+import contextlib
 import hashlib
 import os
 import re
@@ -16,8 +17,12 @@ from urllib.parse import quote, unquote
 
 import fsspec
 from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 
-_LETTER = re.compile(r"([0-9a-f]{32})\.([\w.~%-]{1,150})(?: \(\d+\))?\.letter(?: \(\d+\))?", re.ASCII)
+from fedkit.chapters import audit
+
+# What stands behind a space is a synchroniser's: "name (1)", "name - Copy", "name (conflicted copy)".
+_LETTER = re.compile(r"([0-9a-f]{32})\.([\w.~%-]{1,150})(?: [^/]{1,80})?\.letter(?: [^/]{1,80})?", re.ASCII)
 _PATIENCE = 8  # how often a file may be found half written before it is complained about
 INCOMING, LOG = "incoming", "log"
 
@@ -30,6 +35,18 @@ class Found(NamedTuple):
     digest: str  # see `digest`
     sender: str  # who is said to have sent it
     data: bytes  # the content
+
+
+class _Disk(LocalFileSystem):
+    """A disk on which others may leave pipes and links, which are never opened."""
+
+    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **more: object) -> bytes:
+        """Read a file from its start."""
+        try:
+            with audit.opened(path) as file:
+                return file.read(-1 if end is None else end)
+        except audit.DamagedLogError as problem:
+            raise OSError(f"{path} is no plain file.") from problem
 
 
 class Folder:
@@ -50,10 +67,12 @@ class Folder:
 
     def __init__(self, where: str | os.PathLike, filesystem: fsspec.AbstractFileSystem | None = None) -> None:
         self.filesystem, root = (filesystem, os.fspath(where)) if filesystem else url_to_fs(os.fspath(where))
+        self.filesystem = _Disk() if type(self.filesystem) is LocalFileSystem else self.filesystem
         self.root = root.rstrip("/")
         self.notice: Callable[[str, str], None] = lambda name, sentence: None
         self._taken: set[tuple[str, str, str]] = set()
         self._half: dict[tuple[str, str, int], int] = {}
+        self._twins: dict[str, list[str]] = {}  # of places that a synchroniser shows twice
 
     @classmethod
     def opened(cls, where: "Where") -> "Folder":
@@ -69,12 +88,17 @@ class Folder:
         """Add a letter: written aside, then renamed, so that nobody finds a part of it. Twice is as good as once."""
         name = f"{digest(data)}.{quoted(sender)}.letter"
         path = f"{self.root}/{place}/{name}"
-        if self.read(place, name, len(data)) is None:
+        if self.find(place, digest(data), len(data)) is None:
             aside = f"{self.root}/{INCOMING}/{secrets.token_hex(8)}"
             for parent in (place, INCOMING):
                 self.filesystem.makedirs(f"{self.root}/{parent}", exist_ok=True)
-            self.filesystem.pipe_file(aside, data)
-            self.filesystem.mv(aside, path)
+            try:
+                self.filesystem.pipe_file(aside, data)
+                self.filesystem.mv(aside, path)
+            except OSError:  # a full disk: nothing is left behind
+                with contextlib.suppress(OSError):
+                    self.filesystem.rm_file(aside)
+                raise
         return Found(place, name, digest(data), sender, data)
 
     def new(self, place: str, largest: int, sender: str | None = None) -> Iterator[Found]:
@@ -117,11 +141,17 @@ class Folder:
 
     def read(self, place: str, name: str, largest: int) -> bytes | None:
         """Return a letter's content; None if it is not all there, or not what its name says."""
-        try:
-            data = self.filesystem.cat_file(f"{self.root}/{place}/{name}", 0, largest + 1)
-        except OSError:  # it was listed, and has not arrived, or is gone
-            return None
-        return data if digest(data) == parts(name)[0] else None
+        for where in (place, *self._twins.get(place, [])):
+            try:
+                data = self.filesystem.cat_file(f"{self.root}/{where}/{name}", 0, largest + 1)
+            except PermissionError:
+                self._complain(place, name, -2, "its writer's account lets nobody else read: say `umask 022` there")
+                continue
+            except OSError:  # it was listed, and has not arrived, or is gone
+                continue
+            if digest(data) == parts(name)[0]:
+                return data
+        return None
 
     def find(self, place: str, digest: str, largest: int) -> bytes | None:
         """Return a letter's content, from any of the files that are called after it; None if none is all there now.
@@ -133,24 +163,36 @@ class Folder:
 
     def names(self, place: str) -> dict[str, int]:
         """Names of the letters in a place, and the bytes that they are listed with; nothing else is looked at."""
-        path = f"{self.root}/{place}"
-        self.filesystem.invalidate_cache(path)
-        try:
-            entries = self.filesystem.ls(path, detail=True)
-        except OSError:
-            return {}
-        # A name is only ever taken from a listing, and only if there is no path in it.
-        sizes = {entry["name"].rsplit("/", 1)[-1]: entry["size"] for entry in entries if entry["type"] == "file"}
-        return {name: size for name, size in sizes.items() if parts(name)}
+        sizes: dict[str, int] = {}
+        for where in (place, *self._twins.get(place, [])):
+            for entry in self._entries(f"{self.root}/{where}"):
+                # A name is only ever taken from a listing, and only if there is no path in it.
+                name = entry["name"].rsplit("/", 1)[-1]
+                if entry["type"] == "file" and not entry.get("islink") and parts(name):
+                    sizes[name] = entry["size"]
+        return sizes
 
     def places(self) -> list[str]:
-        """Names of all places, in order."""
-        self.filesystem.invalidate_cache(self.root)
+        """Names of all places, in order; which of them are shown twice, "name (1)", is remembered."""
+        found = [each for each in self._entries(self.root) if each["type"] == "directory" and not each.get("islink")]
+        names = sorted(each["name"].rsplit("/", 1)[-1] for each in found)
+        self._twins = {}
+        for name in names:
+            if twin := re.fullmatch(r"(.+) \(\d+\)", name):
+                self._twins.setdefault(twin[1], []).append(name)
+        return names
+
+    def _entries(self, path: str) -> list[dict]:
+        self.filesystem.invalidate_cache(path)
         try:
-            entries = self.filesystem.ls(self.root, detail=True)
+            return self.filesystem.ls(path, detail=True)
+        except PermissionError:
+            self._complain(
+                path.rsplit("/", 1)[-1], "", -2, "its maker's account lets nobody else in: say `umask 022` there"
+            )
         except OSError:
-            return []
-        return sorted(entry["name"].rsplit("/", 1)[-1] for entry in entries if entry["type"] == "directory")
+            pass
+        return []
 
     def remove(self, place: str, name: str) -> None:
         """Remove a letter, which `prune` alone does."""

@@ -1,57 +1,51 @@
 """A hospital that takes part in a study: it does what is due, whenever it is asked to.
 
-It keeps nothing on disk but its identity. All else follows from the folder and its own
-rows, so it may be stopped at any moment, and started again.
+It keeps its keys and what it opened on a disk of its own (`home`), before anything leaves, so it may be stopped at any
+moment, and started again. Who loses that cannot go on: the keys of sums to come are lost with it.
 """
 
-from collections.abc import Callable
+import contextlib
+import os
+import time
+from collections.abc import Callable, Collection
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from nacl.exceptions import CryptoError
+from nacl.public import PrivateKey, PublicKey, SealedBox
 
-from fedkit import encryption
-from fedkit.encryption.identities import Identity, fingerprint, seal_to
+from fedkit.encryption import keyring, messages
+from fedkit.encryption.identities import Identity, fingerprint
+from fedkit.encryption.keyring import KNOWN, Keyring
 from fedkit.encryption.messages import MessageError
 from fedkit.exchange import joining, letters, rounds
-from fedkit.exchange.folder import Where
+from fedkit.exchange.folder import Found, Where, digest
 from fedkit.exchange.letters import SMALL
 from fedkit.exchange.party import Player
-from fedkit.exchange.replica import Held, Replica, Scores
-from fedkit.exchange.rounds import Own
+from fedkit.exchange.replica import Replica, Scores
+from fedkit.exchange.rounds import LIST, ONE, SUM, TWO, Step
 from fedkit.exchange.settings import Settings
 from fedkit.exchange.status import Status
+from fedkit.exchange.study import Closed
 from fedkit.exchange.work import Training, Work
 from fedkit.hospitals import Hospital
 
-_AGREED = ("scheme", "hospitals", "numbers", "bits", "security")
+EVERYBODY = "everybody"  # whom the maker let in is trusted: nobody's fingerprint was compared here
+OUTGROWN = "outgrown"  # what a hospital says in place of its letter whose update is larger than it promised
+
+
+class Stopped(Exception):  # noqa: N818 - a person decides
+    """The study cannot go on here."""
 
 
 class Participant(Player):
-    """A hospital in a study.
+    """A hospital in a study; see `Party`.
 
-    Parameters
-    ----------
-    folder
-        The study's.
-    identity
-        The hospital's own.
-    rows
-        Its patients, under the name of its identity.
-    invitation
-        Fingerprint of the invitation, as it was read aloud.
-    work
-        Makes the `Work` from the settings.
-
-    Attributes
-    ----------
-    rows : Hospital
-        Its patients.
-    replica : Replica
-        Its copy of the model.
-
-    Raises
-    ------
-    ValueError
-        If the rows are another hospital's.
+    identity : the hospital's own
+    rows : its patients, under the name of its identity, else a ValueError
+    known : fingerprints that a person here compared with other hospitals', or `EVERYBODY`
+    work : makes the `Work` from the settings
+    clock : tells seconds
     """
 
     def __init__(
@@ -61,64 +55,90 @@ class Participant(Player):
         rows: Hospital,
         *,
         invitation: str,
+        home: str | os.PathLike | None = None,
+        known: Collection[str],
         work: Callable[[Settings], Work] = Training,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if rows.name != identity.name:
             raise ValueError(f"The rows are {rows.name}'s and the identity is {identity.name}'s: they must agree.")
-        super().__init__(folder, identity, invitation=invitation)
-        self.rows, self.replica = rows, Replica(self.study, identity, rows, work)
-        self._asked = "", ""  # in which study, and with which letter
-        self._joined = ""
-        self._posted: set[tuple[int, str, bytes, bytes]] = set()
+        super().__init__(folder, identity, invitation=invitation, home=home)
+        self.rows, self.known = rows, known
+        self._make_work, self._clock = work, clock
+        self._work: Work | None = None
+        self._replica: Replica | None = None
+        self._keys: Keyring | None = None
+        self._asked = ""  # digest of the request
+        self._seen: dict[
+            int, dict[str, tuple[bytes, float]]
+        ] = {}  # number -> who -> digest of their letter, since when
+
+    @property
+    def work(self) -> Work:
+        """What the study's settings ask for."""
+        if self._work is None:
+            self._work = self._make_work(self.study.settings)
+        return self._work
+
+    @property
+    def replica(self) -> Replica:
+        """This hospital's copy of the model."""
+        if self._replica is None:
+            self._replica = Replica(self.study, self.rows, self.work, self.keep.read, self.keep.write)
+        return self._replica
 
     def step(self) -> Status:
         """Do the next thing that is due, if there is one, and say how things are.
 
-        Raises
-        ------
-        ValueError
-            If the hospital has too few patients, training diverges, or an update is too
-            large to be added up.
+        ValueError if the hospital has too few patients, training diverges, or what it keeps is damaged.
         """
         study, name = self.study, self.identity.name
         study.refresh()
         if not study.id:
             return Status("invitation", note=study.why_not)
         try:
-            self.replica.work  # noqa: B018  (it looks at the settings)
+            self.work  # noqa: B018  (it looks at the settings)
         except ValueError as problem:
             return Status("refused", note=str(problem))
         if study.roster is None:
             return self._ask()
         if name not in study.roster or study.roster[name] != self.identity.public:
-            if len(study.chain()) > 1:
+            if study.group_keys:
                 return Status("refused", note="The study was opened without you, and nobody can join any more.")
             return Status("opening", waits_for=study.maker_is[0], note="So far, it was opened without you.")
-        if study.key_maker == name and name not in {letter.sender for letter in study.roots.values()}:
-            return self._make_keys()
-        rounds = study.settings.rounds
+        if self._keys is None and (waiting := self._join()):
+            return waiting
         try:
-            chain, held = self.replica.follow()
+            return self._go_on()
+        except Stopped as problem:
+            return Status("stopped", study.step.round, study.settings.rounds, note=str(problem))
         except OSError as problem:
-            return Status("round", len(study.chain()) - 1, rounds, note=str(problem))
-        if held is None:
-            return Status("keys", waits_for=study.key_maker, note=study.why_not)
-        if self._joined != chain[0]:
-            self._joined = chain[0]
-            self.journal.write("joined", key=held.keys.fingerprint, hospitals=study.roster.fingerprints())
-        round, last = len(chain) - 1, study.links.get(chain[-1])
-        if round > rounds + 1:
-            same = f"{len(last.counted)} of {len(study.roster)} hospitals hold this model: {self.model_fingerprint}."
-            return Status("done", rounds, rounds, note=same)
-        late = last is not None and name not in last.counted
-        note = f"Round {last.round} was closed without you." if late else study.why_not
-        return Status("round", round, rounds, study.in_charge(round).name, note, self._post(chain[-1], round, held))
+            return Status("round", study.step.round, study.settings.rounds, note=str(problem))
+
+    def _go_on(self) -> Status:
+        """Follow the sums, and do what is due for the number that is open."""
+        study, rounds_ = self.study, self.study.settings.rounds
+        last = self._follow()
+        step, closed, _ = study.steps()[-1]
+        if step.purpose == "stopped":
+            raise Stopped(f"The {last.purpose} could not be added up, and are not sent twice: begin a new study.")
+        if step.ended:
+            same = f"{len(study.roster)} hospitals; those that hold this model say {self.model_fingerprint}."
+            return Status("done", rounds_, rounds_, note=same)
+        try:
+            acted = self._first(step) or (closed is not None and bool(closed.groups) and self._second(step, closed))
+        except MessageError as problem:
+            raise Stopped(str(problem)) from problem
+        return Status("round", step.round, rounds_, study.in_charge(step.number).name, study.why_not, acted)
 
     @property
     def weights(self) -> list[np.ndarray]:
         """The model so far, float32 arrays; none before the statistics are in."""
-        _, held = self.replica.follow()
-        return list(held.weights) if held else []
+        if self.study.settings is None or self._keys is None:
+            return []
+        with contextlib.suppress(Stopped):
+            self._follow()
+        return list(self.replica.held.weights)
 
     @property
     def model_fingerprint(self) -> str:
@@ -126,73 +146,212 @@ class Participant(Player):
         return fingerprint(b"".join(weight.tobytes() for weight in self.weights))
 
     @property
-    def key_fingerprint(self) -> str:
-        """Fingerprint of the hospitals' key, for people to compare; empty before there is one."""
-        _, held = self.replica.follow()
-        return held.keys.fingerprint if held else ""
-
-    @property
     def scores(self) -> dict[int, Scores]:
         """Round -> metric -> mean over all hospitals' test patients, and their number; more metrics of the last."""
-        chain, _ = self.replica.follow()
-        return {number: self.replica.scores[digest] for number, digest in enumerate(chain[2:])}
+        return dict(self.replica.scores)
 
     def _ask(self) -> Status:
         """Ask to join, unless it is known why not."""
         study = self.study
         if why := joining.strange_levels(study.settings, self.rows.table):
             return Status("refused", note=" ".join(why))
-        if self._asked[0] != study.id:
-            found = self.post("request", joining.request(study.settings, self.rows.table), "request")
-            self._asked = study.id, found.digest
-            self.journal.write("asked", invitation=study.invitation, digest=found.digest)
+        if not self._asked:
+            if self.keep.read("exchange") is None:
+                self.keep.write("exchange", X25519PrivateKey.generate().private_bytes_raw() + os.urandom(32))
+            said = joining.request(study.settings, self.rows.table, self._exchange().public_key().public_bytes_raw())
+            self._asked = self.post("request", said, "request").digest
+            self.journal.write("asked", invitation=study.invitation, digest=self._asked)
             return Status("opening", acted=True)
         for found in self.folder.new("refusal", SMALL):
             try:
                 letter = joining.signed_by(letters.read(found, study.id, "refusal", 0), *study.maker_is)
                 said = letter.json()
-                if said.get("request") == self._asked[1] and isinstance(said.get("why"), list):
+                if said.get("request") == self._asked and isinstance(said.get("why"), list):
                     return Status("refused", note=" ".join(map(str, said["why"])))
             except MessageError as problem:
                 study.refused(found.digest, found.sender, str(problem))
         return Status("opening", waits_for=study.maker_is[0])
 
-    def _make_keys(self) -> Status:
-        """Make the hospitals' key, and seal it for each."""
-        study, agreed = self.study, self.study.parameters._asdict()
-        keys = encryption.generate_keys(**{part: agreed[part] for part in _AGREED})
-        secrets = {name: letters.packed(seal_to(public, keys.secret)) for name, public in study.roster.items()}
-        said = {"opening": study.opening, "public": letters.packed(keys.public), "secrets": secrets}
-        study.refresh(self.post("keys", said, "keys"))
-        self.journal.write("made the key", key=keys.fingerprint)
+    def _exchange(self) -> X25519PrivateKey:
+        """The private half of this hospital's exchange key; the bytes behind it are its own secret."""
+        return X25519PrivateKey.from_private_bytes(self.keep.read("exchange")[:32])
+
+    def _join(self) -> Status | None:
+        """Make this hospital's keys, or read them; say what is waited for, or nothing once they are there."""
+        study, name = self.study, self.identity.name
+        if (kept := self.keep.read("keys")) is not None:
+            self._keys = keyring.restore(name, study.parameters, study.members, kept)
+            self._keys.store = lambda data: self.keep.write("keys", data)
+            return None
+        if self.keep.read("exchange") is None:
+            return Status("refused", note="The keys made to join are lost: join anew, in another study.")
+        if study.key_maker == name and name not in {letter.sender for letter in study.group_keys.values()}:
+            return self._make_group_key()
+        others = [other for other in study.roster if other != name]
+        known = [n for n in others if self.known == EVERYBODY or fingerprint(study.roster[n]) in self.known]
+        if len(known) < KNOWN:
+            return Status("known", note=", ".join(f"{n} {fingerprint(study.roster[n])}" for n in others))
+        if (letter := study.group_key) is None:
+            return Status("keys", waits_for=study.key_maker, note=study.why_not)
+        exchange = self._exchange()
+        try:
+            sealed = letters.unpacked(letter.json().get("sealed", {}), name)
+            group = SealedBox(PrivateKey(exchange.private_bytes_raw())).decrypt(sealed)
+            own, groups = self.keep.read("exchange")[32:], study.groups
+            self._keys = keyring.join(
+                name, study.parameters, bytes.fromhex(study.id + study.opening + letter.digest), study.members, exchange,
+                group, own=own, known=known, peers=next(group for group in groups if name in group),
+                least=study.settings.quorum if len(groups) == 1 else keyring.FEWEST, budget=study.settings.budget,
+            )  # fmt: skip
+        except (CryptoError, ValueError) as problem:
+            return Status("refused", note=f"The group's key by {letter.sender} cannot be used. {problem}")
+        self._keys.store = lambda data: self.keep.write("keys", data)
+        self._keys.save()
+        self.keep.remove("exchange")
+        self.journal.write("joined", hospitals=study.roster.fingerprints())
+        return None
+
+    def _make_group_key(self) -> Status:
+        """Make the group's key, once, and seal it for each."""
+        group = self.keep.read("group") or os.urandom(32)
+        self.keep.write("group", group)
+        sealed = {
+            n: letters.packed(SealedBox(PublicKey(who.exchange)).encrypt(group))
+            for n, who in self.study.members.items()
+        }
+        self.study.refresh(self.post("group", {"opening": self.study.opening, "sealed": sealed}, "group"))
+        self.keep.remove("group")
+        self.journal.write("made the group's key")
         return Status("keys", acted=True)
 
-    def _post(self, after: str, round: int, held: Held) -> bool:
-        """Put this round's letter in the folder, if it is not there; say whether it was missing."""
-        study, settings, to = self.study, self.study.settings, self.study.in_charge(round).public
-        tag = rounds.tag(held.keys.secret, study.id, round, held.weights)
-        key = round, after, rounds.mark(to), tag
-        if key in self._posted or self._is_there(key):
+    def _follow(self) -> Step:
+        """Open the sums that are there, in order, and go on with what they say; return the last number that has ended."""
+        study, replica, last = self.study, self.replica, rounds.FIRST
+        for step, closed, added in study.steps():
+            if added is None and (closed is None or closed.groups):
+                break
+            last = step
+            if added is None or not added.which:  # void, or given up
+                self._begun(step)
+                continue
+            names = {name for at in added.which for name in closed.groups[at]}
+            if replica.known(step.number):
+                replica.take(step, None, self.identity.name in names)
+                continue
+            self._begun(step)
+            study.chosen[SUM, step.number] = added.digest
+            try:
+                _, data = study.about_sum(added, step.number)
+                sums, at = [], 0
+                for group in added.which:
+                    size = rounds.sum_bytes(study.settings, study.parameters, step.purpose, len(closed.groups[group]))
+                    sums.append((data[at : at + size], closed.groups[group]))
+                    at += size
+                layout = rounds.layout(study.settings, study.parameters, step.purpose, replica.promises)
+                replica.take(step, self._keys.open(sums, layout), self.identity.name in names)
+            except MessageError as problem:
+                study.refused(added.digest, "", "A sum was refused.")
+                raise Stopped(str(problem)) from problem
+        return last
+
+    def _begun(self, step: Step) -> None:
+        """See that the keys of a number are made, also where this hospital had no letter in it."""
+        while self._keys.number < step.number:
+            missed = self.study.steps()[self._keys.number + 1][0]
+            try:
+                self._keys.begin(missed.purpose, self.study.coefficients(missed))
+            except MessageError as problem:
+                raise Stopped(str(problem)) from problem
+
+    def _first(self, step: Step) -> bool:
+        """Put the first letter of a number in the folder, if it is not there; say whether it was missing."""
+        keys, place, number = self._keys, rounds.place(ONE, step.number), step.number
+        if number - 1 > keys.number:
+            self._begun(self.study.steps()[number - 1][0])
+        if keys.number < number:
+            self._look(step)
+            if self.identity.name in self._seen.get(number, {}):
+                raise Stopped(
+                    f"The folder holds a letter of {self.identity.name} for number {number} that is not remembered here: "
+                    "an old copy of this disk was put back? Nothing is sent twice under one number."
+                )
+            if self.replica.outgrown(step):
+                said = {"number": number}
+                if digest(letters.signed(said, self._about(OUTGROWN, number), self.identity)) in self._digests(place):
+                    return False
+                self.post(place, said, OUTGROWN, number)
+                return True
+            vector, weight, scale = self.replica.promise(step)
+            layout = rounds.layout(self.study.settings, self.study.parameters, step.purpose, self.replica.promises)
+            keys.encrypt(step.purpose, vector, weight, layout, scale=scale)
+        return keys.letter is not None and self._posted(place, keys.letter, step.purpose, number)
+
+    def _second(self, step: Step, closed: Closed) -> bool:
+        """Put the second letter in the folder, if this hospital is listed, and may answer; say whether it was missing."""
+        name, keys, number = self.identity.name, self._keys, step.number
+        listed = next((group for group in closed.groups if name in group), None)
+        if listed is None or keys.number != number or keys.letter is None:
             return False
-        vector, weight = self.replica.numbers(held, round)
-        message = held.keys.encrypt(vector, weight, rounds.layout(settings, held.keys.parameters, round))
-        sealed = seal_to(to, rounds.mark(self.identity.public) + message)
-        content = Own(after, tag, rounds.mark(to), sealed).to_bytes()
-        found = self.post(rounds.place(round), content, rounds.purpose(settings, round), round)
-        self._posted.add(key)
-        self.journal.write("posted", round=round, digest=found.digest)
+        if keys.listed is None:
+            self._look(step)
+            why = self._why_not(listed, closed)
+            if why:
+                self.study.why_not = why
+                return False
+            self.study.chosen[LIST, number] = closed.digest
+        elif keys.listed != listed:
+            self.study.why_not = "Another list came for this number, and a number is answered once."
+            return False
+        return self._posted(rounds.place(TWO, number), keys.share(listed), TWO, number)
+
+    def _why_not(self, listed: dict[str, bytes], closed: Closed) -> str:
+        """Say why a list is not answered (now), "" if it is."""
+        seen, now, wait = (
+            self._seen.get(self._keys.number, {}),
+            self._clock(),
+            self.study.settings.deadline_seconds or 0.0,
+        )
+        if closed.about != self._keys.about:
+            return "This list is of letters that follow another sum than is held here."
+        if missing := [name for name, code in listed.items() if seen.get(name, (b"",))[0] != code]:
+            return f"The letters of {', '.join(missing)} that are listed are not in the folder yet."
+        group = next(group for group in self.study.groups if self.identity.name in group)
+        left_out = [name for name in group if name in seen and name not in listed and now - seen[name][1] > wait / 2]
+        if left_out:
+            return f"The list leaves {', '.join(left_out)} out, whose letter has long been here: it is not answered."
+        return ""
+
+    def _look(self, step: Step) -> None:
+        """Read the first letters of the others: who sent which, for the sum that is made here."""
+        keys, study, number = self._keys, self.study, step.number
+        seen = self._seen.setdefault(number, {})
+        for old in [old for old in self._seen if old < number]:
+            del self._seen[old]
+        size = messages.letter_bytes(study.parameters, study.coefficients(step))
+        for found in self.folder.new(rounds.place(ONE, number), size + letters.OVERHEAD):
+            try:
+                letter = letters.read(found, None, step.purpose, number, size)
+                if letter.public == study.roster[letter.sender]:
+                    seen.setdefault(letter.sender, (messages.digest(letter.content), self._clock(), letter.study))
+            except MessageError:
+                continue  # the coordinator refuses it, and says why
+        if keys.number == number:  # letters that follow other sums are no letters of this one
+            for name in [name for name, each in seen.items() if each[2] != keys.about.hex()]:
+                del seen[name]
+
+    def _about(self, purpose: str, number: int) -> letters.About:
+        name = self.identity.name
+        return letters.About(self.study.id, purpose, number, name, (name,))
+
+    def _posted(self, place: str, content: bytes, purpose: str, number: int) -> bool:
+        """Put a letter in the folder, the same bytes each time, if it is not there; say whether it was missing."""
+        about = self._about(purpose, number)._replace(study=self._keys.about.hex())
+        data = letters.signed(content, about, self.identity)
+        if digest(data) in self._digests(place):
+            return False
+        found: Found = self.folder.post(place, self.identity.name, data)
+        self.journal.write("posted", number=number, digest=found.digest)
         return True
 
-    def _is_there(self, key: tuple[int, str, bytes, bytes]) -> bool:
-        """Whether a letter of ours is in the folder already, from before a restart."""
-        study, settings, round = self.study, self.study.settings, key[0]
-        size = rounds.own_bytes(settings, study.parameters, round)
-        for found in self.folder.new(rounds.place(round), size + letters.OVERHEAD, self.identity.name):
-            try:
-                letter = letters.read(found, study.id, rounds.purpose(settings, round), round, size)
-            except MessageError:
-                continue  # somebody else wrote our name on it: the coordinator refuses and logs it
-            if letter.public == self.identity.public:
-                own = Own.from_bytes(letter.content)
-                self._posted.add((round, own.after, own.to, own.tag))
-        return key in self._posted
+    def _digests(self, place: str) -> set[str]:
+        return {name[:32] for name in self.folder.names(place)}

@@ -9,10 +9,11 @@ import pandas as pd
 from fedkit.compat import environment
 from fedkit.encryption.envelopes import Roster
 from fedkit.encryption.identities import check_name, fingerprint
+from fedkit.encryption.keyring import FEWEST, Member
 from fedkit.encryption.messages import MessageError
 from fedkit.exchange import letters
 from fedkit.exchange.folder import Found
-from fedkit.exchange.letters import Letter, unpacked
+from fedkit.exchange.letters import Letter, packed, unpacked
 from fedkit.exchange.settings import Settings
 
 NEW = "new"  # the study that an invitation belongs to: it has no id yet
@@ -20,21 +21,29 @@ SAME = ("fedkit", "tenseal")  # versions that must be the same everywhere
 
 
 class InCharge(NamedTuple):
-    """Who closes the rounds from one on."""
+    """Who adds up from a number on."""
 
     name: str
     public: bytes
-    from_round: int
-    number: int  # of those named for a round or an earlier one, the highest number counts
+    from_number: int
+    number: int  # of those named for a sum or an earlier one, the highest number counts
     digest: str  # of the letter that says so
 
 
 class KeyMaker(NamedTuple):
-    """The hospital that makes the key."""
+    """The hospital that makes the group's key."""
 
     name: str
     number: int  # the highest counts
     digest: str  # of the letter that says so
+
+
+class Opened(NamedTuple):
+    """Who takes part, as the maker's opening says."""
+
+    members: dict[str, Member]
+    groups: tuple[tuple[str, ...], ...]  # each hospital is in one: they are added up apart
+    key_maker: str
 
 
 def invitation(found: Found, spoken: str) -> tuple[Settings, tuple[str, bytes], InCharge, str]:
@@ -53,26 +62,31 @@ def invitation(found: Found, spoken: str) -> tuple[Settings, tuple[str, bytes], 
     return settings, (letter.sender, letter.public), _coordinator(letter, 0, 0), str(day)
 
 
-def opening(letter: Letter, coordinator: InCharge) -> tuple[Roster, str]:
-    """Read an opening: the hospitals, and which of them makes the key; MessageError if it is malformed."""
-    hospitals, maker = letter.json().get("hospitals"), letter.json().get("key_maker")
-    named = isinstance(hospitals, dict) and isinstance(maker, str) and maker in hospitals
-    if not named or len(hospitals) < 2:
-        raise MessageError(f"The opening by {letter.sender} does not name the hospitals: it is malformed.")
+def opening(letter: Letter) -> Opened:
+    """Read an opening; MessageError if it is malformed."""
+    said = letter.json()
+    hospitals, groups, maker = said.get("hospitals"), said.get("groups"), said.get("key_maker")
     try:
-        roster = Roster({name: unpacked(hospitals, name) for name in sorted(hospitals)})
-    except ValueError as problem:
+        if not isinstance(maker, str) or maker not in hospitals:
+            raise ValueError("It names nobody who makes the group's key.")
+        members = {
+            name: Member(*(unpacked(hospitals[name], key) for key in Member._fields)) for name in sorted(hospitals)
+        }
+        for keys in zip(*members.values(), strict=True):
+            Roster(dict(zip(members, keys, strict=True)))  # which looks at names and keys
+        groups = tuple(tuple(map(str, group)) for group in groups)
+        if sorted(name for group in groups for name in group) != sorted(members) or min(map(len, groups)) < FEWEST:
+            raise ValueError(f"Each hospital must be in one group, of {FEWEST} or more.")
+    except (AttributeError, TypeError, ValueError) as problem:
         raise MessageError(f"The opening by {letter.sender} cannot be used. {problem}") from None
-    if coordinator.public in roster.values():
-        raise MessageError(f"{coordinator.name} coordinates and must not hold the key: it cannot be a hospital, too.")
-    return roster, maker
+    return Opened(members, groups, maker)
 
 
 def handover(letter: Letter) -> InCharge:
-    """Read who coordinates from a round on; MessageError if it is malformed."""
-    numbers = letter.json().get("from_round"), letter.json().get("number")
+    """Read who coordinates from a sum on; MessageError if it is malformed."""
+    numbers = letter.json().get("from_number"), letter.json().get("number")
     if not all(type(number) is int and 0 <= number < 10**6 for number in numbers):
-        raise MessageError(f"A handover by {letter.sender} does not say from which round on: it is malformed.")
+        raise MessageError(f"A handover by {letter.sender} does not say from which sum on: it is malformed.")
     return _coordinator(letter, *numbers)
 
 
@@ -94,10 +108,10 @@ def signed_by(letter: Letter, name: str, public: bytes) -> Letter:
     return letter
 
 
-def request(settings: Settings, table: pd.DataFrame) -> dict:
-    """Return what a hospital tells when it asks to join: its columns and versions, nothing of its rows."""
+def request(settings: Settings, table: pd.DataFrame, exchange: bytes) -> dict:
+    """Return what a hospital tells when it asks to join: exchange key, columns and versions, nothing of its rows."""
     columns = {column: _kind(table[column]) for column in asked(settings) if column in table}
-    return {"columns": columns, "versions": dict(_versions())}
+    return {"columns": columns, "versions": dict(_versions()), "exchange": packed(exchange)}
 
 
 def misfits(settings: Settings, said: Mapping) -> list[str]:
@@ -145,10 +159,10 @@ def _kind(column: pd.Series) -> str:
     return "numbers" if is_.is_numeric_dtype(column) and not is_.is_bool_dtype(column) else "categories"
 
 
-def _coordinator(letter: Letter, from_round: int, number: int) -> InCharge:
+def _coordinator(letter: Letter, from_number: int, number: int) -> InCharge:
     said = letter.json()
     try:
         name, public = check_name(said.get("coordinator")), unpacked(said, "key")
-        return InCharge(name, Roster({name: public})[name], from_round, number, letter.digest)
+        return InCharge(name, Roster({name: public})[name], from_number, number, letter.digest)
     except ValueError as problem:
         raise MessageError(f"The letter by {letter.sender} names no coordinator. {problem}") from None

@@ -15,9 +15,8 @@ from fedkit.encryption.messages import MessageError
 from fedkit.exchange.folder import Folder, Found
 
 KEY = 32  # bytes of a public key
-OVERHEAD = 2048  # most bytes of a letter that are not content, but for the names of other hospitals
-MOST_HEAD = 65535 + OVERHEAD
-SMALL = 1 << 20  # bytes that a letter may have before there is an encryption key
+OVERHEAD = 2048  # most bytes of a letter that are not content
+SMALL = 1 << 20  # bytes of a letter that holds no sum
 
 
 class Letter(NamedTuple):
@@ -26,8 +25,8 @@ class Letter(NamedTuple):
     digest: str  # of the file
     sender: str  # who signed
     public: bytes  # the key that it is signed with
-    round: int  # which it belongs to
-    hospitals: tuple[str, ...]  # whose numbers are inside
+    study: str  # and where it stands, as `envelopes.About` says
+    purpose: str  # what it is
     content: bytes  # what it says
 
     def json(self) -> dict:
@@ -41,17 +40,26 @@ class Letter(NamedTuple):
         raise MessageError(f"A letter signed by {self.sender} is malformed: their software is another, or hostile.")
 
 
-def post(folder: Folder, place: str, content: bytes | dict, about: About, identity: Identity) -> Found:
-    """Sign a content (a dict as JSON), and put it in the folder."""
+def signed(content: bytes | dict, about: About, identity: Identity) -> bytes:
+    """Return a letter as it travels: the sender's key, and the envelope. A dict is written as JSON."""
     content = json.dumps(content, ensure_ascii=False).encode() if isinstance(content, dict) else content
-    return folder.post(place, identity.name, identity.public + envelopes.sign(content, about, identity))
+    return identity.public + envelopes.sign(content, about, identity)
 
 
-def read(found: Found, study: str, purpose: str, round: int, size: int | None = None, most: int = SMALL) -> Letter:
+def post(folder: Folder, place: str, content: bytes | dict, about: About, identity: Identity) -> Found:
+    """Sign a content, and put it in the folder."""
+    return folder.post(place, identity.name, signed(content, about, identity))
+
+
+def read(
+    found: Found, study: str | None, purpose: str | None, number: int, size: int | None = None, most: int = SMALL
+) -> Letter:
     """Check the signature of a letter, with the key in it, and all that `envelopes.read` does; MessageError if not."""
-    expected = {"study": study, "purpose": purpose, "round": round, "sender": found.sender, "size": size, "most": most}
+    expected = {"study": study, "purpose": purpose, "round": number, "sender": found.sender, "size": size, "most": most}
     about, content = envelopes.read(found.data[KEY:], found.data[:KEY], **expected)
-    return Letter(found.digest, about.sender, found.data[:KEY], round, about.hospitals, content)
+    if about.hospitals != (about.sender,):
+        raise MessageError(f"{about.sender} sent what is {', '.join(about.hospitals):.200}'s: each sends its own.")
+    return Letter(found.digest, about.sender, found.data[:KEY], about.study, about.purpose, content)
 
 
 def packed(data: bytes) -> str:

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Collection
 from typing import NamedTuple
 
-from fedkit.encryption.identities import Identity, fingerprint
+from fedkit.encryption.identities import Identity, fingerprint, skeleton
+from fedkit.encryption.keyring import Member
 from fedkit.encryption.messages import MessageError
 from fedkit.exchange import joining, letters, rounds
 from fedkit.exchange.folder import Found, Where
@@ -16,7 +17,7 @@ from fedkit.exchange.letters import SMALL
 from fedkit.exchange.party import Party
 from fedkit.exchange.settings import Settings
 
-PLACES = ("invitation", "request", "refusal", "opening", "keys", "handover")
+PLACES = ("invitation", "request", "refusal", "opening", "group", "handover")
 
 
 class Request(NamedTuple):
@@ -24,7 +25,7 @@ class Request(NamedTuple):
 
     name: str
     fingerprint: str
-    public: bytes
+    member: Member
     digest: str  # of the letter
     problems: tuple[str, ...]  # why they cannot; sentences, none if they can
     twice: bool = False  # whether somebody else asks under this name or key: people must say who is who
@@ -56,8 +57,8 @@ class Maker(Party):
             said["nonce"] = self.identity.sign(json.dumps([said, self.folder.root]).encode())[:16].hex()
             self.journal.write("invited", title=settings.title)
             self._begin(self.post("invitation", said, "invitation", study=NEW))
-            numbers = range(settings.rounds + 2)
-            self.folder.make([*PLACES, *map(rounds.place, numbers), *map(rounds.sum_place, numbers)])
+            numbers = range(settings.rounds + 3)  # statistics, bounds, each round, scores; more may be needed
+            self.folder.make([*PLACES, *(rounds.place(what, n) for what in rounds.LETTERS for n in numbers)])
         if self.study.settings != settings or self.study.in_charge(0)[:2] != (name, public):
             raise ValueError(f"{self.folder.root} holds another study of {self.identity.name}'s: take an empty folder.")
         return self.study.invitation
@@ -93,17 +94,22 @@ class Maker(Party):
             try:
                 letter = letters.read(found, self.study.id, "request", 0)
                 problems = tuple(joining.misfits(self.study.settings, letter.json()))
+                exchange = letters.unpacked(letter.json(), "exchange")
             except MessageError as problem:
                 self.study.refused(digest, found.sender, str(problem))
                 continue
-            if letter.public == self.study.in_charge(0).public:
-                problems += (f"{letter.sender} coordinates, must not hold the key, and so cannot be a hospital, too.",)
             key = letter.sender, letter.public
             if key not in asked or (asked[key].problems and not problems):
-                asked[key] = Request(letter.sender, fingerprint(letter.public), letter.public, digest, problems)
-        names, keys = Counter(name for name, _ in asked), Counter(key for _, key in asked)
+                asked[key] = Request(
+                    letter.sender, fingerprint(letter.public), Member(letter.public, exchange), digest, problems
+                )
         requests = [asked[key] for key in sorted(asked)]
-        return [each._replace(twice=names[each.name] > 1 or keys[each.public] > 1) for each in requests]
+        names = Counter(skeleton(each.name) for each in requests)
+        keys = Counter(key for each in requests for key in each.member)
+        return [
+            each._replace(twice=names[skeleton(each.name)] > 1 or max(map(keys.__getitem__, each.member)) > 1)
+            for each in requests
+        ]
 
     def step(self) -> list[Request]:
         """Tell those who cannot join why, and return who asked."""
@@ -143,42 +149,43 @@ class Maker(Party):
         key_maker = key_maker or min(names)
         if key_maker not in names:
             raise ValueError(f"{key_maker} is none of the hospitals, and one of them makes the key.")
-        hospitals = {name: letters.packed(names[name].public) for name in sorted(names)}
+        hospitals = {n: {k: letters.packed(v) for k, v in names[n].member._asdict().items()} for n in sorted(names)}
+        parts = max(len(names) // settings.group_size, 1) if settings.group_size else 1
+        groups = [sorted(names)[at::parts] for at in range(parts)]
         for request in taken:
             self.journal.write("approved", who=request.name, key=request.fingerprint)
-        self.study.refresh(self.post("opening", {"hospitals": hospitals, "key_maker": key_maker}, "opening"))
+        said = {"hospitals": hospitals, "groups": groups, "key_maker": key_maker}
+        self.study.refresh(self.post("opening", said, "opening"))
 
     def choose_key_maker(self, name: str) -> None:
-        """Let another hospital make the key, where the first one does not come, or made one that is of no use.
+        """Let another hospital make the group's key, where the first one does not come.
 
-        ValueError if the study is not open, has no such hospital, or something was added up already.
+        ValueError if the study is not open, has no such hospital, or the group's key is there.
         """
         self.resume()
         if self.study.roster is None or name not in self.study.roster:
             raise ValueError(f"{name} is none of the hospitals of an open study, and one of them makes the key.")
-        if len(self.study.chain()) > 1:
+        if self.study.group_key is not None:
             raise ValueError(f"The key that {self.study.key_maker} made is in use: it stays.")
         number = 1 + max(each.number for each in self.study.key_makers)
         self.post("handover", {"key_maker": name, "number": number}, "handover")
         self.journal.write("key maker", who=name)
 
-    def hand_over(self, name: str, public: bytes, from_round: int | None = None) -> int:
-        """Let somebody else add up, from the round that is returned on: sums of it by others do not count any more.
+    def hand_over(self, name: str, public: bytes, from_number: int | None = None) -> int:
+        """Let somebody else add up, from the number that is returned on: lists and sums by others do not count any more.
 
         Parameters
         ----------
         name, public
-            Who; ValueError if it is a hospital, since hospitals hold the key.
-        from_round
-            The one that is open if None.
+            Who.
+        from_number
+            Of the sum that is open if None.
         """
         if not self.resume():
             raise ValueError(f"{self.identity.name} has not invited anybody here: there is nothing to hand over.")
-        if self.study.roster and public in self.study.roster.values():
-            raise ValueError(f"{name} is a hospital, and holds the key: who adds up must not.")
-        from_round = max(len(self.study.chain()) - 1, 0) if from_round is None else from_round
-        said = {"coordinator": name, "key": letters.packed(public), "from_round": from_round}
+        from_number = self.study.step.number if from_number is None else from_number
+        said = {"coordinator": name, "key": letters.packed(public), "from_number": from_number}
         number = 1 + max((each.number for each in self.study.coordinators), default=0)
         self.post("handover", said | {"number": number}, "handover")
-        self.journal.write("handover", who=name, from_round=from_round)
-        return from_round
+        self.journal.write("handover", who=name, from_number=from_number)
+        return from_number

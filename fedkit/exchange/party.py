@@ -1,13 +1,15 @@
 """What all who take part in a study have in common."""
 
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from fedkit.encryption.envelopes import About
 from fedkit.encryption.identities import Identity
 from fedkit.exchange import letters
 from fedkit.exchange.folder import Folder, Found, Where
 from fedkit.exchange.journal import Journal
+from fedkit.exchange.keep import Keep
 from fedkit.exchange.status import Status
 from fedkit.exchange.study import Study
 
@@ -15,36 +17,33 @@ from fedkit.exchange.study import Study
 class Party:
     """Somebody with an identity, who reads the folder's letters and writes some.
 
-    Parameters
-    ----------
-    folder
-        The study's: a path, a URL that fsspec knows, or a `Folder`.
-    identity
-        Their own: all that they must keep.
-    invitation
-        Fingerprint of the invitation, as it was read aloud.
+    folder : the study's: a path, a URL that fsspec knows, or a `Folder`
+    identity : their own
+    invitation : fingerprint of the invitation, as it was read aloud
+    home : folder of their own machine, outside the shared one, for what must outlive the process; memory if None
     """
 
-    def __init__(self, folder: Where, identity: Identity, *, invitation: str) -> None:
+    def __init__(
+        self, folder: Where, identity: Identity, *, invitation: str, home: str | os.PathLike | None = None
+    ) -> None:
         self.folder, self.identity = Folder.opened(folder), identity
         self.study, self.journal = Study(self.folder, invitation), Journal(self.folder, identity.name)
         self.study.notice = lambda digest, sender, why: self.journal.write(
             "refused", digest=digest, sender=sender, why=why
         )
         self.folder.notice = lambda name, why: self.study.refused(name, "", why)
+        self._home, self._keep = home, None
 
-    def post(
-        self,
-        place: str,
-        content: bytes | dict,
-        purpose: str,
-        round: int = 0,
-        hospitals: Sequence[str] = (),
-        study: str = "",
-    ) -> Found:
-        """Sign a content and put it in the folder; see `envelopes.About`."""
-        name = self.identity.name
-        about = About(study or self.study.id, purpose, round, name, tuple(hospitals) or (name,))
+    @property
+    def keep(self) -> Keep:
+        """What outlives the process, once the study is known."""
+        if self._keep is None:
+            self._keep = Keep(self._home, self.identity, self.study.id)
+        return self._keep
+
+    def post(self, place: str, content: bytes | dict, purpose: str, number: int = 0, study: str = "") -> Found:
+        """Sign a content and put it in the folder; see `envelopes.About`. The same content is the same letter."""
+        about = About(study or self.study.id, purpose, number, self.identity.name, (self.identity.name,))
         return letters.post(self.folder, place, content, about, self.identity)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fedkit.encryption.identities import Identity
 from fedkit.exchange.coordinator import Coordinator
 from fedkit.exchange.folder import Folder
-from fedkit.exchange.hospital import Participant
+from fedkit.exchange.hospital import EVERYBODY, Participant
 from fedkit.exchange.maker import Maker
 from fedkit.exchange.settings import Settings
 from fedkit.exchange.work import Training, Work
@@ -60,7 +60,8 @@ def rehearse(
     maker = Maker(Folder(where), Identity.new("Maker"))
     aloud = maker.invite(agreed)
     people = [
-        Participant(Folder(where), Identity.new(rows.name), rows, invitation=aloud, work=work) for rows in federation
+        Participant(Folder(where), Identity.new(rows.name), rows, invitation=aloud, known=EVERYBODY, work=work)
+        for rows in federation
     ]
     for one in people:
         one.step()

@@ -3,7 +3,9 @@
 import pandas as pd
 
 from fedkit import evaluation
+from fedkit.encryption import messages
 from fedkit.exchange import rounds
+from fedkit.exchange.folder import parts
 from fedkit.exchange.hospital import Participant
 from fedkit.exchange.study import Study
 from fedkit.hospitals import Federation
@@ -35,7 +37,7 @@ def run(participant: Participant, federation: Federation | None = None) -> Run:
     """
     study, replica = participant.study, participant.replica
     settings, work = study.settings, replica.work
-    if len(study.chain()) != settings.rounds + 3:
+    if study.step.purpose != "done":
         raise ValueError(f"The study is not done: {participant.step()}")
     own = Federation(settings.title, (participant.rows,), settings.numeric, settings.categorical)
     federation = federation or own
@@ -67,56 +69,53 @@ def ledger(study: Study) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Columns as of `records.Ledger`; without seconds, which nobody but the hospitals
-        themselves knows. A letter that was pruned counts with its content alone.
+        themselves knows. What was pruned counts with its content alone.
     """
-    notes, chain = Ledger(), study.chain()
-    if not chain:
+    notes, parameters = Ledger(), study.parameters
+    if study.group_key is None:
         return notes.frame()
-    keys = len(study.roots[chain[0]].content)
-    notes.add(study.roots[chain[0]].sender, "up", "keys", keys)
+    keys = len(study.group_key.content)
+    notes.add(study.group_key.sender, "up", "keys", keys)
     for hospital in study.roster:
         notes.add(hospital, "down", "keys", keys)
-    for digest in chain[1:]:
-        link = study.links[digest]
-        notes.round = link.round
-        sizes = {name[:32]: size for name, size in study.folder.names(rounds.place(link.round)).items()}
-        content = rounds.own_bytes(study.settings, study.parameters, link.round)
-        for hospital, letter in link.counted.items():
-            notes.add(hospital, "up", "send", sizes.get(letter, content))
+    for step, closed, added in study.steps():
+        if closed is None or added is None:
+            continue
+        notes.round = step.round
+        names = {what: study.folder.names(rounds.place(what, step.number)) for what in rounds.LETTERS}
+        one = messages.letter_bytes(parameters, study.coefficients(step))
+        for group in closed.groups:
+            contents = {"send": (rounds.ONE, one), "share": (rounds.TWO, messages.share_bytes(parameters, len(group)))}
+            for hospital in group:
+                for phase, (what, content) in contents.items():
+                    notes.add(hospital, "up", phase, _size(names[what], hospital) or content)
+        lists = sum(size for name, size in names[rounds.LIST].items() if name[:32] == closed.digest)
         for hospital in study.roster:
-            notes.add(hospital, "down", "send", link.size)
+            notes.add(hospital, "down", "list", lists)
+            notes.add(hospital, "down", "send", added.size)
+            for other in study.roster:  # whose letters it looks at before it answers
+                if other != hospital and any(other in group and hospital in group for group in closed.groups):
+                    notes.add(hospital, "down", "list", _size(names[rounds.ONE], other) or one)
     return notes.frame()
 
 
-def prune(study: Study, keep_rounds: int = 2) -> int:
-    """Remove the hospitals' letters of rounds long closed, which their sums stand for; nothing else is ever removed.
+def _size(names: dict[str, int], sender: str) -> int:
+    return next((size for name, size in names.items() if parts(name)[1] == sender), 0)
 
-    Parameters
-    ----------
-    study
-        Whose folder to tidy up; whoever does it must be allowed to remove others' files.
-    keep_rounds
-        How many closed rounds keep their letters.
 
-    Returns
-    -------
-    int
-        How many letters were removed.
+def prune(study: Study, keep_numbers: int = 4) -> int:
+    """Remove the hospitals' letters of sums long made; nothing else is ever removed. Return how many.
 
-    Raises
-    ------
-    ValueError
-        If not even the last closed round is to be kept.
+    study : whose folder to tidy up; whoever does it must be allowed to remove others' files
+    keep_numbers : how many sums keep their letters, one at the least, else a ValueError
     """
-    if keep_rounds < 1:
-        raise ValueError(f"The last closed round keeps its letters, and keep_rounds is {keep_rounds}: say 1 or more.")
+    if keep_numbers < 1:
+        raise ValueError(f"The last sum keeps its letters, and keep_numbers is {keep_numbers}: say 1 or more.")
     study.refresh()
     removed = 0
-    for digest in study.chain()[1 : -keep_rounds or None]:
-        link = study.links[digest]
-        place = rounds.place(link.round)
-        for name in study.folder.names(place):
-            if name[:32] in link.counted.values():
-                study.folder.remove(place, name)
+    for step, _, _ in study.steps()[: -1 - keep_numbers]:
+        for what in (rounds.ONE, rounds.TWO):
+            for name in study.folder.names(rounds.place(what, step.number)):
+                study.folder.remove(rounds.place(what, step.number), name)
                 removed += 1
     return removed

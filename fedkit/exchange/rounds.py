@@ -16,7 +16,7 @@ from fedkit.encryption.schemes import Parameters
 from fedkit.exchange.settings import Settings
 
 METRICS = ("auroc", "auprc", "brier", "accuracy", "log_loss")
-ONE, LIST, TWO, SUM = "one", "list", "two", "sum"  # letters of a number, as they follow each other
+ONE, LIST, TWO, SUM = LETTERS = ("one", "list", "two", "sum")  # of a number, as they follow each other
 
 
 class Step(NamedTuple):

@@ -3,57 +3,95 @@
 It is a function of the letters in the folder and of one thing that people tell each
 other: the fingerprint of the invitation. The invitation says what is trained, who made the
 study (the maker) and who coordinates; the maker's opening names the hospitals and, among them,
-who makes the key (the key maker); and the coordinator's sums close the rounds.
+who makes the group's key (the key maker); and the coordinator's lists and sums say how far it is.
 """
 
-import functools
-import itertools
+import json
+import struct
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
-from fedkit import encryption
-from fedkit.encryption import messages, schemes
 from fedkit.encryption.envelopes import Roster
-from fedkit.encryption.messages import Message, MessageError
+from fedkit.encryption.keyring import Listed, Member
+from fedkit.encryption.messages import MessageError
+from fedkit.encryption.schemes import Parameters
 from fedkit.exchange import joining, letters, rounds
-from fedkit.exchange.chain import Link, longest
 from fedkit.exchange.folder import Folder, Found
 from fedkit.exchange.joining import InCharge, KeyMaker
 from fedkit.exchange.letters import SMALL, Letter
+from fedkit.exchange.rounds import FIRST, LIST, SUM, Step
 from fedkit.exchange.settings import Settings
 
-_KEY = 1 << 16  # most bytes of a hospital's copy of the key, sealed (33 kB, made text) and with its name
+_HEAD = struct.Struct("<I")  # length of what a sum says of itself
+_SEALED = 1 << 10  # most bytes of a hospital's copy of the group's key, made text, with its name
+
+
+class Closed(NamedTuple):
+    """A list: whose first letters are added up, a group each; of no group where an update outgrew its bound."""
+
+    digest: str  # of its letter
+    about: bytes
+    groups: tuple[Listed, ...]
+
+    @classmethod
+    def read(cls, letter: Letter, study: "Study") -> "Closed":
+        """Take it apart; MessageError if it is malformed, or names groups that the opening does not."""
+        said = letter.json()
+        try:
+            groups = tuple({name: bytes.fromhex(code) for name, code in group.items()} for group in said["groups"])
+            about, members = bytes.fromhex(said["about"]), [set(group) for group in study.groups]
+            homes = [next(at for at, each in enumerate(members) if group.keys() <= each) for group in groups]
+            if len(set(homes)) == len(homes) and all(groups):
+                return cls(letter.digest, about, groups)
+        except (AttributeError, KeyError, StopIteration, TypeError, ValueError):
+            pass
+        raise MessageError(f"A list by {letter.sender} is malformed, or not of the groups of this study.")
+
+
+class Added(NamedTuple):
+    """Sums of a list's groups, without their numbers."""
+
+    digest: str  # of its letter
+    list: str  # digest of the list's letter
+    which: tuple[int, ...]  # of the list's groups; none if all are given up
+    size: int  # bytes of the letter
+
+    @staticmethod
+    def content(list: str, sums: dict[int, bytes]) -> bytes:
+        """Return what travels."""
+        head = json.dumps({"list": list, "which": [*sums]}).encode()
+        return _HEAD.pack(len(head)) + head + b"".join(sums.values())
+
+    @classmethod
+    def read(cls, letter: Letter, size: int) -> tuple["Added", bytes]:
+        """Take it apart, and return the sums as they lie behind each other; MessageError if it is malformed."""
+        try:
+            (length,) = _HEAD.unpack_from(letter.content)
+            said = json.loads(letter.content[_HEAD.size : _HEAD.size + length])
+            which = tuple(said["which"])
+            if all(type(at) is int and at >= 0 for at in which) and len(set(which)) == len(which):
+                return cls(letter.digest, str(said["list"]), which, size), letter.content[_HEAD.size + length :]
+        except (KeyError, RecursionError, TypeError, ValueError, struct.error):
+            pass
+        raise MessageError(f"A sum by {letter.sender} is malformed: it is damaged.")
 
 
 class Study:
     """A study, as far as the folder shows it.
 
-    Parameters
-    ----------
-    folder
-        Where its letters are.
-    invitation
-        Fingerprint of the invitation, as it was read aloud.
+    folder : where its letters are
+    invitation : fingerprint of the invitation, as it was read aloud
 
     Attributes
     ----------
-    id, opening : str
-        Digests of invitation and opening, "" until there is one.
-    settings, day : Settings or None, str
-        From the invitation.
-    maker_is : tuple of str and bytes
-        Name and key of who made the study.
-    roster : Roster or None
-        The hospitals, once the study is open.
-    roots, links : dict of str to Letter, of str to Link
-        Letters with keys, and sums, by digest.
-    coordinators, key_makers : list of InCharge, set of KeyMaker
-        Whom the maker ever put in charge of adding up, or asked to make the key.
-    unusable : set of str
-        Digests of keys and sums that a hospital could not use.
-    why_not : str
-        What was wrong with the last invitation, key or sum that was not taken.
-    notice : callable
-        ``notice(digest, sender, sentence)`` is told, once a letter, what is refused.
+    id, opening : digests of invitation and opening, "" until there is one
+    settings, day, maker_is : from the invitation; name and key of who made the study
+    roster, members, groups : who takes part, once the study is open
+    group_keys : letters with the group's key, by digest
+    coordinators, key_makers : whom the maker ever put in charge of adding up, or asked to make the group's key
+    chosen : of a number's lists and sums, the one that a hospital took, where there are more
+    why_not : what was wrong with the last letter that was not taken
+    notice : ``notice(digest, sender, sentence)`` is told, once a letter, what is refused
     """
 
     def __init__(self, folder: Folder, invitation: str) -> None:
@@ -65,24 +103,28 @@ class Study:
         self._noticed: set[tuple[str, str]] = set()
         self._begin("", None)
 
-    def _begin(self, opening: str, roster: Roster | None) -> None:
+    def _begin(self, opening: str, opened: joining.Opened | None) -> None:
         """Start over: what was read so far was read as a part of something else."""
-        self.opening, self.roster, self.why_not = opening, roster, ""
-        self.roots: dict[str, Letter] = {}
-        self.links: dict[str, Link] = {}
+        self.opening, self.why_not = opening, ""
+        self.members: dict[str, Member] = opened.members if opened else {}
+        self.groups = opened.groups if opened else ()
+        self.roster = Roster({name: each.identity for name, each in self.members.items()}) if opened else None
+        self.group_keys: dict[str, Letter] = {}
         self.coordinators = list(self._first)
-        self.key_makers: set[KeyMaker] = set()
-        self.unusable: set[str] = set()
-        self._modulus = 0  # of the encryption, from any letter with keys
+        self.key_makers = {KeyMaker(opened.key_maker, 0, opening)} if opened else set()
+        self.chosen: dict[tuple[str, int], str] = {}
+        self._lists: dict[int, dict[str, tuple[Letter, Closed]]] = {}
+        self._sums: dict[int, dict[str, tuple[Letter, Added]]] = {}
         self.folder.forget()
 
     def refresh(self, posted: Found | None = None) -> None:
         """Read what is new, and what was just posted, whether it is listed already or not."""
+        self.folder.places()  # of which some may be shown twice
 
         def new(place: str, most: int) -> Iterator[Found]:
-            return itertools.chain(
-                [posted] * (posted is not None and posted.place == place), self.folder.new(place, most)
-            )
+            if posted is not None and posted.place == place:
+                yield posted
+            yield from self.folder.new(place, most)
 
         if not self.id:
             self._take(new("invitation", SMALL), self._read_invitation)
@@ -91,44 +133,93 @@ class Study:
         if self.roster is None:
             return
         self._take(new("handover", SMALL), self._read_handover)
-        self._take(new("keys", letters.MOST_HEAD + (len(self.roster) + 1) * _KEY), self._read_keys)
+        self._take(new("group", SMALL + len(self.roster) * _SEALED), self._read_group_key)
         known = -1
-        while known < len(self.links):
-            known, open_round = len(self.links), len(self.chain()) - 1
-            # Of the last round there may be a second sum, and one that follows may follow a sum never seen.
-            unknown = {link.round - 1 for link in self.links.values() if link.round and link.after not in self.links}
-            for round in sorted({open_round - 1, open_round} | unknown):
-                if 0 <= round <= self.settings.rounds + 1:
-                    most = rounds.sum_bytes(self.settings, self.parameters, round) + letters.MOST_HEAD
-                    self.take_sums(self.folder.new(rounds.sum_place(round), most), round)
+        while known < self.step.number:
+            known = self.step.number
+            for number in range(max(known - 1, 0), known + 1):  # of the last one there may be a second sum
+                self._take(new(rounds.place(LIST, number), SMALL), lambda found, at=number: self._read_list(found, at))
+                most = self._sum_bytes + letters.OVERHEAD
+                self._take(new(rounds.place(SUM, number), most), lambda found, at=number: self._read_sum(found, at))
 
-    def chain(self) -> list[str]:
-        """Return the digests of the keys that count, and of the sums of rounds 0, 1, ... so far."""
-        links = [
-            link
-            for link in self.links.values()
-            if link.digest not in self.unusable
-            and self.in_charge(link.round)[:2] == (link.sender, link.public)
-            and len(link.counted) >= self.settings.quorum
-        ]
-        roots = {digest for digest, letter in self.roots.items() if letter.sender == self.key_maker}
-        return longest(roots - self.unusable, links)
+    @property
+    def step(self) -> Step:
+        """What is being added up now."""
+        return self.steps()[-1][0]
 
-    def in_charge(self, round: int) -> InCharge:
-        """Return who closes a round: of those named for it or earlier ones, the one named last."""
+    def steps(self) -> list[tuple[Step, Closed | None, Added | None]]:
+        """Return each number so far with its list and its sum: the last one has no sum yet."""
+        step, found = FIRST, []
+        while self.roster is not None and not step.ended:
+            closed = self._one(LIST, self._lists, step)
+            added = self._one(SUM, self._sums, step) if closed else None
+            if added and closed and added.list != closed.digest:  # a sum of another list that counts
+                closed = next(c for _, c in self._lists[step.number].values() if c.digest == added.list)
+            void = closed is not None and not closed.groups
+            found.append((step, closed, added))
+            if added is None and not void:
+                return found
+            step = step.after(self.settings, "void" if void else "added" if added.which else "given up")
+        return [*found, (step, None, None)]
+
+    def _one(self, what: str, known: dict, step: Step) -> Closed | Added | None:
+        """Of the lists or sums of a number that count, the one that was taken, or the one with the smallest digest."""
+        sender = self.in_charge(step.number)[:2]
+        found = {
+            digest: said
+            for digest, (by, said) in known.get(step.number, {}).items()
+            if (by.sender, by.public) == sender
+        }
+        if what == SUM:
+            lists = {
+                c.digest: c for by, c in self._lists.get(step.number, {}).values() if (by.sender, by.public) == sender
+            }
+            found = {
+                d: a
+                for d, a in found.items()
+                if a.list in lists and all(at < len(lists[a.list].groups) for at in a.which)
+            }
+        elif step.purpose != "update":
+            found = {digest: closed for digest, closed in found.items() if closed.groups}
+        chosen = self.chosen.get((what, step.number))
+        return found.get(chosen) or (found[min(found)] if found else None)
+
+    def in_charge(self, number: int) -> InCharge:
+        """Return who adds up under a number: of those named for it or earlier ones, the one named last."""
         return min(
-            (each for each in self.coordinators if each.from_round <= round),
+            (each for each in self.coordinators if each.from_number <= number),
             key=lambda each: (-each.number, each.digest),
         )
 
     @property
     def key_maker(self) -> str:
-        """The hospital that makes the key, which is the one named last."""
+        """The hospital that makes the group's key, which is the one named last."""
         return min(self.key_makers, key=lambda each: (-each.number, each.digest)).name
 
-    def take_sums(self, found: Iterable[Found], round: int) -> None:
-        """Add sums of a round to what is known."""
-        self._take(found, lambda found: self._read_sum(found, round))
+    @property
+    def group_key(self) -> Letter | None:
+        """The letter with the group's key that counts."""
+        by = {digest: letter for digest, letter in self.group_keys.items() if letter.sender == self.key_maker}
+        return by[min(by)] if by else None
+
+    @property
+    def parameters(self) -> Parameters:
+        """Of the encryption: they follow from the settings and the number of hospitals."""
+        return rounds.parameters(self.settings, len(self.members))
+
+    def coefficients(self, step: Step) -> int:
+        """How many coefficients a letter of this number has."""
+        return rounds.coefficients(self.settings, self.parameters, step.purpose)
+
+    def about_sum(self, added: Added, number: int) -> tuple[Letter, bytes]:
+        """Read a sum once more, with its numbers; OSError if it cannot be read now."""
+        place = rounds.place(SUM, number)
+        data = self.folder.find(place, added.digest, added.size)
+        if data is None:
+            raise OSError(f"The sum number {number} is in the folder, and cannot be read yet.")
+        by, _ = self._sums[number][added.digest]
+        letter = letters.read(Found(place, "", added.digest, by.sender, data), self.id, SUM, number, most=added.size)
+        return letter, Added.read(letter, added.size)[1]
 
     def refused(self, digest: str, sender: str, sentence: str) -> None:
         """Tell `notice`, once a letter."""
@@ -137,9 +228,11 @@ class Study:
             self.notice(digest, sender, sentence)
 
     @property
-    def parameters(self) -> schemes.Parameters:
-        """Of the encryption: they follow from the settings and the number of hospitals."""
-        return _parameters(len(self.roster), self.settings.numbers + 2, self.settings.security)
+    def _sum_bytes(self) -> int:
+        """Most bytes that a letter with sums has."""
+        purposes, hospitals = ("statistics", "update", "scores"), len(self.members)
+        each = max(rounds.sum_bytes(self.settings, self.parameters, purpose, hospitals) for purpose in purposes)
+        return SMALL + len(self.groups) * each
 
     def _take(self, found: Iterable[Found], reader: Callable[[Found], None]) -> None:
         for each in found:
@@ -156,11 +249,10 @@ class Study:
 
     def _read_opening(self, found: Found) -> None:
         letter = joining.signed_by(letters.read(found, self.id, "opening", 0), *self.maker_is)
-        roster, key_maker = joining.opening(letter, self._first[0])
+        opened = joining.opening(letter)
         # A maker that was started again, and not shown its opening, may have written a second one.
         if not self.opening or letter.digest < self.opening:
-            self._begin(letter.digest, roster)
-            self.key_makers.add(KeyMaker(key_maker, 0, letter.digest))
+            self._begin(letter.digest, opened)
 
     def _read_handover(self, found: Found) -> None:
         letter = joining.signed_by(letters.read(found, self.id, "handover", 0), *self.maker_is)
@@ -168,46 +260,29 @@ class Study:
             new = joining.key_maker(letter, self.roster)
             if new not in self.key_makers:
                 self.key_makers.add(new)
-                self.folder.forget()  # their keys may be here, and may have been refused
-            return
-        new = joining.handover(letter)
-        if new.public in self.roster.values():
-            raise MessageError(f"{new.name} is a hospital, and cannot coordinate: it holds the key.")
-        if new not in self.coordinators:  # letters may be read twice
+                self.folder.forget()  # their letter may be here, and may have been refused
+        elif (new := joining.handover(letter)) not in self.coordinators:  # letters may be read twice
             self.coordinators.append(new)
 
-    def _read_keys(self, found: Found) -> None:
-        letter = letters.read(found, self.id, "keys", 0, most=(len(self.roster) + 1) * _KEY)
+    def _read_group_key(self, found: Found) -> None:
+        letter = letters.read(found, self.id, "group", 0, most=SMALL + len(self.members) * _SEALED)
         maker = letter.sender if letter.sender in {each.name for each in self.key_makers} else self.key_maker
         joining.signed_by(letter, maker, self.roster[maker])
-        said = letter.json()
-        if said.get("opening") != self.opening:
-            raise MessageError(f"The keys by {letter.sender} are for another opening of this study.")
-        try:
-            server = encryption.Server(letters.unpacked(said, "public"))
-        except ValueError as problem:
-            raise MessageError(f"The keys by {letter.sender} cannot be used. {problem}") from None
-        if server.parameters != self.parameters:
-            raise MessageError(f"The keys by {letter.sender} are not what was agreed on: {server.parameters.explain()}")
-        self.roots[letter.digest], self._modulus = letter, server.ring.modulus
+        if letter.json().get("opening") != self.opening:
+            raise MessageError(f"The group's key by {letter.sender} is for another opening of this study.")
+        self.group_keys[letter.digest] = letter
 
-    def _read_sum(self, found: Found, round: int) -> None:
-        most = rounds.sum_bytes(self.settings, self.parameters, round)
-        letter = letters.read(found, self.id, rounds.purpose(self.settings, round), round, most=most)
-        total = rounds.Total.from_bytes(letter.content, letter.hospitals)
-        for hospital in total.counted:
-            _ = self.roster[hospital]  # which says who is not on it
-        key_id = messages.key_id(total.message)  # it may be a key whose letter is not shown yet
-        numbers = Message.from_bytes(total.message, self.parameters, self._modulus, key_id)
-        wanted = len(total.counted), rounds.coefficients(self.settings, self.parameters, round)
-        if numbers.kind == messages.OWN or (numbers.hospitals, numbers.coefficients) != wanted:
-            raise MessageError(f"The sum of round {round} is not of the hospitals that it names, or of other numbers.")
+    def _read_list(self, found: Found, number: int) -> None:
+        letter = letters.read(found, self.id, LIST, number)
+        self._in_charge(letter, number)
+        self._lists.setdefault(number, {})[letter.digest] = letter, Closed.read(letter, self)
+
+    def _read_sum(self, found: Found, number: int) -> None:
+        letter = letters.read(found, self.id, SUM, number, most=self._sum_bytes)
+        self._in_charge(letter, number)
+        added, _ = Added.read(letter, len(found.data))
+        self._sums.setdefault(number, {})[letter.digest] = letter._replace(content=b""), added
+
+    def _in_charge(self, letter: Letter, number: int) -> None:
         if (letter.sender, letter.public) not in {each[:2] for each in self.coordinators}:
-            self.refused(found.digest, found.sender, f"{letter.sender} is not in charge of round {round}.")
-        link = (round, total.after, total.counted, letter.sender, letter.public, len(found.data))
-        self.links[found.digest] = Link(found.digest, *link)
-
-
-@functools.cache
-def _parameters(hospitals: int, numbers: int, security: int) -> schemes.Parameters:
-    return schemes.choose("bfv", hospitals, numbers=numbers, bits=rounds.BITS, security=security)
+            raise MessageError(f"{letter.sender} is not in charge of number {number}.")

@@ -11,22 +11,23 @@ import pandas as pd
 from fedkit.exchange import rounds
 from fedkit.exchange.folder import Folder, Where, parts
 from fedkit.exchange.hospital import Participant
-from fedkit.exchange.study import Study
+from fedkit.exchange.rounds import ONE, TWO, Step
+from fedkit.exchange.study import Added, Closed, Study
 
-SIGNS = {"counted": "#", "posted": "+", "late": "!", "missing": "-", "awaited": "."}
+SIGNS = {"counted": "#", "shared": "*", "posted": "+", "late": "!", "lost": "x", "missing": "-", "awaited": "."}
 
 
 class Progress(NamedTuple):
     """How a study is going.
 
-    `rounds` has a row a round: "round", "purpose", "closed", "letters", "bytes", and "auroc" of the model that was
-    made in the round before, NaN for those who have no key.
+    `sums` has a row a number: "number", "purpose", "round", "closed", "letters", "bytes", and "auroc" of the model that
+    its round starts from, NaN for those who have no key.
     """
 
     sentence: str  # all of it, short
     hospitals: pd.DataFrame  # a row each: "hospital", "fingerprint" (empty until the study is open), "joined"
-    letters: pd.DataFrame  # a row a hospital and round: "round", "hospital", "state" (see `SIGNS`), "bytes"
-    rounds: pd.DataFrame
+    letters: pd.DataFrame  # a row a hospital and number: "number", "hospital", "state" (see `SIGNS`), "bytes"
+    sums: pd.DataFrame
     done: bool  # whether nothing more will happen
 
     def __str__(self) -> str:
@@ -39,7 +40,7 @@ class Progress(NamedTuple):
 
 
 class Watch:
-    """Looks at a study, whose letters it lists and does not read; only sums and what comes before are checked.
+    """Looks at a study, whose letters it lists and does not read; only lists, sums and what comes before are checked.
 
     With a `participant`, if the watcher is a hospital, AUROC is known, too. See `Party`.
     """
@@ -47,91 +48,105 @@ class Watch:
     def __init__(self, folder: Where, invitation: str, participant: Participant | None = None) -> None:
         self.folder, self._participant = Folder.opened(folder), participant
         self.study = Study(self.folder, invitation)
-        self._listed: dict[int, dict[str, int]] = {}
+        self._listed: dict[tuple[str, int], dict[str, int]] = {}
 
     def look(self) -> Progress:
         """Read what is new, and say how things are."""
         study = self.study
         study.refresh()
         if not study.id:
-            return self._progress("There is no invitation with this fingerprint here yet.", [], {})
+            return self._progress("There is no invitation with this fingerprint here yet.", [])
         title = study.settings.title
         if study.roster is None:
             asked = sorted(_sizes(self.folder.names("request")))
-            return self._progress(f"{title}: {len(asked)} asked to join.", asked, {})
-        chain, last = study.chain(), study.settings.rounds + 1
-        open_round = len(chain) - 1
-        for round in range(min(open_round, last) + 1):
-            if round not in self._listed or round >= open_round - 1:  # older rounds do not change any more
-                self._listed[round] = _sizes(self.folder.names(rounds.place(round)))
-        states = {round: self._states(round, chain) for round in range(last + 1)}
-        return self._progress(self._sentence(chain, states), list(study.roster), states)
+            return self._progress(f"{title}: {len(asked)} asked to join.", asked)
+        steps = study.steps()
+        for step, _, _ in steps:
+            if (ONE, step.number) not in self._listed or step.number >= steps[-1][0].number - 1:
+                for what in (ONE, TWO):  # those of older numbers do not change any more
+                    self._listed[what, step.number] = _sizes(self.folder.names(rounds.place(what, step.number)))
+        return self._progress(self._sentence(steps[-1][0], steps[-1][1]), list(study.roster))
 
-    def _states(self, round: int, chain: list[str]) -> dict[str, str]:
-        """Hospital -> what became of its letter of a round."""
-        listed, closed = self._listed.get(round, {}), round + 1 < len(chain)
-        counted = self.study.links[chain[round + 1]].counted if closed else {}
+    def _states(self, step: Step, closed: Closed | None, added: Added | None) -> dict[str, str]:
+        """Hospital -> what became of its letters of a number."""
+        one, two = (self._listed.get((what, step.number), {}) for what in (ONE, TWO))
+        listed = {name for group in closed.groups for name in group} if closed else set()
+        counted = {name for at in added.which for name in closed.groups[at]} if added else set()
+        ended = added is not None or (closed is not None and not closed.groups)
         return {
             name: "counted" if name in counted
-            else ("late" if closed else "posted") if name in listed
-            else "missing" if closed
+            else "lost" if ended and name in listed
+            else ("late" if closed else "posted") if name in one and name not in listed
+            else "missing" if closed and name not in listed
+            else "shared" if name in two
+            else "posted" if name in one
             else "awaited"
             for name in self.study.roster
         }  # fmt: skip
 
-    def _sentence(self, chain: list[str], states: dict[int, dict[str, str]]) -> str:
+    def _sentence(self, step: Step, closed: Closed | None) -> str:
         study, size = self.study, self._bytes()
         total = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
-        title, last = study.settings.title, study.settings.rounds + 1
-        if not chain:
-            return f"{title}: {len(study.roster)} hospitals; {study.key_maker} makes the key."
-        round = len(chain) - 1
-        if round > last:
-            return f"{title}: done, {len(study.roster)} hospitals, {total}."
-        missing = [name for name, state in states[round].items() if state == "awaited"]
-        what = "statistics" if round == 0 else f"round {round} of {last - 1}" if round < last else "last scores"
-        waits = f"waiting for {', '.join(missing)}" if missing else f"{study.in_charge(round).name} adds up"
-        return f"{title}: {what}, {len(study.roster) - len(missing)} of {len(study.roster)} letters, {waits}; {total}."
+        title, last = study.settings.title, study.settings.rounds
+        if study.group_key is None:
+            return f"{title}: {len(study.roster)} hospitals; {study.key_maker} makes the group's key."
+        if step.ended:
+            return f"{title}: {step.purpose}, {len(study.roster)} hospitals, {total}."
+        states = self._states(step, closed, None)
+        here = [name for name, state in states.items() if state != "awaited"]
+        waited = [name for name, state in states.items() if state == ("posted" if closed else "awaited")]
+        what = f"{step.purpose} of round {step.round} of {last}" if 0 < step.round <= last else f"the {step.purpose}"
+        waits = f"waiting for {', '.join(waited)}" if waited else f"{study.in_charge(step.number).name} adds up"
+        letters = "letter two" if closed else "letter one"
+        return f"{title}: {what}, {len(here)} of {len(study.roster)} letters, {letters}: {waits}; {total}."
 
     def _bytes(self) -> int:
-        return sum(sum(listed.values()) for listed in self._listed.values()) + sum(
-            link.size for link in self.study.links.values()
-        )
+        sums = sum(added.size for _, _, added in self.study.steps() if added)
+        return sums + sum(sum(listed.values()) for listed in self._listed.values())
 
-    def _progress(self, sentence: str, names: list[str], states: dict[int, dict[str, str]]) -> Progress:
+    def _progress(self, sentence: str, names: list[str]) -> Progress:
         study = self.study
-        prints = study.roster.fingerprints() if study.roster else {}
+        prints, steps = study.roster.fingerprints() if study.roster else {}, study.steps() if study.roster else []
         hospitals = pd.DataFrame(
             [(name, prints.get(name, ""), name in prints) for name in names],
             columns=["hospital", "fingerprint", "joined"],
         )
+        states = {step: self._states(step, closed, added) for step, closed, added in steps if not step.ended}
+        sent = {
+            step.number: sum(sum(self._listed.get((w, step.number), {}).values()) for w in (ONE, TWO))
+            for step in states
+        }
         letters = pd.DataFrame(
             [
-                (round, name, state, self._listed.get(round, {}).get(name, 0))
-                for round, of in states.items()
+                (
+                    step.number,
+                    name,
+                    state,
+                    sum(self._listed.get((what, step.number), {}).get(name, 0) for what in (ONE, TWO)),
+                )
+                for step, of in states.items()
                 for name, state in of.items()
             ],
-            columns=["round", "hospital", "state", "bytes"],
+            columns=["number", "hospital", "state", "bytes"],
         )
-        chain, scores = study.chain(), {}
-        with contextlib.suppress(OSError):  # a sum cannot be read just now
+        scores = {}
+        with contextlib.suppress(AttributeError, OSError):  # a sum cannot be read just now, or there is no model yet
             scores = self._participant.scores if self._participant else {}
         table = pd.DataFrame(
             [
                 (
-                    round,
-                    rounds.purpose(study.settings, round),
-                    round + 1 < len(chain),
-                    sum(state in ("counted", "posted") for state in of.values()),
-                    sum(self._listed.get(round, {}).values()),
-                    scores.get(round - 1, {}).get("auroc", (float("nan"), 0))[0],
+                    *step,
+                    added is not None,
+                    sum(state not in ("missing", "awaited") for state in states[step].values()),
+                    sent[step.number],
+                    scores.get(step.round - 1, {}).get("auroc", (float("nan"), 0))[0],
                 )
-                for round, of in states.items()
+                for step, _, added in steps
+                if not step.ended
             ],
-            columns=["round", "purpose", "closed", "letters", "bytes", "auroc"],
+            columns=["number", "purpose", "round", "closed", "letters", "bytes", "auroc"],
         )
-        done = bool(states) and len(chain) == len(states) + 1
-        return Progress(sentence, hospitals, letters, table, done)
+        return Progress(sentence, hospitals, letters, table, bool(steps) and steps[-1][0].ended)
 
 
 def _sizes(names: Mapping[str, int]) -> dict[str, int]:

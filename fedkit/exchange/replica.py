@@ -1,0 +1,184 @@
+"""A hospital's copy of the model: how it follows from the sums, and what the hospital adds to them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fedkit import evaluation
+from fedkit.encryption.keyring import divided
+from fedkit.encryption.messages import MessageError
+from fedkit.encryption.promises import Promises
+from fedkit.exchange.rounds import METRICS, Step
+from fedkit.exchange.study import Study
+from fedkit.exchange.work import Work
+from fedkit.hospitals import Federation, Hospital
+from fedkit.preparation import Prepared, Split, local_sums, split
+
+Scores = dict[str, tuple[float, float]]
+
+
+class Held(NamedTuple):
+    """What a hospital holds after a sum.
+
+    rows : its patients, prepared, once the statistics are there
+    weights : the model; empty before that
+    state : the optimizer's, and what the hospital keeps for itself: see `Work`
+    sums : the statistics that rows are prepared with, as `Sums.to_vector` has them
+    """
+
+    rows: Prepared | None = None
+    weights: Sequence[np.ndarray] = ()
+    state: Any = None
+    sums: np.ndarray | None = None
+
+
+class Replica:
+    """The model as it follows from a study's sums, and from nothing else.
+
+    study, hospital : what the folder says, and the hospital's rows
+    work : what a round does
+    read, write : by name, what the hospital keeps of its own: see `Keep`
+
+    Attributes
+    ----------
+    held : what it holds after the sums so far
+    scores : round -> what was said about the model of that round: metric -> mean over test patients, and their number
+    promises : what it promised about the size of its updates
+    """
+
+    def __init__(self, study: Study, hospital: Hospital, work: Work, read: Callable, write: Callable) -> None:
+        self.study, self.hospital, self.work = study, hospital, work
+        self._read, self._write = read, write
+        self.held, self.scores = Held(), {}
+        self.promises = Promises(study.settings.layers, study.parameters)
+        self._trained: tuple[Held | None, tuple] = None, ()  # from where, and what `Work.train` returned
+        self._done = -1
+
+    def known(self, number: int) -> bool:
+        """Whether what a number's sums say is kept here."""
+        return self._read(_kept("sum", number)) is not None
+
+    def promise(self, step: Step) -> tuple[np.ndarray, int, float]:
+        """Return what `numbers` does, after keeping what it promises."""
+        found = self.numbers(step)
+        if step.purpose in ("bounds", "update"):
+            weight = self._train(self.held, step.round)[2]
+            self._write(_kept("promise", step.number), np.append(self.promises.own, weight).astype("<f8").tobytes())
+        return found
+
+    def take(self, step: Step, numbers: Sequence[np.ndarray] | None, counted: bool) -> None:
+        """Go on with what the sums of a number say, or with what is kept of it if `numbers` is None."""
+        if step.number <= self._done:
+            return
+        if numbers is not None:
+            self._write(_kept("sum", step.number), np.sum(numbers, axis=0).astype("<f8").tobytes())
+        total = self._total(step.number)
+        self.held = self._after(self.held, step, total, counted)
+        if step.purpose in ("bounds", "update"):
+            layers, weight = len(self.study.settings.layers), 0.0
+            if counted:
+                *own, weight = np.frombuffer(self._read(_kept("promise", step.number)), "<f8")
+                self.promises.own = np.array(own)
+            # What somebody promises beyond what was agreed on is cut: a step would be worth too much for all others.
+            most = self.study.settings.most_change * max(total[0], 1.0)
+            self.promises.heard(np.clip(total[1 : 1 + layers], 2.0**-60, most), weight)
+        self._done = step.number
+
+    def _total(self, number: int) -> np.ndarray:
+        return np.frombuffer(self._read(_kept("sum", number)), "<f8")
+
+    def history(self) -> Iterator[tuple[int, Held]]:
+        """Go through the study once more: after each round, its number and what was held."""
+        held = Held()
+        for step, closed, added in self.study.steps():
+            if added is not None and added.which:
+                names = {name for at in added.which for name in closed.groups[at]}
+                held = self._after(held, step, self._total(step.number), self.hospital.name in names)
+                if step.purpose != "bounds":
+                    yield step.round, held
+
+    def outgrown(self, step: Step) -> bool:
+        """Whether this hospital's update is larger than what it promised to all."""
+        vector, _, weight = self._train(self.held, step.round) if step.purpose == "update" else (None, None, 0)
+        return step.purpose == "update" and self.promises.counts and not self.promises.keeps(vector, weight)
+
+    def numbers(self, step: Step) -> tuple[np.ndarray, int, float]:
+        """Return what this hospital adds to a sum, shape [n], its weight there, and what it is multiplied with.
+
+        ValueError if it has too few patients to test on any, or an update beyond what was agreed on.
+        """
+        settings, held = self.study.settings, self.held
+        if step.purpose == "statistics":
+            train = self.hospital.table.iloc[self._split().hospitals[self.hospital.name].train_rows]
+            return local_sums(train, settings.numeric, settings.categorical).to_vector(), 1, 1.0
+        if step.purpose == "scores":
+            return self._pairs(METRICS), 1, 1.0
+        vector, _, weight = self._train(held, step.round)
+        bounds = self.promises.bounds(vector)
+        if bounds.max() > settings.most_change:
+            raise ValueError(
+                f"{self.hospital.name}'s update has a number of {np.abs(vector).max():.3g}, and twice that must stay "
+                f"below the {settings.most_change:g} that the study agreed on: did the training diverge?"
+            )
+        if step.purpose == "bounds":
+            return bounds * weight, weight, 1.0
+        pairs, counts = self._pairs(METRICS[:1]), self.promises.keeps(vector, weight)
+        # Who was not in the last sum promises first: its update would not fit, and so it counts no patients.
+        return np.concatenate([bounds * weight, vector * weight * counts, pairs]), weight * counts, 1.0
+
+    def _pairs(self, wanted: Sequence[str]) -> np.ndarray:
+        """Scores of the model at the test patients x their number, and their number, a pair each."""
+        tests = len(self.held.rows.test_labels)
+        probabilities = self.work.predict(list(self.held.weights), self.held.state, self.held.rows.test_features)
+        found = evaluation.scores(self.held.rows.test_labels, probabilities, wanted)
+        values = np.array([found[metric] for metric in wanted], dtype=np.float64)
+        # where a metric is not defined here, these test patients do not count for it
+        return np.nan_to_num(np.stack([values * tests, tests + 0 * values], axis=1)).ravel()
+
+    def _train(self, held: Held, round: int) -> tuple[np.ndarray, Any, int]:
+        """Train from what is held, once: a sum that counts it is followed with what was kept then."""
+        if self._trained[0] is not held:
+            found = self.work.train(list(held.weights), held.state, held.rows, round, self.hospital.name)
+            self._trained = held, found
+        return self._trained[1]
+
+    def _after(self, held: Held, step: Step, total: np.ndarray, counted: bool) -> Held:
+        """Return what is held after a sum; MessageError if the statistics are of no use."""
+        settings = self.study.settings
+        if step.purpose == "statistics":
+            try:
+                rows = self._split(lambda own: total[1:]).hospitals[self.hospital.name]
+            except ValueError as problem:
+                raise MessageError(f"The rows cannot be prepared with these statistics. {problem}") from None
+            return held._replace(rows=rows, weights=self.work.start(), sums=total[1:])
+        if step.purpose == "bounds":
+            return held
+        pairs = total[1:] if step.purpose == "scores" else total[-2:]
+        self.scores[step.round - 1] = {
+            metric: (float(part / tests) if tests > 0.5 else np.nan, round(tests))
+            for metric, (part, tests) in zip(METRICS, np.nan_to_num(pairs).reshape(-1, 2), strict=False)
+        }
+        if step.purpose == "scores":
+            return held
+        try:
+            mean, _ = divided(total)
+        except MessageError as problem:  # nonsense under a good signature: all find the same, and go on alike
+            self.study.refused(f"sum-{step.number}", "", f"Round {step.round} changes nothing. {problem}")
+            return held._replace()
+        mean = np.clip(mean[len(settings.layers) : -2], -settings.most_change, settings.most_change)
+        state = held.state
+        if self.work.keeps and counted:
+            _, state, _ = self._train(held, step.round)
+        weights, state = self.work.apply(list(held.weights), state, mean)
+        return held._replace(weights=weights, state=state)
+
+    def _split(self, add: Callable | None = None) -> Split:
+        """Split the hospital's rows; with the sums of all hospitals, also prepare them."""
+        settings = self.study.settings
+        alone = Federation(settings.title, (self.hospital,), settings.numeric, settings.categorical)
+        return split(alone, settings.seed, settings.test_fraction, add=add)
+
+
+def _kept(what: str, number: int) -> str:
+    return f"{what}-{number:05d}"
