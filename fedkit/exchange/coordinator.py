@@ -138,6 +138,9 @@ class Coordinator(Player):
             if not any(name in missing for name in group):
                 try:
                     sums[at] = self._added(step, closed, group, {name: shares[name][about].code for name in group})
+                except OSError as problem:  # a letter is not shown just now, or is gone for good
+                    if not self._late(TWO, number, settings.share_seconds):
+                        return [str(problem)], None
                 except MessageError as problem:
                     study.refused(f"{SUM}-{number} {at}", "", f"A group could not be added up. {problem}")
         return [], Added.content(closed.digest, sums)

@@ -52,17 +52,12 @@ class _Disk(LocalFileSystem):
 class Folder:
     """Letters in a folder, by place.
 
-    Parameters
-    ----------
-    where
-        A path, or a URL that fsspec knows ("memory://class").
-    filesystem
-        An fsspec file system, for which `where` is a path; found from `where` if None.
+    where : a path, or a URL that fsspec knows ("memory://class")
+    filesystem : an fsspec file system, for which `where` is a path; found from `where` if None
 
     Attributes
     ----------
-    notice : callable
-        ``notice(name, sentence)`` is told, once a file, what cannot be read.
+    notice : ``notice(name, sentence)`` is told, once a file, what cannot be read
     """
 
     def __init__(self, where: str | os.PathLike, filesystem: fsspec.AbstractFileSystem | None = None) -> None:
@@ -104,14 +99,9 @@ class Folder:
     def new(self, place: str, largest: int, sender: str | None = None) -> Iterator[Found]:
         """Yield the letters of a place that were not yielded before, in the order of their digests, one at a time.
 
-        Parameters
-        ----------
-        place
-            Its name.
-        largest
-            Bytes: a file that is listed with more is never read.
-        sender
-            Whose letters to read; everybody's if None.
+        place : its name
+        largest : bytes: a file that is listed with more is never read
+        sender : whose letters to read; everybody's if None
         """
         for name, size in sorted(self.names(place).items()):
             hash_, said = parts(name)

@@ -64,6 +64,7 @@ class Participant(Player):
             raise ValueError(f"The rows are {rows.name}'s and the identity is {identity.name}'s: they must agree.")
         super().__init__(folder, identity, invitation=invitation, home=home)
         self.rows, self.known = rows, known
+        self.study.pinned = lambda: (self.keep.read("opening") or b"").decode()
         self._make_work, self._clock = work, clock
         self._work: Work | None = None
         self._replica: Replica | None = None
@@ -117,7 +118,7 @@ class Participant(Player):
 
     def _go_on(self) -> Status:
         """Follow the sums, and do what is due for the number that is open."""
-        study, rounds_ = self.study, self.study.settings.rounds
+        study, rounds_, name = self.study, self.study.settings.rounds, self.identity.name
         last = self._follow()
         step, closed, _ = study.steps()[-1]
         if step.purpose == "stopped":
@@ -129,7 +130,9 @@ class Participant(Player):
             acted = self._first(step) or (closed is not None and bool(closed.groups) and self._second(step, closed))
         except MessageError as problem:
             raise Stopped(str(problem)) from problem
-        return Status("round", step.round, rounds_, study.in_charge(step.number).name, study.why_not, acted)
+        late = closed is not None and all(name not in group for group in closed.groups)
+        note = f"Sum {step.number} is made without you." if late else study.why_not
+        return Status("round", step.round, rounds_, study.in_charge(step.number).name, note, acted)
 
     @property
     def weights(self) -> list[np.ndarray]:
@@ -205,6 +208,7 @@ class Participant(Player):
             )  # fmt: skip
         except (CryptoError, ValueError) as problem:
             return Status("refused", note=f"The group's key by {letter.sender} cannot be used. {problem}")
+        self.keep.write("opening", study.opening.encode())
         self._keys.store = lambda data: self.keep.write("keys", data)
         self._keys.save()
         self.keep.remove("exchange")

@@ -92,11 +92,13 @@ class Study:
     chosen : of a number's lists and sums, the one that a hospital took, where there are more
     why_not : what was wrong with the last letter that was not taken
     notice : ``notice(digest, sender, sentence)`` is told, once a letter, what is refused
+    pinned : tells the opening that a hospital joined by: no other one counts for it any more
     """
 
     def __init__(self, folder: Folder, invitation: str) -> None:
         self.folder, self.invitation = folder, invitation.strip().upper()
         self.notice: Callable[[str, str, str], None] = lambda digest, sender, sentence: None
+        self.pinned: Callable[[], str] = str
         self.id, self.maker_is, self.day = "", ("", b""), ""
         self.settings: Settings | None = None
         self._first: list[InCharge] = []
@@ -249,7 +251,9 @@ class Study:
 
     def _read_opening(self, found: Found) -> None:
         letter = joining.signed_by(letters.read(found, self.id, "opening", 0), *self.maker_is)
-        opened = joining.opening(letter)
+        opened, pinned = joining.opening(letter), self.pinned()
+        if pinned not in ("", letter.digest):
+            raise MessageError(f"{letter.sender} opened the study once more, with others: it was joined as it was.")
         # A maker that was started again, and not shown its opening, may have written a second one.
         if not self.opening or letter.digest < self.opening:
             self._begin(letter.digest, opened)
