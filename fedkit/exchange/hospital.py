@@ -127,7 +127,9 @@ class Participant(Player):
             same = f"{len(study.roster)} hospitals; those that hold this model say {self.model_fingerprint}."
             return Status("done", rounds_, rounds_, note=same)
         try:
-            acted = self._first(step) or (closed is not None and bool(closed.groups) and self._second(step, closed))
+            if closed is not None:  # who comes after the list was closed sends nothing, and opens the sum all the same
+                self._begun(step)
+            acted = self._first(step) or (closed is not None and self._second(step, closed))
         except MessageError as problem:
             raise Stopped(str(problem)) from problem
         late = closed is not None and all(name not in group for group in closed.groups)
