@@ -14,11 +14,12 @@ import secrets
 import unicodedata
 from typing import NoReturn
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from nacl.exceptions import CryptoError
-from nacl.public import SealedBox
-from nacl.signing import SigningKey, VerifyKey
+from nacl.public import PrivateKey, PublicKey, SealedBox
 
 from fedkit.encryption import vault
 
@@ -57,16 +58,23 @@ class Identity:
         """Return the signature of some bytes: 64 bytes, the same each time."""
         return self._key.sign(data)
 
-    def derived(self, what: str) -> bytes:
-        """Return 32 bytes that follow from the secret, for one more use of it."""
-        return hmac.digest(self._key.private_bytes_raw(), f"fedkit {what}".encode(), "sha256")
+    def locked(self, data: bytes, about: str) -> bytes:
+        """Seal data for oneself, to be kept on a disk; `about` says what it is, and is vouched for (AES-256-GCM)."""
+        nonce = os.urandom(12)
+        return nonce + self._cipher.encrypt(nonce, data, about.encode())
 
-    def unseal(self, data: bytes) -> bytes:
-        """Return what somebody sealed with `seal_to`; ValueError if it was for somebody else, or was changed."""
+    def unlocked(self, data: bytes, about: str) -> bytes:
+        """Return what `locked` sealed; ValueError if it is damaged, or another's."""
         try:
-            return SealedBox(SigningKey(self._key.private_bytes_raw()).to_curve25519_private_key()).decrypt(data)
-        except (CryptoError, TypeError, ValueError):
-            raise ValueError(f"This was not sealed for {self.name} ({fingerprint(self.public)}), or changed.") from None
+            return self._cipher.decrypt(data[:12], data[12:], about.encode())
+        except (InvalidTag, ValueError):
+            raise ValueError(
+                f"This is not what {self.name} sealed as {about!r}: it is damaged, or another's."
+            ) from None
+
+    @functools.cached_property
+    def _cipher(self) -> AESGCM:
+        return AESGCM(hmac.digest(self._key.private_bytes_raw(), b"fedkit locked", "sha256"))
 
     def save(self, path: str | os.PathLike, passphrase: str) -> None:
         """Keep it in a new file, sealed with the passphrase; raises what `vault.save` does."""
@@ -95,21 +103,22 @@ def verify(public: bytes, signature: bytes, data: bytes) -> bool:
     return True
 
 
-def seal_to(public: bytes, data: bytes) -> bytes:
-    """Encrypt for the owner of a public key (32 bytes) alone: 48 bytes longer, and different each time.
+def exchange_key(private: bytes | None = None) -> X25519PrivateKey:
+    """Return a new key for the exchanges of one study, or the one with these private bytes."""
+    return X25519PrivateKey.generate() if private is None else X25519PrivateKey.from_private_bytes(private)
 
-    It says nothing about who sealed it: sign it as well. ValueError if the bytes are nobody's public key.
 
-    References
-    ----------
-    libsodium's sealed boxes (X25519, XSalsa20-Poly1305), and its conversion of Ed25519
-    keys, sound beside signatures: Thormarker, "On using the same key pair for Ed25519
-    and an X25519 based KEM", IACR ePrint 2021/509.
-    """
+def seal_for(exchange: bytes, data: bytes) -> bytes:
+    """Encrypt for the owner of an exchange key (its public half, 32 bytes) alone: libsodium's sealed boxes."""
+    return SealedBox(PublicKey(exchange)).encrypt(data)
+
+
+def unseal_by(exchange: X25519PrivateKey, data: bytes) -> bytes:
+    """Return what `seal_for` sealed; ValueError if it was for another key, or was changed."""
     try:
-        return SealedBox(VerifyKey(public).to_curve25519_public_key()).encrypt(data)
+        return SealedBox(PrivateKey(exchange.private_bytes_raw())).decrypt(data)
     except (CryptoError, TypeError, ValueError):
-        raise ValueError("These bytes are no public key to seal something to: ask for `identity.public`.") from None
+        raise ValueError("This was not sealed for this exchange key, or was changed.") from None
 
 
 def fingerprint(public: bytes) -> str:

@@ -19,7 +19,7 @@ from fedkit.encryption.server import Server
 from fedkit.exchange import letters, rounds
 from fedkit.exchange.folder import Where
 from fedkit.exchange.hospital import OUTGROWN
-from fedkit.exchange.letters import Letter
+from fedkit.exchange.letters import Signed
 from fedkit.exchange.party import Player
 from fedkit.exchange.rounds import LIST, ONE, SUM, TWO, Step
 from fedkit.exchange.status import Status
@@ -187,7 +187,7 @@ class Coordinator(Player):
                     Arrived(found.digest, letter.study, code), of.get(letter.study, Arrived("~", "", b""))
                 )
 
-    def _check(self, letter: Letter, step: Step, what: str, size: int) -> None:
+    def _check(self, letter: Signed, step: Step, what: str, size: int) -> None:
         """Raise a MessageError if a letter is not what its place says."""
         if letter.purpose != (step.purpose if what == ONE else TWO):
             raise MessageError(f"{letter.sender} sent {letter.purpose!r:.40} where something else is added up.")
