@@ -1,8 +1,7 @@
 """Who somebody is: a name, a secret to sign with, and a public key to check it by.
 
-Each hospital makes its own identity, keeps the secret in a file with a passphrase,
-and hands out the 32 public bytes. So that nobody slips in a key of their own, two
-people read its fingerprint to each other, over the phone.
+Each hospital makes its own identity, keeps the secret in a file with a passphrase, and hands out the 32 public bytes.
+So that nobody slips in a key of their own, two people read its fingerprint to each other, over the phone.
 """
 
 import base64
@@ -14,12 +13,12 @@ import secrets
 import unicodedata
 from typing import NoReturn
 
-from cryptography.exceptions import InvalidSignature, InvalidTag
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, PublicKey, SealedBox
+from nacl.signing import SigningKey, VerifyKey
 
 from fedkit.encryption import vault
 
@@ -31,23 +30,14 @@ _CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789AB
 class Identity:
     """A name and the key pair that signs for it (Ed25519: Josefsson and Liusvaara, RFC 8032, 2017).
 
-    Parameters
-    ----------
-    name
-        See `check_name`.
-    secret
-        32 bytes, random and never used elsewhere: `Identity.new` makes them.
-
-    Attributes
-    ----------
-    public : bytes
-        32 bytes, for everybody.
+    name : see `check_name`
+    secret : 32 bytes, random and never used elsewhere: `Identity.new` makes them
+    public : attribute, 32 bytes, for everybody
     """
 
     def __init__(self, name: str, secret: bytes) -> None:
-        self.name = check_name(name)
-        self._key = Ed25519PrivateKey.from_private_bytes(secret)
-        self.public = self._key.public_key().public_bytes_raw()
+        self.name, self._key = check_name(name), SigningKey(secret)
+        self.public = bytes(self._key.verify_key)
 
     @classmethod
     def new(cls, name: str) -> "Identity":
@@ -56,7 +46,7 @@ class Identity:
 
     def sign(self, data: bytes) -> bytes:
         """Return the signature of some bytes: 64 bytes, the same each time."""
-        return self._key.sign(data)
+        return self._key.sign(data).signature
 
     def locked(self, data: bytes, about: str) -> bytes:
         """Seal data for oneself, to be kept on a disk; `about` says what it is, and is vouched for (AES-256-GCM)."""
@@ -74,11 +64,11 @@ class Identity:
 
     @functools.cached_property
     def _cipher(self) -> AESGCM:
-        return AESGCM(hmac.digest(self._key.private_bytes_raw(), b"fedkit locked", "sha256"))
+        return AESGCM(hmac.digest(self._key.encode(), b"fedkit locked", "sha256"))
 
     def save(self, path: str | os.PathLike, passphrase: str) -> None:
         """Keep it in a new file, sealed with the passphrase; raises what `vault.save` does."""
-        vault.save(path, _KIND, self._key.private_bytes_raw() + self.name.encode(), passphrase)
+        vault.save(path, _KIND, bytes(self._key) + self.name.encode(), passphrase)
 
     @classmethod
     def load(cls, path: str | os.PathLike, passphrase: str) -> "Identity":
@@ -97,8 +87,8 @@ class Identity:
 def verify(public: bytes, signature: bytes, data: bytes) -> bool:
     """Whether the owner of a public key (32 bytes) signed the data; False for bytes of a wrong length, too."""
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, data)
-    except (InvalidSignature, ValueError):
+        VerifyKey(public).verify(data, signature)
+    except (CryptoError, ValueError):
         return False
     return True
 
