@@ -96,21 +96,17 @@ class Folder:
                 raise
         return Found(place, name, digest(data), sender, data)
 
-    def new(self, place: str, largest: int, sender: str | None = None) -> Iterator[Found]:
+    def new(self, place: str, largest: int) -> Iterator[Found]:
         """Yield the letters of a place that were not yielded before, in the order of their digests, one at a time.
 
-        place : its name
         largest : bytes: a file that is listed with more is never read
-        sender : whose letters to read; everybody's if None
         """
         for name, size in sorted(self.names(place).items()):
             hash_, said = parts(name)
-            if (place, hash_, said) in self._taken or (sender is not None and said != sender):
+            if (place, hash_, said) in self._taken:
                 continue
             if size > largest:
-                self._complain(
-                    place, name, size, f"it has {size:,} bytes, and {largest:,} are the most that belong here"
-                )
+                self._complain(place, name, size, f"it has {size:,} bytes, and {largest:,} are the most here")
                 continue
             tries = self._half.get((place, name, size), 0)
             if tries & (tries - 1) and tries > 2:  # then look at it again after 1, 2, 4, 8, ... more times
@@ -177,9 +173,7 @@ class Folder:
         try:
             return self.filesystem.ls(path, detail=True)
         except PermissionError:
-            self._complain(
-                path.rsplit("/", 1)[-1], "", -2, "its maker's account lets nobody else in: say `umask 022` there"
-            )
+            self._complain(path, "", -2, "its maker's account lets nobody else in: say `umask 022` there")
         except OSError:
             pass
         return []
