@@ -80,9 +80,9 @@ def verify(public: bytes, signature: bytes, data: bytes) -> bool:
 def seal_to(public: bytes, data: bytes) -> bytes:
     """Encrypt for the owner of a public key (32 bytes) alone: 48 bytes longer, and different each time.
 
-    It says nothing about who sealed it: sign it as well. ValueError if the bytes are nobody's public key. By libsodium's
-    sealed boxes (X25519, XSalsa20-Poly1305), and its conversion of Ed25519 keys, sound beside signatures: Thormarker,
-    "On using the same key pair for Ed25519 and an X25519 based KEM", IACR ePrint 2021/509.
+    It says nothing about who sealed it: sign it as well. ValueError if the bytes are nobody's public key. They are
+    libsodium's sealed boxes (X25519, XSalsa20-Poly1305) and conversion of Ed25519 keys, sound beside signatures:
+    Thormarker, "On using the same key pair for Ed25519 and an X25519 based KEM", IACR ePrint 2021/509.
     """
     try:
         return SealedBox(VerifyKey(public).to_curve25519_public_key()).encrypt(data)
