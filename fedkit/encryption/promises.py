@@ -64,10 +64,8 @@ class Promises:
         return Layout(self.layout.layers[1:]).rounded(numbers)
 
     def heard(self, sums: np.ndarray, weight: float) -> None:
-        """Take on what all promised, from the sums [layers] of patients x bound; the weight is 0 if ours is not in it."""
-        layers = [
-            quantization.packed_layer(size, total, self._parameters, self._reach)
-            for size, total in zip(self.sizes, sums, strict=True)
-        ]
+        """Take on what all promised: sums [layers] of patients x bound; the weight is 0 if ours is not in it."""
+        pairs = zip(self.sizes, sums, strict=True)
+        layers = (quantization.packed_layer(*pair, self._parameters, self._reach) for pair in pairs)
         self.layout = Layout((*self.bounds_layout.layers, *layers))
         self._bounds, self._weight = (self.own, weight) if weight else (self._bounds, 0.0)
