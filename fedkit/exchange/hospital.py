@@ -150,7 +150,7 @@ class Participant(Player):
     @property
     def scores(self) -> dict[int, Scores]:
         """Round -> metric -> mean over all hospitals' test patients, and their number; more metrics of the last."""
-        return dict(self.replica.scores)
+        return {} if self._keys is None else dict(self.replica.scores)
 
     def _ask(self) -> Status:
         """Ask to join, unless it is known why not."""
