@@ -43,7 +43,6 @@ DOORS = {
     "tenseal": {"compat"},
     "tensorflow": {"compat"},
     "tensorflow_federated": {"compat"},
-    "zstandard": {"encryption"},
 }
 WITHOUT_PANDAS = {"core.aggregators", "core.models"}
 

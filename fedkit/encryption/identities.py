@@ -1,8 +1,7 @@
 """Who somebody is: a name, a secret to sign with, and a public key to check it by.
 
-Each hospital makes its own identity, keeps the secret in a file with a passphrase,
-and hands out the 32 public bytes. So that nobody slips in a key of their own, two
-people read its fingerprint to each other, over the phone.
+Each hospital makes its own identity, keeps the secret in a file with a passphrase, and hands out the 32 public bytes.
+So that nobody slips in a key of their own, two people read its fingerprint to each other, over the phone.
 """
 
 import base64
@@ -14,10 +13,11 @@ import secrets
 import unicodedata
 from typing import NoReturn
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from nacl.exceptions import CryptoError
-from nacl.public import SealedBox
+from nacl.public import PrivateKey, PublicKey, SealedBox
 from nacl.signing import SigningKey, VerifyKey
 
 from fedkit.encryption import vault
@@ -30,23 +30,14 @@ _CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789AB
 class Identity:
     """A name and the key pair that signs for it (Ed25519: Josefsson and Liusvaara, RFC 8032, 2017).
 
-    Parameters
-    ----------
-    name
-        See `check_name`.
-    secret
-        32 bytes, random and never used elsewhere: `Identity.new` makes them.
-
-    Attributes
-    ----------
-    public : bytes
-        32 bytes, for everybody.
+    name : see `check_name`
+    secret : 32 bytes, random and never used elsewhere: `Identity.new` makes them
+    public : attribute, 32 bytes, for everybody
     """
 
     def __init__(self, name: str, secret: bytes) -> None:
-        self.name = check_name(name)
-        self._key = Ed25519PrivateKey.from_private_bytes(secret)
-        self.public = self._key.public_key().public_bytes_raw()
+        self.name, self._key = check_name(name), SigningKey(secret)
+        self.public = bytes(self._key.verify_key)
 
     @classmethod
     def new(cls, name: str) -> "Identity":
@@ -55,22 +46,29 @@ class Identity:
 
     def sign(self, data: bytes) -> bytes:
         """Return the signature of some bytes: 64 bytes, the same each time."""
-        return self._key.sign(data)
+        return self._key.sign(data).signature
 
-    def derived(self, what: str) -> bytes:
-        """Return 32 bytes that follow from the secret, for one more use of it."""
-        return hmac.digest(self._key.private_bytes_raw(), f"fedkit {what}".encode(), "sha256")
+    def locked(self, data: bytes, about: str) -> bytes:
+        """Seal data for oneself, to be kept on a disk; `about` says what it is, and is vouched for (AES-256-GCM)."""
+        nonce = os.urandom(12)
+        return nonce + self._cipher.encrypt(nonce, data, about.encode())
 
-    def unseal(self, data: bytes) -> bytes:
-        """Return what somebody sealed with `seal_to`; ValueError if it was for somebody else, or was changed."""
+    def unlocked(self, data: bytes, about: str) -> bytes:
+        """Return what `locked` sealed; ValueError if it is damaged, or another's."""
         try:
-            return SealedBox(SigningKey(self._key.private_bytes_raw()).to_curve25519_private_key()).decrypt(data)
-        except (CryptoError, TypeError, ValueError):
-            raise ValueError(f"This was not sealed for {self.name} ({fingerprint(self.public)}), or changed.") from None
+            return self._cipher.decrypt(data[:12], data[12:], about.encode())
+        except (InvalidTag, ValueError):
+            raise ValueError(
+                f"This is not what {self.name} sealed as {about!r}: it is damaged, or another's."
+            ) from None
+
+    @functools.cached_property
+    def _cipher(self) -> AESGCM:
+        return AESGCM(hmac.digest(self._key.encode(), b"fedkit locked", "sha256"))
 
     def save(self, path: str | os.PathLike, passphrase: str) -> None:
         """Keep it in a new file, sealed with the passphrase; raises what `vault.save` does."""
-        vault.save(path, _KIND, self._key.private_bytes_raw() + self.name.encode(), passphrase)
+        vault.save(path, _KIND, bytes(self._key) + self.name.encode(), passphrase)
 
     @classmethod
     def load(cls, path: str | os.PathLike, passphrase: str) -> "Identity":
@@ -89,27 +87,28 @@ class Identity:
 def verify(public: bytes, signature: bytes, data: bytes) -> bool:
     """Whether the owner of a public key (32 bytes) signed the data; False for bytes of a wrong length, too."""
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, data)
-    except (InvalidSignature, ValueError):
+        VerifyKey(public).verify(data, signature)
+    except (CryptoError, ValueError):
         return False
     return True
 
 
-def seal_to(public: bytes, data: bytes) -> bytes:
-    """Encrypt for the owner of a public key (32 bytes) alone: 48 bytes longer, and different each time.
+def exchange_key(private: bytes | None = None) -> X25519PrivateKey:
+    """Return a new key for the exchanges of one study, or the one with these private bytes."""
+    return X25519PrivateKey.generate() if private is None else X25519PrivateKey.from_private_bytes(private)
 
-    It says nothing about who sealed it: sign it as well. ValueError if the bytes are nobody's public key.
 
-    References
-    ----------
-    libsodium's sealed boxes (X25519, XSalsa20-Poly1305), and its conversion of Ed25519
-    keys, sound beside signatures: Thormarker, "On using the same key pair for Ed25519
-    and an X25519 based KEM", IACR ePrint 2021/509.
-    """
+def seal_for(exchange: bytes, data: bytes) -> bytes:
+    """Encrypt for the owner of an exchange key (its public half, 32 bytes) alone: libsodium's sealed boxes."""
+    return SealedBox(PublicKey(exchange)).encrypt(data)
+
+
+def unseal_by(exchange: X25519PrivateKey, data: bytes) -> bytes:
+    """Return what `seal_for` sealed; ValueError if it was for another key, or was changed."""
     try:
-        return SealedBox(VerifyKey(public).to_curve25519_public_key()).encrypt(data)
+        return SealedBox(PrivateKey(exchange.private_bytes_raw())).decrypt(data)
     except (CryptoError, TypeError, ValueError):
-        raise ValueError("These bytes are no public key to seal something to: ask for `identity.public`.") from None
+        raise ValueError("This was not sealed for this exchange key, or was changed.") from None
 
 
 def fingerprint(public: bytes) -> str:

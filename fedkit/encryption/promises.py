@@ -21,21 +21,14 @@ _KEEP = 0.95  # of an old bound: FedAvg's updates then outgrow it about once in 
 class Promises:
     """What one hospital promised, and what it knows of the others' promises: their sum.
 
-    Parameters
-    ----------
-    sizes
-        How many numbers each layer of an update has.
-    parameters
-        Of the encryption.
-    reach
-        How far rounding moves a number at the most, in steps.
+    sizes : how many numbers each layer of an update has
+    parameters : of the encryption
+    reach : how far rounding moves a number at the most, in steps
 
     Attributes
     ----------
-    layout : Layout or None
-        Of an update with its bounds; none before the first sum of bounds.
-    own : numpy.ndarray
-        What is promised next, shape [layers]: to be kept where a process may end.
+    layout : of an update with its bounds; None before the first sum of bounds
+    own : what is promised next, shape [layers]: to be kept where a process may end
     """
 
     def __init__(self, sizes: Sequence[int], parameters: Parameters, reach: float = 0.5) -> None:

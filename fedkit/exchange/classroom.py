@@ -52,29 +52,17 @@ def play(
 ) -> None:
     """Play one part until the study is done. Stopped and started again, it goes on where the study is.
 
-    Parameters
-    ----------
-    role
-        One of `ROLES`. The maker also adds up, unless somebody else is named when asked.
-    name
-        "hospital 7" for seat 7, or one of the four real hospitals; others are called as they like.
-    where
-        Path of the shared folder.
-    invitation
-        Its fingerprint, as the maker reads it aloud; asked for if empty.
-    rounds, seats, group_size, deadline_seconds
-        Of the study; only the maker's count, but for `seats`, which must be the same everywhere.
-    home
-        Folder of this machine, outside the shared one, for the secret and what comes out; the user's own if None.
-    poll_seconds
-        Between looks into the folder.
-    work
-        See `exchange.Participant`.
+    role : one of `ROLES`. The maker also adds up, unless somebody else is named when asked
+    name : "hospital 7" for seat 7, or one of the four real hospitals; others are called as they like
+    where : path of the shared folder
+    invitation : its fingerprint, as the maker reads it aloud; asked for if empty
+    rounds, seats, group_size, deadline_seconds : of the study; only the maker's count, but for `seats`, which must be
+        the same everywhere
+    home : folder of this machine, outside the shared one, for the secret and what comes out; the user's own if None
+    poll_seconds : between looks into the folder
+    work : see `exchange.Participant`
 
-    Raises
-    ------
-    ValueError
-        If the part cannot be played; the sentence says what to do.
+    ValueError if the part cannot be played; the sentence says what to do.
     """
     if role not in ROLES:
         raise ValueError(f"ROLE is {role!r}, and it must be alone, {', '.join(ROLES)}.")

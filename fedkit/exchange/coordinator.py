@@ -19,7 +19,7 @@ from fedkit.encryption.server import Server
 from fedkit.exchange import letters, rounds
 from fedkit.exchange.folder import Where
 from fedkit.exchange.hospital import OUTGROWN
-from fedkit.exchange.letters import Letter
+from fedkit.exchange.letters import Signed
 from fedkit.exchange.party import Player
 from fedkit.exchange.rounds import LIST, ONE, SUM, TWO, Step
 from fedkit.exchange.status import Status
@@ -138,6 +138,9 @@ class Coordinator(Player):
             if not any(name in missing for name in group):
                 try:
                     sums[at] = self._added(step, closed, group, {name: shares[name][about].code for name in group})
+                except OSError as problem:  # a letter is not shown just now, or is gone for good
+                    if not self._late(TWO, number, settings.share_seconds):
+                        return [str(problem)], None
                 except MessageError as problem:
                     study.refused(f"{SUM}-{number} {at}", "", f"A group could not be added up. {problem}")
         return [], Added.content(closed.digest, sums)
@@ -184,7 +187,7 @@ class Coordinator(Player):
                     Arrived(found.digest, letter.study, code), of.get(letter.study, Arrived("~", "", b""))
                 )
 
-    def _check(self, letter: Letter, step: Step, what: str, size: int) -> None:
+    def _check(self, letter: Signed, step: Step, what: str, size: int) -> None:
         """Raise a MessageError if a letter is not what its place says."""
         if letter.purpose != (step.purpose if what == ONE else TWO):
             raise MessageError(f"{letter.sender} sent {letter.purpose!r:.40} where something else is added up.")

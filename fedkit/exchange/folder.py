@@ -52,17 +52,12 @@ class _Disk(LocalFileSystem):
 class Folder:
     """Letters in a folder, by place.
 
-    Parameters
-    ----------
-    where
-        A path, or a URL that fsspec knows ("memory://class").
-    filesystem
-        An fsspec file system, for which `where` is a path; found from `where` if None.
+    where : a path, or a URL that fsspec knows ("memory://class")
+    filesystem : an fsspec file system, for which `where` is a path; found from `where` if None
 
     Attributes
     ----------
-    notice : callable
-        ``notice(name, sentence)`` is told, once a file, what cannot be read.
+    notice : ``notice(name, sentence)`` is told, once a file, what cannot be read
     """
 
     def __init__(self, where: str | os.PathLike, filesystem: fsspec.AbstractFileSystem | None = None) -> None:
@@ -101,26 +96,17 @@ class Folder:
                 raise
         return Found(place, name, digest(data), sender, data)
 
-    def new(self, place: str, largest: int, sender: str | None = None) -> Iterator[Found]:
+    def new(self, place: str, largest: int) -> Iterator[Found]:
         """Yield the letters of a place that were not yielded before, in the order of their digests, one at a time.
 
-        Parameters
-        ----------
-        place
-            Its name.
-        largest
-            Bytes: a file that is listed with more is never read.
-        sender
-            Whose letters to read; everybody's if None.
+        largest : bytes: a file that is listed with more is never read
         """
         for name, size in sorted(self.names(place).items()):
             hash_, said = parts(name)
-            if (place, hash_, said) in self._taken or (sender is not None and said != sender):
+            if (place, hash_, said) in self._taken:
                 continue
             if size > largest:
-                self._complain(
-                    place, name, size, f"it has {size:,} bytes, and {largest:,} are the most that belong here"
-                )
+                self._complain(place, name, size, f"it has {size:,} bytes, and {largest:,} are the most here")
                 continue
             tries = self._half.get((place, name, size), 0)
             if tries & (tries - 1) and tries > 2:  # then look at it again after 1, 2, 4, 8, ... more times
@@ -187,9 +173,7 @@ class Folder:
         try:
             return self.filesystem.ls(path, detail=True)
         except PermissionError:
-            self._complain(
-                path.rsplit("/", 1)[-1], "", -2, "its maker's account lets nobody else in: say `umask 022` there"
-            )
+            self._complain(path, "", -2, "its maker's account lets nobody else in: say `umask 022` there")
         except OSError:
             pass
         return []

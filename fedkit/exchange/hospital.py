@@ -10,12 +10,9 @@ import time
 from collections.abc import Callable, Collection
 
 import numpy as np
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from nacl.exceptions import CryptoError
-from nacl.public import PrivateKey, PublicKey, SealedBox
 
 from fedkit.encryption import keyring, messages
-from fedkit.encryption.identities import Identity, fingerprint
+from fedkit.encryption.identities import Identity, exchange_key, fingerprint, seal_for, unseal_by
 from fedkit.encryption.keyring import KNOWN, Keyring
 from fedkit.encryption.messages import MessageError
 from fedkit.exchange import joining, letters, rounds
@@ -64,6 +61,7 @@ class Participant(Player):
             raise ValueError(f"The rows are {rows.name}'s and the identity is {identity.name}'s: they must agree.")
         super().__init__(folder, identity, invitation=invitation, home=home)
         self.rows, self.known = rows, known
+        self.study.pinned = lambda: (self.keep.read("opening") or b"").decode()
         self._make_work, self._clock = work, clock
         self._work: Work | None = None
         self._replica: Replica | None = None
@@ -117,7 +115,7 @@ class Participant(Player):
 
     def _go_on(self) -> Status:
         """Follow the sums, and do what is due for the number that is open."""
-        study, rounds_ = self.study, self.study.settings.rounds
+        study, rounds_, name = self.study, self.study.settings.rounds, self.identity.name
         last = self._follow()
         step, closed, _ = study.steps()[-1]
         if step.purpose == "stopped":
@@ -126,10 +124,14 @@ class Participant(Player):
             same = f"{len(study.roster)} hospitals; those that hold this model say {self.model_fingerprint}."
             return Status("done", rounds_, rounds_, note=same)
         try:
-            acted = self._first(step) or (closed is not None and bool(closed.groups) and self._second(step, closed))
+            if closed is not None:  # who comes after the list was closed sends nothing, and opens the sum all the same
+                self._begun(step)
+            acted = self._first(step) or (closed is not None and self._second(step, closed))
         except MessageError as problem:
             raise Stopped(str(problem)) from problem
-        return Status("round", step.round, rounds_, study.in_charge(step.number).name, study.why_not, acted)
+        late = closed is not None and all(name not in group for group in closed.groups)
+        note = f"Sum {step.number} is made without you." if late else study.why_not
+        return Status("round", step.round, rounds_, study.in_charge(step.number).name, note, acted)
 
     @property
     def weights(self) -> list[np.ndarray]:
@@ -157,8 +159,9 @@ class Participant(Player):
             return Status("refused", note=" ".join(why))
         if not self._asked:
             if self.keep.read("exchange") is None:
-                self.keep.write("exchange", X25519PrivateKey.generate().private_bytes_raw() + os.urandom(32))
-            said = joining.request(study.settings, self.rows.table, self._exchange().public_key().public_bytes_raw())
+                self.keep.write("exchange", exchange_key().private_bytes_raw() + os.urandom(32))  # and its own secret
+            public = exchange_key(self.keep.read("exchange")[:32]).public_key().public_bytes_raw()
+            said = joining.request(study.settings, self.rows.table, public)
             self._asked = self.post("request", said, "request").digest
             self.journal.write("asked", invitation=study.invitation, digest=self._asked)
             return Status("opening", acted=True)
@@ -171,10 +174,6 @@ class Participant(Player):
             except MessageError as problem:
                 study.refused(found.digest, found.sender, str(problem))
         return Status("opening", waits_for=study.maker_is[0])
-
-    def _exchange(self) -> X25519PrivateKey:
-        """The private half of this hospital's exchange key; the bytes behind it are its own secret."""
-        return X25519PrivateKey.from_private_bytes(self.keep.read("exchange")[:32])
 
     def _join(self) -> Status | None:
         """Make this hospital's keys, or read them; say what is waited for, or nothing once they are there."""
@@ -193,18 +192,18 @@ class Participant(Player):
             return Status("known", note=", ".join(f"{n} {fingerprint(study.roster[n])}" for n in others))
         if (letter := study.group_key) is None:
             return Status("keys", waits_for=study.key_maker, note=study.why_not)
-        exchange = self._exchange()
+        kept, groups = self.keep.read("exchange"), study.groups
+        exchange, own = exchange_key(kept[:32]), kept[32:]
         try:
-            sealed = letters.unpacked(letter.json().get("sealed", {}), name)
-            group = SealedBox(PrivateKey(exchange.private_bytes_raw())).decrypt(sealed)
-            own, groups = self.keep.read("exchange")[32:], study.groups
+            group = unseal_by(exchange, letters.unpacked(letter.json().get("sealed", {}), name))
             self._keys = keyring.join(
                 name, study.parameters, bytes.fromhex(study.id + study.opening + letter.digest), study.members, exchange,
                 group, own=own, known=known, peers=next(group for group in groups if name in group),
                 least=study.settings.quorum if len(groups) == 1 else keyring.FEWEST, budget=study.settings.budget,
             )  # fmt: skip
-        except (CryptoError, ValueError) as problem:
+        except ValueError as problem:
             return Status("refused", note=f"The group's key by {letter.sender} cannot be used. {problem}")
+        self.keep.write("opening", study.opening.encode())
         self._keys.store = lambda data: self.keep.write("keys", data)
         self._keys.save()
         self.keep.remove("exchange")
@@ -215,10 +214,7 @@ class Participant(Player):
         """Make the group's key, once, and seal it for each."""
         group = self.keep.read("group") or os.urandom(32)
         self.keep.write("group", group)
-        sealed = {
-            n: letters.packed(SealedBox(PublicKey(who.exchange)).encrypt(group))
-            for n, who in self.study.members.items()
-        }
+        sealed = {n: letters.packed(seal_for(who.exchange, group)) for n, who in self.study.members.items()}
         self.study.refresh(self.post("group", {"opening": self.study.opening, "sealed": sealed}, "group"))
         self.keep.remove("group")
         self.journal.write("made the group's key")

@@ -13,7 +13,7 @@ from fedkit.encryption.keyring import FEWEST, Member
 from fedkit.encryption.messages import MessageError
 from fedkit.exchange import letters
 from fedkit.exchange.folder import Found
-from fedkit.exchange.letters import Letter, packed, unpacked
+from fedkit.exchange.letters import Signed, packed, unpacked
 from fedkit.exchange.settings import Settings
 
 NEW = "new"  # the study that an invitation belongs to: it has no id yet
@@ -38,7 +38,7 @@ class KeyMaker(NamedTuple):
     digest: str  # of the letter that says so
 
 
-class Opened(NamedTuple):
+class Opening(NamedTuple):
     """Who takes part, as the maker's opening says."""
 
     members: dict[str, Member]
@@ -62,7 +62,7 @@ def invitation(found: Found, spoken: str) -> tuple[Settings, tuple[str, bytes], 
     return settings, (letter.sender, letter.public), _coordinator(letter, 0, 0), str(day)
 
 
-def opening(letter: Letter) -> Opened:
+def opening(letter: Signed) -> Opening:
     """Read an opening; MessageError if it is malformed."""
     said = letter.json()
     hospitals, groups, maker = said.get("hospitals"), said.get("groups"), said.get("key_maker")
@@ -79,10 +79,10 @@ def opening(letter: Letter) -> Opened:
             raise ValueError(f"Each hospital must be in one group, of {FEWEST} or more.")
     except (AttributeError, TypeError, ValueError) as problem:
         raise MessageError(f"The opening by {letter.sender} cannot be used. {problem}") from None
-    return Opened(members, groups, maker)
+    return Opening(members, groups, maker)
 
 
-def handover(letter: Letter) -> InCharge:
+def handover(letter: Signed) -> InCharge:
     """Read who coordinates from a sum on; MessageError if it is malformed."""
     numbers = letter.json().get("from_number"), letter.json().get("number")
     if not all(type(number) is int and 0 <= number < 10**6 for number in numbers):
@@ -90,7 +90,7 @@ def handover(letter: Letter) -> InCharge:
     return _coordinator(letter, *numbers)
 
 
-def key_maker(letter: Letter, roster: Roster) -> KeyMaker:
+def key_maker(letter: Signed, roster: Roster) -> KeyMaker:
     """Read which hospital makes the key, after all; MessageError if it is malformed."""
     name, number = letter.json().get("key_maker"), letter.json().get("number")
     if not isinstance(name, str) or name not in roster or type(number) is not int or not 0 < number < 10**6:
@@ -98,7 +98,7 @@ def key_maker(letter: Letter, roster: Roster) -> KeyMaker:
     return KeyMaker(name, number, letter.digest)
 
 
-def signed_by(letter: Letter, name: str, public: bytes) -> Letter:
+def signed_by(letter: Signed, name: str, public: bytes) -> Signed:
     """Return the letter, if this is who signed it; MessageError if not."""
     if (letter.sender, letter.public) != (name, public):
         raise MessageError(
@@ -159,7 +159,7 @@ def _kind(column: pd.Series) -> str:
     return "numbers" if is_.is_numeric_dtype(column) and not is_.is_bool_dtype(column) else "categories"
 
 
-def _coordinator(letter: Letter, from_number: int, number: int) -> InCharge:
+def _coordinator(letter: Signed, from_number: int, number: int) -> InCharge:
     said = letter.json()
     try:
         name, public = check_name(said.get("coordinator")), unpacked(said, "key")

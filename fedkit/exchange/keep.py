@@ -4,13 +4,8 @@ import os
 import tempfile
 from pathlib import Path
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from fedkit.encryption.identities import Identity
 from fedkit.exchange.folder import quoted
-
-_NONCE = 12
 
 
 class Keep:
@@ -23,7 +18,7 @@ class Keep:
 
     def __init__(self, home: str | os.PathLike | None, identity: Identity, study: str) -> None:
         self._memory: dict[str, bytes] = {}
-        self._cipher, self._study = AESGCM(identity.derived("keep")), study
+        self._identity, self._study = identity, study
         self._place = None if home is None else Path(home, f"fedkit-study.{study[:16]}.{quoted(identity.name)}")
 
     def read(self, name: str) -> bytes | None:
@@ -35,11 +30,10 @@ class Keep:
         except FileNotFoundError:
             return None
         try:
-            return self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], self._about(name))
-        except (InvalidTag, ValueError):
+            return self._identity.unlocked(sealed, f"{self._study} {name}")
+        except ValueError as problem:
             raise ValueError(
-                f"{self._place / name} does not open: it is damaged, or another identity's. Without it nobody can go on "
-                "here: join under a new identity, or not at all."
+                f"{self._place / name} cannot be used, and without it nobody can go on. {problem}"
             ) from None
 
     def write(self, name: str, data: bytes) -> None:
@@ -48,11 +42,10 @@ class Keep:
             self._memory[name] = data
             return
         self._place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        nonce = os.urandom(_NONCE)
         descriptor, aside = tempfile.mkstemp(dir=self._place, prefix=".")
         try:
             with open(descriptor, "wb") as file:
-                file.write(nonce + self._cipher.encrypt(nonce, data, self._about(name)))
+                file.write(self._identity.locked(data, f"{self._study} {name}"))
                 file.flush()
                 os.fsync(descriptor)
             os.replace(aside, self._place / name)
@@ -75,6 +68,3 @@ class Keep:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-    def _about(self, name: str) -> bytes:
-        return f"{self._study} {name}".encode()

@@ -19,7 +19,7 @@ OVERHEAD = 2048  # most bytes of a letter that are not content
 SMALL = 1 << 20  # bytes of a letter that holds no sum
 
 
-class Letter(NamedTuple):
+class Signed(NamedTuple):
     """A letter whose signature was checked."""
 
     digest: str  # of the file
@@ -53,13 +53,13 @@ def post(folder: Folder, place: str, content: bytes | dict, about: About, identi
 
 def read(
     found: Found, study: str | None, purpose: str | None, number: int, size: int | None = None, most: int = SMALL
-) -> Letter:
+) -> Signed:
     """Check the signature of a letter, with the key in it, and all that `envelopes.read` does; MessageError if not."""
     expected = {"study": study, "purpose": purpose, "round": number, "sender": found.sender, "size": size, "most": most}
     about, content = envelopes.read(found.data[KEY:], found.data[:KEY], **expected)
     if about.hospitals != (about.sender,):
         raise MessageError(f"{about.sender} sent what is {', '.join(about.hospitals):.200}'s: each sends its own.")
-    return Letter(found.digest, about.sender, found.data[:KEY], about.study, about.purpose, content)
+    return Signed(found.digest, about.sender, found.data[:KEY], about.study, about.purpose, content)
 
 
 def packed(data: bytes) -> str:

@@ -41,12 +41,8 @@ class Maker(Party):
     def invite(self, settings: Settings, coordinator: tuple[str, bytes] | None = None) -> str:
         """Put the study in the folder, and return its fingerprint, to read aloud; once more changes nothing.
 
-        Parameters
-        ----------
-        settings
-            What it is about; ValueError if the maker has another study in this folder.
-        coordinator
-            Name and public key of who adds up; the maker if None.
+        settings : what it is about; ValueError if the maker has another study in this folder
+        coordinator : name and public key of who adds up; the maker if None
         """
         name, public = coordinator or (self.identity.name, self.identity.public)
         if not self.resume():
@@ -123,12 +119,8 @@ class Maker(Party):
     def open(self, fingerprints: Collection[str] | None = None, key_maker: str | None = None) -> None:
         """Close the list of hospitals, and begin; ValueError if it is closed, or these hospitals cannot begin.
 
-        Parameters
-        ----------
-        fingerprints
-            Whom to take, after comparing these with them; everybody who fits if None.
-        key_maker
-            The hospital that makes the key; the first by name if None.
+        fingerprints : whom to take, after comparing these with them; everybody who fits if None
+        key_maker : the hospital that makes the key; the first by name if None
         """
         requests, settings = self.step(), self.study.settings
         if self.study.roster is not None:
@@ -174,12 +166,8 @@ class Maker(Party):
     def hand_over(self, name: str, public: bytes, from_number: int | None = None) -> int:
         """Let somebody else add up, from the number that is returned on: lists and sums by others do not count any more.
 
-        Parameters
-        ----------
-        name, public
-            Who.
-        from_number
-            Of the sum that is open if None.
+        name, public : who
+        from_number : of the sum that is open if None
         """
         if not self.resume():
             raise ValueError(f"{self.identity.name} has not invited anybody here: there is nothing to hand over.")

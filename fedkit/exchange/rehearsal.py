@@ -28,28 +28,15 @@ def rehearse(
 ) -> list[Participant]:
     """Play a study to its end, everybody in turn.
 
-    Parameters
-    ----------
-    federation
-        Whose hospitals take part.
-    silent
-        Hospitals that join, and post nothing.
-    algorithm
-        What all train by; federated averaging if None.
-    work
-        See `Participant`.
-    **settings
-        Of the study: see `Settings`.
+    federation : whose hospitals take part
+    silent : hospitals that join, and post nothing
+    algorithm : what all train by; federated averaging if None
+    work : see `Participant`
+    **settings : of the study: see `Settings`
 
-    Returns
-    -------
-    list of Participant
-        The hospitals that posted, for whom the study is done.
+    Returns The hospitals that posted, for whom the study is done.
 
-    Raises
-    ------
-    ValueError
-        If a setting makes no sense, or the study would wait for the silent ones for ever.
+    ValueError if a setting makes no sense, or the study would wait for the silent ones for ever.
     """
     agreed = Settings.of(federation, algorithm, **settings)
     work = partial(work, algorithm=algorithm) if algorithm else work

@@ -57,7 +57,7 @@ class Replica:
 
     def known(self, number: int) -> bool:
         """Whether what a number's sums say is kept here."""
-        return self._read(_kept("sum", number)) is not None
+        return self._read(_kept("opened", number)) is not None
 
     def promise(self, step: Step) -> tuple[np.ndarray, int, float]:
         """Return what `numbers` does, after keeping what it promises."""
@@ -72,7 +72,7 @@ class Replica:
         if step.number <= self._done:
             return
         if numbers is not None:
-            self._write(_kept("sum", step.number), np.sum(numbers, axis=0).astype("<f8").tobytes())
+            self._write(_kept("opened", step.number), np.sum(numbers, axis=0).astype("<f8").tobytes())
         total = self._total(step.number)
         self.held = self._after(self.held, step, total, counted)
         if step.purpose in ("bounds", "update"):
@@ -86,7 +86,7 @@ class Replica:
         self._done = step.number
 
     def _total(self, number: int) -> np.ndarray:
-        return np.frombuffer(self._read(_kept("sum", number)), "<f8")
+        return np.frombuffer(self._read(_kept("opened", number)), "<f8")
 
     def history(self) -> Iterator[tuple[int, Held]]:
         """Go through the study once more: after each round, its number and what was held."""

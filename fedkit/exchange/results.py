@@ -16,24 +16,13 @@ from fedkit.records import Ledger, Run
 def run(participant: Participant, federation: Federation | None = None) -> Run:
     """Return what a study leaves behind, as one hospital can tell.
 
-    Parameters
-    ----------
-    participant
-        A hospital for which the study is done.
-    federation
-        Where one person has the rows of all hospitals, as in a classroom: those to test
-        the model of each round on (without what an algorithm keeps at other hospitals). The
-        participant's own if None.
+    participant : A hospital for which the study is done
+    federation : where one person has the rows of all hospitals, as in a classroom: those to test the model of each
+        round on (without what an algorithm keeps at other hospitals). The participant's own if None
 
-    Returns
-    -------
-    Run
-        With the hospitals of `federation`, and the bytes of all who took part.
+    Returns With the hospitals of `federation`, and the bytes of all who took part.
 
-    Raises
-    ------
-    ValueError
-        If the study is not done.
+    ValueError if the study is not done.
     """
     study, replica = participant.study, participant.replica
     settings, work = study.settings, replica.work
@@ -65,11 +54,8 @@ def run(participant: Participant, federation: Federation | None = None) -> Run:
 def ledger(study: Study) -> pd.DataFrame:
     """Return the bytes of a study, from its letters: what each hospital wrote, and what it had to read.
 
-    Returns
-    -------
-    pandas.DataFrame
-        Columns as of `records.Ledger`; without seconds, which nobody but the hospitals
-        themselves knows. What was pruned counts with its content alone.
+    Returns Columns as of `records.Ledger`; without seconds, which nobody but the hospitals themselves knows. What was
+    pruned counts with its content alone.
     """
     notes, parameters = Ledger(), study.parameters
     if study.group_key is None:

@@ -35,4 +35,5 @@ class Status(NamedTuple):
             "refused": "Not taking part.",
             "stopped": "The study has stopped, and a person must decide.",
         }[self.stage]
-        return f"{sentence} {self.note}".strip()
+        said = f"{sentence} {self.note}".strip()  # others' words may be in it, and a terminal obeys some characters
+        return "".join(char if char.isprintable() else "?" for char in said)

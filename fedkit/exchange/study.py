@@ -18,7 +18,7 @@ from fedkit.encryption.schemes import Parameters
 from fedkit.exchange import joining, letters, rounds
 from fedkit.exchange.folder import Folder, Found
 from fedkit.exchange.joining import InCharge, KeyMaker
-from fedkit.exchange.letters import SMALL, Letter
+from fedkit.exchange.letters import SMALL, Signed
 from fedkit.exchange.rounds import FIRST, LIST, SUM, Step
 from fedkit.exchange.settings import Settings
 
@@ -34,7 +34,7 @@ class Closed(NamedTuple):
     groups: tuple[Listed, ...]
 
     @classmethod
-    def read(cls, letter: Letter, study: "Study") -> "Closed":
+    def read(cls, letter: Signed, study: "Study") -> "Closed":
         """Take it apart; MessageError if it is malformed, or names groups that the opening does not."""
         said = letter.json()
         try:
@@ -63,7 +63,7 @@ class Added(NamedTuple):
         return _HEAD.pack(len(head)) + head + b"".join(sums.values())
 
     @classmethod
-    def read(cls, letter: Letter, size: int) -> tuple["Added", bytes]:
+    def read(cls, letter: Signed, size: int) -> tuple["Added", bytes]:
         """Take it apart, and return the sums as they lie behind each other; MessageError if it is malformed."""
         try:
             (length,) = _HEAD.unpack_from(letter.content)
@@ -92,29 +92,31 @@ class Study:
     chosen : of a number's lists and sums, the one that a hospital took, where there are more
     why_not : what was wrong with the last letter that was not taken
     notice : ``notice(digest, sender, sentence)`` is told, once a letter, what is refused
+    pinned : tells the opening that a hospital joined by: no other one counts for it any more
     """
 
     def __init__(self, folder: Folder, invitation: str) -> None:
         self.folder, self.invitation = folder, invitation.strip().upper()
         self.notice: Callable[[str, str, str], None] = lambda digest, sender, sentence: None
+        self.pinned: Callable[[], str] = str
         self.id, self.maker_is, self.day = "", ("", b""), ""
         self.settings: Settings | None = None
         self._first: list[InCharge] = []
         self._noticed: set[tuple[str, str]] = set()
         self._begin("", None)
 
-    def _begin(self, opening: str, opened: joining.Opened | None) -> None:
+    def _begin(self, opening: str, opened: joining.Opening | None) -> None:
         """Start over: what was read so far was read as a part of something else."""
         self.opening, self.why_not = opening, ""
         self.members: dict[str, Member] = opened.members if opened else {}
         self.groups = opened.groups if opened else ()
         self.roster = Roster({name: each.identity for name, each in self.members.items()}) if opened else None
-        self.group_keys: dict[str, Letter] = {}
+        self.group_keys: dict[str, Signed] = {}
         self.coordinators = list(self._first)
         self.key_makers = {KeyMaker(opened.key_maker, 0, opening)} if opened else set()
         self.chosen: dict[tuple[str, int], str] = {}
-        self._lists: dict[int, dict[str, tuple[Letter, Closed]]] = {}
-        self._sums: dict[int, dict[str, tuple[Letter, Added]]] = {}
+        self._lists: dict[int, dict[str, tuple[Signed, Closed]]] = {}
+        self._sums: dict[int, dict[str, tuple[Signed, Added]]] = {}
         self.folder.forget()
 
     def refresh(self, posted: Found | None = None) -> None:
@@ -197,7 +199,7 @@ class Study:
         return min(self.key_makers, key=lambda each: (-each.number, each.digest)).name
 
     @property
-    def group_key(self) -> Letter | None:
+    def group_key(self) -> Signed | None:
         """The letter with the group's key that counts."""
         by = {digest: letter for digest, letter in self.group_keys.items() if letter.sender == self.key_maker}
         return by[min(by)] if by else None
@@ -211,7 +213,7 @@ class Study:
         """How many coefficients a letter of this number has."""
         return rounds.coefficients(self.settings, self.parameters, step.purpose)
 
-    def about_sum(self, added: Added, number: int) -> tuple[Letter, bytes]:
+    def about_sum(self, added: Added, number: int) -> tuple[Signed, bytes]:
         """Read a sum once more, with its numbers; OSError if it cannot be read now."""
         place = rounds.place(SUM, number)
         data = self.folder.find(place, added.digest, added.size)
@@ -249,7 +251,9 @@ class Study:
 
     def _read_opening(self, found: Found) -> None:
         letter = joining.signed_by(letters.read(found, self.id, "opening", 0), *self.maker_is)
-        opened = joining.opening(letter)
+        opened, pinned = joining.opening(letter), self.pinned()
+        if pinned not in ("", letter.digest):
+            raise MessageError(f"{letter.sender} opened the study once more, with others: it was joined as it was.")
         # A maker that was started again, and not shown its opening, may have written a second one.
         if not self.opening or letter.digest < self.opening:
             self._begin(letter.digest, opened)
@@ -283,6 +287,6 @@ class Study:
         added, _ = Added.read(letter, len(found.data))
         self._sums.setdefault(number, {})[letter.digest] = letter._replace(content=b""), added
 
-    def _in_charge(self, letter: Letter, number: int) -> None:
+    def _in_charge(self, letter: Signed, number: int) -> None:
         if (letter.sender, letter.public) not in {each[:2] for each in self.coordinators}:
             raise MessageError(f"{letter.sender} is not in charge of number {number}.")

@@ -20,10 +20,8 @@ class Work(Protocol):
 
     Attributes
     ----------
-    name : str
-        Of the algorithm; empty for federated averaging.
-    keeps : bool
-        Whether a hospital keeps something by it: then a sum is followed only after training.
+    name : of the algorithm; empty for federated averaging
+    keeps : whether a hospital keeps something by it: then a sum is followed only after training
     """
 
     name: str
@@ -47,17 +45,10 @@ class Work(Protocol):
 class Training:
     """The work as `learning.train_federated` does it: TensorFlow Federated's.
 
-    Parameters
-    ----------
-    settings
-        Of the study.
-    algorithm
-        The one that they name; federated averaging if None.
+    settings : of the study
+    algorithm : the one that they name; federated averaging if None
 
-    Raises
-    ------
-    ValueError
-        If they name another.
+    ValueError if they name another.
     """
 
     def __init__(self, settings: Settings, algorithm: "Algorithm | None" = None) -> None:
