@@ -87,9 +87,11 @@ def play(
         Coordinator(folder, me, invitation=invitation, home=_home(home)).run(poll_seconds)
         return
     hospital = Participant(
-        folder, me, federation[name], invitation=invitation, home=_home(home), known=_known(), work=work
+        folder, me, federation[name], invitation=invitation, home=_home(home), known=(), work=work
     )
-    if hospital.run(poll_seconds).stage == "done":
+    while (status := hospital.run(poll_seconds, lambda status: status.stage == "known")).stage == "known":
+        hospital.known = _known()
+    if status.stage == "done":
         mean, patients = hospital.scores[hospital.study.settings.rounds]["auroc"]
         place, study = _home(home) / f"fedkit-study.{hospital.study.id[:8]}", None
         while study is None:
@@ -207,8 +209,8 @@ def _wait_for_key(maker: Maker, poll_seconds: float) -> None:
 
 
 def _known() -> Collection[str]:
-    """Ask whose fingerprints were compared."""
-    said = _asked("Fingerprints of two neighbours or more (or: everybody, if you trust the maker): ").upper().split()
+    """Ask whose fingerprints were compared: those of hospitals in one's group."""
+    said = _asked("Fingerprints of two of these or more (or: everybody, if you trust the maker): ").upper().split()
     return EVERYBODY if said == [EVERYBODY.upper()] else said
 
 

@@ -40,7 +40,7 @@ class Participant(Player):
 
     identity : the hospital's own
     rows : its patients, under the name of its identity, else a ValueError
-    known : fingerprints that a person here compared with other hospitals', or `EVERYBODY`
+    known : fingerprints that a person here compared with hospitals' of its group, or `EVERYBODY`
     work : makes the `Work` from the settings
     clock : tells seconds
     """
@@ -186,13 +186,14 @@ class Participant(Player):
             return Status("refused", note="The keys made to join are lost: join anew, in another study.")
         if study.key_maker == name and name not in {letter.sender for letter in study.group_keys.values()}:
             return self._make_group_key()
-        others = [other for other in study.roster if other != name]
+        groups = study.groups
+        others = [other for group in groups if name in group for other in group if other != name]  # who may be listed
         known = [n for n in others if self.known == EVERYBODY or fingerprint(study.roster[n]) in self.known]
         if len(known) < KNOWN:
             return Status("known", note=", ".join(f"{n} {fingerprint(study.roster[n])}" for n in others))
         if (letter := study.group_key) is None:
             return Status("keys", waits_for=study.key_maker, note=study.why_not)
-        kept, groups = self.keep.read("exchange"), study.groups
+        kept = self.keep.read("exchange")
         exchange, own = exchange_key(kept[:32]), kept[32:]
         try:
             group = unseal_by(exchange, letters.unpacked(letter.json().get("sealed", {}), name))
