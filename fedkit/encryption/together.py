@@ -50,6 +50,8 @@ class Together:
     ----------
     groups : list of tuple of str
         Lists that are added up apart: one, up to `MOST_LISTED` hospitals.
+    any : Keyring
+        One hospital's keys, for what all know; the last that made a letter, so it knows the number that is made now.
     """
 
     def __init__(self, hospitals: Sequence[str], parameters: Parameters, ledger: Any, network: Network) -> None:
@@ -80,11 +82,7 @@ class Together:
                 ledger.add(name, "down", "keys", len(self.roster) * (2 * 32 + 64))
                 if name != hospitals[0]:
                     ledger.add(hospitals[0], "peer", "keys", _SEALED)
-
-    @property
-    def any(self) -> Keyring:
-        """One hospital's keys, for what all know."""
-        return next(iter(self.keyrings.values()))
+        self.any = self.keyrings[hospitals[0]]
 
     def sums(
         self,
@@ -172,6 +170,7 @@ class Together:
                 raise
             except ValueError as problem:
                 raise ValueError(f"{name}: {problem}") from problem
+            self.any = self.keyrings[name]
             if name in clear:
                 beside = (clear[name] * weight).astype("<f4").tobytes()
                 contents["clear"] = beside
