@@ -205,8 +205,10 @@ chapters/robust.py: robust
     [self.trim : len(updates) - self.trim] => [self.trim :]
     taken = np.isfinite(vector).all() => taken = True
     self.malicious - 1] => self.malicious]
-    if least < 2: => if least < 1:
-    who += [ => [
+    if least < FEWEST: => if least < 2:
+    if not hasattr(inner, "sums"): => if False:
+    if len(sums) < 3: => if False:
+    weights, ledger, groups) => weights, ledger)
     return np.median(updates, axis=0) => return np.mean(updates, axis=0)
     [self.seed, round if self.regroup else 0] => [self.seed, 0]
     trust = np.maximum(directions @ directions[hospitals.index(self.trusted)], 0) => trust = np.ones(len(updates))
