@@ -229,18 +229,19 @@ class Together:
 
     def _opened(self, layout: Layout, totals: list[tuple], ledger: Any) -> list[Opened]:
         """At each hospital: read and open what the server added up."""
-        began, sums = perf_counter(), []
+        seconds, numbers = 0.0, []
         for answer, listed, _ in totals:
+            began = perf_counter()
             size = messages.sum_bytes(self.parameters, self.any.coefficients(layout), len(listed))
             about, content = self._read(answer, SERVER, "sum", size)
             if about.hospitals != tuple(listed):
                 raise MessageError("The server says that it added up other hospitals than it listed.")
-            sums.append((content, listed))
-        numbers = self.any.open(sums, layout)
-        seconds = perf_counter() - began
-        for name, keys in self.keyrings.items():
-            if keys is not self.any:
-                keys.open(sums, layout)  # the same numbers: see `Keyring.opened`
+            numbers += self.any.open([(content, listed)], layout)
+            seconds += perf_counter() - began
+            for keys in self.keyrings.values():
+                if keys is not self.any:
+                    keys.open([(content, listed)], layout)  # the same numbers: see `Keyring.opened`
+        for name in self.keyrings:
             ledger.add(name, "", "decrypt", seconds=seconds)
             for answer, _, readable in totals:
                 ledger.add(name, "down", "send", len(answer))
