@@ -256,9 +256,9 @@ def short(group):
 {rule.name: [short(group) for group in rule.members(many.names, 1)] for rule in (in_three, in_five)}
 
 # %% [markdown]
-# The price is privacy. All hospitals read each *group's* sum. Among fifteen, a hospital hides behind fourteen others; in
-# a group of three, behind two, and if these two work together, they subtract their own parts (exercise 3). In a group
-# of two, each could do that alone. So it is refused:
+# The price is privacy. All hospitals read each *group's* sum. Among fifteen, a hospital hides behind fourteen others.
+# In a group of three it hides behind two, and if these two work together, they subtract their own parts (exercise 3).
+# In a group of two, each could do that alone. So it is refused:
 
 # %%
 refused = {
@@ -309,8 +309,8 @@ plots.save(borne, "auroc_by_attackers", by_count)
 borne
 
 # %% [markdown]
-# *In the picture: five lines start together at no attacker, and at one attacker they still do. At two, the mean and the
-# median of three groups have fallen far below the line of a coin. At three, the median of five groups follows. The
+# *In the picture: five lines start together at no attacker. At one attacker only the mean is lower. At two, the mean
+# and the median of three groups have fallen below the line of a coin. At three, the median of five groups follows. The
 # plain median and Krum stay up.*
 #
 # Why? One attacker spoils its whole group. Look at the groups above: two attackers sit in two of three groups, which is
@@ -319,9 +319,8 @@ borne
 # %%
 held = by_count.set_index(["method", "attackers"])["mean"]
 three_x, five_x = in_three.name, in_five.name
-assert min(held["median", 3], held["Krum", 3], held[five_x, 2], held[three_x, 1], held["mean", 1]) > 0.8, (
-    "These should hold."
-)
+upright = min(held["median", 3], held["Krum", 3], held[five_x, 2], held[three_x, 1])
+assert held["mean", 1] + 0.02 < upright > 0.8, "Robust rules should hold, and a mean lose something to one attacker."
 assert max(held["mean", 2], held[three_x, 2], held[five_x, 3]) < 0.5, "These should have fallen."
 for (rule, count), name in {("mean", 2): "mean_2", ("median", 3): "median_3", (three_x, 2): "three_groups_2"}.items():
     records.glue(f"fifteen_{name}", held[rule, count])
@@ -393,36 +392,35 @@ for name in ("mean, honest", "mean, planted", "mean, boosted", "median, boosted"
 # %% [markdown]
 # ## Where rules break
 #
-# Loud attackers are easy to see. Three quiet ones meet, look how far their own honest updates lie apart, and all send
-# one update that is just inside this spread, on the wrong side. This is *a little is enough* (Baruch et al., 2019). And
-# a median breaks where more than half of the hospitals collude. Read the means, and the
-# interval of the difference.
+# Loud attackers are easy to see. Six quiet ones meet, look how far their own honest updates lie apart, and all send one
+# update that is just inside this spread, on the wrong side. This is *a little is enough* (Baruch et al., 2019). Krum
+# against six needs 15 hospitals, which we have. And a median breaks where more than half of the hospitals collude. Read
+# the means, and the interval of the difference.
 
 # %%
-quiet = forging.LittleIsEnough(1.5)
-broken = {"Krum: 3 quiet": train_many(3, rules_many["Krum"], quiet)}
+quiet, krum_six = forging.LittleIsEnough(1.5), robust.Krum(6)
+broken = {f"Krum: 6 {how}": train_many(6, krum_six, attack) for how, attack in (("loud", loud), ("quiet", quiet))}
 broken["median: 8 loud"] = train_many(8, rules_many["median"])
 scores_broken = pd.concat([scores_many, *(score(name, runs, many, wanted=["auroc"]) for name, runs in broken.items())])
 compared = scores_broken[scores_broken["hospital"].eq("mean") & scores_broken["method"].str.contains("Krum|median: ")]
 at_many = evaluation.summary(compared).assign(AUROC=tell).set_index("method")
-quiet_costs = evaluation.paired_differences(compared, "Krum: 3").query("method == 'Krum: 3 quiet'")
+quiet_costs = evaluation.paired_differences(compared, "Krum: 6 loud").query("method == 'Krum: 6 quiet'")
 print(f"quiet minus loud under Krum, on the same splits: {tell(quiet_costs, '+')[0]}")
-at_many.loc[["Krum: 0", "Krum: 3", "Krum: 3 quiet", "median: 0", "median: 3", "median: 8 loud"], ["AUROC"]]
+at_many.loc[["Krum: 0", "Krum: 6 loud", "Krum: 6 quiet", "median: 0", "median: 3", "median: 8 loud"], ["AUROC"]]
 
 # %%
 reached = at_many["mean"]
-assert reached["Krum: 3 quiet"] < reached["Krum: 3"] - 0.005, "Quiet colluders should cost Krum more than loud ones."
+assert reached["Krum: 6 quiet"] < reached["Krum: 6 loud"] - 0.05, "Quiet colluders should cost Krum more."
+assert reached["Krum: 6 loud"] > reached["Krum: 0"] - 0.03, "Krum should bear loud ones."
 assert reached["median: 8 loud"] < 0.5, "More than half should be too many for a median."
-records.glue("krum_3_loud", reached["Krum: 3"])
-records.glue("krum_3_quiet", reached["Krum: 3 quiet"])
+records.glue("krum_6_loud", reached["Krum: 6 loud"])
+records.glue("krum_6_quiet", reached["Krum: 6 quiet"])
 records.glue("median_8_loud", reached["median: 8 loud"])
 
-# %%
-assert quiet_costs["mean"].item() < 0 < quiet_costs["high"].item(), "The interval should hold zero."
-
 # %% [markdown]
-# On average, quiet colluders cost Krum more than loud ones. But the interval holds zero: with so few splits this is a
-# hint, and no proof. That eight of fifteen break a median is beyond doubt.
+# Krum never takes a loud update, which is far from all others. Quiet colluders send the *same* update, so they are each
+# other's nearest neighbours, and Krum takes theirs. With so few splits the interval is wide. That eight of fifteen
+# break a median is beyond doubt.
 
 # %% [markdown]
 # ## Shutting somebody out
@@ -625,8 +623,8 @@ assert np.array_equal(median_told_lies, median_fedkit), "To a median, a hospital
 #
 # ## What to take, and for what
 #
-# The table is made from the numbers above. "bears" is the largest number of sign flippers among fifteen, up to the three
-# we tried, at which AUROC is within 0.1 of the honest mean.
+# The table is made from the numbers above. "bears" is the largest number of sign flippers among fifteen, of up to
+# three, at which AUROC is within 0.1 of the honest mean.
 
 
 # %%
@@ -706,8 +704,8 @@ assert betrayed < 0.5, "Whoever is trusted decides."
 print(f"{betrayed:.2f}: all follow the attacker")
 
 # %% [markdown]
-# **3. Build.** You and another hospital are two of a group of three, and you work together. You read the group's mean and
-# its number of patients, and you know your own two updates. Compute the third hospital's.
+# **3. Build.** You and another hospital are two of a group of three, and you work together. You read the group's mean
+# and its number of patients, and you know your own two updates. Compute the third hospital's.
 
 # %% tags=["exercise"]
 watch = Curious(aggregators.Mean())
