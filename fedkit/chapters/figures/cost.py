@@ -63,9 +63,9 @@ def staircase(steps: pd.DataFrame, lines: Mapping[str, float] | None = None) -> 
 def cost_by_size(table: pd.DataFrame) -> Figure:
     """Draw the bytes a number, against the size of the model (fewest hospitals) and their number (largest model).
 
-    What to see: left, small models pay for what every message has; right, only the way down grows with the
-    hospitals, and only until the seeds are longer than what they stretch to. Columns method, numbers, hospitals,
-    up, down (both in bytes a number): every method with every size and number of hospitals.
+    What to see: left, small models pay for what every message has; right, hardly anything grows with the hospitals: a
+    sum needs a few bits more, and the list that comes down names them all. Columns method, numbers, hospitals, up,
+    down (both in bytes a number): every method with every size and number of hospitals.
     """
     styles = looks(table["method"])
     figure, ((left, right),) = sheet("What a message costs, by size of the model and number of hospitals", 8, 4.1, 1, 2)
