@@ -497,16 +497,16 @@ by_size
 # %% [markdown]
 # *In the picture: on the left four lines fall and become flat. NVFlare's default stays highest, then comes CKKS. BFV
 # with 26 bits ends just below the line of plain float32, with 12 bits far below it. On the right all lines are nearly
-# flat: from 3 to 100 hospitals, BFV rises by a few tenths of a byte, up and down alike.*
+# flat: from 3 to 100 hospitals, BFV rises by half a byte at the most, up and down alike.*
 #
 # Small models pay for what every message has, above all the key share. Many hospitals need a few bits more room for a
-# sum, so with 26 bits and many hospitals we are just *above* float32. And what do bits save? Bytes of a number, up:
+# sum. So with 26 bits, ten hospitals are just *above* float32. And what do bits save? Bytes of a number, up:
 
 # %%
 at_million = sizes[sizes["numbers"] == 1_000_000].set_index(["method", "hospitals"])
-growth = at_million.loc["BFV, 12 bits"].loc[100] - at_million.loc["BFV, 12 bits"].loc[3]
-assert growth[["up", "down"]].max() < 0.3, "Neither way should grow much with the hospitals."
-assert at_million.loc[("federated + BFV", 3), "up"] < 4 < at_million.loc[("federated + BFV", 100), "up"] < 4.1
+growth = at_million.xs(100, level="hospitals") - at_million.xs(3, level="hospitals")
+assert growth[["up", "down"]].max().max() < 0.6, "Neither way should grow much with the hospitals."
+assert at_million.loc[("federated + BFV", 3), "up"] < 4 < at_million.loc[("federated + BFV", 10), "up"] < 4.1
 pd.Series({bits: lengths_of(bits, size, 4)[0] for bits in (5, 6, 8, 12, 26)}, name="bytes a number").round(2)
 
 # %% [markdown]

@@ -78,12 +78,12 @@ def cost_by_size(table: pd.DataFrame) -> Figure:
         by_hospitals = mine[mine["numbers"] == largest].sort_values("hospitals")
         for direction, stroke in (("up", "-"), ("down", (0, (2, 1.5)))):
             right.plot(by_hospitals["hospitals"], _significant(by_hospitals[direction]), linestyle=stroke, **shape)
-    for panel, x, side in ((left, 0.99, "right"), (right, 0.01, "left")):
+    for panel in (left, right):
         panel.axhline(PLAIN, color=INK, linewidth=1.1)
         panel.set(xscale="log", yscale="log")
         panel.grid(which="major")
         panel.yaxis.set_major_formatter("{x:g}")
-        panel.text(x, PLAIN * 1.05, "plain float32", transform=panel.get_yaxis_transform(), ha=side, fontsize=8.5)
+        panel.text(0.01, PLAIN, "plain float32", transform=panel.get_yaxis_transform(), va="bottom", fontsize=8.5)
     right.yaxis.set_major_locator(FixedLocator([1, 2, 4, 8, 16, 32, 64]))
     right.yaxis.set_minor_locator(NullLocator())
     left.set(title=f"Up, {fewest} hospitals", xlabel="numbers in the model (log scale)", ylabel="bytes a number (log)")
