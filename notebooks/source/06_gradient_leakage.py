@@ -378,7 +378,8 @@ print(f"age {inversion.as_measured(candidates[0], split.statistics)['age']:.0f},
 
 # %% [markdown]
 # The same row as above. With keys used once, nobody but Switzerland ever has the key of its letter. All others can have
-# is the sum of the keys of a list. So the server tries shorter and shorter lists. Who refuses?
+# is the sum of the keys of a list. So the server tries other lists, and then a sum in which there is nobody but
+# Switzerland. Who refuses?
 
 # %%
 keyrings = new_keys()
@@ -400,12 +401,18 @@ refused("a list of Switzerland alone", lambda: switzerland.share({"Switzerland":
 shares = {name: keys.share(listed) for name, keys in keyrings.items()}
 shorter = {name: digest for name, digest in listed.items() if name != "Hungary"}
 refused("after a list of four, one without Hungary", lambda: switzerland.share(shorter))
-sum_of_one = {"Switzerland": secret["Switzerland"]}, {"Switzerland": shares["Switzerland"]}
-refused("a sum of one", lambda: encryption.add(parameters, *sum_of_one))
+
+# %%
+letter_one = messages.Letter.from_bytes(secret["Switzerland"], parameters)
+letter_two = messages.Share.from_bytes(shares["Switzerland"], parameters, 4)
+said_to_be_four = messages.Sum(letter_two.label, 4, letter_one.hidden, letter_two.key, letter_two.tag)
+forged = said_to_be_four.to_bytes(parameters)
+refused("a sum of one", lambda: keyrings["Hungary"].decrypt(forged, listed))
 
 # %% [markdown]
-# The second refusal matters most: the difference of two sums would be Hungary's update. What is left is the sum of
-# four, for which all answered, and the letter itself:
+# Without the second refusal, the difference of two sums would be Hungary's update. The last one needs no honesty: the
+# key share that Switzerland sent is masked, and no key comes out of it. What is left is the sum of four, for which all
+# answered, and the letter itself:
 
 # %%
 total = encryption.add(parameters, secret, shares)
