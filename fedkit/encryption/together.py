@@ -79,7 +79,7 @@ class Together:
             ledger.add(name, "down", "keys", len(self.roster) * (2 * 32 + 64))
             if name != hospitals[0]:
                 ledger.add(hospitals[0], "peer", "keys", _SEALED)
-        self.any = next(iter(self.keyrings.values()))  # one hospital's keys, for what all know
+        self.any = next(iter(self.keyrings.values()))  # keys that are at the number that is made now
 
     def sums(
         self,
@@ -165,7 +165,7 @@ class Together:
                 raise
             except ValueError as problem:
                 raise ValueError(f"{name}: {problem}") from problem
-            contents = {asked.purpose: letter}
+            self.any, contents = self.keyrings[name], {asked.purpose: letter}
             if name in asked.clear:
                 contents["clear"] = (asked.clear[name] * weight).astype("<f4").tobytes()
             signed = {what: self._signed(content, name, what) for what, content in contents.items()}
@@ -192,18 +192,18 @@ class Together:
         """At each hospital: read and open what the server added up."""
         if not totals:
             return []
-        began, sums = perf_counter(), []
+        seconds, numbers = 0.0, []
         for answer, listed, _ in totals:
+            began = perf_counter()
             size = messages.sum_bytes(self.parameters, self.any.size, len(listed))
             about, content = self._read(answer, SERVER, "sum", size)
             if about.hospitals != tuple(listed):
                 raise MessageError("The server says that it added up other hospitals than it listed.")
-            sums.append((content, listed))
-        numbers = self.any.open(sums, asked.layout)
-        seconds = perf_counter() - began
-        for name, keys in self.keyrings.items():
-            if keys is not self.any:
-                keys.open(sums, asked.layout)  # the same numbers: see `Keyring.opened`
+            numbers += self.any.open([(content, listed)], asked.layout)
+            seconds += perf_counter() - began
+            for keys in (keys for keys in self.keyrings.values() if keys is not self.any):
+                keys.open([(content, listed)], asked.layout)  # the same numbers: see `Keyring.opened`
+        for name in self.keyrings:
             asked.ledger.add(name, "", "decrypt", seconds=seconds)
             for answer, _, readable in totals:
                 asked.ledger.add(name, "down", "send", len(answer))
