@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from fedkit.aggregators import Aggregator
+from fedkit.aggregators import Aggregator, Vectors, Weights
 from fedkit.encryption import envelopes, keyring, quantization
 from fedkit.encryption.messages import Letter, Share, Sum
 from fedkit.encryption.quantization import Layout
@@ -28,15 +28,21 @@ FALSE_ALARM = 1e-9  # probability that luck looks like an attack
 class Seen(NamedTuple):
     """What the attacker holds."""
 
-    sums: Sequence[Mapping[str, Sequence[bytes]]]  # of each: sender -> letter, share; in the last one is the coin
-    signs: Mapping[str, int]  # what the coin is multiplied with at A and B
-    keys: Any  # of hospital C, if it helps the attacker
+    sums: Sequence[Mapping[str, Sequence[bytes]]]  # of each: sender -> letter, share
     parameters: Any = None  # these two where integers are encrypted
-    layout: Layout | None = None  # of bounds and update
+    layout: Layout | None = None  # of the last sum's bounds and updates
+    signs: Mapping[str, int] = {}  # what the coin, in the last sum, is multiplied with at A and B
+    keys: Any = None  # of hospital C, if it helps the attacker
 
     def letter(self, name: str, of: int = -1) -> Letter:
         """Take a hospital's first letter apart."""
         return Letter.from_bytes(self.sums[of][name][0], self.parameters)
+
+    def read(self, name: str) -> np.ndarray:
+        """Read weight x update, shape [p], as it stands in the last letter of a hospital if nothing hides it."""
+        found = centred(self.letter(name).hidden, self.parameters.modulus) / self.parameters.delta
+        update = Layout(self.layout.layers[1:])
+        return update.decode(np.rint(found[-update.coefficients :]))
 
     def plain(self, sign: int) -> np.ndarray:
         """Return the integers in A's letter if the coin fell so: weight, bound (twice the update), update."""
@@ -49,32 +55,45 @@ class Seen(NamedTuple):
         return min((np.abs(each[-len(up) :] - sign * up).mean(), sign) for each in readings for sign in (1, -1))[1]
 
 
+def overheard(aggregator: Callable[..., Aggregator], rounds: Sequence[Vectors], patients: Weights) -> tuple[Seen, Any]:
+    """Play the sums of a few rounds: what is seen of them, and the hospitals' state.
+
+    aggregator : called with ``network=``: `EncryptedMean`, whose letters carry every bit here, also the lowest ones,
+        which are else not sent; or `SharedKeyMean`
+    """
+    sums: list[dict[str, list[bytes]]] = []
+
+    def tap(sender: str, message: bytes) -> bytes:
+        content = message[len(envelopes.heading(message)) - 32 :] if message[:4] == b"FKE1" else message
+        sums[-1].setdefault(sender, []).append(content)
+        return message
+
+    joined, ledger, names, know = aggregator(network=tap), Ledger(), list(patients), ()
+    state = joined.start(names, {"kernel": (len(rounds[0][names[0]]),)}, ledger)
+    if parties := getattr(state, "parties", None):
+        every = parties.parameters._replace(sent_bits=-(-parties.parameters.modulus_bits // 4) * 4)
+        state = replace(state, parties=Together(names, every, ledger, tap))
+    for updates in rounds:
+        know = (every, state.promises[names[0]].layout) if parties else ()
+        sums.append({})
+        state, _ = joined.aggregate(state, updates, patients, ledger)
+    return Seen(sums, *know), state
+
+
 def scene(aggregator: Callable[..., Aggregator], insider: bool = False) -> Callable[[bool], Seen]:
     """Return what plays a few sums, the coin in the last one, and returns what is seen.
 
-    aggregator : called with ``network=``: `EncryptedMean` or `SharedKeyMean`
+    aggregator : see `overheard`
     insider : whether C hands its keys to the attacker; B's update is then the opposite of A's, as C reads the sum
     """
 
     def play(coin: bool) -> Seen:
-        sums, know, signs = [], {}, {"A": 1, "B": -1 if insider else 1}
-
-        def tap(sender: str, message: bytes) -> bytes:
-            content = message[len(envelopes.heading(message)) - 32 :] if message[:4] == b"FKE1" else message
-            sums[-1].setdefault(sender, []).append(content)
-            return message
-
-        joined, ledger = aggregator(network=tap), Ledger()
-        state = joined.start("ABC", {"kernel": (NUMBERS,)}, ledger)
-        if parties := getattr(state, "parties", None):  # the attacker also sees the lowest bits, else not sent
-            know = {"parameters": parties.parameters._replace(sent_bits=-(-parties.parameters.modulus_bits // 4) * 4)}
-            state = replace(state, parties=Together("ABC", know["parameters"], ledger, tap))
-        for sign in (0, 0, 1 if coin else -1):  # in the first one, hospitals also agree on steps
-            know |= {"layout": state.promises["A"].layout} if parties else {}
-            sums.append({})
-            updates = {name: np.full(NUMBERS, HEIGHT * sign * signs.get(name, 0)) for name in "ABC"}
-            state, _ = joined.aggregate(state, updates, dict.fromkeys("ABC", PATIENTS), ledger)
-        return Seen(sums, signs, insider and (state.parties.keyrings["C"] if parties else state), **know)
+        signs = {"A": 1, "B": -1 if insider else 1}
+        heights = (0, 0, HEIGHT if coin else -HEIGHT)  # in the first one, hospitals also agree on steps
+        rounds = [{name: np.full(NUMBERS, high * signs.get(name, 0)) for name in "ABC"} for high in heights]
+        seen, state = overheard(aggregator, rounds, dict.fromkeys("ABC", PATIENTS))
+        keys = state.parties.keyrings["C"] if seen.layout else state
+        return seen._replace(signs=signs, keys=keys if insider else None)
 
     return play
 
