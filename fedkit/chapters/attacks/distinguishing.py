@@ -168,16 +168,20 @@ def luck(games: int, attackers: int = 1) -> int:
     return sum(tail >= FALSE_ALARM * 2**games for tail in tails) - 1
 
 
-def game(scene: Callable[[bool], Any], games: int = 50, seed: int = 0) -> pd.DataFrame:
-    """Let each attacker guess the coin of a `scene`, or of any function from coin to bytes.
+def game(
+    scene: Callable[[bool], Any], games: int = 50, more: Mapping[str, Callable] | None = None, seed: int = 0
+) -> pd.DataFrame:
+    """Let each attacker guess the coin of a `scene`, or of any function from coin to bytes; `more` are attackers.
 
-    A row an attacker; columns right, games, luck (the most that it explains), found ("nothing", or "the coin").
+    One says above 0 for "up", below for "down"; at 0 a coin is tossed. A row an attacker; columns right, games, luck
+    (the most that it explains), found ("nothing", or "the coin").
     """
     random, attackers, seen = np.random.default_rng(seed), {"practises": practised(scene)}, scene(True)
     if getattr(seen, "layout", None):
         attackers = {"reads": reads, "subtracts": subtracts, "solves": solves, "opens": opens} | attackers
     elif getattr(seen, "keys", None):  # one key for all: C holds it
         attackers["opens"] = lambda seen: seen.keys.decrypt(seen.sums[-1]["A"][0])[0].sum()
+    attackers |= more or {}
     right = dict.fromkeys(attackers, 0)
     for coin in random.integers(0, 2, games).astype(bool):
         seen = scene(bool(coin))
