@@ -224,7 +224,7 @@ class Keyring:
         return now["share"]
 
     def _check(self, listed: Listed, now: dict) -> None:
-        if strangers := [name for name in listed if name not in self.members]:
+        if strangers := sorted(listed.keys() - {self.name, *now["pairs"]}):
             raise MessageError(f"{strangers[0]!r:.120} is listed, and not on the roster: nothing is shared.")
         if listed.get(self.name) != messages.digest(now["letter"]):
             raise MessageError(f"{self.name}'s letter is not the one in this list: nothing is shared.")
