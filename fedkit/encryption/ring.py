@@ -150,7 +150,7 @@ class Ring:
         ValueError if that is too large to be a sum of keys.
         """
         raw = (hidden.view(np.int64) + self._product(public, s, len(hidden))) % self.modulus
-        raw -= self.modulus * (raw > self.modulus // 2)
+        raw -= self.modulus * (raw > (self.modulus - self.delta) // 2)  # -2^room / 2 is a number, 2^room / 2 is none
         return (raw + self.delta // 2) // self.delta
 
     def _product(self, public: bytes, s: np.ndarray, count: int) -> np.ndarray:
