@@ -546,6 +546,19 @@ def test_a_sum_that_was_changed_is_refused_and_nothing_is_said_of_its_numbers(wh
             keys.open([(found.to_bytes(WHOLE), listed)], packed(parameters=WHOLE))
 
 
+def test_a_hospital_that_sends_nonsense_stops_the_sum_and_nobody_opens_it():
+    here = Parties()
+    letters = here.encrypt(vectors())
+    found = Letter.from_bytes(letters["Basel"], SMALL)
+    letters["Basel"] = found._replace(hidden=found.hidden[::-1]).to_bytes(SMALL)
+    here["Basel"]._state["now"]["letter"] = letters["Basel"]
+    listed = {name: digest(letter) for name, letter in letters.items()}
+    total = encryption.add(SMALL, letters, here.share(listed))
+    for keys in here.keys.values():
+        with pytest.raises(MessageError, match=REFUSED):
+            keys.decrypt(total, listed)
+
+
 def test_one_sum_is_opened_a_list_and_a_second_one_is_refused_unread(monkeypatch):
     """Noise + 1 everywhere would open to the same numbers; bounds on what opens tell the noise, and so the key."""
     stores = {}
