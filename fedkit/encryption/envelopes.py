@@ -1,10 +1,9 @@
 """What travels, in an envelope that says what it is and whose, and is signed.
 
-An envelope is a frame (mark with version, signature, length of the head), the head
-(`About`, as JSON) and the content. It is opened in an order that gives a forger
-nothing to work on: type and length, then the signature, with the key of the hospital
-it is *expected from*, and only then the head. What the content is worth is for the
-reader of the content to find out: a signature says who sent it, not that it is honest.
+An envelope is a frame (mark with version, signature, length of the head), the head (`About`, as JSON) and the content.
+It is opened in an order that gives a forger nothing to work on: type and length, then the signature, with the key of
+the hospital it is *expected from*, and only then the head. What the content is worth is for the reader of the content
+to find out: a signature says who sent it, not that it is honest.
 """
 
 import hashlib
@@ -50,9 +49,8 @@ def sign(content: bytes, about: About, identity: Identity) -> bytes:
     head = _written(about)
     if len(head) > 0xFFFF:
         raise ValueError(f"The names of {len(about.hospitals)} hospitals take {len(head)} bytes, and 65535 fit.")
-    return (
-        _FRAME.pack(_MARK, identity.sign(_signed(head, hashlib.sha256(content).digest())), len(head)) + head + content
-    )
+    signature = identity.sign(_signed(head, hashlib.sha256(content).digest()))
+    return _FRAME.pack(_MARK, signature, len(head)) + head + content
 
 
 def read(
@@ -60,21 +58,12 @@ def read(
 ) -> tuple[About, bytes]:
     """Open an envelope, if it is the one that is expected: what it is, and the content.
 
-    Parameters
-    ----------
-    data
-        What arrived, whatever it is.
-    public
-        Key of the sender that is expected, 32 bytes (`Roster`).
-    study, purpose, round, sender
-        What `About` must say. Its `hospitals` are for the caller to compare.
-    size, most
-        Bytes of the content: exactly `size`, or if that is None, at most `most`.
+    A MessageError says what is otherwise; nothing else is ever raised, whatever the data.
 
-    Raises
-    ------
-    MessageError
-        If anything is otherwise; nothing else is ever raised, whatever the data.
+    data : what arrived, whatever it is
+    public : key of the sender that is expected, 32 bytes (`Roster`)
+    study, purpose, round, sender : what `About` must say; its `hospitals` are for the caller to compare
+    size, most : bytes of the content: exactly `size`, or if that is None, at most `most`
     """
     start = _start(data, sender)
     found = len(data) - start
@@ -84,15 +73,14 @@ def read(
             f"The message from {sender} has room for {max(found, 0)} bytes of content, and {allowed} were expected: "
             "it was cut or made longer, or was made with other settings."
         )
-    expected = {"study": study, "purpose": purpose, "round": round, "sender": sender}
-    about, _ = read_heading(heading(data), public, **expected)
+    about, _ = read_heading(heading(data), public, study=study, purpose=purpose, round=round, sender=sender)
     return about, data[start:]
 
 
 def heading(data: bytes) -> bytes:
     """Return an envelope with the SHA-256 of its content in place of it: what others can check the signature of."""
     start = _FRAME.size + _FRAME.unpack_from(data)[2]
-    return data[:start] + hashlib.sha256(data[start:]).digest()
+    return data[:start] + hashlib.sha256(memoryview(data)[start:]).digest()
 
 
 def read_heading(
@@ -117,29 +105,11 @@ def read_heading(
     return about, digest
 
 
-def _start(data: bytes, sender: str) -> int:
-    """Where the content of an envelope begins."""
-    if not isinstance(data, bytes):
-        raise MessageError(f"A message from {sender} is bytes, and this is a {type(data).__name__}.")
-    if len(data) < _FRAME.size or not data.startswith(_MARK):
-        raise MessageError(f"What came from {sender} is no message of this version of the kit: update both, ask again.")
-    return _FRAME.size + _FRAME.unpack_from(data)[2]
-
-
 class Roster(Mapping[str, bytes]):
-    """Who takes part: names, and the public key that each signs with. It does not change.
+    """Who takes part: names, and the public key that each signs with (32 bytes, compared over the phone); it is fixed.
 
-    Parameters
-    ----------
-    keys
-        Name -> public key, 32 bytes, its fingerprint compared over the phone.
-
-    Raises
-    ------
-    ValueError
-        If a name is none (`identities.check_name`), a key is not 32 bytes, or two have the same key.
-    MessageError
-        From ``roster[name]`` (and ``get``), if the name is not on it.
+    ValueError if a name is none (`identities.check_name`), a key is not 32 bytes, or two have the same key. A name that
+    is not on it raises a MessageError from ``roster[name]``, and from ``get``.
     """
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
@@ -171,6 +141,15 @@ class Roster(Mapping[str, bytes]):
     def fingerprints(self) -> dict[str, str]:
         """Name -> fingerprint, for people to compare."""
         return {name: identities.fingerprint(public) for name, public in self._keys.items()}
+
+
+def _start(data: bytes, sender: str) -> int:
+    """Where the content of an envelope begins."""
+    if not isinstance(data, bytes):
+        raise MessageError(f"A message from {sender} is bytes, and this is a {type(data).__name__}.")
+    if len(data) < _FRAME.size or not data.startswith(_MARK):
+        raise MessageError(f"What came from {sender} is no message of this version of the kit: update both, ask again.")
+    return _FRAME.size + _FRAME.unpack_from(data)[2]
 
 
 def _signed(head: bytes, digest: bytes) -> bytes:

@@ -1,8 +1,7 @@
 """Who somebody is: a name, a secret to sign with, and a public key to check it by.
 
-Each hospital makes its own identity, keeps the secret in a file with a passphrase,
-and hands out the 32 public bytes. So that nobody slips in a key of their own, two
-people read its fingerprint to each other, over the phone.
+Each hospital makes its own identity, keeps the secret in a file with a passphrase, and hands out the 32 public bytes.
+So that nobody slips in a key of their own, two people read its fingerprint to each other, over the phone.
 """
 
 import base64
@@ -12,8 +11,6 @@ import os
 import secrets
 from typing import NoReturn
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from nacl.exceptions import CryptoError
 from nacl.public import SealedBox
 from nacl.signing import SigningKey, VerifyKey
@@ -28,23 +25,14 @@ _CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789AB
 class Identity:
     """A name and the key pair that signs for it (Ed25519: Josefsson and Liusvaara, RFC 8032, 2017).
 
-    Parameters
-    ----------
-    name
-        See `check_name`.
-    secret
-        32 bytes, random and never used elsewhere: `Identity.new` makes them.
-
-    Attributes
-    ----------
-    public : bytes
-        32 bytes, for everybody.
+    name : see `check_name`
+    secret : 32 bytes, random and never used elsewhere: `Identity.new` makes them
+    public : attribute, 32 bytes, for everybody
     """
 
     def __init__(self, name: str, secret: bytes) -> None:
-        self.name = check_name(name)
-        self._key = Ed25519PrivateKey.from_private_bytes(secret)
-        self.public = self._key.public_key().public_bytes_raw()
+        self.name, self._key = check_name(name), SigningKey(secret)
+        self.public = bytes(self._key.verify_key)
 
     @classmethod
     def new(cls, name: str) -> "Identity":
@@ -53,18 +41,18 @@ class Identity:
 
     def sign(self, data: bytes) -> bytes:
         """Return the signature of some bytes: 64 bytes, the same each time."""
-        return self._key.sign(data)
+        return self._key.sign(data).signature
 
     def unseal(self, data: bytes) -> bytes:
         """Return what somebody sealed with `seal_to`; ValueError if it was for somebody else, or was changed."""
         try:
-            return SealedBox(SigningKey(self._key.private_bytes_raw()).to_curve25519_private_key()).decrypt(data)
+            return SealedBox(self._key.to_curve25519_private_key()).decrypt(data)
         except (CryptoError, TypeError, ValueError):
             raise ValueError(f"This was not sealed for {self.name} ({fingerprint(self.public)}), or changed.") from None
 
     def save(self, path: str | os.PathLike, passphrase: str) -> None:
         """Keep it in a new file, sealed with the passphrase; raises what `vault.save` does."""
-        vault.save(path, _KIND, self._key.private_bytes_raw() + self.name.encode(), passphrase)
+        vault.save(path, _KIND, bytes(self._key) + self.name.encode(), passphrase)
 
     @classmethod
     def load(cls, path: str | os.PathLike, passphrase: str) -> "Identity":
@@ -83,8 +71,8 @@ class Identity:
 def verify(public: bytes, signature: bytes, data: bytes) -> bool:
     """Whether the owner of a public key (32 bytes) signed the data; False for bytes of a wrong length, too."""
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, data)
-    except (InvalidSignature, ValueError):
+        VerifyKey(public).verify(data, signature)
+    except (CryptoError, ValueError):
         return False
     return True
 
@@ -92,13 +80,9 @@ def verify(public: bytes, signature: bytes, data: bytes) -> bool:
 def seal_to(public: bytes, data: bytes) -> bytes:
     """Encrypt for the owner of a public key (32 bytes) alone: 48 bytes longer, and different each time.
 
-    It says nothing about who sealed it: sign it as well. ValueError if the bytes are nobody's public key.
-
-    References
-    ----------
-    libsodium's sealed boxes (X25519, XSalsa20-Poly1305), and its conversion of Ed25519
-    keys, sound beside signatures: Thormarker, "On using the same key pair for Ed25519
-    and an X25519 based KEM", IACR ePrint 2021/509.
+    It says nothing about who sealed it: sign it as well. ValueError if the bytes are nobody's public key. They are
+    libsodium's sealed boxes (X25519, XSalsa20-Poly1305) and conversion of Ed25519 keys, sound beside signatures:
+    Thormarker, "On using the same key pair for Ed25519 and an X25519 based KEM", IACR ePrint 2021/509.
     """
     try:
         return SealedBox(VerifyKey(public).to_curve25519_public_key()).encrypt(data)

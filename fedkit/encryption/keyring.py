@@ -1,19 +1,17 @@
 """What a hospital holds in a study, and its two letters: a key is used for one sum and forgotten.
 
-    keys = join(name, parameters, study, ...)        # at each hospital, from its own secrets
+    keys = join(name, parameters, study, ...)            # at each hospital, from its own secrets
     letter = keys.encrypt("update", vector, patients)    # the first letter: hidden under a new key of its own
-    listed = {name: digest(letter), ...}             # at the server: whose letters arrived
-    share = keys.share(listed)                       # the second: the key, masked, for exactly this list
-    mean, patients = keys.decrypt(total, listed)     # of what the server added up
+    listed = {name: digest(letter), ...}                 # at the server: whose letters arrived
+    share = keys.share(listed)                           # the second: the key, masked, for exactly this list
+    mean, patients = keys.decrypt(total, listed)         # of what the server added up
 
 The masks of a list's shares cancel in their sum and in no other, so that the sum of the keys opens the sum of the
-letters and nothing else; the group's mask keeps it from the server. All keys come from hashes over all that must not
-be mixed up (`_hash`), and step forward with each number, so that yesterday's letters do not open with what is held
-today. What is kept for a number is handed to `store` before anything leaves: after a crash the same bytes are posted
-again, and nothing is ever encrypted twice.
+letters and nothing else; the group's mask keeps it from the server. All keys come from hashes over all that must not be
+mixed up (`_hash`), and step forward with each number, so that yesterday's letters do not open with what is held today.
+What is kept for a number is handed to `store` before anything leaves: after a crash the same bytes are posted again,
+and nothing is ever encrypted twice.
 
-References
-----------
 Masks in pairs: Bonawitz et al., CCS 2017. One-time keys of a key-additive encryption, summed by masks: Bell et al.,
 ACORN, USENIX Security 2023; Bell-Clark et al., Willow, CRYPTO 2025. Why the models must be in the label: Pasquini,
 Francati and Ateniese, CCS 2022.
@@ -24,7 +22,7 @@ import hmac
 import io
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -40,7 +38,6 @@ BUDGET = 2  # numbers whose shares went out, and whose sum did not open, before 
 _WITHOUT = ("statistics", "bounds", "scores")  # purposes for which the budget is none: they hardly change
 
 Listed = Mapping[str, bytes]  # hospital -> digest of its first letter
-_Pairs = dict[str, bytes]
 
 
 class Member(NamedTuple):
@@ -53,17 +50,19 @@ class Member(NamedTuple):
 class Keyring:
     """A hospital's keys in a study: `join` makes them, `restore` reads what was stored.
 
-    Attributes
-    ----------
-    number : int
-        Of the sum that is being made: 0, 1, ... one counter for all purposes.
-    letter, listed : bytes or None, Listed or None
-        The first letter of this number, and the list that its share was given for.
+    What is known of the present number can be read here; a number counts sums of all purposes.
     """
+
+    number = property(lambda self: self._state["number"] - 1)  # int: 0, 1 ...; -1 before the first
+    about = property(lambda self: self._state["now"]["about"])  # bytes: its label, where the same sums are held
+    size = property(lambda self: self._state["now"]["coefficients"])  # int: of a letter
+    letter = property(lambda self: (self._state["now"] or {}).get("letter"))  # bytes or None: the first one
+    listed = property(lambda self: (self._state["now"] or {}).get("listed"))  # Listed or None: of its share
+    failed = property(lambda self: self._state["failed"])  # int: numbers that did not open though a share went out
 
     def __init__(self, name: str, parameters: Parameters, members: Mapping[str, Member], state: dict) -> None:
         self.name, self.parameters, self.members, self._state = name, parameters, members, state
-        self.store: Callable[[bytes], object] | None = None
+        self.store: Callable[[bytes], object] | None = None  # is given what must survive a crash, before a letter goes
         self.opened: dict[tuple, np.ndarray] = {}  # shared by hospitals that one process plays: what opened before
         self._ring = ring.Ring(parameters)
 
@@ -72,28 +71,6 @@ class Keyring:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("Keys are not pickled or copied: a copy would use them twice.")
-
-    @property
-    def number(self) -> int:
-        return self._state["now"]["number"] if self._state["now"] else -1
-
-    @property
-    def letter(self) -> bytes | None:
-        return self._state["now"] and self._state["now"].get("letter")
-
-    @property
-    def listed(self) -> Listed | None:
-        return self._state["now"] and self._state["now"].get("listed")
-
-    @property
-    def failed(self) -> int:
-        """How many numbers were given up after this hospital's share was out."""
-        return self._state["failed"]
-
-    @property
-    def about(self) -> bytes:
-        """What this number's letters are for: 32 bytes, the same at all hospitals that hold the same sums."""
-        return self._state["now"]["about"]
 
     def coefficients(self, layout: Layout) -> int:
         """How many coefficients a letter of this layout has, the weight's included."""
@@ -119,23 +96,14 @@ class Keyring:
         """Settle the last number, make this one's keys, and step all others forward."""
         self._settle()
         state = self._state
-        number = state["number"]
-        parts = (_bytes(number), purpose.encode(), state["head"], repr(self.parameters).encode(), _bytes(coefficients))
-        about = _hash(state["study"], "about", *parts)
-        state["now"] = {
-            "number": number,
-            "purpose": purpose,
-            "about": about,
-            "coefficients": coefficients,
-            "group": _hash(state["group"], "sum", about),
-            "pairs": {name: _hash(key, "mask", about) for name, key in state["pairs"].items()},
-            "own": _hash(state["own"], "own", about),
-            "opened": {},
-        }
+        parts = state["number"].to_bytes(8), purpose.encode(), state["head"], repr(self.parameters).encode()
+        about = _hash(state["study"], "about", *parts, coefficients.to_bytes(8))
+        state["now"] = now = {"purpose": purpose, "about": about, "coefficients": coefficients, "opened": {}}
+        now["pairs"] = {name: _hash(key, "mask", about) for name, key in state["pairs"].items()}
+        now |= {"group": _hash(state["group"], "sum", about), "own": _hash(state["own"], "own", about)}
         state["pairs"] = {name: _hash(key, "next") for name, key in state["pairs"].items()}
-        state["group"], state["own"] = _hash(state["group"], "next"), _hash(state["own"], "next")
-        state["number"] = number + 1
-        return state["now"]
+        state |= {each: _hash(state[each], "next") for each in ("group", "own")} | {"number": state["number"] + 1}
+        return now
 
     def encrypt(
         self,
@@ -147,49 +115,25 @@ class Keyring:
     ) -> bytes:
         """Begin the next number with the first letter: the weight, and weight x vector, hidden.
 
-        Parameters
-        ----------
-        purpose
-            What is added up: "statistics", "bounds", "update" or "scores".
-        vector
-            An update, shape [p], finite.
-        weight
-            Number of patients: a whole number, not negative.
-        layout
-            The same at all hospitals; `plain_layout` if None.
-        dither
-            See `quantization.Layout.encode`.
+        ValueError if a value is not finite, the weight no whole number, or a number too large for the sum to hold.
 
-        Raises
-        ------
-        ValueError
-            If a value is not finite, the weight no whole number, or a number too large for the sum to hold.
+        purpose : what is added up: "statistics", "bounds", "update" or "scores"
+        vector : an update, shape [p], finite
+        weight : number of patients: a whole number, not negative
+        layout : the same at all hospitals; `plain_layout` if None
+        dither : see `quantization.Layout.encode`
         """
-        values = self._encoded(vector, weight, layout, dither)
+        numbers = _weighted(np.asarray(vector, dtype=np.float64), weight)
+        values = self._with_weight(layout or self.plain_layout(len(numbers) - 1)).encode(numbers, dither)
         now = self._begin(purpose, len(values))
         # Should all memory of this letter be lost, the same numbers give the same letter, others another key.
-        secret = _hash(now["own"], "letter", now["about"], hashlib.sha256(values.tobytes()).digest())
-        now["key"], now["values"] = ring.small(_hash(secret, "key"), self._ring.size), values
-        hidden = self._ring.hide(values, _public(now["about"]), now["key"], _hash(secret, "noise"))
+        secret = _hash(now.pop("own"), "letter", now["about"], hashlib.sha256(values).digest())
+        key = ring.small(_hash(secret, "key"), self._ring.size)
+        hidden = self._ring.hide(values, _hash(now["about"], "public"), key, _hash(secret, "noise"))
         now["letter"] = Letter(now["about"], hidden).to_bytes(self.parameters)
-        del now["own"]
+        now |= {"key": key.tobytes(), "values": values.tobytes()}
         self._save()
         return now["letter"]
-
-    def _encoded(
-        self, vector: np.ndarray, weight: float, layout: Layout | None, dither: np.random.Generator | None
-    ) -> np.ndarray:
-        vector = np.asarray(vector, dtype=np.float64)
-        if vector.ndim != 1 or not vector.size:
-            raise ValueError(f"An update is one row of numbers, and this has shape {vector.shape}: flatten it first.")
-        if not np.isfinite(vector).all():
-            at = int(np.flatnonzero(~np.isfinite(vector))[0])
-            raise ValueError(f"Number {at} of the update is {vector[at]}, which cannot be added: did training diverge?")
-        if not (np.isfinite(weight) and weight >= 0 and weight == int(weight)):
-            raise ValueError(f"A weight is a whole number of patients, and {weight} is not.")
-        numbers = np.empty(vector.size + 1)
-        numbers[0], numbers[1:] = weight, vector * weight
-        return self._with_weight(layout or self.plain_layout(vector.size)).encode(numbers, dither)
 
     def share(self, listed: Listed) -> bytes:
         """Return the second letter: the key of this number's letter, for the sum of exactly these letters, once.
@@ -206,34 +150,33 @@ class Keyring:
             return now["share"]
         self._check(listed, now)
         label, order = self._label(now["about"], listed), self._order(listed)
-        key, tag = now["key"].astype(np.uint32), _checked(now["group"], label, now["values"], self._ring.size)
-        for other in order:
-            if other != self.name:
-                words, number = self._masks(_hash(now["pairs"][other], "share", label))
-                ahead = order.index(self.name) < order.index(other)
-                key, tag = (key + words, tag + number) if ahead else (key - words, tag - number)
-        if order[0] == self.name:  # one hospital adds what keeps the sum of the keys from the server
-            words, number = self._masks(_hash(now["group"], "share", label))
-            key, tag = key + words, tag + number
-        bits = self.parameters.share_bits(len(order))
-        now["share"] = Share(label, key & np.uint32((1 << bits) - 1), tag % PRIME).to_bytes(self.parameters, len(order))
-        now["listed"] = dict(listed)
-        del now["key"], now["values"]
-        now["pairs"] = {}
+        key, values = (np.frombuffer(now.pop(each), np.int64) for each in ("key", "values"))
+        key, tag, mine = (
+            key.astype(np.uint32),
+            _tag(now["group"], label, values, self._ring.size),
+            order.index(self.name),
+        )
+        masks = [(now["pairs"][name], mine < at) for at, name in enumerate(order) if at != mine]
+        if mine == 0:  # one hospital adds what keeps the sum of the keys from the server
+            masks.append((now["group"], True))
+        for secret, is_added in masks:
+            words, number = self._masks(secret, label)
+            key, tag = (key + words, tag + number) if is_added else (key - words, tag - number)
+        share = Share(label, key & self._word(len(order)), tag % PRIME).to_bytes(self.parameters, len(order))
+        now |= {"share": share, "listed": dict(listed), "pairs": {}}
         self._save()
-        return now["share"]
+        return share
 
     def _check(self, listed: Listed, now: dict) -> None:
-        if strangers := sorted(listed.keys() - {self.name, *now["pairs"]}):
+        if strangers := [name for name in listed if name not in now["pairs"] and name != self.name]:
             raise MessageError(f"{strangers[0]!r:.120} is listed, and not on the roster: nothing is shared.")
         if listed.get(self.name) != messages.digest(now["letter"]):
             raise MessageError(f"{self.name}'s letter is not the one in this list: nothing is shared.")
         if len(listed) < self._state["least"]:
             raise MessageError(f"{len(listed)} hospitals are listed, and {self._state['least']} are the fewest here.")
-        known = [name for name in listed if name != self.name and name in self._state["known"]]
-        if len(known) < KNOWN:
+        if (known := len(listed.keys() & {*self._state["known"]} - {self.name})) < KNOWN:
             raise MessageError(
-                f"The list names {len(known)} hospitals whose fingerprint was compared here, and {KNOWN} must be: "
+                f"The list names {known} hospitals whose fingerprint was compared here, and {KNOWN} must be: "
                 "the others may all be one."
             )
 
@@ -254,9 +197,8 @@ class Keyring:
             if strangers := [name for name in listed if name not in self.members]:
                 raise MessageError(f"{strangers[0]!r:.120} is in a sum, and not on the roster.")
             label, seen = self._label(now["about"], listed), hashlib.sha256(total).digest()
-            if now["opened"].get(label.hex(), seen.hex()) != seen.hex():
+            if now["opened"].setdefault(label.hex(), seen) != seen:
                 raise MessageError("Another sum was opened for this list: no second one is.")
-            now["opened"][label.hex()] = seen.hex()
             self._save()  # before it is known whether it opens: who asks learns that once
             try:
                 values = self._opened(Sum.from_bytes(total, self.parameters), label, len(listed), now, seen)
@@ -264,9 +206,8 @@ class Keyring:
                 now["refused"] = True
                 self._save()
                 raise
-            weight = quantization.exact_layer(1, self.parameters, 1.0, 64)
-            each = self.plain_layout(1).coefficients
-            whole = self._with_weight(layout or self.plain_layout((len(values) - weight.coefficients) // each))
+            one, none = (self.coefficients(each) for each in (self.plain_layout(1), Layout(())))
+            whole = self._with_weight(layout or self.plain_layout((len(values) - none) // (one - none)))
             if whole.coefficients != len(values):
                 raise MessageError(f"{whole.coefficients} coefficients were agreed on, and {len(values)} came back.")
             found.append(whole.decode(values))
@@ -279,17 +220,16 @@ class Keyring:
         known = now["group"], label, seen
         if known in self.opened:
             return self.opened[known]
-        words, number = self._masks(_hash(now["group"], "share", label))
-        bits = self.parameters.share_bits(hospitals)
-        key = ((total.key - words) & np.uint32((1 << bits) - 1)).astype(np.int64)
-        key -= (key > COINS * hospitals) * (1 << bits)
+        (words, number), word = self._masks(now["group"], label), self._word(hospitals)
+        key = ((total.key - words) & word).astype(np.int64)
+        key -= (key > COINS * hospitals) * (int(word) + 1)
         if np.abs(key).max() > COINS * hospitals:
             raise refused
         try:
-            values = self._ring.show(total.hidden, _public(now["about"]), key)
+            values = self._ring.show(total.hidden, _hash(now["about"], "public"), key)
         except ValueError:  # keys within the range, but all at its end: made, and drawn by nobody
             raise refused from None
-        if (total.tag - number) % PRIME != _checked(now["group"], label, values, self._ring.size):
+        if (total.tag - number) % PRIME != _tag(now["group"], label, values, self._ring.size):
             raise refused
         self.opened.clear()
         self.opened[known] = values
@@ -301,17 +241,16 @@ class Keyring:
         if now is None:
             return
         own = self._label(now["about"], now["listed"]).hex() if "share" in now else None
-        if now["opened"] and "refused" not in now:
-            each = [bytes.fromhex(part) for pair in sorted(now["opened"].items()) for part in pair]
-            state["head"] = _hash(state["head"], "sum", _bytes(now["number"]), *each)
         if own is not None and ("refused" in now or own not in now["opened"]):
-            state["failed"] += 1
-            if state["failed"] > (0 if now["purpose"] in _WITHOUT else state["budget"]):
-                state["failed"] -= 1
+            if state["failed"] >= (0 if now["purpose"] in _WITHOUT else state["budget"]):
                 raise MessageError(
                     f"Shares of {self.name} went out for a sum that did not open ({now['purpose']}, number "
-                    f"{now['number']}), and no more of that is allowed: a person must find out why, and begin anew."
+                    f"{self.number}), and no more of that is allowed: a person must find out why, and begin anew."
                 )
+            state["failed"] += 1
+        if now["opened"] and "refused" not in now:
+            each = [part for label, seen in sorted(now["opened"].items()) for part in (bytes.fromhex(label), seen)]
+            state["head"] = _hash(state["head"], "sum", self.number.to_bytes(8), *each)
         state["now"] = None
 
     def _order(self, listed: Listed) -> list[str]:
@@ -321,8 +260,13 @@ class Keyring:
         each = ((name.encode(), *self.members[name], listed[name]) for name in self._order(listed))
         return _hash(about, "list", *(part for member in each for part in member))
 
-    def _masks(self, key: bytes) -> tuple[np.ndarray, int]:
-        raw = ring.stretch(key, 16 + 4 * self._ring.size)
+    def _word(self, hospitals: int) -> np.uint32:
+        """Return the mask of a share's bits."""
+        return np.uint32((1 << self.parameters.share_bits(hospitals)) - 1)
+
+    def _masks(self, secret: bytes, label: bytes) -> tuple[np.ndarray, int]:
+        """Stretch a secret into what hides a share for a list: of its coefficients, and of its tag."""
+        raw = ring.stretch(_hash(secret, "share", label), 16 + 4 * self._ring.size)
         return np.frombuffer(raw, "<u4", self._ring.size, 16), int.from_bytes(raw[:16], "little") % PRIME
 
     def _save(self) -> None:
@@ -346,35 +290,19 @@ def join(
 ) -> Keyring:
     """Make a hospital's keys for a study; afterwards `exchange` is of no use any more, and is to be forgotten.
 
-    Parameters
-    ----------
-    name
-        Of the hospital.
-    parameters
-        Of the encryption, the same at all.
-    study
-        Digest of all that was agreed on, 32 bytes.
-    members
-        The roster.
-    exchange
-        The private half of the hospital's exchange key.
-    group
-        32 random bytes that all hospitals hold, and the server does not.
-    own
-        32 random bytes that nobody else holds.
-    known
-        Hospitals whose fingerprint a person here compared.
-    peers
-        With whom it may be listed; all if None.
-    least
-        Hospitals in a list, at the least.
-    budget
-        See `BUDGET`.
+    ValueError if two members have one key, the hospital's own is not its own, a key is none, or `least` is below
+    `FEWEST`.
 
-    Raises
-    ------
-    ValueError
-        If two members have one key, the hospital's own is not its own, a key is none, or `least` is below `FEWEST`.
+    parameters : of the encryption, the same at all
+    study : digest of all that was agreed on, 32 bytes
+    members : the roster
+    exchange : the private half of the hospital's exchange key
+    group : 32 random bytes that all hospitals hold, and the server does not
+    own : 32 random bytes that nobody else holds
+    known : hospitals whose fingerprint a person here compared
+    peers : with whom it may be listed; all if None
+    least : hospitals in a list, at the least
+    budget : see `BUDGET`
     """
     if least < FEWEST:
         raise ValueError(f"A list of {least} hospitals shows each what the others sent: {FEWEST} are the fewest.")
@@ -395,19 +323,8 @@ def join(
                 ) from None
             both = sorted([(public, name.encode()), (members[other].exchange, other.encode())])
             pairs[other] = _hash(shared, "pair", study, *(part for each in both for part in each))
-    state = {
-        "study": study,
-        "head": study,
-        "number": 0,
-        "group": group,
-        "own": own,
-        "pairs": pairs,
-        "known": sorted(known),
-        "least": least,
-        "budget": budget,
-        "failed": 0,
-        "now": None,
-    }
+    state = {"study": study, "head": study, "number": 0, "group": group, "own": own, "pairs": pairs, "now": None}
+    state |= {"known": sorted(known), "least": least, "budget": budget, "failed": 0}
     return Keyring(name, parameters, members, state)
 
 
@@ -428,22 +345,27 @@ def divided(numbers: np.ndarray) -> tuple[np.ndarray, float]:
     return numbers[1:] / numbers[0], float(numbers[0])
 
 
+def _weighted(vector: np.ndarray, weight: float) -> np.ndarray:
+    """Return the weight, and weight x vector [p], if they can be added: float64, shape [1 + p]."""
+    if vector.ndim != 1 or not vector.size:
+        raise ValueError(f"An update is one row of numbers, and this has shape {vector.shape}: flatten it first.")
+    if not np.isfinite(vector).all():
+        at = int(np.flatnonzero(~np.isfinite(vector))[0])
+        raise ValueError(f"Number {at} of the update is {vector[at]}, which cannot be added: did training diverge?")
+    if not (np.isfinite(weight) and weight >= 0 and weight == int(weight)):
+        raise ValueError(f"A weight is a whole number of patients, and {weight} is not.")
+    numbers = np.empty(vector.size + 1)
+    numbers[0] = weight
+    np.multiply(vector, weight, out=numbers[1:])
+    return numbers
+
+
 def _hash(key: bytes, what: str, *parts: bytes) -> bytes:
     """HMAC-SHA256 over parts, each with its length before it, so that no two lists of parts are one."""
-    text = b"".join(len(part).to_bytes(4, "big") + part for part in (what.encode(), *parts))
-    return hmac.digest(key, text, "sha256")
+    return hmac.digest(key, b"".join([len(part).to_bytes(4) + part for part in (what.encode(), *parts)]), "sha256")
 
 
-def _bytes(number: int) -> bytes:
-    return number.to_bytes(8, "big")
-
-
-def _public(about: bytes) -> bytes:
-    """Key of the polynomials that everybody stretches: it follows from what the letters are for."""
-    return _hash(about, "public")
-
-
-def _checked(group: bytes, label: bytes, values: np.ndarray, size: int) -> int:
+def _tag(group: bytes, label: bytes, values: np.ndarray, size: int) -> int:
     """Return <f, values> modulo `PRIME`, f secret: a change of the values goes unnoticed with probability 2^-60.
 
     f is the product of one number a coefficient and one a polynomial, so that few must be drawn. The sum is exact in 64
@@ -465,38 +387,19 @@ def _checked(group: bytes, label: bytes, values: np.ndarray, size: int) -> int:
 
 
 def _written(state: dict) -> bytes:
-    """Write what is to be remembered: JSON, with the arrays behind it, and no pickle."""
-    arrays: dict[str, np.ndarray] = {}
+    """Write what is to be remembered: JSON, where bytes leave their length, and behind it all the bytes."""
+    parts: list[bytes] = []
 
-    def plain(value: Any, path: str) -> Any:
-        if isinstance(value, dict):
-            return {key: plain(each, f"{path}.{key}") for key, each in value.items()}
-        if isinstance(value, bytes) and len(value) <= 64:
-            return ["bytes", value.hex()]
-        if isinstance(value, bytes | np.ndarray):
-            arrays[path] = np.frombuffer(value, np.uint8) if isinstance(value, bytes) else value
-            return ["array", path, isinstance(value, bytes)]
-        return ["list", *value] if isinstance(value, list) else value
+    def apart(part: bytes) -> dict[str, int]:
+        parts.append(part)
+        return {"": len(part)}  # no hospital has this name
 
-    file = io.BytesIO()
-    np.savez(file, text=np.frombuffer(json.dumps(plain(state, "")).encode(), np.uint8), **arrays)
-    return file.getvalue()
+    head = json.dumps(state, default=apart).encode()
+    return b"".join([len(head).to_bytes(8), head, *parts])
 
 
 def _read(data: bytes) -> dict:
     """Read what `_written` wrote."""
-    with np.load(io.BytesIO(data), allow_pickle=False) as file:
-
-        def made(value: Any) -> Any:
-            match value:
-                case dict():
-                    return {key: made(each) for key, each in value.items()}
-                case ["bytes", text]:
-                    return bytes.fromhex(text)
-                case ["array", path, is_bytes]:
-                    return file[path].tobytes() if is_bytes else file[path]
-                case ["list", *each]:
-                    return each
-            return value
-
-        return made(json.loads(file["text"].tobytes()))
+    file = io.BytesIO(data)
+    head = file.read(int.from_bytes(file.read(8)))
+    return json.loads(head, object_hook=lambda found: file.read(found[""]) if "" in found else found)

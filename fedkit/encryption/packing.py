@@ -6,21 +6,22 @@ import numpy as np
 def pack(integers: np.ndarray, bits: int, fields: int) -> np.ndarray:
     """Put `fields` signed integers into one, digits in base 2^bits: int64, shape [ceil(n / fields)].
 
-    Negative digits borrow from the next one, and `unpack` gives the loan back, so
-    packed integers can be added like plain ones.
+    Negative digits borrow from the next one, and `unpack` gives the loan back, so packed integers can be added like
+    plain ones.
 
-    Parameters
-    ----------
-    integers
-        int64, shape [n], each within ±2^(bits-1).
-    bits, fields
-        Width of a field, and fields to a coefficient; bits * fields <= 62.
+    integers : int64, or float64 that are whole, shape [n], each within ±2^(bits-1)
+    bits, fields : width of a field, and fields to a coefficient; bits * fields <= 62
     """
-    packed = np.zeros(-(-len(integers) // fields), dtype=np.int64)
-    for field in range(fields):
-        digits = integers[field::fields]
-        packed[: len(digits)] += digits << bits * field
-    return packed
+    if bits * fields > 53:  # float64 is exact up to there, and faster
+        integers = integers.astype(np.int64)
+    if spare := -len(integers) % fields:
+        integers = np.concatenate([integers, np.zeros(spare, integers.dtype)])
+    *rest, packed = integers.reshape(-1, fields).T
+    packed = packed.copy()
+    for digits in reversed(rest):
+        packed *= 1 << bits
+        packed += digits
+    return packed.astype(np.int64, copy=False)
 
 
 def unpack(coefficients: np.ndarray, bits: int, fields: int, size: int) -> np.ndarray:
@@ -28,10 +29,12 @@ def unpack(coefficients: np.ndarray, bits: int, fields: int, size: int) -> np.nd
 
     Returns int64, shape [size], each in -2^(bits-1) .. 2^(bits-1) - 1.
     """
-    rest = np.asarray(coefficients, dtype=np.int64)
-    digits = np.empty((len(rest), fields), dtype=np.int64)
+    digits, half = np.empty((len(coefficients), fields), dtype=np.int64), 1 << (bits - 1)
+    rest = coefficients + sum(half << bits * field for field in range(fields))
     for field in range(fields):
-        digits[:, field], rest = _lowest_digit(rest, bits)
+        digits[:, field] = rest & (2 * half - 1)
+        rest >>= bits
+    digits -= half
     return digits.reshape(-1)[:size]
 
 
@@ -50,13 +53,6 @@ def gather(coefficients: np.ndarray, bits: int, digits: int) -> np.ndarray:
     """Take integers out of the digits that `spread` wrote, or out of a sum of such: Python integers, shape [n]."""
     columns = np.asarray(coefficients, dtype=np.int64).reshape(-1, digits).astype(object).T
     return sum(column << bits * place for place, column in enumerate(columns))
-
-
-def _lowest_digit(integers: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
-    """Digit of each integer in -2^(bits-1) .. 2^(bits-1) - 1, and what is left."""
-    half = 1 << (bits - 1)
-    digit = ((integers + half) & (2 * half - 1)) - half
-    return digit, (integers - digit) >> bits
 
 
 def to_bytes(values: np.ndarray, bits: int) -> bytes:

@@ -21,19 +21,10 @@ _KEEP = 0.95  # of an old bound: FedAvg's updates then outgrow it about once in 
 class Promises:
     """What one hospital promised, and what it knows of the others' promises: their sum.
 
-    Parameters
-    ----------
-    sizes
-        How many numbers each layer of an update has.
-    parameters
-        Of the encryption.
-    reach
-        How far rounding moves a number at the most, in steps.
-
-    Attributes
-    ----------
-    layout : Layout or None
-        Of an update with its bounds; none before the first sum of bounds.
+    sizes : how many numbers each layer of an update has
+    parameters : of the encryption
+    reach : how far rounding moves a number at the most, in steps
+    layout : attribute, of an update with its bounds; None before the first sum of bounds
     """
 
     def __init__(self, sizes: Sequence[int], parameters: Parameters, reach: float = 0.5) -> None:
@@ -64,10 +55,8 @@ class Promises:
         return Layout(self.layout.layers[1:]).rounded(numbers)
 
     def heard(self, sums: np.ndarray, weight: float) -> None:
-        """Take on what all promised, from the sums [layers] of patients x bound; the weight is 0 if ours is not in it."""
-        layers = [
-            quantization.packed_layer(size, total, self._parameters, self._reach)
-            for size, total in zip(self.sizes, sums, strict=True)
-        ]
+        """Take on what all promised: sums [layers] of patients x bound; the weight is 0 if ours is not in it."""
+        pairs = zip(self.sizes, sums, strict=True)
+        layers = (quantization.packed_layer(*pair, self._parameters, self._reach) for pair in pairs)
         self.layout = Layout((*self.bounds_layout.layers, *layers))
         self._bounds, self._weight = (self._next, weight) if weight else (self._bounds, 0.0)

@@ -1,25 +1,22 @@
 """Real numbers as integers that can be added under encryption: layers, steps, headroom.
 
-A scheme that adds integers exactly needs three agreements between hospitals before
-anybody rounds anything: what one unit is worth (the *step*), how wide the sum of one
-number may get (the *bits* of a *field*), and how fields and coefficients meet: several
-fields share a coefficient, or one number is spread over several (see `packing`). A
-`Layout` holds them, layer by layer, and turns a vector into the coefficients to
-encrypt, and the decrypted sum of them back into numbers.
+A scheme that adds integers exactly needs three agreements between hospitals before anybody rounds anything: what one
+unit is worth (the *step*), how wide the sum of one number may get (the *bits* of a *field*), and how fields and
+coefficients meet: several fields share a coefficient, or one number is spread over several (see `packing`). A `Layout`
+holds them, layer by layer, and turns a vector into the coefficients to encrypt, and the decrypted sum of them back.
 
-The sum of K hospitals has to stay inside its field, or it spills into the next one
-and nobody notices. Two ways to be sure of it:
+The sum of K hospitals has to stay inside its field, or it spills into the next one and nobody notices. Two ways to be
+sure of it:
 
-- `exact_layer`: a fixed, fine step, and so many bits that each hospital may use one
-  K-th of the room. Needs no agreement; for the few numbers that are agreed on.
-- `packed_layer`: few bits. Each hospital promises a bound on its own numbers, the
-  bounds are added up, encrypted like everything else, and the step is the sum of the
-  bounds divided by the `headroom` of a field.
+- `exact_layer`: a fixed, fine step, and so many bits that each hospital may use one K-th of the room. Needs no
+  agreement; for the few numbers that are agreed on.
+- `packed_layer`: few bits. Each hospital promises a bound on its own numbers, the bounds are added up, encrypted like
+  everything else, and the step is the sum of the bounds divided by the `headroom` of a field.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from functools import lru_cache
 
 import numpy as np
 
@@ -27,6 +24,7 @@ from fedkit.encryption.packing import gather, pack, spread, unpack
 from fedkit.encryption.schemes import EXACT_BITS, MOST_BITS, Parameters
 
 EXACT_STEP = 2.0**-128
+_BLOCK = 2**13  # coefficients at a time, whose numbers fit a cache
 
 
 def headroom(bits: int, hospitals: int, rounding: float = 0.5) -> int:
@@ -62,7 +60,7 @@ class Layer:
         return -(-self.size // self.fields) * self.digits
 
     def round(self, numbers: np.ndarray, dither: np.random.Generator | None = None) -> np.ndarray:
-        """Return whole steps, to the nearest, or up or down at random in proportion: float64, shape [size].
+        """Return whole steps, to the nearest, or up or down at random in proportion: float64, shape of the numbers.
 
         ValueError if a number is beyond the limit.
         """
@@ -74,24 +72,28 @@ class Layer:
             )
         if dither is None or self.bits > MOST_BITS:  # what is exact is not left to chance: the weight, too
             return np.rint(steps, out=steps)
-        return np.floor(steps + dither.random(self.size))
+        return np.floor(steps + dither.random(len(steps)))
 
     def encode(self, numbers: np.ndarray, dither: np.random.Generator | None = None) -> np.ndarray:
         """Round and pack: int64, shape [coefficients]."""
-        steps = self.round(numbers, dither)
         if self.digits == 1:
-            return pack(steps.astype(np.int64), self.bits, self.fields)
+            each = _BLOCK * self.fields
+            parts = (numbers[at : at + each] for at in range(0, max(self.size, 1), each))
+            return np.concatenate([pack(self.round(part, dither), self.bits, self.fields) for part in parts])
+        steps = self.round(numbers, dither)
         integers = steps.astype(np.int64) if self.bits < 63 else np.array([int(step) for step in steps], dtype=object)
         return spread(integers, self.digit_bits, self.digits)
 
     def decode(self, coefficients: np.ndarray) -> np.ndarray:
-        """Turn a sum of encoded layers into numbers: float64, shape [size]."""
-        whole = np.rint(coefficients) if coefficients.dtype.kind == "f" else coefficients
+        """Turn a sum of encoded layers, int64, into numbers: float64, shape [size]."""
         if self.digits == 1:
-            return unpack(whole, self.bits, self.fields, self.size) * self.step
-        return gather(whole, self.digit_bits, self.digits).astype(np.float64) * self.step
+            parts = (coefficients[at : at + _BLOCK] for at in range(0, max(len(coefficients), 1), _BLOCK))
+            whole = [unpack(part, self.bits, self.fields, len(part) * self.fields) * self.step for part in parts]
+            return np.concatenate(whole)[: self.size]
+        return gather(coefficients, self.digit_bits, self.digits).astype(np.float64) * self.step
 
 
+@lru_cache
 def exact_layer(size: int, parameters: Parameters, step: float = EXACT_STEP, bits: int = EXACT_BITS) -> Layer:
     """Layer of a fixed step, with bits to spare: each hospital has a K-th of the room.
 
@@ -105,17 +107,11 @@ def exact_layer(size: int, parameters: Parameters, step: float = EXACT_STEP, bit
 def packed_layer(size: int, bound: float, parameters: Parameters, rounding: float = 0.5) -> Layer:
     """Layer of few bits, with a step as fine as the hospitals' bounds allow.
 
-    Parameters
-    ----------
-    size
-        How many numbers.
-    bound
-        Sum over hospitals of the largest number, up or down, that each may send. It was itself rounded to steps of
-        `EXACT_STEP`, and computed in float64: what that may have cut off is added.
-    parameters
-        Their `bits` are the width of the field.
-    rounding
-        See `headroom`.
+    size : how many numbers
+    bound : sum over hospitals of the largest number, up or down, that each may send; it was itself rounded to steps of
+        `EXACT_STEP`, and computed in float64: what that may have cut off is added
+    parameters : their `bits` are the width of the field
+    rounding : see `headroom`
     """
     bits, hospitals = parameters.bits, parameters.hospitals
     room = headroom(bits, hospitals, rounding)
@@ -142,32 +138,31 @@ class Layout:
     def encode(self, numbers: np.ndarray, dither: np.random.Generator | None = None) -> np.ndarray:
         """Round and pack: int64, shape [coefficients].
 
-        Parameters
-        ----------
-        numbers
-            Shape [size], finite; ValueError if there are more or fewer, or one is beyond its layer's limit.
-        dither
-            Rounds up or down at random, not to the nearest step: the error of many rounds is zero on average.
+        numbers : shape [size], finite; ValueError if there are more or fewer, or one is beyond its layer's limit
+        dither : rounds up or down at random, not to the nearest step: the error of many rounds is zero on average
         """
         if len(numbers) != self.size:
             raise ValueError(f"The hospitals agreed on {self.size} numbers, and this vector has {len(numbers)}.")
-        return np.concatenate([layer.encode(part, dither) for layer, part in self._parts(numbers)])
+        return self._each(numbers, "size", lambda layer, part: layer.encode(part, dither))
 
     def rounded(self, numbers: np.ndarray) -> np.ndarray:
         """Return what arrives of the numbers when they are rounded to the nearest step: shape [size]."""
-        return np.concatenate([layer.round(part) * layer.step for layer, part in self._parts(numbers)])
+        return self._each(numbers, "size", lambda layer, part: layer.round(part) * layer.step)
 
     def decode(self, coefficients: np.ndarray) -> np.ndarray:
         """Turn a sum of encoded vectors into numbers: float64, shape [size]."""
-        ends = np.cumsum([layer.coefficients for layer in self.layers])[:-1]
-        parts = np.split(np.asarray(coefficients), ends)
-        return np.concatenate([layer.decode(part) for layer, part in zip(self.layers, parts, strict=True)])
+        return self._each(coefficients, "coefficients", Layer.decode)
 
-    def _parts(self, numbers: np.ndarray) -> list[tuple[Layer, np.ndarray]]:
-        ends = accumulate(layer.size for layer in self.layers)
-        return [(layer, numbers[end - layer.size : end]) for layer, end in zip(self.layers, ends, strict=True)]
+    def _each(self, values: np.ndarray, length: str, do: Callable[[Layer, np.ndarray], np.ndarray]) -> np.ndarray:
+        """Do something with each layer's part of the values, and put what comes out behind each other."""
+        done, at = [], 0
+        for layer in self.layers:
+            done.append(do(layer, values[at : at + getattr(layer, length)]))
+            at += getattr(layer, length)
+        return np.concatenate(done)
 
 
 def maxima(vector: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
     """Return the largest absolute value of each layer: shape [layers]."""
-    return np.array([np.abs(part).max(initial=0.0) for part in np.split(vector, np.cumsum(sizes)[:-1])])
+    parts = np.split(vector, np.cumsum(sizes)[:-1])
+    return np.array([max(part.max(initial=0.0), -part.min(initial=0.0)) for part in parts])

@@ -15,7 +15,7 @@ taken apart into so many pieces that the bound holds for the norms at hand, whic
 """
 
 import math
-from functools import cached_property
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -26,24 +26,27 @@ _BLOCK = 8  # polynomials at a time, which fit a cache
 
 
 def stretch(key: bytes, size: int) -> bytes:
-    """Return the first `size` bytes of a pseudo-random stream (AES-256 in counter mode): a key of 32 bytes is used once.
-
-    References
-    ----------
-    NIST SP 800-38A, 2001.
-    """
-    return Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor().update(bytes(size))
+    """Return the first bytes of a pseudo-random stream (AES-256, counter mode): a key of 32 bytes is used once."""
+    return _stream(key)(size)
 
 
 def small(key: bytes, count: int) -> np.ndarray:
-    """Draw from the centred binomial distribution with `COINS` coins a side: int64, shape [count], within ±`COINS`.
+    """Draw from the centred binomial distribution with `COINS` coins a side: int64, shape [count], within ±`COINS`."""
+    return _tossed(_stream(key), count)
 
-    The difference of two binomials of n coins each is one binomial of 2 n coins, less n.
-    """
-    first, rest = 8 * count, 4 * count
-    raw = stretch(key, first + rest)
+
+def _stream(key: bytes) -> Callable[[int], bytes]:
+    update = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor().update
+    return lambda size: update(bytes(size))
+
+
+def _tossed(stream: Callable[[int], bytes], count: int) -> np.ndarray:
+    """Count heads: the difference of two binomials of n coins each is one binomial of 2 n coins, less n."""
+    raw = stream(12 * count)
     heads = np.bitwise_count(np.frombuffer(raw, "<u8", count)).astype(np.int64)
-    return heads + np.bitwise_count(np.frombuffer(raw, "<u4", count, first) & np.uint32(2**20 - 1)) - COINS
+    heads += np.bitwise_count(np.frombuffer(raw, "<u4", count, 8 * count) & np.uint32(2 ** (2 * COINS - 64) - 1))
+    heads -= COINS
+    return heads
 
 
 class Ring:
@@ -51,110 +54,107 @@ class Ring:
 
     def __init__(self, parameters: Parameters) -> None:
         self.size, self.modulus, self.delta = parameters.ring_dimension, parameters.modulus, parameters.delta
-        self.bits = parameters.modulus_bits
-
-    @cached_property
-    def _turn(self) -> np.ndarray:
-        """Square roots of the roots of unity, by which x^N = -1 becomes x^N = 1."""
-        return np.exp(1j * np.pi * np.arange(self.size) / self.size)
-
-    @cached_property
-    def _error(self) -> float:
-        doublings = 3 * math.log2(self.size)
-        return (doublings + math.sqrt(5) * (doublings + 4) + doublings + 3 * 4) * 2.0**-53 * (1 + 1e-9)
-
-    def count(self, coefficients: int) -> int:
-        """How many polynomials so many coefficients fill."""
-        return -(-coefficients // self.size)
+        self.bits, doublings = parameters.modulus_bits, 3 * math.log2(self.size)
+        # Square roots of the roots of unity: by them, x^N = -1 becomes x^N = 1.
+        self._turn = np.exp(1j * np.pi * np.arange(self.size) / self.size)
+        self._error = (doublings + math.sqrt(5) * (doublings + 4) + doublings + 3 * 4) * 2.0**-53 * (1 + 1e-9)
 
     def public(self, key: bytes, count: int) -> np.ndarray:
         """Stretch a key that everybody knows into uniform polynomials: int64, shape [count, N]."""
-        wanted = count * self.size
-        spare = 64
-        while True:
-            raw = np.frombuffer(stretch(key, 8 * (wanted + spare)), "<u8") & np.uint64((1 << self.bits) - 1)
-            if int(raw[:wanted].max(initial=0)) >= self.modulus:
-                raw = raw[raw < np.uint64(self.modulus)]
-            if len(raw) >= wanted:
-                return raw[:wanted].astype(np.int64).reshape(count, self.size)
-            spare *= 8
+        return self._uniform(_stream(key), count)
+
+    def _uniform(self, stream: Callable[[int], bytes], count: int) -> np.ndarray:
+        """Take the next words of a stream, without those that are not below the modulus."""
+        found = np.empty(0, np.uint64)
+        while wanted := count * self.size - len(found):
+            words = np.frombuffer(stream(8 * wanted), "<u8") & np.uint64((1 << self.bits) - 1)
+            if words.max() >= self.modulus:
+                words = words[words < np.uint64(self.modulus)]
+            found = np.concatenate([found, words]) if len(found) else words
+        return found.view(np.int64).reshape(count, self.size)
 
     def times(self, a: np.ndarray, s: np.ndarray) -> np.ndarray:
-        """Multiply polynomials by a small one, exactly.
+        """Multiply polynomials by a small one, exactly: int64, shape [n, N], congruent modulo q, between ±2^62.
 
-        Parameters
-        ----------
-        a
-            int64, shape [n, N], in 0 ... q - 1.
-        s
-            int64, shape [N].
-
-        Returns
-        -------
-        numpy.ndarray
-            int64, shape [n, N]: congruent modulo q, and between ±2^62.
+        a : int64, shape [n, N], in 0 ... q - 1
+        s : int64, shape [N]; ValueError if it is too large to be a sum of keys
         """
-        s, length = s.astype(np.float64), float(np.linalg.norm(s))
-        spectrum = np.fft.fft(s * self._turn)
+        spectrum, length = np.fft.fft(s * self._turn), float(np.linalg.norm(s))
         for pieces in (2, 4):
             width = -(-self.bits // pieces)
-            product = self._times(a, spectrum, length, pieces, width)
-            if product is not None:
-                return product
-        raise ValueError("The sum of the keys is too large to multiply exactly: it is no sum of keys.")
+            parts = self._pieces(a, pieces, width)
+            norms = (np.einsum("ij,ij->i", part.view(float), part.view(float)).max(initial=0) for part in parts)
+            if self._error * length * math.sqrt(max(norms)) < 0.5:
+                break
+        else:
+            raise ValueError("The sum of the keys is too large to multiply exactly: it is no sum of keys.")
+        total, fold, low = np.zeros(a.shape, np.int64), (1 << self.bits) % self.modulus, self.bits - width
+        for z in parts:
+            for factor, transform in ((self._turn, np.fft.fft), (spectrum, np.fft.ifft)):
+                z *= factor
+                transform(z, out=z)
+            z *= self._turn.conj()
+            for piece in (z.imag, z.real):  # below 2^46, by the bound; and fold is below 2^21
+                over = total >> low  # times 2^width, modulo q
+                total -= over << low
+                total <<= width
+                total += np.rint(piece).astype(np.int64)
+                over *= fold
+                total += over
+        return total
 
-    def _times(self, a: np.ndarray, spectrum: np.ndarray, length: float, pieces: int, width: int) -> np.ndarray | None:
-        """Multiply with `a` in so many pieces of so many bits; None where rounding might go wrong."""
-        product, half = np.empty(a.shape, np.int64), 1 << width - 1
-        fold, low = (1 << self.bits) % self.modulus, self.bits - width
-        for at in range(0, len(a), _BLOCK):
-            rest, parts = a[at : at + _BLOCK], []
-            for _ in range(pieces - 1):
-                parts.append(((rest + half) & (2 * half - 1)) - half)
-                rest = (rest - parts[-1]) >> width
-            parts.append(rest)
-            total: np.ndarray | int = 0
-            for first in range(pieces - 2, -1, -2):  # two pieces are one complex number
-                z = parts[first] + 1j * parts[first + 1]
-                if self._error * length * float(np.linalg.norm(z, axis=-1).max()) >= 0.5:
-                    return None
-                z = np.fft.ifft(np.fft.fft(z * self._turn, axis=-1) * spectrum, axis=-1) * self._turn.conj()
-                for piece in (z.imag, z.real):
-                    if isinstance(total, np.ndarray):  # times 2^width, modulo q, in 62 bits
-                        total %= self.modulus
-                        over = total >> low
-                        total = ((total - (over << low)) << width) + over * fold
-                    total = total + np.rint(piece).astype(np.int64)
-            product[at : at + _BLOCK] = total
-        return product
+    def _pieces(self, a: np.ndarray, pieces: int, width: int) -> list[np.ndarray]:
+        """Take `a` apart into pieces of so many bits, the highest first; two of them are one complex number."""
+        rest, half = a, 1 << width - 1
+        found = [np.empty(a.shape, np.complex128) for _ in range(pieces // 2)]
+        places = [place for z in found for place in (z.real, z.imag)]
+        for place in places[:-1]:
+            low = ((rest + half) & (2 * half - 1)) - half
+            rest, place[:] = (rest - low) >> width, low
+        places[-1][:] = rest
+        return found[::-1]
 
     def hide(self, values: np.ndarray, public: bytes, s: np.ndarray, noise: bytes) -> np.ndarray:
         """Hide integers [n] under a small key: uint64, shape [n].
 
-        Parameters
-        ----------
-        values
-            int64, whose sum fits the parameters' room.
-        public, noise
-            Keys of 32 bytes for the stretches that `a` and the noise come from.
-        s
-            int64, shape [N], from `small`.
+        values : int64, whose sum fits the parameters' room
+        public, noise : keys of 32 bytes for the stretches that `a` and the noise come from
+        s : int64, shape [N], from `small`
         """
-        hidden = values * self.delta + small(noise, len(values))
-        hidden -= self._product(public, s, len(values))
-        return np.mod(hidden, self.modulus, out=hidden).view(np.uint64)
+        hidden, stream = np.empty(len(values), np.int64), _stream(noise)
+        for part, product in self._products(public, s, len(values)):
+            own = values[part] * self.delta
+            own += _tossed(stream, len(own))
+            own -= product
+            hidden[part] = self._reduced(own)
+        return hidden.view(np.uint64)
 
     def show(self, hidden: np.ndarray, public: bytes, s: np.ndarray) -> np.ndarray:
         """Return the integers in a sum [n] of what was hidden, from the sum of the keys: int64, shape [n].
 
         ValueError if that is too large to be a sum of keys.
         """
-        raw = (hidden.view(np.int64) + self._product(public, s, len(hidden))) % self.modulus
-        raw -= self.modulus * (raw > (self.modulus - self.delta) // 2)  # -2^room / 2 is a number, 2^room / 2 is none
-        return (raw + self.delta // 2) // self.delta
+        shown = np.empty(len(hidden), np.int64)
+        for part, product in self._products(public, s, len(hidden)):
+            product += hidden[part].view(np.int64)
+            raw = self._reduced(product)
+            raw -= self.modulus * (raw > (self.modulus - self.delta) // 2)  # -2^room / 2 is a number, 2^room / 2 is none
+            raw += self.delta // 2
+            np.floor_divide(raw, self.delta, out=shown[part])
+        return shown
 
-    def _product(self, public: bytes, s: np.ndarray, count: int) -> np.ndarray:
-        return self.times(self.public(public, self.count(count)), s).reshape(-1)[:count]
+    def _products(self, public: bytes, s: np.ndarray, count: int) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield a block of places in so many coefficients, and what a s has there."""
+        stream, each = _stream(public), _BLOCK * self.size
+        for at in range(0, count, each):
+            length = min(each, count - at)
+            product = self.times(self._uniform(stream, -(-length // self.size)), s)
+            yield slice(at, at + length), product.reshape(-1)[:length]
+
+    def _reduced(self, numbers: np.ndarray) -> np.ndarray:
+        """Reduce to 0 ... q - 1, in place."""
+        numbers -= numbers // self.modulus * self.modulus  # which numpy does faster than %
+        return numbers
 
 
 def add_modulo(one: np.ndarray, other: np.ndarray, modulus: int) -> None:

@@ -1,21 +1,19 @@
 """Which parameters the encryption gets: safe, sufficient, and no larger than that.
 
-Adding needs one prime q, and no Galois, relinearisation or public keys. How large q may
-be follows from the ring dimension N and the security wanted (`MODULUS_BITS`); how many
-bits of a coefficient are left for numbers follows from the noise of the sum:
+Adding needs one prime q, and no Galois, relinearisation or public keys. How large q may be follows from the ring
+dimension N and the security wanted (`MODULUS_BITS`); how many bits of a coefficient are left for numbers follows from
+the noise of the sum:
 
-- Noise and key come from the centred binomial distribution with 42 coins a side: at
-  most `COINS`, variance `COINS` / 2. Twice what SEAL takes, so that 10.5 are left to
-  two honest hospitals whose sum is known.
-- The lowest d bits of a coefficient are noise anyway, so they are not sent: rounding
-  by at most 2^(d-1), once at each hospital, and once at the server.
-- The sum of K hospitals opens rightly while all this stays below delta / 2, where
-  delta = q / 2^room. Either the worst case fits (then nothing can go wrong at all), or
-  the noise's sub-Gaussian tail is below 2^-64 a coefficient: then the check of the sum
-  says so, and the round is lost.
+- Noise and key come from the centred binomial distribution with 42 coins a side: at most `COINS`, variance `COINS` / 2.
+  Twice what SEAL takes, so that 10.5 are left to two honest hospitals whose sum is known.
+- The lowest d bits of a coefficient are noise anyway, so they are not sent: rounding by at most 2^(d-1), once at each
+  hospital, and once at the server.
+- The sum of K hospitals opens rightly while all this stays below delta / 2, where delta = q / 2^room. Either the worst
+  case fits (then nothing can go wrong at all), or the noise's sub-Gaussian tail is below 2^-64 a coefficient: then the
+  check of the sum says so, and the round is lost.
 
-BFV (Fan and Vercauteren 2012) adds integers exactly; numbers are put into coefficients,
-so a message need not send the coefficients that it does not use.
+BFV (Fan and Vercauteren 2012) adds integers exactly; numbers are put into coefficients, so a message need not send the
+coefficients that it does not use.
 """
 
 import math
@@ -99,33 +97,24 @@ class Parameters(NamedTuple):
         worst = _noise(self.hospitals, self.dropped_bits) == _worst_noise(self.hospitals, self.dropped_bits)
         margin = "cannot go wrong" if worst else "goes wrong in a coefficient with a probability below 2^-64"
         share = f"{each} coefficients each" if each > 1 else f"{self.fields} to a coefficient"
-        return "\n".join(
-            [
-                f"BFV, ring dimension N = {self.ring_dimension}, one prime q of {self.modulus_bits} bits: at least "
-                f"{self.security} bits of security.",
-                f"A coefficient has room for {self.room_bits} bits: numbers of {self.bits} bits, {share}.",
-                f"{self.dropped_bits} of the {self.modulus_bits} bits of a coefficient are not sent; the sum of up to "
-                f"{self.hospitals} hospitals {margin}.",
-                f"An update of {self.numbers:,} numbers takes {coefficients:,} coefficients and {size:,} bytes, the key "
-                f"share included ({size / self.numbers:.2f} a number; float32 takes 4).",
-            ]
-        )
+        return f"""\
+BFV, ring dimension N = {self.ring_dimension}, one prime q of {self.modulus_bits} bits: at least {self.security} bits \
+of security.
+A coefficient has room for {self.room_bits} bits: numbers of {self.bits} bits, {share}.
+{self.dropped_bits} of the {self.modulus_bits} bits of a coefficient are not sent; the sum of up to {self.hospitals} \
+hospitals {margin}.
+An update of {self.numbers:,} numbers takes {coefficients:,} coefficients and {size:,} bytes, the key share included \
+({size / self.numbers:.2f} a number; float32 takes 4)."""
 
 
 @cache
 def choose(hospitals: int = 16, *, numbers: int = 4096, bits: int = 26, security: int = 128) -> Parameters:
     """Choose the parameters that make the message of one hospital smallest; ValueError says what to relax.
 
-    Parameters
-    ----------
-    hospitals
-        The most that will be added up.
-    numbers
-        In an update: the parameters of the model.
-    bits
-        Of one number's sum, sign and headroom included: 12 are enough to train with, 26 are as fine as float32.
-    security
-        128, 192 or 256 bits.
+    hospitals : the most that will be added up
+    numbers : in an update: the parameters of the model
+    bits : of one number's sum, sign and headroom included: 12 are enough to train with, 26 are as fine as float32
+    security : 128, 192 or 256 bits
     """
     if security not in MODULUS_BITS:
         raise ValueError(f"Security comes in 128, 192 or 256 bits, not {security}: 128 is what the field calls safe.")

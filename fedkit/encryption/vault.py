@@ -1,8 +1,8 @@
 """Secrets at rest: one file each, sealed with a passphrase, that its owner alone can read.
 
-A file is a head in the clear (mark with version, kind, cost, salt, nonce) and the
-sealed secret. The key comes from the passphrase by Scrypt, with a salt of the file's
-own; AES-256-GCM seals the secret and vouches for the head. Nothing is pickled.
+A file is a head in the clear (mark with version, kind, cost, salt, nonce) and the sealed secret. The key comes from the
+passphrase by Scrypt (RFC 7914), with a salt of the file's own; AES-256-GCM (NIST SP 800-38D) seals the secret and
+vouches for the head. Nothing is pickled.
 """
 
 import os
@@ -26,21 +26,10 @@ _LEAST = 12  # characters of a passphrase
 def save(path: str | os.PathLike, kind: str, secret: bytes, passphrase: str) -> None:
     """Seal a secret in a new file of mode 0600.
 
-    Parameters
-    ----------
-    path
-        FileExistsError if something is there: a secret is never overwritten.
-    kind
-        What it is, readable in the file, 1 to 16 ASCII characters or ValueError; `load` wants the same.
-    secret
-        Any bytes.
-    passphrase
-        At least 12 characters or ValueError, however a keyboard composes them (NFKC).
-
-    References
-    ----------
-    Percival and Josefsson, "The scrypt Password-Based Key Derivation Function", RFC 7914, 2016; McGrew and Viega,
-    AES-GCM, NIST SP 800-38D, 2007.
+    path : FileExistsError if something is there: a secret is never overwritten
+    kind : what it is, readable in the file, 1 to 16 ASCII characters or ValueError; `load` wants the same
+    secret : any bytes
+    passphrase : at least 12 characters or ValueError, however a keyboard composes them (NFKC)
     """
     if len(passphrase.strip()) < _LEAST:
         raise ValueError(f"A passphrase has at least {_LEAST} characters: take four words picked at random.")
@@ -64,11 +53,8 @@ def save(path: str | os.PathLike, kind: str, secret: bytes, passphrase: str) -> 
 def load(path: str | os.PathLike, kind: str, passphrase: str) -> bytes:
     """Return the secret that `save` sealed.
 
-    Raises
-    ------
-    ValueError
-        If others may read or write the file, it is no such file or of another kind, asks for an absurd cost, or does
-        not open: wrong passphrase, or damaged.
+    ValueError if others may read or write the file, it is no such file or of another kind, asks for an absurd cost, or
+    does not open: wrong passphrase, or damaged.
     """
     with open(path, "rb") as file:
         mode = os.fstat(file.fileno()).st_mode
