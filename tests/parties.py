@@ -1,15 +1,16 @@
 """Hospitals of a study whose letters the test carries, and what those know who work together against one."""
 
 import hashlib
+import hmac
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from fedkit import encryption
-from fedkit.encryption import Member, digest, keyring
+from fedkit.encryption import Member, digest
 from fedkit.encryption.messages import PRIME, Letter, Sum
 from fedkit.encryption.quantization import Layout, packed_layer
-from fedkit.encryption.ring import Ring
+from fedkit.encryption.ring import Ring, stretch
 
 SMALL = encryption.choose(4, numbers=14, bits=12)
 WHOLE = SMALL._replace(sent_bits=28)  # which sends every bit
@@ -73,9 +74,43 @@ def packed(size=2000, bound=1000.0, parameters=SMALL):
     return Layout((packed_layer(size, bound, parameters),))
 
 
+# What is written down a second time, as an attacker would
+
+
+def hashed(key, what, *parts):
+    text = b"".join(len(part).to_bytes(4, "big") + part for part in (what.encode(), *parts))
+    return hmac.digest(key, text, "sha256")
+
+
 def public(parameters, about, count):
     """The polynomials that everybody knows."""
-    return Ring(parameters).public(keyring._public(about), count)
+    return Ring(parameters).public(hashed(about, "public"), count)
+
+
+def opens(parameters, letter, key):
+    """What a letter holds, if this is its key."""
+    found = Letter.from_bytes(letter, parameters)
+    return Ring(parameters).show(found.hidden, hashed(found.about, "public"), key)
+
+
+def label(one, about, listed):
+    order = sorted(listed, key=lambda name: one.members[name].identity)
+    return hashed(about, "list", *(part for n in order for part in (n.encode(), *one.members[n], listed[n])))
+
+
+def masks(secret, label, size=1024):
+    """What a secret adds to a share: to its coefficients, and to its tag."""
+    raw = stretch(hashed(secret, "share", label), 16 + 4 * size)
+    return np.frombuffer(raw, "<u4", size, 16), int.from_bytes(raw[:16], "little") % PRIME
+
+
+def tag(group, label, values, size):
+    """The check of a sum, in Python's integers."""
+    size = min(size, len(values))
+    count = -(-len(values) // size)
+    drawn = np.frombuffer(stretch(hashed(group, "check", label), 8 * (size + count)), "<u8").astype(object) % 2**61
+    each = np.outer(drawn[size:], drawn[:size]).ravel()[: len(values)]
+    return int((each * values).sum()) % PRIME
 
 
 def folded(key, bits):
@@ -84,10 +119,19 @@ def folded(key, bits):
     return key - (key >> bits - 1 << bits)
 
 
+def kept(one):
+    """What a hospital holds for the present number."""
+    return one._state["now"]
+
+
+def stolen(stores, name, here):
+    """What a thief finds on the disk of a hospital."""
+    return encryption.restore(name, here.parameters, here.members, stores[name][-1])._state
+
+
 def group_mask(one, listed):
     """What hospitals know, and the server does not: the mask of a list's sum, and of its tag."""
-    now = one._state["now"]
-    return one._masks(keyring._hash(now["group"], "share", one._label(now["about"], listed)))
+    return masks(kept(one)["group"], label(one, one.about, listed), one.parameters.ring_dimension)
 
 
 def sum_of_keys(one, total, listed):
@@ -96,25 +140,13 @@ def sum_of_keys(one, total, listed):
     return folded(Sum.from_bytes(total, one.parameters).key - group_mask(one, listed)[0], bits)
 
 
-def forged(one, listed, key, values, noise=0):
+def forged(one, listed, key, values):
     """The sum that these keys and numbers would give: made by somebody who is a hospital and the server."""
-    now, parameters = one._state["now"], one.parameters
-    here, label, (words, number) = Ring(parameters), one._label(now["about"], listed), group_mask(one, listed)
-    a = here.public(keyring._public(now["about"]), here.count(len(values)))
-    hidden = values.astype(object) * here.delta + noise - here.times(a, key).ravel()[: len(values)]
-    tag = keyring._checked(now["group"], label, values, here.size) + number
-    bits = parameters.share_bits(len(listed))
+    parameters, here = one.parameters, Ring(one.parameters)
+    words, number = group_mask(one, listed)
+    product = here.times(public(parameters, one.about, -(-len(values) // here.size)), key).ravel()[: len(values)]
+    hidden = (values.astype(object) * here.delta - product) % here.modulus
+    bits, name = parameters.share_bits(len(listed)), label(one, one.about, listed)
     shared = (key.astype(np.uint32) + words) & np.uint32((1 << bits) - 1)
-    parts = label, len(listed), (hidden % here.modulus).astype(np.uint64), shared, tag % PRIME
-    return Sum(*parts).to_bytes(parameters)
-
-
-def opens(parameters, letter, key):
-    """What a letter holds, if this is its key."""
-    found = Letter.from_bytes(letter, parameters)
-    return Ring(parameters).show(found.hidden, keyring._public(found.about), key)
-
-
-def stolen(stores, name, here):
-    """What a thief finds on the disk of a hospital."""
-    return encryption.restore(name, here.parameters, here.members, stores[name][-1])._state
+    check = (tag(kept(one)["group"], name, values, here.size) + number) % PRIME
+    return Sum(name, len(listed), hidden.astype(np.uint64), shared, check).to_bytes(parameters)
