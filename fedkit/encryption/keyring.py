@@ -227,7 +227,10 @@ class Keyring:
         key -= (key > COINS * hospitals) * (int(word) + 1)
         if np.abs(key).max() > COINS * hospitals:
             raise refused
-        values = self._ring.show(total.hidden, _hash(now["about"], "public"), key)
+        try:
+            values = self._ring.show(total.hidden, _hash(now["about"], "public"), key)
+        except ValueError:  # keys within the range, but all at its end: made, and drawn by nobody
+            raise refused from None
         if (total.tag - number) % PRIME != _tag(now["group"], label, values, self._ring.size):
             raise refused
         self.opened.clear()

@@ -61,7 +61,7 @@ class Share(NamedTuple):
     def from_bytes(cls, data: bytes, parameters: Parameters, hospitals: int) -> "Share":
         """Take apart what arrived; MessageError if it is no share in a sum of so many hospitals."""
         _, label = _head(data, _TWO, _SHARE, "a hospital's key share")
-        if len(data) != share_bytes(parameters, hospitals):
+        if hospitals < 1 or len(data) != share_bytes(parameters, hospitals):
             raise MessageError(f"A key share for {hospitals} hospitals has {len(data)} bytes: it is damaged.")
         return cls(label, *_key_and_tag(data, _TWO.size, parameters, hospitals))
 

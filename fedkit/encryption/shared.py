@@ -41,7 +41,7 @@ class SharedKeys:
 
     def secret_bytes(self) -> int:
         """Return how many bytes are handed to each other hospital."""
-        return len(self._context.serialize())
+        return len(self._context.serialize(save_secret_key=True))
 
     def encrypt(self, vector: np.ndarray, weight: float, layout: Layout | None = None) -> bytes:
         """Encrypt the weight, and weight x vector [p]: ValueError if a number is too large for the sum to hold.
