@@ -34,7 +34,7 @@ def test_a_study_comes_to_an_end_with_one_model_and_leaves_no_secret_in_the_fold
         room.until(number)
         for keys in (hospital._keys._state for hospital in room.hospitals.values()):
             secrets |= {keys["group"], keys["own"], *keys["pairs"].values(), *keys["now"]["pairs"].values()}
-            secrets |= {keys["now"]["group"], keys["now"]["key"].tobytes()[:64]}
+            secrets |= {keys["now"]["group"], keys["now"]["key"][:64]}
     said = room.play()
     room.ends_well(undisturbed)
     assert room.sentences == ""
@@ -121,7 +121,7 @@ def test_whoever_is_started_again_goes_on_where_the_study_is(tmp_path, undisturb
 
 def test_without_what_it_keeps_at_home_a_hospital_cannot_go_on(room, tmp_path):
     room.until(2)
-    kept = next(room.home.glob("*Hospital%200"))
+    kept = next(room.home.glob("*Hospital%200.participant"))
     for path in kept.iterdir():
         path.unlink()
     room.restart(A)

@@ -17,6 +17,7 @@ ACORN, USENIX Security 2023; Bell-Clark et al., Willow, CRYPTO 2025. Why the mod
 Francati and Ateniese, CCS 2022.
 """
 
+import copy
 import hashlib
 import hmac
 import io
@@ -59,12 +60,14 @@ class Keyring:
     letter = property(lambda self: (self._state["now"] or {}).get("letter"))  # bytes or None: the first one
     listed = property(lambda self: (self._state["now"] or {}).get("listed"))  # Listed or None: of its share
     failed = property(lambda self: self._state["failed"])  # int: numbers that did not open though a share went out
+    # list or None: whom alone it is listed with until a sum is accepted, after one that did not open
+    within = property(lambda self: self._state["within"])
 
     def __init__(self, name: str, parameters: Parameters, members: Mapping[str, Member], state: dict) -> None:
         self.name, self.parameters, self.members, self._state = name, parameters, members, state
         self.store: Callable[[bytes], object] | None = None  # is given what must survive a crash, before a letter goes
         self.opened: dict[tuple, np.ndarray] = {}  # shared by hospitals that one process plays: what opened before
-        self._ring = ring.Ring(parameters)
+        self._ring, self._stored = ring.Ring(parameters), copy.deepcopy(state)
 
     def __repr__(self) -> str:
         return f"Keyring({self.name}, {len(self.members)} hospitals, number {self.number})"
@@ -82,6 +85,11 @@ class Keyring:
 
     def _with_weight(self, layout: Layout) -> Layout:
         return Layout((quantization.weight_layer(self.parameters), *layout.layers))
+
+    def finish(self) -> None:
+        """Settle the last number, and forget its keys: nothing more is added up."""
+        self._settle()
+        self.save()
 
     def begin(self, purpose: str, coefficients: int) -> None:
         """Begin the next number without a letter: its sums can be opened all the same.
@@ -174,6 +182,11 @@ class Keyring:
             raise MessageError(f"{strangers[0]!r:.120} is listed, and not on the roster: nothing is shared.")
         if listed.get(self.name) != messages.digest(now["letter"]):
             raise MessageError(f"{self.name}'s letter is not the one in this list: nothing is shared.")
+        if self.within is not None and (new := [name for name in listed if name not in self.within]):
+            raise MessageError(
+                f"The last list did not open, and {new[0]} was not in it: the difference of the two sums would be what "
+                f"{new[0]} sent."
+            )
         if len(listed) < self._state["least"]:
             raise MessageError(f"{len(listed)} hospitals are listed, and {self._state['least']} are the fewest here.")
         if (known := len(listed.keys() & {*self._state["known"]} - {self.name})) < KNOWN:
@@ -250,9 +263,11 @@ class Keyring:
                     f"{self.number}), and no more of that is allowed: a person must find out why, and begin anew."
                 )
             state["failed"] += 1
+            within = set(now["listed"]) if state["within"] is None else set(now["listed"]) & {*state["within"]}
+            state["within"] = sorted(within)
         if now["opened"] and "refused" not in now:
             each = [part for label, seen in sorted(now["opened"].items()) for part in (bytes.fromhex(label), seen)]
-            state["head"] = _hash(state["head"], "sum", self.number.to_bytes(8), *each)
+            state |= {"head": _hash(state["head"], "sum", self.number.to_bytes(8), *each), "within": None}
         state["now"] = None
 
     def _order(self, listed: Listed) -> list[str]:
@@ -272,9 +287,14 @@ class Keyring:
         return np.frombuffer(raw, "<u4", self._ring.size, 16), int.from_bytes(raw[:16], "little") % PRIME
 
     def save(self) -> None:
-        """Hand what is to be remembered to `store`."""
+        """Hand what is to be remembered to `store`; where that fails, nothing has happened."""
         if self.store:
-            self.store(_written(self._state))
+            try:
+                self.store(_written(self._state))
+            except BaseException:
+                self._state = copy.deepcopy(self._stored)
+                raise
+            self._stored = copy.deepcopy(self._state)
 
 
 def join(
@@ -327,7 +347,7 @@ def join(
             both = sorted([(public, name.encode()), (members[other].exchange, other.encode())])
             pairs[other] = _hash(shared, "pair", study, *(part for each in both for part in each))
     state = {"study": study, "head": study, "number": 0, "group": group, "own": own, "pairs": pairs, "now": None}
-    state |= {"known": sorted(known), "least": least, "budget": budget, "failed": 0}
+    state |= {"known": sorted(known), "least": least, "budget": budget, "failed": 0, "within": None}
     return Keyring(name, parameters, members, state)
 
 
