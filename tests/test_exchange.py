@@ -127,7 +127,7 @@ def test_without_what_it_keeps_at_home_a_hospital_cannot_go_on(room, tmp_path):
     room.restart(A)
     status = room.step(A)[A]
     assert str(status) == "Not taking part. The keys made to join are lost: join anew, in another study."
-    damaged = next(room.home.glob("*Hospital%201")) / "keys"
+    damaged = next(room.home.glob("*Hospital%201.participant")) / "keys"
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"!")
     room.restart(B)
     with pytest.raises(ValueError, match="does not open: it is damaged, or another identity's"):
