@@ -448,7 +448,8 @@ before = refused()
 
 # %%
 intruder = Folder(shared)
-(old,) = intruder.new(rounds.place("two", 3), 10**6, "Hungary")
+twos = intruder.new(rounds.place("two", 3), 10**6)
+(old,) = [found for found in twos if found.sender == "Hungary"]
 (total,) = intruder.new(rounds.place("sum", 3), 10**6)
 intruder.post(rounds.place("two", 4), "Switzerland", b"I am Switzerland, and I am back.")
 intruder.post(rounds.place("two", 4), "Hungary", old.data)
