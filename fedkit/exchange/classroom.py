@@ -87,7 +87,7 @@ def play(
         Coordinator(folder, me, invitation=invitation, home=_home(home)).run(poll_seconds)
         return
     hospital = Participant(
-        folder, me, federation[name], invitation=invitation, home=_home(home), known=(), work=work
+        folder, me, federation[name], invitation=invitation, home=_home(home), known=_known(), work=work
     )
     while (status := hospital.run(poll_seconds, lambda status: status.stage == "known")).stage == "known":
         hospital.known = _known()
@@ -210,7 +210,7 @@ def _wait_for_key(maker: Maker, poll_seconds: float) -> None:
 
 def _known() -> Collection[str]:
     """Ask whose fingerprints were compared: those of hospitals in one's group."""
-    said = _asked("Fingerprints of two of these or more (or: everybody, if you trust the maker): ").upper().split()
+    said = _asked("Fingerprints of two neighbours or more (or: everybody, if you trust the maker): ").upper().split()
     return EVERYBODY if said == [EVERYBODY.upper()] else said
 
 
