@@ -208,7 +208,7 @@ def _wait_for_key(maker: Maker, poll_seconds: float) -> None:
 
 def _known() -> Collection[str]:
     """Ask whose fingerprints were compared: those of hospitals in one's group."""
-    said = _asked("Fingerprints of two of these or more (or: everybody, if you trust the maker): ").upper().split()
+    said = _asked("Fingerprints of two neighbours or more (or: everybody, if you trust the maker): ").upper().split()
     return EVERYBODY if said == [EVERYBODY.upper()] else said
 
 

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 08. Can hospitals train together with no server, in one shared folder?
 #
-# *One minute of computing, 45 of reading. Read [03](03_federated_learning_with_encryption.ipynb) before. For a lesson
-# with thirty people there is a plan in this kit, `notebooks/classroom.md`.*
+# *One minute of computing, 45 of reading. Read [03](03_federated_learning_with_encryption.ipynb) before. The plan of a
+# lesson with thirty people is `notebooks/classroom.md`.*
 #
 # By the end you can:
 #
@@ -29,13 +29,12 @@ if PROFILE == "smoke":
 # %% [markdown]
 # ## Alone, or in a class
 #
-# There is no server program in this notebook, and none anywhere else. There is one folder that all hospitals can reach:
-# a disk in a network, or a folder in Google Drive.
+# No server program runs here, or anywhere else. There is one folder that all hospitals can reach: a disk in a network,
+# or a folder in Google Drive.
 #
-# Alone, you need nothing: leave the parameters as they are, and go on below. In a class, your teacher tells you what to
-# write above. Then the next cell plays your part, and the rest of the notebook is not run. On Colab, it asks whether it
-# may use your Drive. If you say no, it tells you what else you can do. It also asks for a **passphrase**: your secret
-# key stays on this machine's own disk, and the passphrase locks it.
+# Alone, leave the parameters, and go on. In a class, your teacher tells you what to write above. Then the next cell
+# plays your part, and the rest is not run. It asks for a **passphrase**: your secret key stays on this machine's own
+# disk, locked.
 
 # %%
 from fedkit.exchange import classroom
@@ -50,8 +49,8 @@ if ROLE != "alone":
 # A shared folder is a difficult place. Files show late, and in any order. A file may be seen half written. Drive makes
 # "name (1)" out of two copies. Two people may write to one file, and one of them loses.
 #
-# The way out: **nobody ever changes a file**. We call a file that is never changed a **letter**. It is written aside,
-# under a random name, and then *renamed*, so that it appears whole. And its name is the SHA-256 of its content.
+# The way out: **nobody ever changes a file**. We call such a file a **letter**. It is written aside, under a random
+# name, and then *renamed*, so that it appears whole. Its name is the SHA-256 of its content.
 
 # %%
 import hashlib
@@ -80,8 +79,7 @@ def read_by_hand(folder, place):
 
 
 # %% [markdown]
-# Now everything goes wrong: a copy, half a letter, a changed letter. How many letters will both readers find, ours and
-# fedkit's?
+# Now everything goes wrong: a copy, half a letter, a changed letter. How many letters will we find, and fedkit?
 
 # %%
 import tempfile
@@ -106,17 +104,15 @@ assert Folder(practice).post("post", "Hungary", by_hand[0]).name == first.name, 
 print(f"{len(list((practice / 'post').iterdir()))} files, letters: {by_hand}")
 
 # %% [markdown]
-# So nothing has to be locked, and nothing can be lost. Whatever a process knows follows from the letters. It can be
-# stopped at any moment, and a new one reads the folder and goes on.
+# So nothing has to be locked. What a process knows of the study follows from the letters.
 #
 # ## The maker invites
 #
-# A hash says that a letter is whole. It does not say who wrote it. So each letter is also **signed**, as in notebook
-# 03, with a key that only its sender has.
+# A hash says that a letter is whole, not who wrote it. So each letter is also **signed**, as in notebook 03, with a key
+# that only its sender has.
 #
-# Somebody starts the study: its **maker**. Here it is a teacher, who also adds up later (**coordinator**). The teacher
-# is no hospital. You play the teacher *and* Cleveland, so you see all. In life these should be two people; you will see
-# why.
+# Somebody starts the study: its **maker**. Here it is a teacher, who also adds up later (**coordinator**). You play the
+# teacher *and* Cleveland, to see all. In life these should be two people; you will see why.
 
 # %%
 from fedkit import hospitals
@@ -130,10 +126,9 @@ spoken = maker.invite(Settings.of(federation, title="Heart", rounds=ROUNDS))
 print(f"The teacher reads aloud: {spoken}")
 
 # %% [markdown]
-# Why aloud? Whoever can write into the folder can post an invitation of their own. The voice is a second channel, which
-# the folder cannot change. What was read is a **fingerprint**: the first 80 bits of the hash of the invitation. So it
-# stands for all that the invitation says: the settings, who adds up, and the maker's public key. Not even an old
-# invitation by the same teacher can take its place.
+# Why aloud? Whoever can write into the folder can post an invitation. The voice is a second channel. What was read is a
+# **fingerprint**: the first 80 bits of the invitation's hash. It stands for the settings, who adds up, and the maker's
+# public key.
 
 # %%
 import base64
@@ -160,18 +155,17 @@ print(misheard.step())
 # %% [markdown]
 # ## Joining
 #
-# You heard it right. You ask to join: a letter with your public keys, and the names of your columns. It says nothing
-# about your rows. `home` is a folder of your own machine: there, your process keeps what it must not forget. `known`
-# will be important in a minute.
+# You heard it right, and ask to join: a letter with your public keys, and the names of your columns. `home` is a folder
+# of your own machine, for what your process must not forget.
 
 # %%
 me = Participant(Folder(shared), cleveland, rows, invitation=spoken, home=home, known=[])
 print(me.step())
 
 # %% [markdown]
-# The other three hospitals are real processes, each with a Python of its own. This is all that such a process runs. Its
-# secret key lies in a file of its own, *not* in the shared folder, and a passphrase locks the file. It prints its
-# fingerprint, and then waits for somebody to type. (The last line ends the process if this notebook ends.)
+# The other three hospitals are real processes. This is all that each runs. Its secret key lies in a file of its own,
+# locked by a passphrase. It prints its fingerprint, and waits for somebody to type. (The last line ends it if this
+# notebook ends.)
 
 # %%
 program = """
@@ -216,9 +210,9 @@ others = {name: start(name) for name in passphrases}
 # %% [markdown]
 # ## Compare two fingerprints
 #
-# Who says that the others are hospitals? The teacher could invent three, and take your update out of a sum of you and
-# three shadows. Signatures do not help: the shadows sign well. People help. **Each hospital calls two others**, and
-# they read their fingerprints to each other. Their program then answers no list without two that are `known`.
+# Who says that the others are hospitals? The teacher could invent three shadows, and take *your* update out of the sum
+# of you and them. So **each hospital calls two others**, and they read their fingerprints to each other. No program
+# answers a list without two that are `known`.
 
 # %%
 import time
@@ -251,8 +245,7 @@ zurich = Participant(Folder(shared), Identity.new("Zurich"), rows_zurich, **join
 print(zurich.step())
 
 # %% [markdown]
-# The teacher waits until all have asked, and then looks at the requests. In a class, each hospital reads its own
-# fingerprint aloud, and the teacher compares.
+# The teacher waits until all have asked, and then looks at the requests.
 
 # %%
 while len(maker.step()) < 5:
@@ -262,8 +255,7 @@ for request in maker.step():
     print(f"{request.fingerprint}  {request.name}: {' '.join(request.problems) or 'fits'}")
 
 # %% [markdown]
-# Zurich does not fit, and is told why. Then the teacher **opens** the study: from now on the list of hospitals is
-# fixed.
+# Zurich is told why. Then the teacher **opens** the study: the list of hospitals is fixed.
 
 # %%
 print(zurich.step())
@@ -286,26 +278,24 @@ print(me.step())
 # %% [markdown]
 # ## Two letters a sum
 #
-# Remember notebook 03: each hospital hides its numbers with a key of its own, which is **used once**. The sum of the
-# numbers opens with the sum of the keys, and with nothing else. In a folder this takes four steps:
+# As in notebook 03, each hospital hides its numbers with a key of its own, which is **used once**. The sum of the
+# numbers opens with the sum of the keys, and with nothing else:
 #
-# 1. **Letter one**: each hospital's hidden numbers. It is made before anybody knows who else comes.
+# 1. **Letter one**: each hospital's hidden numbers, made before anybody knows who else comes.
 # 2. **The list**: the coordinator signs whose letters arrived.
-# 3. **Letter two**: each hospital's key, masked, for exactly this list. The masks cancel when all of the list are
-#    added.
+# 3. **Letter two**: each hospital's key, masked, for exactly this list. In the sum of the whole list, the masks cancel.
 # 4. **The sum** of both, by the coordinator. Every hospital opens it.
 #
-# Number 0 adds up the statistics that prepare the rows, number 1 how large updates will be, and then each round has a
-# number. Every hospital moves its own copy of the model. So nobody sends a model: it *follows* from the sums.
-#
-# You take your two parts in turn.
+# Number 0 adds up the statistics that prepare the rows, number 1 how large updates will be (*bounds*), then each round
+# has a number. Every hospital moves its own copy of the model: nobody sends one, it *follows* from the sums. You take
+# your two parts in turn.
 
 # %%
 coordinator = Coordinator(Folder(shared), teacher, invitation=spoken, home=homes / "Teacher")
 
 
 def play(until):
-    end = time.monotonic() + 240
+    end = time.monotonic() + 600
     while not until():
         me.step()
         assert time.monotonic() < end, "Somebody does not answer."
@@ -321,7 +311,7 @@ play(added(2))  # statistics, sizes, and the update of round 1
 print(*say("Hungary"), sep="\n")
 
 # %% [markdown]
-# Let us look at the letters of number 3, which is round 2. Anybody can read who sent what, and how long it is.
+# Let us look at number 3, which is round 2. Anybody can read who sent what, and how long it is.
 
 # %%
 from fedkit.exchange import letters, rounds
@@ -342,8 +332,8 @@ assert len(set(map(len, ones.values()))) == 1 == len(set(ones.values())) - 3, "A
 print({name: f"{content[-6:].hex()} ({len(content)} bytes)" for name, content in ones.items()})
 
 # %% [markdown]
-# All four are here. (Just now Switzerland's technician makes a backup of its disk. Remember it.) The coordinator closes
-# the list, and the second letters come.
+# All four are here. (Just now Switzerland's technician makes a backup. Remember it.) The coordinator closes the list,
+# and the second letters come.
 
 # %%
 import shutil
@@ -357,8 +347,8 @@ assert listed == {name: hashlib.sha256(content).hexdigest() for name, content in
 print(*(f"{name:13} {code[:16]}..." for name, code in listed.items()), sep="\n")
 
 # %% [markdown]
-# So a list names letters by their hashes, and nobody can exchange one later. And letter two, does it show a key? The
-# numbers of a key lie between -42 and 42. What lies in Switzerland's letter? And in the sum of all four?
+# A list names letters by their hashes, so nobody can exchange one. And letter two, does it show a key? The numbers of a
+# key lie between -42 and 42. What lies in Switzerland's letter, and in the sum of all four?
 
 # %%
 import numpy as np
@@ -382,10 +372,9 @@ assert farthest(shares) > 4 * 42, "And no sum of keys, to one who is no hospital
 print(f"farthest from 0: {farthest([switzerland])} and {farthest(shares)}")
 
 # %% [markdown]
-# No: both are full of masks, anywhere up to 256. The masks between two hospitals cancel in the sum. One more stays in
-# it, from the **group's key**, which all hospitals hold and the coordinator does not. You made it: the first on the
-# list is the **key maker**. How did it get to the others, if everybody reads the folder? **Sealed**: for each hospital,
-# it is encrypted with that hospital's *public* key. The coordinator has no part of it:
+# No: both are full of masks. Those between two hospitals cancel in the sum. One stays: from the **group's key**, which
+# the hospitals hold and the coordinator does not. You made it, and **sealed** it: for each hospital, encrypted with its
+# *public* key.
 
 # %%
 (letter_key,) = Folder(shared).new("group", 10**6)
@@ -396,8 +385,8 @@ print(f"by {letter_key.sender}, sealed to {', '.join(sealed)}; {len(letter_key.d
 # %% [markdown]
 # ## Kill a hospital
 #
-# Switzerland's computer breaks down. Not politely: the process is killed, and saves nothing. We do it when all have
-# posted letter one of number 4. So it will be on the list, and its letter two is missing.
+# Switzerland's process is killed, and saves nothing. We do it when all have posted letter one of number 4. So it will
+# be on the list, and its letter two is missing.
 
 # %%
 import signal
@@ -408,7 +397,7 @@ os.kill(others["Switzerland"].pid, signal.SIGKILL)
 print(f"Switzerland's process ended: {signal.Signals(-others['Switzerland'].wait()).name}")
 
 # %% [markdown]
-# This is the picture for the projector, with a row a hospital and a column a sum. Who is waited for?
+# This is the picture for the projector. Who is waited for?
 
 # %%
 from fedkit.exchange.watch import Watch
@@ -426,14 +415,14 @@ plots.save(picture, "study_in_a_folder", progress.letters)
 picture
 
 # %% [markdown]
-# *In the picture: four rows. The columns 0 to 3 are green squares, which were counted. In column 4, three hospitals
-# have a blue diamond: both letters are there. Switzerland has a blue circle: only its first letter is.*
+# *In the picture: four rows. Columns 0 to 3 are green squares: counted. In column 4, three hospitals have a blue
+# diamond, both letters; Switzerland has a blue circle, its first letter.*
 #
 # ## Intruders
 #
-# While we wait, somebody else writes into the folder. The folder cannot stop them. They try three things: a letter in
-# Switzerland's name, without a signature; Hungary's letter two of number 3, once more under number 4; and the sum of
-# number 3 with one bit changed. All three have the right file name: hashing is no secret.
+# While we wait, somebody else writes into the folder: a letter in Switzerland's name, without a signature; Hungary's
+# letter two of number 3, once more under number 4; and the sum of number 3 with one bit changed. All three have the
+# right file name: hashing is no secret.
 
 # %%
 from fedkit.exchange import journal
@@ -448,7 +437,8 @@ before = refused()
 
 # %%
 intruder = Folder(shared)
-(old,) = intruder.new(rounds.place("two", 3), 10**6, "Hungary")
+twos = intruder.new(rounds.place("two", 3), 10**6)
+(old,) = [found for found in twos if found.sender == "Hungary"]
 (total,) = intruder.new(rounds.place("sum", 3), 10**6)
 intruder.post(rounds.place("two", 4), "Switzerland", b"I am Switzerland, and I am back.")
 intruder.post(rounds.place("two", 4), "Hungary", old.data)
@@ -456,8 +446,7 @@ changed_sum = total.data[:-1] + bytes([total.data[-1] ^ 1])
 changed_sum = intruder.post(rounds.place("sum", 3), "Teacher", changed_sum)
 
 # %% [markdown]
-# You and the coordinator look into the folder again. What is refused stands in the **log**. Each process writes one of
-# its own, a line an event. Each line holds the hash of the line before, so a line that is changed breaks the chain.
+# What is refused stands in the **log**, of which each line holds the hash of the line before.
 
 # %%
 status_coordinator, status_me = coordinator.step(), me.step()
@@ -467,36 +456,33 @@ print(*sorted(refused() - before), sep="\n")
 # %% [markdown]
 # ## An old backup
 #
-# The technician has a new computer, and puts the backup on it, which is of number 3. What is wrong with that? A key is
-# used once.
-# The backup does not know that letter one of number 4 was sent. If it sent *other* numbers under the same key, their
-# difference would lie open, for everybody who sees both letters.
+# The technician puts the backup on a new computer. It is of number 3, and does not know that letter one of number 4 was
+# sent. *Other* numbers under the same key would show their difference to everybody.
 
 # %%
 others["Switzerland"] = start("Switzerland", homes / "backup")
 typed(others["Switzerland"], "")
-assert others["Switzerland"].wait(timeout=120) == 0, "It should stop."
+assert others["Switzerland"].wait(timeout=600) == 0, "It should stop."
 assert arrived("one", 4)(), "And send nothing."
 print(say("Switzerland")[-1])
 
 # %% [markdown]
 # ## Start it again
 #
-# The old disk is found, and it is whole. `home` holds all that a hospital must not forget: keys for the numbers to
-# come, both letters of this one, and the sums that it opened. All was written there *before* a letter left. So the new
-# process posts the letter two that is missing, and all goes on to the end. Had the disk been lost, Switzerland would be
-# out.
+# The old disk is found. `home` holds the keys for numbers to come, the letters of this one, and the sums that were
+# opened, all written *before* a letter left. So the new process posts the letter two that is missing. Had the disk been
+# lost, Switzerland would be out.
 
 # %%
 others["Switzerland"] = start("Switzerland")
 typed(others["Switzerland"], "")
 play(lambda: coordinator.step().ended)
-assert [process.wait(timeout=60) for process in others.values()] == [0, 0, 0], "All others should end well."
+assert [process.wait(timeout=600) for process in others.values()] == [0, 0, 0], "All others should end well."
 print("Cleveland:", me.step())
 
 # %% [markdown]
-# Do all hold the same model? At the end, each hospital says the fingerprint of its own, and they compare aloud. And is
-# it the model that notebook 02 trains, with no folder, no encryption and no accident?
+# Do all hold the same model? They compare its fingerprint aloud. And is it the model that notebook 02 trains, with no
+# folder, no encryption and no accident?
 
 # %%
 assert {say(name)[-1] for name in others} == {str(me.step())}, "All four should hold one model."
@@ -514,9 +500,8 @@ assert gap < 1e-6, "The study should train the model of notebook 02."
 print(f"largest difference of a weight: {gap:.0e}")
 
 # %% [markdown]
-# Not to the last bit: here each number of an update is rounded to small steps, to be encrypted. But against a study
-# *without* an accident, there should be no difference at all. We **rehearse** one: in one process and in memory,
-# everybody takes a step in turn.
+# Not to the last bit: an update is rounded to small steps, to be encrypted. But against a study *without* an accident
+# there should be no difference. We **rehearse** one: in one process and in memory, everybody takes a step in turn.
 
 # %%
 undisturbed = exchange.rehearse(federation, rounds=ROUNDS)[0]
@@ -527,9 +512,8 @@ print("the same bytes")
 # %% [markdown]
 # ## A coordinator who lies
 #
-# The coordinator holds no key. But it writes the lists. One list with Switzerland and one without it: the difference of
-# the two sums would be Switzerland's numbers. So we play a small study in this process, in which you are a teacher who
-# lies.
+# The coordinator writes the lists. One with Switzerland and one without: the difference of the two sums would be
+# Switzerland's numbers. We play small studies in this process, in which you are a teacher who lies.
 
 # %%
 
@@ -567,7 +551,7 @@ def lie(where, study, names):
 
 
 # %% [markdown]
-# First lie: a list without Switzerland. What will Hungary do, which sees Switzerland's letter in the folder?
+# First lie: a list without Switzerland. What will Hungary do, which sees Switzerland's letter?
 
 # %%
 where, _, people = begin("left out")
@@ -578,8 +562,7 @@ assert not Folder(where).names(rounds.place("two", 0)), "Nobody should answer th
 print(people["Hungary"].step())
 
 # %% [markdown]
-# Second lie: the right list, which all answer. Then the teacher hides it, restarts Hungary's computer (a strong
-# teacher), and shows a list without Switzerland.
+# Second lie: the right list, which all answer. Then the teacher hides it, restarts Hungary, and shows the other one.
 
 # %%
 where, aloud, people = begin("two lists")
@@ -596,14 +579,13 @@ print(again.step())
 assert len(Folder(where).names(rounds.place("two", 0))) == 4, "One letter two each, and no more."
 
 # %% [markdown]
-# A number is answered once, whatever happens. And sums of different lists do not mix: masks are made for one list.
+# A number is answered once, and masks are made for one list.
 #
 # ## A laptop that sleeps
 #
-# Letter two is the price. Who falls asleep *between* the two letters spoils the sum of the whole list: nobody else has
-# that key. So in a class we add up in **groups**, each with a list of its own. Seven seats make groups of four and
-# three. Seat 7 falls asleep after its letter one of number 3. After `share_seconds` the coordinator gives the group up.
-# (A clock of our own, so that nobody waits: a minute a turn.)
+# Who falls asleep *between* the letters spoils the sum of the whole list: nobody else has that key. So a class adds up
+# in **groups**, each with a list of its own. Seven seats make groups of four and three. Seat 7 falls asleep after its
+# letter one of number 3, and the coordinator gives its group up. (A clock of our own: a minute a turn.)
 
 # %%
 seven, minutes = classroom.seat_federation(7), [0]
@@ -624,18 +606,17 @@ assert tested[1] < tested[0] == tested[2] == tested[3], "One round should be of 
 print("test patients that the scores are of:", tested)
 
 # %% [markdown]
-# Four hospitals lost a round (x). The other three did not, and all go on with one model. What does it cost?
+# Four hospitals lost a round (x), and three did not. What does it cost?
 #
-# - Each hospital of the group gave its key for a sum that never opened. A coordinator could make this happen on
-#   purpose. So there is a **budget**: after so many, the hospital stops, and a person must decide. The usual budget is
-#   2 for updates, and 0 for statistics, which hardly change.
-# - A small group hides you among few, and *its* sum is known.
+# - Four keys went out for a sum that never opened. A coordinator could do this on purpose, so there is a **budget**:
+#   usually two updates, and no statistics. Then a person must decide.
+# - A small group hides you among few.
 #
 # ## Who could read what?
 #
-# Everybody who can open the folder has all letters. Nobody has the key of one letter but its hospital, and not for
-# long. So one hospital and the coordinator together read no more than each alone. How many must work together to read
-# Switzerland's numbers? Look at the sum of number 3. Its first number is how many patients it was trained on.
+# Nobody has the key of one letter but its hospital, and not for long: one hospital *and* the coordinator read no more
+# than each alone. How many must work together to read Switzerland's numbers? The first number in a sum says how many
+# patients it was trained on.
 
 # %%
 from fedkit import preparation
@@ -648,8 +629,7 @@ assert left == trained["Switzerland"], "All others together should know it."
 print(f"all four: {total:.0f}; without the other three: {left:.0f}, which is Switzerland")
 
 # %% [markdown]
-# **All others** of its list: each takes its own numbers away from the sum. The same for every number of the update. No
-# encryption can help here. The list in short:
+# **All others** of its list: each takes its own numbers away. No encryption can help here. In short:
 #
 # | who | reads |
 # | --- | --- |
@@ -658,14 +638,14 @@ print(f"all four: {total:.0f}; without the other three: {left:.0f}, which is Swi
 # | a hospital *and* the coordinator | no more, but they can **invent a sum**, and the others follow it |
 # | all hospitals of a list but one | **the update of that one** |
 #
-# The third line is why the teacher should be no hospital. And what is *not* protected?
+# The third line is why the teacher should be no hospital. What is *not* protected?
 #
-# - **Deleting.** Who can delete files can stop a study.
-# - **Lies.** A signature says who, not what ([notebook 07](07_malicious_participants.ipynb)). And nonsense in a letter
-#   two stops a sum: nobody can see whose it was.
+# - **Deleting** stops a study.
+# - **Lies.** A signature says who, not what ([notebook 07](07_malicious_participants.ipynb)). Nonsense in a letter two
+#   stops a sum, and nobody sees whose it was.
 # - **The sums and the model** tell something about rows ([notebook 06](06_gradient_leakage.ipynb)).
-# - **A lost home.** Without it a hospital is out: nobody can join after the opening.
-# - **Tomorrow.** The masks hang on X25519. Who keeps the folder until there is a quantum computer reads all of it.
+# - **A lost home** puts a hospital out: nobody can join after the opening.
+# - **Tomorrow.** Whoever keeps the folder until there is a quantum computer reads all of it.
 #
 # ## What it costs
 #
@@ -685,14 +665,13 @@ print(sizes.round())
 (moved / 1e3).round(1)
 
 # %% [markdown]
-# "send" is letter one, "share" letter two. For a model as small as this one, letter two is the longer one. It does not
-# grow with the model: for a million numbers it is nothing. "down" is more than "up": before it answers, each hospital
-# also reads letter one of all others on its list. Groups keep this small, too.
+# "send" is letter one, "share" letter two. It does not grow with the model: for a million numbers it is nothing. "down"
+# is more than "up": before it answers, each hospital reads letter one of all others on its list.
 #
 # ## One more method
 #
-# A study ends as a `Run`, like every training of this kit. So it can be saved, loaded, and compared. (Here one person
-# has all rows, and can test at each hospital. In life each has only its own.)
+# A study ends as a `Run`, like every training of this kit. (Here one person has all rows, and can test at each
+# hospital. In life each has only its own.)
 
 # %%
 results.run(me, federation).save(Path(disk.name, "study"))
@@ -700,8 +679,7 @@ results.run(me, federation).save(Path(disk.name, "study"))
 # %% [markdown]
 # ### Was it worth it?
 #
-# Write the folder of a study that you saved in a class into `STUDY` above: then it stands here. If it is empty, we take
-# the study of this notebook.
+# Write the folder of a study that you saved in a class into `STUDY` above: then it stands here.
 
 # %%
 from fedkit import evaluation
@@ -714,8 +692,8 @@ assert study.settings["model"] == "logistic regression", "The study has another 
 study
 
 # %% [markdown]
-# One study is *one* split of the patients. The methods of [notebook 04](04_comparison_of_outcomes.ipynb) train on it
-# too, with the settings of the study. Which columns should be equal?
+# The methods of [notebook 04](04_comparison_of_outcomes.ipynb) train on the study's split, too. Which columns should be
+# equal?
 
 # %%
 from fedkit import aggregators
@@ -734,8 +712,8 @@ assert STUDY or by_folder < 0.0005, "If nobody misses a round, the folder should
 one_split[[run.method for run in beside]].round(3)
 
 # %% [markdown]
-# The three federated ones are, unless a hospital missed a round of your study. But one split has no interval. Whether
-# the folder was worth it for a hospital, compared with training alone, may be the luck of its few test patients.
+# The three federated ones are, unless a hospital missed a round. But one split has no interval: whether it was worth it
+# for a hospital may be the luck of its few test patients.
 
 # %%
 records.glue("auroc_mean_of_hospitals", study.final("auroc").mean())
@@ -743,20 +721,18 @@ records.glue("auroc_mean_of_hospitals", study.final("auroc").mean())
 # %% [markdown]
 # ## What you can do now
 #
-# - You can say what a letter is: signed, named by its hash, renamed into place, never changed. So no lock is needed.
+# - A letter is signed, named by its hash, renamed into place, never changed. So no lock is needed.
 # - You started a study, compared fingerprints, joined, and saw Zurich refused with a reason.
-# - You followed two letters through the folder, killed Switzerland, and started it again: the same bytes of the model.
-# - You know that an intruder can only delete, that a lying coordinator gets no second answer, that an old backup is
-#   refused, and that all others of a list must work together to read one hospital.
-# - You put a study beside four other methods. In a class, set `ROLE`, `HOSPITAL`, `FOLDER` and `FINGERPRINT`; after it,
-#   `STUDY`.
+# - You followed two letters, killed Switzerland, and started it again: the same bytes of the model.
+# - An intruder can delete, a liar gets no second answer, an old backup is refused; all others of a list together read
+#   one hospital.
+# - You put a study beside four others. In a class, set `ROLE`, `HOSPITAL`, `FOLDER` and `FINGERPRINT`; then `STUDY`.
 
 # %% [markdown]
 # ## Exercises
 #
-# **1. Predict.** How many letters lie in the places of lists, sums and of both letters, now that the study of four
-# hospitals and `ROUNDS` rounds is done? Do not forget statistics, sizes, scores, and the intruder. Write a formula,
-# then run.
+# **1. Predict.** How many letters of all four kinds are there, now that the study of four hospitals and `ROUNDS` rounds
+# is done? Do not forget statistics, bounds, scores, and the intruder. Write a formula, then run.
 
 # %% tags=["exercise"]
 my_guess = 4 * ROUNDS
@@ -771,7 +747,7 @@ print(f"{predicted}: Switzerland was killed, and posted nothing twice")
 
 # %% [markdown]
 # **2. Modify.** This rehearsal waits for everybody. Let `silent` be `["VA Long Beach"]`, with a `quorum` of 3 and
-# `deadline_seconds` of 0.1. What does this do to the model? How many test patients do the last scores tell of?
+# `deadline_seconds` of 0.1. What does this do to the model, and to the test patients of the last scores?
 
 # %% tags=["exercise"]
 group = exchange.rehearse(federation, rounds=3)
