@@ -324,7 +324,7 @@ image_row
 # | letters with hidden updates | its own | all |
 # | the sum, and the finished model | yes | no |
 #
-# So encryption ended both attacks of the *server*. Three ways stay open.
+# So encryption ended both attacks of the *server*. Two ways stay open, and a third if all hospitals share one key.
 #
 # ## Open: the sum
 #
