@@ -233,7 +233,8 @@ chapters/attacks/poisoning.py: attacks/test_poisoning
     clean[name].labels[prepared.test_rows] => trained_on[name].labels[prepared.test_rows]
     victims = table[labels != backdoor.target] => victims = table
 chapters/attacks/panel.py: attacks/test_panel
-    message = self._keys.encrypt(vector, len(labels)) if self._keys else => message =
+    return {name: seen.read(name) / patients[name] for name in rows} => return updates
+    if seen.layout: => if False:
 chapters/audit.py: audit
     if head is not None and head not in heads: => if False:
     | os.O_NOFOLLOW =>
@@ -241,6 +242,22 @@ chapters/audit.py: audit
     found["line"] != number or found["previous"] != previous => found["line"] != number
     if not line.endswith(b"\n"): => if False:
     if len(line) >= LONGEST: => if len(line) > LONGEST + 1:
+chapters/attacks/distinguishing.py: attacks/test_distinguishing
+    (attacker(seen) or random.choice((-1, 1))) > 0 => random.choice((-1, 1)) > 0
+    map(seen.letter, "AAC", (-1, -2, -1)) => map(seen.letter, "AAA", (-1, -2, -2))
+    map(seen.letter, "AAC", (-1, -2, -1)) => map(seen.letter, "AAA", (-1, -1, -1))
+    if (first * other - second * one) % q == 0: => if False:
+    *(each / seen.parameters.delta for each in found)) => *found)
+    beyond = table["right"].clip(games - table["right"]) > => beyond = table["right"] >
+    2 * attackers * sum( => 2 * sum(
+encryption/keyring.py: notebooks/test_notebooks::test_it_runs_without_noise_and_finds_the_golden_numbers[03_federated_learning_with_encryption]
+    now["key"], now["values"] = ring.small(_hash => now["key"], now["values"] = 0 * ring.small(_hash
+    secret = _hash(now["own"], "letter", now["about"], hashlib.sha256(values.tobytes()).digest()) => secret = bytes(32)
+    key, tag = (key + words, tag + number) if ahead else (key - words, tag - number) => pass
+encryption/ring.py: notebooks/test_notebooks::test_it_runs_without_noise_and_finds_the_golden_numbers[03_federated_learning_with_encryption]
+    hidden = values * self.delta + small(noise, len(values)) => hidden = values * self.delta
+encryption/keyring.py: notebooks/test_notebooks::test_it_runs_without_noise_and_finds_the_golden_numbers[04_comparison_of_outcomes]
+    now["key"], now["values"] = ring.small(_hash => now["key"], now["values"] = 0 * ring.small(_hash
 """
 
 
@@ -262,7 +279,8 @@ def faults(words: list[str]) -> list[Fault]:
             found.append(Fault(file, old, new.strip(), tests))
         else:
             file, named = line.split(": ")
-            tests = [f"tests/{name if '/' in name else 'test_' + name}.py" for name in named.split()]
+            parts = (name.partition("::") for name in named.split())  # of a file, one test
+            tests = [f"tests/{'' if '/' in path else 'test_'}{path}.py{colons}{test}" for path, colons, test in parts]
     return [fault for fault in found if not words or any(word in fault.file for word in words)]
 
 
