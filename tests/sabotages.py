@@ -236,7 +236,8 @@ chapters/attacks/poisoning.py: attacks/test_poisoning
     clean[name].labels[prepared.test_rows] => trained_on[name].labels[prepared.test_rows]
     victims = table[labels != backdoor.target] => victims = table
 chapters/attacks/panel.py: attacks/test_panel
-    message = self._keys.encrypt(vector, len(labels)) if self._keys else => message =
+    return {name: seen.read(name) / patients[name] for name in rows} => return updates
+    if seen.layout: => if False:
 chapters/audit.py: audit
     if head is not None and head not in heads: => if False:
     | os.O_NOFOLLOW =>
@@ -244,12 +245,25 @@ chapters/audit.py: audit
     found["line"] != number or found["previous"] != previous => found["line"] != number
     if not line.endswith(b"\n"): => if False:
     if len(line) >= LONGEST: => if len(line) > LONGEST + 1:
+encryption/keyring.py: 03_federated_learning_with_encryption
+    ring.small(_hash(secret, "key"), self._ring.size) => np.zeros(self._ring.size, np.int64)
+    (key + words, tag + number) if is_added else (key - words, tag - number) => (key, tag)
+encryption/keyring.py: 04_comparison_of_outcomes
+    ring.small(_hash(secret, "key"), self._ring.size) => np.zeros(self._ring.size, np.int64)
 encryption/keyring.py: 06_gradient_leakage
     ring.small(_hash(secret, "key"), self._ring.size) => np.zeros(self._ring.size, np.int64)
 encryption/keyring.py: 05_communication_cost
     ring.small(_hash(secret, "key"), self._ring.size) => np.zeros(self._ring.size, np.int64)
 encryption/together.py: robust
     self.any, contents = self.keyrings[name], => contents =
+chapters/attacks/distinguishing.py: attacks/test_distinguishing
+    (attacker(seen) or random.choice((-1, 1))) > 0 => random.choice((-1, 1)) > 0
+    map(seen.letter, "AAC", (-1, -2, -1)) => map(seen.letter, "AAA", (-1, -2, -2))
+    map(seen.letter, "AAC", (-1, -2, -1)) => map(seen.letter, "AAA", (-1, -1, -1))
+    if (first * other - second * one) % q == 0: => if False:
+    *(each / seen.parameters.delta for each in found)) => *found)
+    beyond = table["right"].clip(games - table["right"]) > => beyond = table["right"] >
+    2 * attackers * sum( => 2 * sum(
 """
 
 
@@ -271,10 +285,11 @@ def faults(words: list[str]) -> list[Fault]:
             found.append(Fault(file, old, new.strip(), tests))
         else:
             file, named = line.split(": ")
-            tests = [
-                NOTEBOOK.format(name) if name[0].isdigit() else f"tests/{name if '/' in name else 'test_' + name}.py"
-                for name in named.split()
-            ]
+            tests = []
+            for name in named.split():
+                path, colons, test = name.partition("::")  # a notebook, or a file of tests and one of its tests
+                path = NOTEBOOK.format(path) if path[0].isdigit() else f"tests/{'' if '/' in path else 'test_'}{path}.py"
+                tests.append(path + colons + test)
     return [fault for fault in found if not words or any(word in fault.file for word in words)]
 
 
