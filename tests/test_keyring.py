@@ -266,48 +266,54 @@ class KilledError(Exception):
 @pytest.mark.parametrize("seed", range(50))
 def test_a_hospital_that_is_killed_anywhere_posts_one_letter_and_one_share_a_number(seed):
     """After each restart its data, and the list that it is asked for, are others."""
-    rng, disk, posted, alive = np.random.default_rng(seed), [], defaultdict(set), [0]
+    rng, disk, posted, left = np.random.default_rng(seed), [], defaultdict(set), [0]
     here = Parties()
-    members, peers = here.members, {name: here[name] for name in NAMES[1:]}
+    peers = {name: here[name] for name in NAMES[1:]}
+
+    def step():
+        left[0] -= 1
+        if left[0] == 0:
+            raise KilledError
 
     def store(state):
-        alive[0] -= 1
-        if alive[0] == 0 and rng.random() < 0.5:
-            raise KilledError
+        step()
         disk.append(state)
-        if alive[0] <= 0:
-            raise KilledError
+        step()
 
     def born():
-        alive[0] = int(rng.integers(1, 8))
-        keys = encryption.restore("Aarau", SMALL, members, disk[-1]) if disk else Parties()["Aarau"]
+        left[0] = int(rng.integers(1, 15))
+        keys = encryption.restore("Aarau", SMALL, here.members, disk[-1]) if disk else Parties()["Aarau"]
         keys.store = store
         return keys
 
-    keys, letters, totals = born(), {}, {}
+    def play(keys, number, letters):
+        if keys.number < number:
+            keys.encrypt("update", rng.normal(size=3), 5)
+        posted[number, 1].add(keys.letter)
+        step()
+        mine = {"Aarau": digest(keys.letter)}
+        lists = [mine | {name: digest(letters[name]) for name in names} for names in combinations(NAMES[1:], 2)]
+        listed = keys.listed or lists[rng.integers(3)]
+        share = keys.share(listed)
+        posted[number, 2].add(share)
+        step()
+        for other in lists:
+            if other != listed:
+                with pytest.raises(MessageError, match="a number is answered once"):
+                    keys.share(other)
+        if number not in totals:
+            shares = {name: peers[name].share(listed) for name in listed if name != "Aarau"} | {"Aarau": share}
+            letters = letters | {"Aarau": keys.letter}
+            totals[number] = encryption.add(SMALL, {name: letters[name] for name in listed}, shares), listed
+        keys.open([totals[number]])
+
+    keys, totals = born(), {}
     for number in range(4):
-        letters = {name: peers[name].encrypt("update", vectors(size=3, seed=number)[name], 5) for name in peers}
-        done = False
-        while not done:
+        letters = {name: peers[name].encrypt("update", np.ones(3), 5) for name in peers}
+        while True:
             try:
-                if keys.number < number:
-                    keys.encrypt("update", rng.normal(size=3), 5)
-                posted[number, 1].add(keys.letter)
-                lists = [{"Aarau": digest(keys.letter)} | {name: digest(letters[name]) for name in pair}
-                         for pair in [NAMES[1:], *combinations(NAMES[1:], 2)]]  # fmt: skip
-                listed = keys.listed or lists[rng.integers(4)]
-                posted[number, 2].add(keys.share(listed))
-                for other in lists:
-                    if other != listed:
-                        with pytest.raises(MessageError, match="a number is answered once"):
-                            keys.share(other)
-                if number not in totals:
-                    chosen = {name: letters.get(name, keys.letter) for name in listed}
-                    shares = {name: peers[name].share(listed) for name in listed if name != "Aarau"}
-                    shares["Aarau"] = keys.share(listed)
-                    totals[number] = encryption.add(SMALL, chosen, shares), listed
-                keys.open([totals[number]])
-                done = True
+                play(keys, number, letters)
+                break
             except KilledError:
                 keys = born()
         for peer in peers.values():
@@ -555,12 +561,40 @@ def test_one_sum_is_opened_a_list_and_a_second_one_is_refused_unread(monkeypatch
     assert twin.play(vectors(NAMES[:3], 2000), layout=layout)[0] == first
     (same,), (numbers,) = twin["Davos"].open([(second, listed)], layout), one.open([(first, listed)], layout)
     assert np.array_equal(same, numbers), "this would not be noticed"
-    again = encryption.restore("Davos", WHOLE, here.members, stores["Davos"][-1])
-    assert np.array_equal(again.open([(first, listed)], layout)[0], numbers)
+    again, once_more = (encryption.restore("Davos", WHOLE, here.members, stores["Davos"][-1]) for _ in range(2))
+    assert np.array_equal(once_more.open([(first, listed)], layout)[0], numbers)
     monkeypatch.setattr(keyring, "Sum", None)
     for keys in (one, again):
         with pytest.raises(MessageError, match="Another sum was opened for this list: no second one is"):
             keys.open([(second, listed)], layout)
+
+
+def test_what_does_not_belong_into_a_sum_leaves_it_as_it_was():
+    here, other = Parties(), Parties()
+    letters = here.encrypt(vectors())
+    listed = {name: digest(letter) for name, letter in letters.items()}
+    total, *_ = other.play(vectors())
+    longer = here["Aarau"].about, Letter.from_bytes(Parties()["Aarau"].encrypt("update", np.ones(9), 5), SMALL).hidden
+    bad = [Parties()["Aarau"].encrypt("scores", np.ones(3), 5), Letter(*longer).to_bytes(SMALL), letters["Aarau"][:-1]]
+    server = Server(SMALL)
+    with pytest.raises(ValueError, match="0 letters and 0 key shares"):
+        server.total()
+    for letter in letters.values():
+        server.take(letter)
+        for each in bad:
+            with pytest.raises(MessageError, match=r"is for another sum|coefficients came|damaged"):
+                server.take(each)
+    smaller = {name: listed[name] for name in NAMES[:3]}
+    shares = here.share(listed)
+    stranger = Share.from_bytes(shares["Aarau"], SMALL, 4)._replace(label=label(here["Aarau"], bytes(32), smaller))
+    for share in shares.values():
+        with pytest.raises(ValueError, match=f"4 letters and {server.shares} key shares came"):
+            server.total()
+        server.take_share(share)
+        for each in (stranger.to_bytes(SMALL, 4), share[:-1]):
+            with pytest.raises(MessageError, match=r"is for another list|damaged"):
+                server.take_share(each)
+    assert server.total() == total
 
 
 @pytest.mark.parametrize(("weights", "sentence"), [([0, 0, 0], "patients sum to zero"), ([2**53] * 3, "no number of")])
