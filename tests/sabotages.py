@@ -87,10 +87,9 @@ encryption/ring.py: ring
     heads -= COINS => heads[:] = np.bitwise_count(np.frombuffer(raw, "<u8", count) & np.uint64(2**12 - 1)) - np.int64(6)
     heads -= COINS => heads[:] = np.frombuffer(raw, "<u8", count).astype(np.int64) % 3 - 1
     own = values[part] * self.delta => own = values[part] * self.delta + values[part] % 2
-    if self._error * length * math.sqrt(max(norms)) < 0.5: => if True:
+    if self._error * length * math.sqrt(max(np.vdot(row, row) for row in flat)) >= 0.5: => if False:
     words = words[words < np.uint64(self.modulus)] => words = words % np.uint64(self.modulus)
-    np.minimum(one, one - np.uint64(modulus), out=one) => pass
-    modes.CTR(bytes(16)) => modes.CTR(key[:16])
+    np.minimum(part, part - np.uint64(modulus), out=part) => pass
     own -= product => pass
 encryption/ring.py: keyring
     own += _tossed(stream, len(own)) => pass
@@ -106,9 +105,9 @@ encryption/messages.py: messages
     if hospitals < 1 or len(data) => if len(data)
     if len(data) != letter_bytes(parameters, size): => if False:
     if not 1 <= hospitals <= parameters.hospitals or => if
-    if int(hidden.max(initial=0)) > (parameters.modulus - 1) >> parameters.dropped_bits: => if False:
+    if int(hidden.max(initial=0)) > (parameters.modulus - 1) >> dropped: => if False:
     if tag >= PRIME: => if False:
-    | np.uint64(1 << parameters.dropped_bits - 1) =>
+    part |= np.uint64(1 << dropped - 1) => pass
     or data[:4] != mark: => :
 encryption/schemes.py: schemes
     128: {1024: 27, 2048: 54, => 128: {1024: 27, 2048: 56,
