@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 
 from fedkit.encryption import messages, quantization, ring
 from fedkit.encryption.messages import PRIME, Letter, MessageError, Share, Sum
+from fedkit.encryption.packing import BLOCK
 from fedkit.encryption.quantization import Layout
 from fedkit.encryption.schemes import COINS, Parameters
 
@@ -391,21 +392,23 @@ def _hash(key: bytes, what: str, *parts: bytes) -> bytes:
 def _tag(group: bytes, label: bytes, values: np.ndarray, size: int) -> int:
     """Return <f, values> modulo `PRIME`, f secret: a change of the values goes unnoticed with probability 2^-60.
 
-    f is the product of one number a coefficient and one a polynomial, so that few must be drawn. The sum is exact in 64
-    bits: values in halves below 2^28, f in thirds of 21 bits, and at most 2^12 coefficients.
+    f is the product of one number a coefficient and one a polynomial, so that few must be drawn. The sums are exact in
+    float64, in any order: f in pieces of 21 bits, values, lifted above 0, in pieces of 19, and 2^12 coefficients.
     """
-    size = min(size, len(values))
-    count = -(-len(values) // size)
+    size, mask = min(size, len(values)), 2**19 - 1
+    count, rows = -(-len(values) // size), max(2 * BLOCK // size, 1)  # of them at a time, which fit a cache
     drawn = np.frombuffer(ring.stretch(_hash(group, "check", label), 8 * (size + count)), "<u8") & np.uint64(PRIME)
-    along, across = drawn[:size].astype(np.int64), drawn[size:].tolist()
-    whole = np.zeros(count * size, np.int64)
-    whole[: len(values)] = values
-    low = ((whole + (1 << 26)) & ((1 << 27) - 1)) - (1 << 26)
-    total = 0
-    for place, half in ((0, low), (27, (whole - low) >> 27)):
-        for third in range(3):
-            sums = half.reshape(count, size) @ ((along >> 21 * third) & ((1 << 21) - 1))
-            total += sum(int(each) * weight for each, weight in zip(sums, across, strict=True)) << place + 21 * third
+    along = np.stack([drawn[:size] >> np.uint64(at) & np.uint64(2**21 - 1) for at in (0, 21, 42)], axis=1).astype(float)
+    across, total = drawn[size:].tolist(), -(2**56) * sum(drawn[:size].tolist()) * sum(drawn[size:].tolist())
+    for first in range(0, count, rows):
+        whole = values[first * size : (first + rows) * size] + 2**56
+        if spare := -len(whole) % size:
+            whole = np.concatenate([whole, np.full(spare, 2**56)])
+        pieces = np.stack([whole & mask, whole >> 19 & mask, whole >> 38]).astype(float)
+        sums = (pieces.reshape(3, -1, size) @ along).astype(np.int64).tolist()
+        for place, found in enumerate(sums):
+            for (low, middle, high), weight in zip(found, across[first:], strict=False):
+                total += (low + (middle << 21) + (high << 42) << 19 * place) * weight
     return total % PRIME
 
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+BLOCK = 2**13  # coefficients at a time, which fit a cache, with their numbers
+
 
 def pack(integers: np.ndarray, bits: int, fields: int) -> np.ndarray:
     """Put `fields` signed integers into one, digits in base 2^bits: int64, shape [ceil(n / fields)].
@@ -25,10 +27,7 @@ def pack(integers: np.ndarray, bits: int, fields: int) -> np.ndarray:
 
 
 def unpack(coefficients: np.ndarray, bits: int, fields: int, size: int) -> np.ndarray:
-    """Take `size` signed integers out of the fields `pack` put them in, or out of a sum of such.
-
-    Returns int64, shape [size], each in -2^(bits-1) .. 2^(bits-1) - 1.
-    """
+    """Take `size` signed integers out of the fields `pack` put them in, or out of a sum of such: int64, [size]."""
     digits, half = np.empty((len(coefficients), fields), dtype=np.int64), 1 << (bits - 1)
     rest = coefficients + sum(half << bits * field for field in range(fields))
     for field in range(fields):
