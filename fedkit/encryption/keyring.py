@@ -124,8 +124,16 @@ class Keyring:
         layout : the same at all hospitals; `plain_layout` if None
         dither : see `quantization.Layout.encode`
         """
-        numbers = _weighted(np.asarray(vector, dtype=np.float64), weight)
-        values = self._with_weight(layout or self.plain_layout(len(numbers) - 1)).encode(numbers, dither)
+        vector = np.asarray(vector, dtype=np.float64)
+        if vector.ndim != 1 or not vector.size:
+            raise ValueError(f"An update is one row of numbers, and this has shape {vector.shape}: flatten it first.")
+        if not np.isfinite(vector).all():
+            at = int(np.flatnonzero(~np.isfinite(vector))[0])
+            raise ValueError(f"Number {at} of the update is {vector[at]}, which cannot be added: did training diverge?")
+        if not (np.isfinite(weight) and weight >= 0 and weight == int(weight)):
+            raise ValueError(f"A weight is a whole number of patients, and {weight} is not.")
+        values = (layout or self.plain_layout(len(vector))).encode(vector, dither, weight)
+        values = np.concatenate([self._with_weight(Layout(())).encode(np.array([weight])), values])
         now = self._begin(purpose, len(values))
         # Should all memory of this letter be lost, the same numbers give the same letter, others another key.
         secret = _hash(now.pop("own"), "letter", now["about"], hashlib.sha256(values).digest())
@@ -341,21 +349,6 @@ def divided(numbers: np.ndarray) -> tuple[np.ndarray, float]:
             "signature. Leave hospitals out to find whose."
         )
     return numbers[1:] / numbers[0], float(numbers[0])
-
-
-def _weighted(vector: np.ndarray, weight: float) -> np.ndarray:
-    """Return the weight, and weight x vector [p], if they can be added: float64, shape [1 + p]."""
-    if vector.ndim != 1 or not vector.size:
-        raise ValueError(f"An update is one row of numbers, and this has shape {vector.shape}: flatten it first.")
-    if not np.isfinite(vector).all():
-        at = int(np.flatnonzero(~np.isfinite(vector))[0])
-        raise ValueError(f"Number {at} of the update is {vector[at]}, which cannot be added: did training diverge?")
-    if not (np.isfinite(weight) and weight >= 0 and weight == int(weight)):
-        raise ValueError(f"A weight is a whole number of patients, and {weight} is not.")
-    numbers = np.empty(vector.size + 1)
-    numbers[0] = weight
-    np.multiply(vector, weight, out=numbers[1:])
-    return numbers
 
 
 def _hash(key: bytes, what: str, *parts: bytes) -> bytes:
