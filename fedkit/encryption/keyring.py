@@ -134,8 +134,16 @@ class Keyring:
         dither : see `quantization.Layout.encode`
         scale : what the vector is multiplied with in place of the weight
         """
-        numbers = _weighted(np.asarray(vector, dtype=np.float64), weight, weight if scale is None else scale)
-        values = self._with_weight(layout or self.plain_layout(len(numbers) - 1)).encode(numbers, dither)
+        vector = np.asarray(vector, dtype=np.float64)
+        if vector.ndim != 1 or not vector.size:
+            raise ValueError(f"An update is one row of numbers, and this has shape {vector.shape}: flatten it first.")
+        if not np.isfinite(vector).all():
+            at = int(np.flatnonzero(~np.isfinite(vector))[0])
+            raise ValueError(f"Number {at} of the update is {vector[at]}, which cannot be added: did training diverge?")
+        if not (np.isfinite(weight) and weight >= 0 and weight == int(weight)):
+            raise ValueError(f"A weight is a whole number of patients, and {weight} is not.")
+        values = (layout or self.plain_layout(len(vector))).encode(vector, dither, weight if scale is None else scale)
+        values = np.concatenate([self._with_weight(Layout(())).encode(np.array([weight])), values])
         now = self._begin(purpose, len(values))
         # Should all memory of this letter be lost, the same numbers give the same letter, others another key.
         secret = _hash(now.pop("own"), "letter", now["about"], hashlib.sha256(values).digest())
@@ -209,15 +217,19 @@ class Keyring:
         MessageError if one is not the sum of its list's letters, or another one was opened for its list.
         """
         now, found = self._state["now"], []
-        for total, listed in sums:
+        for _, listed in sums:
             if strangers := [name for name in listed if name not in self.members]:
                 raise MessageError(f"{strangers[0]!r:.120} is in a sum, and not on the roster.")
-            label, seen = self._label(now["about"], listed), hashlib.sha256(total).digest()
-            if now["opened"].setdefault(label.hex(), seen) != seen:
-                raise MessageError("Another sum was opened for this list: no second one is.")
-            self.save()  # before it is known whether it opens: who asks learns that once
+            if len(listed) < FEWEST:
+                raise MessageError(f"A sum of {len(listed)} hospitals would show what each sent: it is not opened.")
+        seen = {self._label(now["about"], of).hex(): hashlib.sha256(total).digest() for total, of in sums}
+        if now["opened"] not in ({}, seen):
+            raise MessageError("Other sums were opened for this number: no second ones are.")
+        now["opened"] = seen
+        self.save()  # before it is known whether they open: who asks learns that once
+        for (total, listed), (label, digest) in zip(sums, seen.items(), strict=True):
             try:
-                values = self._opened(Sum.from_bytes(total, self.parameters), label, len(listed), now, seen)
+                values = self._opened(Sum.from_bytes(total, self.parameters), bytes.fromhex(label), len(listed), now, digest)
             except MessageError:
                 now["refused"] = True
                 self.save()
@@ -367,21 +379,6 @@ def divided(numbers: np.ndarray) -> tuple[np.ndarray, float]:
             "signature. Leave hospitals out to find whose."
         )
     return numbers[1:] / numbers[0], float(numbers[0])
-
-
-def _weighted(vector: np.ndarray, weight: float, scale: float) -> np.ndarray:
-    """Return the weight, and scale x vector [p], if they can be added: float64, shape [1 + p]."""
-    if vector.ndim != 1 or not vector.size:
-        raise ValueError(f"An update is one row of numbers, and this has shape {vector.shape}: flatten it first.")
-    if not np.isfinite(vector).all():
-        at = int(np.flatnonzero(~np.isfinite(vector))[0])
-        raise ValueError(f"Number {at} of the update is {vector[at]}, which cannot be added: did training diverge?")
-    if not (np.isfinite(weight) and weight >= 0 and weight == int(weight)):
-        raise ValueError(f"A weight is a whole number of patients, and {weight} is not.")
-    numbers = np.empty(vector.size + 1)
-    numbers[0] = weight
-    np.multiply(vector, scale, out=numbers[1:])
-    return numbers
 
 
 def _hash(key: bytes, what: str, *parts: bytes) -> bytes:
