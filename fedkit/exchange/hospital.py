@@ -292,7 +292,7 @@ class Participant(Player):
             if why := self._why_not(listed, closed):
                 self.study.why_not = why
                 return False
-            size = messages.share_bytes(self.study.parameters, len(listed))
+            size = messages.share_bytes(self.study.parameters, len(self.study.members))
             if self._is_there(TWO, TWO, number, size, keys.about.hex()):
                 raise Stopped(f"The folder holds a letter two of number {number} that is not remembered here: {OLD}")
             self.study.chosen[LIST, number] = closed.digest
