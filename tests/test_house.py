@@ -31,6 +31,7 @@ ENCRYPTS = "aggregators"
 # Who may import a library. What is encrypted, sent and added is vectors and bytes:
 # pandas, in which patients' rows are held, has no business there.
 DOORS = {
+    "confusable_homoglyphs": {"encryption"},
     "cryptography": {"encryption"},
     "fsspec": {"exchange"},
     "jupytext": set(),
