@@ -108,10 +108,11 @@ def point(count: int, hospitals: Hospitals) -> dict:
         for number, who in enumerate(heard):
             send(sign(shares[len(heard)][number % REAL], who, "share"))
     found = json.loads(server.communicate()[0])
+    lists, slowest = (found[each] for each in ("lists", "most_seconds_a_message"))
     print(
-        f"  {count:5,} hospitals, {found['lists']:2} lists, {found['absent']:2} absent: peak {found['peak_mb']:3.0f} MB "
+        f"  {count:6,} hospitals in {lists:2} lists, {found['absent']:2} absent: peak {found['peak_mb']:4.0f} MB "
         f"({found['peak_before_the_first_message_mb']:.0f} before the first message), "
-        f"{1e3 * found['seconds_a_message']:5.1f} ms a message (at most {found['most_seconds_a_message']:.2f} s), an "
+        f"{1e3 * found['seconds_a_message']:5.1f} ms a message (at most {slowest:.2f} s), an "
         f"answer of {found['answer_mb']:.0f} MB after at most {found['most_seconds_for_an_answer']:.2f} s"
     )
     return found
