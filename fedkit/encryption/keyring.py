@@ -182,7 +182,7 @@ class Keyring:
             words, number = self._masks(secret, label)
             key, tag = (key + words, tag + number) if is_added else (key - words, tag - number)
         share = Share(label, key & self._word(len(order)), tag % PRIME).to_bytes(self.parameters, len(order))
-        now |= {"share": share, "listed": dict(listed), "pairs": {}}
+        now |= {"share": share, "listed": dict(listed), "label": label.hex(), "pairs": {}}
         self.save()
         return share
 
@@ -216,7 +216,19 @@ class Keyring:
 
         MessageError if one is not the sum of its list's letters, or another one was opened for its list.
         """
-        now, found = self._state["now"], []
+        found, whole = [], layout and self._with_weight(layout)
+        for values in self.accept(sums):
+            if layout is None:
+                one, none = (self.coefficients(each) for each in (self.plain_layout(1), Layout(())))
+                whole = self._with_weight(self.plain_layout((len(values) - none) // (one - none)))
+            if whole.coefficients != len(values):
+                raise MessageError(f"{whole.coefficients} coefficients were agreed on, and {len(values)} came back.")
+            found.append(whole.decode(values))
+        return found
+
+    def accept(self, sums: Sequence[tuple[bytes, Listed]]) -> list[np.ndarray]:
+        """Open the sums of this number, as `open` does, and leave integers as they are: int64, shape [coefficients]."""
+        now = self._state["now"]
         for _, listed in sums:
             if strangers := [name for name in listed if name not in self.members]:
                 raise MessageError(f"{strangers[0]!r:.120} is in a sum, and not on the roster.")
@@ -227,29 +239,21 @@ class Keyring:
             raise MessageError("Other sums were opened for this number: no second ones are.")
         now["opened"] = seen
         self.save()  # before it is known whether they open: who asks learns that once
-        for (total, listed), (label, digest) in zip(sums, seen.items(), strict=True):
-            try:
-                values = self._opened(
-                    Sum.from_bytes(total, self.parameters), bytes.fromhex(label), len(listed), now, digest
-                )
-            except MessageError:
-                now["refused"] = True
-                self.save()
-                raise
-            one, none = (self.coefficients(each) for each in (self.plain_layout(1), Layout(())))
-            whole = self._with_weight(layout or self.plain_layout((len(values) - none) // (one - none)))
-            if whole.coefficients != len(values):
-                raise MessageError(f"{whole.coefficients} coefficients were agreed on, and {len(values)} came back.")
-            found.append(whole.decode(values))
-        return found
+        try:
+            of = zip(sums, seen.items(), strict=True)
+            return [self._opened(total, bytes.fromhex(at), len(listed), now, d) for (total, listed), (at, d) in of]
+        except MessageError:
+            now["refused"] = True
+            self.save()
+            raise
 
-    def _opened(self, total: Sum, label: bytes, hospitals: int, now: dict, seen: bytes) -> np.ndarray:
+    def _opened(self, data: bytes, label: bytes, hospitals: int, now: dict, seen: bytes) -> np.ndarray:
+        if (known := (now["group"], label, seen)) in self.opened:
+            return self.opened[known]
         refused = MessageError("This is not the sum of the letters in its list: it was changed, or one was left out.")
+        total = Sum.from_bytes(data, self.parameters)
         if (total.label, total.hospitals, len(total.hidden)) != (label, hospitals, now["coefficients"]):
             raise refused
-        known = now["group"], label, seen
-        if known in self.opened:
-            return self.opened[known]
         (words, number), word = self._masks(now["group"], label), self._word(hospitals)
         key = ((total.key - words) & word).astype(np.int64)
         key -= (key > COINS * hospitals) * (int(word) + 1)
@@ -261,7 +265,8 @@ class Keyring:
             raise refused from None
         if (total.tag - number) % PRIME != _tag(now["group"], label, values, self._ring.size):
             raise refused
-        self.opened.clear()
+        if any(group != now["group"] for group, *_ in self.opened):  # of an earlier number
+            self.opened.clear()
         self.opened[known] = values
         return values
 
@@ -270,8 +275,7 @@ class Keyring:
         state, now = self._state, self._state["now"]
         if now is None:
             return
-        own = self._label(now["about"], now["listed"]).hex() if "share" in now else None
-        if own is not None and ("refused" in now or own not in now["opened"]):
+        if "share" in now and ("refused" in now or now["label"] not in now["opened"]):
             if state["failed"] >= (0 if now["purpose"] in _WITHOUT else state["budget"]):
                 raise MessageError(
                     f"Shares of {self.name} went out for a sum that did not open ({now['purpose']}, number "
@@ -385,7 +389,8 @@ def divided(numbers: np.ndarray) -> tuple[np.ndarray, float]:
 
 def _hash(key: bytes, what: str, *parts: bytes) -> bytes:
     """HMAC-SHA256 over parts, each with its length before it, so that no two lists of parts are one."""
-    return hmac.digest(key, b"".join([len(part).to_bytes(4) + part for part in (what.encode(), *parts)]), "sha256")
+    parts = what.encode(), *parts
+    return hmac.digest(key, b"".join([each for part in parts for each in (len(part).to_bytes(4), part)]), "sha256")
 
 
 def _tag(group: bytes, label: bytes, values: np.ndarray, size: int) -> int:

@@ -69,7 +69,7 @@ class Together:
         self.keyrings: dict[str, Keyring] = {}
         study, group, opened = os.urandom(32), os.urandom(32), {}
         for name in hospitals:
-            peers = next(group for group in self.groups if name in group)
+            peers = next(each for each in self.groups if name in each)
             how = {"own": os.urandom(32), "known": peers, "peers": peers}
             with ledger.timed(name, "keys"):
                 keys = keyring.join(name, parameters, study, members, exchange[name], group, **how)
@@ -95,13 +95,14 @@ class Together:
 
         A ValueError names whose numbers cannot be encrypted; a MessageError says why no sum opened.
         """
-        found, silent = [], {""}
+        found, groups = [], groups or self.groups
+        silent = {"", *numbers} - {name for group in groups for name in group}  # who is in no list is not heard either
         while silent and not found:
             silent, numbers = set(), {name: own for name, own in numbers.items() if name not in silent}
             asked = _Asked(purpose, layout, numbers, ledger, dither, clear or {})
             for keys in (keys for name, keys in self.keyrings.items() if name not in numbers):
                 keys.begin(purpose, keys.coefficients(layout))
-            sums = [self._sum(asked, group, silent) for group in groups or self.groups]
+            sums = [self._sum(asked, group, silent) for group in groups]
             found = self._opened(asked, list(filter(None, sums)))
         if not found:
             raise MessageError(f"No list of {FEWEST} hospitals could be heard ({purpose}): nothing can be added up.")
@@ -120,7 +121,7 @@ class Together:
             try:
                 letter, extra = self._taken(asked, name, sent, server)
                 listed[name], readable = messages.digest(letter), readable + extra
-                headings += len(envelopes.heading(sent[asked.purpose]))
+                headings += len(sent[asked.purpose]) - len(letter) + _DIGEST
             except MessageError:
                 phases = dict.fromkeys(sent, "refused")
             for what, message in sent.items():
@@ -192,18 +193,18 @@ class Together:
         """At each hospital: read and open what the server added up."""
         if not totals:
             return []
-        seconds, numbers = 0.0, []
+        began, sums = perf_counter(), []
         for answer, listed, _ in totals:
-            began = perf_counter()
             size = messages.sum_bytes(self.parameters, self.any.size, len(listed))
             about, content = self._read(answer, SERVER, "sum", size)
             if about.hospitals != tuple(listed):
                 raise MessageError("The server says that it added up other hospitals than it listed.")
-            numbers += self.any.open([(content, listed)], asked.layout)
-            seconds += perf_counter() - began
-            for keys in (keys for keys in self.keyrings.values() if keys is not self.any):
-                keys.open([(content, listed)], asked.layout)  # the same numbers: see `Keyring.opened`
-        for name in self.keyrings:
+            sums.append((content, listed))
+        numbers = self.any.open(sums, asked.layout)
+        seconds = perf_counter() - began
+        for name, keys in self.keyrings.items():
+            if keys is not self.any:
+                keys.accept(sums)  # the same numbers: see `Keyring.opened`
             asked.ledger.add(name, "", "decrypt", seconds=seconds)
             for answer, _, readable in totals:
                 asked.ledger.add(name, "down", "send", len(answer))
