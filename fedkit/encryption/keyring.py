@@ -124,8 +124,16 @@ class Keyring:
         layout : the same at all hospitals; `plain_layout` if None
         dither : see `quantization.Layout.encode`
         """
-        numbers = _weighted(np.asarray(vector, dtype=np.float64), weight)
-        values = self._with_weight(layout or self.plain_layout(len(numbers) - 1)).encode(numbers, dither)
+        vector = np.asarray(vector, dtype=np.float64)
+        if vector.ndim != 1 or not vector.size:
+            raise ValueError(f"An update is one row of numbers, and this has shape {vector.shape}: flatten it first.")
+        if not np.isfinite(vector).all():
+            at = int(np.flatnonzero(~np.isfinite(vector))[0])
+            raise ValueError(f"Number {at} of the update is {vector[at]}, which cannot be added: did training diverge?")
+        if not (np.isfinite(weight) and weight >= 0 and weight == int(weight)):
+            raise ValueError(f"A weight is a whole number of patients, and {weight} is not.")
+        values = (layout or self.plain_layout(len(vector))).encode(vector, dither, weight)
+        values = np.concatenate([self._with_weight(Layout(())).encode(np.array([weight])), values])
         now = self._begin(purpose, len(values))
         # Should all memory of this letter be lost, the same numbers give the same letter, others another key.
         secret = _hash(now.pop("own"), "letter", now["about"], hashlib.sha256(values).digest())
@@ -164,7 +172,7 @@ class Keyring:
             words, number = self._masks(secret, label)
             key, tag = (key + words, tag + number) if is_added else (key - words, tag - number)
         share = Share(label, key & self._word(len(order)), tag % PRIME).to_bytes(self.parameters, len(order))
-        now |= {"share": share, "listed": dict(listed), "pairs": {}}
+        now |= {"share": share, "listed": dict(listed), "label": label.hex(), "pairs": {}}
         self._save()
         return share
 
@@ -202,7 +210,7 @@ class Keyring:
                 raise MessageError("Another sum was opened for this list: no second one is.")
             self._save()  # before it is known whether it opens: who asks learns that once
             try:
-                values = self._opened(Sum.from_bytes(total, self.parameters), label, len(listed), now, seen)
+                values = self._opened(total, label, len(listed), now, seen)
             except MessageError:
                 now["refused"] = True
                 self._save()
@@ -214,13 +222,13 @@ class Keyring:
             found.append(whole.decode(values))
         return found
 
-    def _opened(self, total: Sum, label: bytes, hospitals: int, now: dict, seen: bytes) -> np.ndarray:
+    def _opened(self, data: bytes, label: bytes, hospitals: int, now: dict, seen: bytes) -> np.ndarray:
+        if (known := (now["group"], label, seen)) in self.opened:
+            return self.opened[known]
         refused = MessageError("This is not the sum of the letters in its list: it was changed, or one was left out.")
+        total = Sum.from_bytes(data, self.parameters)
         if (total.label, total.hospitals, len(total.hidden)) != (label, hospitals, now["coefficients"]):
             raise refused
-        known = now["group"], label, seen
-        if known in self.opened:
-            return self.opened[known]
         (words, number), word = self._masks(now["group"], label), self._word(hospitals)
         key = ((total.key - words) & word).astype(np.int64)
         key -= (key > COINS * hospitals) * (int(word) + 1)
@@ -232,7 +240,8 @@ class Keyring:
             raise refused from None
         if (total.tag - number) % PRIME != _tag(now["group"], label, values, self._ring.size):
             raise refused
-        self.opened.clear()
+        if any(group != now["group"] for group, *_ in self.opened):  # of an earlier number
+            self.opened.clear()
         self.opened[known] = values
         return values
 
@@ -241,8 +250,7 @@ class Keyring:
         state, now = self._state, self._state["now"]
         if now is None:
             return
-        own = self._label(now["about"], now["listed"]).hex() if "share" in now else None
-        if own is not None and ("refused" in now or own not in now["opened"]):
+        if "share" in now and ("refused" in now or now["label"] not in now["opened"]):
             if state["failed"] >= (0 if now["purpose"] in _WITHOUT else state["budget"]):
                 raise MessageError(
                     f"Shares of {self.name} went out for a sum that did not open ({now['purpose']}, number "
@@ -346,24 +354,10 @@ def divided(numbers: np.ndarray) -> tuple[np.ndarray, float]:
     return numbers[1:] / numbers[0], float(numbers[0])
 
 
-def _weighted(vector: np.ndarray, weight: float) -> np.ndarray:
-    """Return the weight, and weight x vector [p], if they can be added: float64, shape [1 + p]."""
-    if vector.ndim != 1 or not vector.size:
-        raise ValueError(f"An update is one row of numbers, and this has shape {vector.shape}: flatten it first.")
-    if not np.isfinite(vector).all():
-        at = int(np.flatnonzero(~np.isfinite(vector))[0])
-        raise ValueError(f"Number {at} of the update is {vector[at]}, which cannot be added: did training diverge?")
-    if not (np.isfinite(weight) and weight >= 0 and weight == int(weight)):
-        raise ValueError(f"A weight is a whole number of patients, and {weight} is not.")
-    numbers = np.empty(vector.size + 1)
-    numbers[0] = weight
-    np.multiply(vector, weight, out=numbers[1:])
-    return numbers
-
-
 def _hash(key: bytes, what: str, *parts: bytes) -> bytes:
     """HMAC-SHA256 over parts, each with its length before it, so that no two lists of parts are one."""
-    return hmac.digest(key, b"".join([len(part).to_bytes(4) + part for part in (what.encode(), *parts)]), "sha256")
+    parts = what.encode(), *parts
+    return hmac.digest(key, b"".join([each for part in parts for each in (len(part).to_bytes(4), part)]), "sha256")
 
 
 def _tag(group: bytes, label: bytes, values: np.ndarray, size: int) -> int:

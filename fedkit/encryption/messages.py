@@ -127,13 +127,14 @@ def _packed(hidden: np.ndarray, parameters: Parameters) -> bytes:
 
 def _unpacked(data: memoryview, parameters: Parameters, size: int) -> np.ndarray:
     hidden, dropped = packing.from_bytes(data, parameters.sent_bits, size), parameters.dropped_bits
-    if int(hidden.max(initial=0)) > (parameters.modulus - 1) >> dropped:
-        raise MessageError("A message holds numbers beyond the modulus: it is damaged.")
-    for at in range(0, size if dropped else 0, packing.BLOCK):
+    for at in range(0, size, packing.BLOCK):
         part = hidden[at : at + packing.BLOCK]
-        part <<= np.uint64(dropped)
-        part |= np.uint64(1 << dropped - 1)  # the middle of what the bits that stayed behind can be
-        np.minimum(part, part - np.uint64(parameters.modulus), out=part)  # modulo q: the difference wraps
+        if int(part.max()) > (parameters.modulus - 1) >> dropped:
+            raise MessageError("A message holds numbers beyond the modulus: it is damaged.")
+        if dropped:
+            part <<= np.uint64(dropped)
+            part |= np.uint64(1 << dropped - 1)  # the middle of what the bits that stayed behind can be
+            np.minimum(part, part - np.uint64(parameters.modulus), out=part)  # modulo q: the difference wraps
     return hidden
 
 

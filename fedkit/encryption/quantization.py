@@ -74,13 +74,13 @@ class Layer:
             return np.rint(steps, out=steps)
         return np.floor(steps + dither.random(len(steps)))
 
-    def encode(self, numbers: np.ndarray, dither: np.random.Generator | None = None) -> np.ndarray:
-        """Round and pack: int64, shape [coefficients]."""
+    def encode(self, numbers: np.ndarray, dither: np.random.Generator | None = None, weight: float = 1.0) -> np.ndarray:
+        """Round and pack weight x numbers: int64, shape [coefficients]."""
         if self.digits == 1:
             each = BLOCK * self.fields
-            parts = (numbers[at : at + each] for at in range(0, max(self.size, 1), each))
+            parts = (numbers[at : at + each] * weight for at in range(0, max(self.size, 1), each))
             return np.concatenate([pack(self.round(part, dither), self.bits, self.fields) for part in parts])
-        steps = self.round(numbers, dither)
+        steps = self.round(numbers * weight, dither)
         integers = steps.astype(np.int64) if self.bits < 63 else np.array([int(step) for step in steps], dtype=object)
         return spread(integers, self.digit_bits, self.digits)
 
@@ -138,15 +138,15 @@ class Layout:
         """How many coefficients it fills."""
         return sum(layer.coefficients for layer in self.layers)
 
-    def encode(self, numbers: np.ndarray, dither: np.random.Generator | None = None) -> np.ndarray:
-        """Round and pack: int64, shape [coefficients].
+    def encode(self, numbers: np.ndarray, dither: np.random.Generator | None = None, weight: float = 1.0) -> np.ndarray:
+        """Round and pack weight x numbers: int64, shape [coefficients].
 
         numbers : shape [size], finite; ValueError if there are more or fewer, or one is beyond its layer's limit
         dither : rounds up or down at random, not to the nearest step: the error of many rounds is zero on average
         """
         if len(numbers) != self.size:
             raise ValueError(f"The hospitals agreed on {self.size} numbers, and this vector has {len(numbers)}.")
-        return np.concatenate([layer.encode(part, dither) for layer, part in self._parts(numbers)])
+        return np.concatenate([layer.encode(part, dither, weight) for layer, part in self._parts(numbers)])
 
     def rounded(self, numbers: np.ndarray) -> np.ndarray:
         """Return what arrives of the numbers when they are rounded to the nearest step: shape [size]."""

@@ -56,26 +56,27 @@ class Ring:
         self.bits, doublings = parameters.modulus_bits, 3 * math.log2(self.size)
         # Square roots of the roots of unity: by them, x^N = -1 becomes x^N = 1.
         self._turn = np.exp(1j * np.pi * np.arange(self.size) / self.size)
+        self._back = self._turn.conj()
         self._error = (doublings + math.sqrt(5) * (doublings + 4) + doublings + 3 * 4) * 2.0**-53 * (1 + 1e-9)
 
     def public(self, key: bytes, count: int) -> np.ndarray:
         """Stretch a key that everybody knows into uniform polynomials: int64, shape [count, N]."""
-        return self._uniform(_stream(key), count)
+        return self._reduced(self._uniform(_stream(key), count))
 
     def _uniform(self, stream: Callable[[int], bytes], count: int) -> np.ndarray:
-        """Take the next words of a stream, without those that are not below the modulus."""
+        """Take the next words of a stream, without those not below the modulus; centred, for a small norm."""
         found = np.empty(0, np.uint64)
         while wanted := count * self.size - len(found):
             words = np.frombuffer(stream(8 * wanted), "<u8") & np.uint64((1 << self.bits) - 1)
             if words.max() >= self.modulus:
                 words = words[words < np.uint64(self.modulus)]
             found = np.concatenate([found, words]) if len(found) else words
-        return found.view(np.int64).reshape(count, self.size)
+        return found.view(np.int64).reshape(count, self.size) - self.modulus // 2
 
     def times(self, a: np.ndarray, s: np.ndarray) -> np.ndarray:
         """Multiply polynomials by a small one, exactly: int64, shape [n, N], congruent modulo q, between ±2^62.
 
-        a : int64, shape [n, N], in 0 ... q - 1
+        a : int64, shape [n, N], between ±q
         s : int64, shape [N]; ValueError if it is too large to be a sum of keys
         """
         return np.concatenate([product.copy() for product in self._products(np.split(a, len(a)), s)])
@@ -98,27 +99,31 @@ class Ring:
         """Take `a` apart into pieces, two of which are one complex number; False where rounding might go wrong."""
         width, fold = -(-self.bits // pieces), (1 << self.bits) % self.modulus
         half, low = 1 << width - 1, self.bits - width
-        lifted = a - self.modulus * (a > self.modulus // 2)  # halves the norm
-        lifted += sum(half << width * piece for piece in range(pieces - 1))
-        total[:] = 0
+        lifted = a + sum(half << width * piece for piece in range(pieces - 1))
         for first in range(pieces - 2, -1, -2):
-            z.real = (lifted >> width * first & 2 * half - 1) - half
-            high = lifted >> width * (first + 1)
-            z.imag = high if first == pieces - 2 else (high & 2 * half - 1) - half
+            for piece, place in ((first, z.real), (first + 1, z.imag)):
+                np.right_shift(lifted, width * piece, out=over)
+                if piece < pieces - 1:
+                    over &= 2 * half - 1
+                    over -= half
+                place[:] = over
             if self._error * length * math.sqrt(max(np.vdot(row, row) for row in flat)) >= 0.5:
                 return False
             for factor, transform in ((self._turn, np.fft.fft), (spectrum, np.fft.ifft)):
                 z *= factor
                 transform(z, out=z)
-            z *= self._turn.conj()
+            z *= self._back
             whole[:] = np.rint(flat, out=flat)
-            for piece in (whole[:, 1::2], whole[:, ::2]):  # below 2^46, by the bound; and fold is below 2^21
-                np.right_shift(total, low, out=over)  # times 2^width, modulo q
+            for piece, own in ((first + 1, whole[:, 1::2]), (first, whole[:, ::2])):  # below 2^46, by the bound
+                if piece == pieces - 1:
+                    total[:] = own
+                    continue
+                np.right_shift(total, low, out=over)  # times 2^width, modulo q; fold is below 2^21
                 total &= (1 << low) - 1
                 total <<= width
                 over *= fold
                 total += over
-                total += piece
+                total += own
         return True
 
     def hide(self, values: np.ndarray, public: bytes, s: np.ndarray, noise: bytes) -> np.ndarray:

@@ -120,7 +120,7 @@ class Together:
             try:
                 letter, extra = self._taken(asked, name, sent, server)
                 listed[name], readable = messages.digest(letter), readable + extra
-                headings += len(envelopes.heading(sent[asked.purpose]))
+                headings += len(sent[asked.purpose]) - len(letter) + _DIGEST
             except MessageError:
                 phases = dict.fromkeys(sent, "refused")
             for what, message in sent.items():
