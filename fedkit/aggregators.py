@@ -222,9 +222,9 @@ class EncryptedMean:
         vectors = {name: np.asarray(update, dtype=np.float64) for name, update in updates.items()}
         for name, vector in vectors.items():
             if vector.shape != state.hidden.shape or name not in weights:
+                needed = f"{name}: {len(state.hidden)} numbers and a weight are needed"
                 raise ValueError(
-                    f"{name}: {len(state.hidden)} numbers and a weight are needed, and the update has shape "
-                    f"{vector.shape}, the weight is {weights.get(name)}."
+                    f"{needed}, and the update has shape {vector.shape}, the weight is {weights.get(name)}."
                 )
         clear = {name: vector[~state.hidden] for name, vector in vectors.items() if self.in_the_clear}
         left = {name: state.residuals.get(name, 0.0) / max(weights[name], 1) for name in vectors}
@@ -320,8 +320,7 @@ class SharedKeyMean:
         with ledger.timed("server", "add"):
             answer = keys.server.add(arrived)
         answer = self.network("server", answer)
-        began = perf_counter()
-        found = keys.decrypt(answer, layout)
+        began, found = perf_counter(), keys.decrypt(answer, layout)
         seconds = perf_counter() - began
         for hospital in vectors:
             ledger.add(hospital, "down", "send", len(answer))

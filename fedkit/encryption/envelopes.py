@@ -6,6 +6,7 @@ the hospital it is *expected from*, and only then the head. What the content is 
 to find out: a signature says who sent it, not that it is honest.
 """
 
+import functools
 import hashlib
 import json
 import struct
@@ -157,6 +158,7 @@ def _signed(head: bytes, digest: bytes) -> bytes:
     return _DOMAIN + struct.pack("<H", len(head)) + head + digest
 
 
+@functools.lru_cache(maxsize=256)  # who plays all parties reads what it has just written
 def _written(about: About) -> bytes:
     return json.dumps(about._asdict(), sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
 

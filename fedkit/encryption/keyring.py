@@ -201,26 +201,31 @@ class Keyring:
 
         MessageError if one is not the sum of its list's letters, or another one was opened for its list.
         """
-        now, found = self._state["now"], []
-        for total, listed in sums:
-            if strangers := [name for name in listed if name not in self.members]:
-                raise MessageError(f"{strangers[0]!r:.120} is in a sum, and not on the roster.")
-            label, seen = self._label(now["about"], listed), hashlib.sha256(total).digest()
-            if now["opened"].setdefault(label.hex(), seen) != seen:
-                raise MessageError("Another sum was opened for this list: no second one is.")
-            self._save()  # before it is known whether it opens: who asks learns that once
-            try:
-                values = self._opened(total, label, len(listed), now, seen)
-            except MessageError:
-                now["refused"] = True
-                self._save()
-                raise
-            one, none = (self.coefficients(each) for each in (self.plain_layout(1), Layout(())))
-            whole = self._with_weight(layout or self.plain_layout((len(values) - none) // (one - none)))
+        found, whole = [], layout and self._with_weight(layout)
+        for values in (self.accept(*each) for each in sums):
+            if layout is None:
+                one, none = (self.coefficients(each) for each in (self.plain_layout(1), Layout(())))
+                whole = self._with_weight(self.plain_layout((len(values) - none) // (one - none)))
             if whole.coefficients != len(values):
                 raise MessageError(f"{whole.coefficients} coefficients were agreed on, and {len(values)} came back.")
             found.append(whole.decode(values))
         return found
+
+    def accept(self, total: bytes, listed: Listed) -> np.ndarray:
+        """Open one list's sum, as `open` does, and leave its integers as they are: int64, shape [coefficients]."""
+        now = self._state["now"]
+        if strangers := [name for name in listed if name not in self.members]:
+            raise MessageError(f"{strangers[0]!r:.120} is in a sum, and not on the roster.")
+        label, seen = self._label(now["about"], listed), hashlib.sha256(total).digest()
+        if now["opened"].setdefault(label.hex(), seen) != seen:
+            raise MessageError("Another sum was opened for this list: no second one is.")
+        self._save()  # before it is known whether it opens: who asks learns that once
+        try:
+            return self._opened(total, label, len(listed), now, seen)
+        except MessageError:
+            now["refused"] = True
+            self._save()
+            raise
 
     def _opened(self, data: bytes, label: bytes, hospitals: int, now: dict, seen: bytes) -> np.ndarray:
         if (known := (now["group"], label, seen)) in self.opened:

@@ -1,12 +1,9 @@
 """Real numbers as integers that can be added under encryption: layers, steps, headroom.
 
-A scheme that adds integers exactly needs three agreements between hospitals before anybody rounds anything: what one
-unit is worth (the *step*), how wide the sum of one number may get (the *bits* of a *field*), and how fields and
-coefficients meet: several fields share a coefficient, or one number is spread over several (see `packing`). A `Layout`
-holds them, layer by layer, and turns a vector into the coefficients to encrypt, and the decrypted sum of them back.
-
-The sum of K hospitals has to stay inside its field, or it spills into the next one and nobody notices. Two ways to be
-sure of it:
+Hospitals agree, before anybody rounds anything, on what one unit is worth (the *step*), on how wide the sum of one
+number may get (the *bits* of a *field*), and on how fields and coefficients meet: several fields share a coefficient,
+or one number is spread over several (see `packing`). A `Layout` holds that, layer by layer. The sum of K hospitals has
+to stay inside its field, or it spills into the next one and nobody notices. Two ways to be sure of it:
 
 - `exact_layer`: a fixed, fine step, and so many bits that each hospital may use one K-th of the room. Needs no
   agreement; for the few numbers that are agreed on.
@@ -54,10 +51,7 @@ class Layer:
     digits: int = 1  # ... coefficients to a number,
     digit_bits: int = 0  # and bits of a digit
 
-    @property
-    def coefficients(self) -> int:
-        """How many coefficients the layer fills."""
-        return -(-self.size // self.fields) * self.digits
+    coefficients = property(lambda self: -(-self.size // self.fields) * self.digits)  # int: how many the layer fills
 
     def round(self, numbers: np.ndarray, dither: np.random.Generator | None = None) -> np.ndarray:
         """Return whole steps, to the nearest, or up or down at random in proportion: float64, shape of the numbers.
@@ -128,15 +122,8 @@ class Layout:
 
     layers: tuple[Layer, ...]
 
-    @property
-    def size(self) -> int:
-        """How many numbers the vector has."""
-        return sum(layer.size for layer in self.layers)
-
-    @property
-    def coefficients(self) -> int:
-        """How many coefficients it fills."""
-        return sum(layer.coefficients for layer in self.layers)
+    size = property(lambda self: sum(layer.size for layer in self.layers))  # int: numbers of the vector
+    coefficients = property(lambda self: sum(layer.coefficients for layer in self.layers))  # int: that it fills
 
     def encode(self, numbers: np.ndarray, dither: np.random.Generator | None = None, weight: float = 1.0) -> np.ndarray:
         """Round and pack weight x numbers: int64, shape [coefficients].

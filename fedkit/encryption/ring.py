@@ -10,12 +10,12 @@ stands in SECURITY.md; the tests open letters with SEAL's own decryptor.
 The product a S is computed by complex floating-point FFTs and is exact all the same: its coefficients are integers, so
 an error below 1/2 is rounded away. For FFTs of length 2^n the error of each coefficient is below |a| |S| times
 (1+e)^(3n) (1+e sqrt 5)^(3n+1) (1+b)^(3n) - 1, with e = 2^-53 and roots right to b (Percival 2003; Brent, Percival and
-Zimmermann, Math. Comp. 76, 2007); `_ERROR` is that with three more products, and roots right to 4 e. `a` is
+Zimmermann, Math. Comp. 76, 2007); `_error` is that with three more products, and roots right to 4 e. `a` is
 taken apart into so many pieces that the bound holds for the norms at hand, which are measured.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -88,15 +88,13 @@ class Ring:
             if not work or work[0].shape != a.shape:  # the last may be a smaller block
                 z = np.empty(a.shape, np.complex128)
                 work = z, z.view(float), np.empty((len(a), 2 * self.size), np.int64), np.empty_like(a), np.empty_like(a)
-            if not (self._times(a, spectrum, length, 2, *work) or self._times(a, spectrum, length, 4, *work)):
+            if not any(self._times(a, spectrum, length, pieces, work) for pieces in (2, 4)):
                 raise ValueError("The sum of the keys is too large to multiply exactly: it is no sum of keys.")
             yield work[-1]
 
-    def _times(
-        self, a: np.ndarray, spectrum: np.ndarray, length: float, pieces: int,
-        z: np.ndarray, flat: np.ndarray, whole: np.ndarray, over: np.ndarray, total: np.ndarray,
-    ) -> bool:  # fmt: skip
+    def _times(self, a: np.ndarray, spectrum: np.ndarray, length: float, pieces: int, work: Sequence) -> bool:
         """Take `a` apart into pieces, two of which are one complex number; False where rounding might go wrong."""
+        z, flat, whole, over, total = work
         width, fold = -(-self.bits // pieces), (1 << self.bits) % self.modulus
         half, low = 1 << width - 1, self.bits - width
         lifted = a + sum(half << width * piece for piece in range(pieces - 1))

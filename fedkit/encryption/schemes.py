@@ -1,19 +1,17 @@
 """Which parameters the encryption gets: safe, sufficient, and no larger than that.
 
 Adding needs one prime q, and no Galois, relinearisation or public keys. How large q may be follows from the ring
-dimension N and the security wanted (`MODULUS_BITS`); how many bits of a coefficient are left for numbers follows from
-the noise of the sum:
+dimension N and the security wanted (`MODULUS_BITS`); how many bits of a coefficient are left for numbers, from noise:
 
 - Noise and key come from the centred binomial distribution with 42 coins a side: at most `COINS`, variance `COINS` / 2.
   Twice what SEAL takes, so that 10.5 are left to two honest hospitals whose sum is known.
-- The lowest d bits of a coefficient are noise anyway, so they are not sent: rounding by at most 2^(d-1), once at each
-  hospital, and once at the server.
+- The lowest d bits of a coefficient are noise anyway and are not sent: rounding by at most 2^(d-1), at each hospital,
+  and once at the server.
 - The sum of K hospitals opens rightly while all this stays below delta / 2, where delta = q / 2^room. Either the worst
   case fits (then nothing can go wrong at all), or the noise's sub-Gaussian tail is below 2^-64 a coefficient: then the
   check of the sum says so, and the round is lost.
 
-BFV (Fan and Vercauteren 2012) adds integers exactly; numbers are put into coefficients, so a message need not send the
-coefficients that it does not use.
+BFV (Fan and Vercauteren 2012) adds integers exactly; what a message does not use of its coefficients is not sent.
 """
 
 import math
@@ -44,30 +42,12 @@ class Parameters(NamedTuple):
     sent_bits: int  # of each coefficient, a multiple of 4: q's bits without those that are not sent
     room_bits: int  # of the sum in one coefficient, sign included
 
-    @property
-    def modulus(self) -> int:
-        """The prime q."""
-        return modulus(self.ring_dimension, self.modulus_bits)
-
-    @property
-    def delta(self) -> int:
-        """What an integer is multiplied with before noise is added."""
-        return self.modulus >> self.room_bits
-
-    @property
-    def dropped_bits(self) -> int:
-        """Lowest bits of a coefficient that are not sent."""
-        return max(self.modulus_bits - self.sent_bits, 0)
-
-    @property
-    def fields(self) -> int:
-        """How many numbers share a coefficient."""
-        return max(self.room_bits // self.bits, 1)
-
-    @property
-    def digit_bits(self) -> int:
-        """Of a digit, where a number is wider than a coefficient: K of them fit."""
-        return self.room_bits - (self.hospitals - 1).bit_length()
+    modulus = property(lambda self: modulus(self.ring_dimension, self.modulus_bits))  # the prime q
+    delta = property(lambda self: self.modulus >> self.room_bits)  # an integer is multiplied with it, then comes noise
+    dropped_bits = property(lambda self: max(self.modulus_bits - self.sent_bits, 0))  # lowest ones of a coefficient
+    fields = property(lambda self: max(self.room_bits // self.bits, 1))  # numbers that share a coefficient
+    # Of a digit, where a number is wider than a coefficient: K of them fit.
+    digit_bits = property(lambda self: self.room_bits - (self.hospitals - 1).bit_length())
 
     def digits(self, bits: int) -> int:
         """How many coefficients one number takes whose sum has so many bits."""

@@ -72,13 +72,9 @@ class SharedServer:
     """Adds CKKS messages: it holds TenSEAL's parameters, and no secret key."""
 
     def __init__(self, public: bytes) -> None:
-        self.public = public
-        self._context = ts.context_from(public)
+        self.public, self._context = public, ts.context_from(public)
 
-    @property
-    def is_private(self) -> bool:
-        """Whether there is a secret key inside."""
-        return self._context.is_private()
+    is_private = property(lambda self: self._context.is_private())  # bool: whether there is a secret key inside
 
     def read(self, message: bytes) -> list:
         """Take a message apart; MessageError if TenSEAL cannot."""

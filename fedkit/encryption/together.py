@@ -202,8 +202,8 @@ class Together:
         numbers = self.any.open(sums, asked.layout)
         seconds = perf_counter() - began
         for name, keys in self.keyrings.items():
-            if keys is not self.any:
-                keys.open(sums, asked.layout)  # the same numbers: see `Keyring.opened`
+            for content, listed in sums if keys is not self.any else ():
+                keys.accept(content, listed)  # the same numbers: see `Keyring.opened`
             asked.ledger.add(name, "", "decrypt", seconds=seconds)
             for answer, _, readable in totals:
                 asked.ledger.add(name, "down", "send", len(answer))
