@@ -28,7 +28,7 @@ SECONDS = 900  # a test that takes so long waits for ever, and is as good as red
 # the file holds once => what is written in its place.
 FAULTS = r"""
 encryption/keyring.py: keyring
-    [len(part).to_bytes(4) + part for => [b"|" + part for
+    (len(part).to_bytes(4), part) => (b"|", part)
     state["head"], repr => bytes(32), repr
     purpose.encode(), state["head"] => b"", state["head"]
     repr(self.parameters).encode() => b""
@@ -48,12 +48,12 @@ encryption/keyring.py: keyring
     for each in ("group", "own")} => for each in ("group",)}
     for each in ("group", "own")} => for each in ("own",)}
     (np.frombuffer(now.pop(each), => (np.frombuffer(now[each],
-    "listed": dict(listed), "pairs": {}} => "listed": dict(listed)}
+    "label": label.hex(), "pairs": {}} => "label": label.hex()}
     _hash(now.pop("own"), "letter" => _hash(now["own"], "letter"
     _hash(now.pop("own"), "letter" => _hash(__import__("os").urandom(32), "letter"
     hashlib.sha256(values).digest()) => b"")
     "values": values.tobytes()} => "values": values.tobytes()}; return now["letter"]
-    dict(listed), "pairs": {}} => dict(listed), "pairs": {}}; return share
+    "label": label.hex(), "pairs": {}} => "label": label.hex(), "pairs": {}}; return share
     self._save()  # before it is known => pass  #
     if now["listed"] != dict(listed): => if False:
     if "share" in now: => if False:
@@ -64,8 +64,8 @@ encryption/keyring.py: keyring
     {*self._state["known"]} - {self.name} => {*self._state["known"]}
     if state["failed"] >= (0 if now["purpose"] in _WITHOUT else state["budget"]): => if False:
     (0 if now["purpose"] in _WITHOUT else state["budget"]) => state["budget"]
-    ("refused" in now or own not in now["opened"]) => "refused" in now
-    ("refused" in now or own not in now["opened"]) => own not in now["opened"]
+    ("refused" in now or now["label"] not in now["opened"]) => "refused" in now
+    ("refused" in now or now["label"] not in now["opened"]) => now["label"] not in now["opened"]
     key = ring.small( => key = 0 * ring.small(
     ring.small(_hash(secret, "key"), => ring.small(_hash(self._state["study"], self.name),
     if mine == 0: => if mine == -1:
@@ -95,6 +95,8 @@ encryption/ring.py: ring
 encryption/ring.py: keyring
     own += _tossed(stream, len(own)) => pass
     own -= product => pass
+encryption/keyring.py: aggregators
+    encode(np.array([weight])) => encode(np.array([weight]), dither)
 encryption/ring.py: schemes aggregators
     (self.modulus - self.delta) // 2) => self.modulus // 2)
 encryption/server.py: keyring
@@ -106,7 +108,7 @@ encryption/messages.py: messages
     if hospitals < 1 or len(data) => if len(data)
     if len(data) != letter_bytes(parameters, size): => if False:
     if not 1 <= hospitals <= parameters.hospitals or => if
-    if int(hidden.max(initial=0)) > (parameters.modulus - 1) >> dropped: => if False:
+    if int(part.max()) > (parameters.modulus - 1) >> dropped: => if False:
     if tag >= PRIME: => if False:
     part |= np.uint64(1 << dropped - 1) => pass
     or data[:4] != mark: => :
@@ -163,7 +165,7 @@ encryption/quantization.py: quantization
     (2 ** (bits - 1) - 1) // parameters.hospitals => 2 ** (bits - 1) - 1
     EXACT_STEP = 2.0**-128 => EXACT_STEP = 2.0**-20
 encryption/quantization.py: aggregators
-    if dither is None or self.bits > MOST_BITS: => if dither is None or self.bits > 64:
+    if dither is None or self.bits >= EXACT_BITS: => if dither is None:
     EXACT_STEP = 2.0**-128 => EXACT_STEP = 2.0**-40
 exchange/chain.py: exchange_folder
     min(roots, key=lambda root: (after.get(root, (0, ""))[0], root)) => min(roots)

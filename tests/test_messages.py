@@ -101,9 +101,9 @@ def test_what_has_the_right_length_and_cannot_be_is_refused():
         assert read(kind, written(made(kind)._replace(tag=PRIME - 1))).tag == PRIME - 1
         with pytest.raises(MessageError, match="tag beyond its prime"):
             read(kind, written(made(kind)._replace(tag=PRIME)))
-    for hospitals in (0, DROPS.hospitals + 1, 2**32 - 1):
+    for hospitals in (0, DROPS.hospitals + 1):  # though it is as long as it would be
         with pytest.raises(MessageError, match=f"A sum of {hospitals} hospitals"):
-            read("sum", written(made("sum"))[:44] + struct.pack("<I", hospitals) + written(made("sum"))[48:])
+            read("sum", written(made("sum", hospitals=hospitals)))
     with pytest.raises(MessageError, match="key share for 5 hospitals has"):
         read("share", written(made("share")), hospitals=5)
     with pytest.raises(MessageError, match="key share for 0 hospitals has"):
