@@ -257,7 +257,7 @@ class EncryptedMean:
     ) -> tuple[Vectors, list[Opened]]:
         """Add up the next bounds, with or without updates; return the vectors of those who were heard, and the sums."""
         promises, layout = state.promises, next(iter(state.promises.values())).bounds_layout
-        sent = {name: promises[name].bounds(vector) for name, vector in vectors.items()}
+        sent = {name: promises[name].bounds(vector, purpose == "bounds") for name, vector in vectors.items()}
         if purpose == "update":
             layout = next(iter(promises.values())).layout
             sent = {name: np.concatenate([own, vectors[name]]) for name, own in sent.items()}
@@ -266,7 +266,7 @@ class EncryptedMean:
         heard = {name for each in found for name in each.hospitals}
         total = np.sum([each.numbers for each in found], axis=0)[1 : 1 + len(promises[min(heard)].sizes)]
         for name, own in promises.items():
-            own.heard(total, weights[name] if name in heard else 0.0)
+            own.heard(total, weights[name] if name in heard else 0.0, purpose == "bounds")
         return {name: vector for name, vector in vectors.items() if name in heard}, found
 
 

@@ -1,16 +1,19 @@
 """Parts that the tests of the exchange and its load run share: hospitals, and work without TensorFlow."""
 
 import contextlib
+import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from fedkit.encryption.envelopes import About
 from fedkit.encryption.identities import Identity
-from fedkit.exchange import Coordinator, Folder, Maker, Participant, Settings, letters, rounds
+from fedkit.exchange import EVERYBODY, Coordinator, Folder, Maker, Participant, Settings, letters, rounds
 from fedkit.exchange.folder import quoted
 from fedkit.exchange.journal import events
-from fedkit.exchange.party import Party
+from fedkit.exchange.rounds import LIST, ONE, SUM, TWO
 from fedkit.hospitals import Federation, Hospital
 from fedkit.preparation import Prepared
 
@@ -65,30 +68,35 @@ def _sigmoid(logits: np.ndarray) -> np.ndarray:
 
 
 class Class:
-    """A study in one process, in which everybody takes steps in turn."""
+    """A study in one process, in which all take steps in turn; homes lie beside the folder, if it is on a disk."""
 
     boss = Identity("Teacher", b"B" * 32)
 
-    def __init__(self, root, data=None, *, work=Logistic, coordinator=None, **settings):
-        self.root, self.work, self.federation = root, work, data or federation(3)
+    def __init__(self, root, data=None, *, work=Logistic, coordinator=None, known=EVERYBODY, **settings):
+        self.root, self.work, self.federation, self.known = root, work, data or federation(3), known
+        self.home = Path(f"{root} at home") if isinstance(root, Path) else None
         self.settings = Settings.of(self.federation, **{"rounds": 3} | settings)
         self.identities = {
             name: Identity(name, f"{at:02}".encode() * 16) for at, name in enumerate(self.federation.names, 1)
         }
         self.maker = Maker(Folder(root), self.boss)
         self.fingerprint = self.maker.invite(self.settings, coordinator)
-        self.time, self.hospitals = 0.0, {}
+        self.time, self.ticks, self.hospitals = 0.0, itertools.count(), {}
         self.restart(*self.federation.names)
         self.restart()
 
+    def clock(self):
+        return self.time + next(self.ticks) * 1e-6
+
     def restart(self, *names, coordinator=None):
         """Forget what hospitals had in memory; if none is named, what the coordinator had."""
-        how = {"invitation": self.fingerprint}
+        how = {"invitation": self.fingerprint, "home": self.home, "clock": self.clock}
         for name in names:
             me, rows = self.identities[name], self.federation[name]
-            self.hospitals[name] = Participant(Folder(self.root), me, rows, work=self.work, **how)
+            more = how | {"known": self.known, "work": self.work}
+            self.hospitals[name] = Participant(Folder(self.root), me, rows, **more)
         if not names:
-            self.coordinator = Coordinator(Folder(self.root), coordinator or self.boss, clock=lambda: self.time, **how)
+            self.coordinator = Coordinator(Folder(self.root), coordinator or self.boss, **how)
 
     def open(self, **how):
         self.step()
@@ -99,40 +107,47 @@ class Class:
         """Let some hospitals, or all, do what is due: name -> status."""
         said = {}
         for name in names or self.hospitals:
-            while (status := self.hospitals[name].step()).acted:
-                pass
-            said[name] = status
+            for _ in range(50):
+                said[name] = self.hospitals[name].step()
+                if not said[name].acted:
+                    break
         return said
 
-    def play(self, times=100):
-        """Until all are done: what each said last."""
+    def play(self, times=100, among=()):
+        """Until all are done: what each said last, the coordinator at the end."""
         for _ in range(times):
-            said = [*self.step().values(), self.coordinator.step()]
+            said = [*self.step(*among).values(), self.coordinator.step()]
             if all(status.ended for status in said):
                 break
         return said
 
-    def until(self, round):
-        """Until all hospitals have posted for a round, and nobody has added up."""
-        while max(status.round for status in self.step().values()) < round:
+    def until(self, number, what=ONE, among=()):
+        """Until all hospitals have posted a letter of a number, and the coordinator has not looked at it."""
+        for _ in range(100):
+            self.step(*among)
+            study = self.hospitals[(among or self.federation.names)[0]].study
+            step, closed, _ = study.steps()[-1]
+            if step.number == number and (what == ONE or closed):
+                return self
             self.coordinator.step()
-        return self
+        raise AssertionError(f"Number {number} was not reached.")
 
     def put(self, place, sender, data):
         """Anybody's bytes, in the folder under anybody's name."""
         return Folder(self.root).post(place, sender, data)
 
-    def post(self, identity, place, content, purpose, *about, study=""):
+    def post(self, identity, place, content, purpose, number=0, study=""):
         """What somebody signs, in the folder, whatever their software says; see `Party.post`."""
-        study = study or self.maker.study.id
-        return Party(self.root, identity, invitation="").post(place, content, purpose, *about, study=study)
+        about = About(study or self.maker.study.id, purpose, number, identity.name, (identity.name,))
+        return letters.post(Folder(self.root), place, content, about, identity)
 
-    def files(self, place):
+    def files(self, place, number=None):
+        place = place if number is None else rounds.place(place, number)
         return sorted((self.root / place).iterdir())
 
-    def letter(self, place, hospital):
+    def letter(self, what, number, hospital):
         """The file of a hospital's letter."""
-        (path,) = self.root.glob(f"{place}/*.{quoted(hospital)}.letter")
+        (path,) = self.root.glob(f"{rounds.place(what, number)}/*.{quoted(hospital)}.letter")
         return path
 
     @contextlib.contextmanager
@@ -143,33 +158,44 @@ class Class:
         for there, path in aside:
             there.rename(path)
 
-    def read(self, place, round, sender=None):
-        """A letter of a round, or its sum, opened."""
-        found = next(Folder(self.root).new(place, 10**6, sender))
-        return letters.read(found, self.maker.study.id, rounds.purpose(self.settings, round), round)
+    def content(self, what, number, sender="Teacher"):
+        """The content of somebody's letter of a number."""
+        found = next(Folder(self.root).new(rounds.place(what, number), 10**7, sender))
+        return letters.read(found, None, None, number, most=10**7).content
 
-    def added(self, round):
-        """The encrypted sum of a round, as it lies in the folder."""
-        letter = self.read(rounds.sum_place(round), round)
-        return rounds.Total.from_bytes(letter.content, letter.hospitals).message
-
+    @property
     def counted(self):
-        """Round -> hospital -> digest of the letter that was counted."""
-        self.coordinator.step()
-        study = self.coordinator.study
-        return [study.links[link].counted for link in study.chain()[1:]]
+        """For each number that was added up, its purpose and the hospitals in its sums."""
+        self.coordinator.study.refresh()
+        return [
+            (step.purpose, sorted(name for at in added.which for name in closed.groups[at]))
+            for step, closed, added in self.coordinator.study.steps()
+            if added
+        ]
 
     def ends_well(self, model, why=""):
         """The study goes on to the same model with all hospitals, and the log says why something was refused."""
         assert {status.stage for status in self.play()} == {"done"}
         assert self.models() == {model}
-        assert [list(of) for of in self.counted()] == [list(self.federation.names)] * (self.settings.rounds + 2)
+        purposes = ["statistics", "bounds", *["update"] * self.settings.rounds, "scores"]
+        assert self.counted == [(purpose, sorted(self.federation.names)) for purpose in purposes]
+        self.once()
         assert not why or why in self.sentences
+
+    def once(self):
+        """Nobody posted two letters of one kind and number, nor two shares of one."""
+        for what in (ONE, LIST, TWO, SUM):
+            for place in self.root.glob(f"{what}-?????"):
+                senders = [path.name.split(".")[1] for path in place.glob("*.letter") if path.is_file()]
+                senders = [sender for sender in senders if sender in {quoted(name) for name in self.identities}]
+                assert len(set(senders)) == len(senders), f"{place.name}: {sorted(senders)}"
 
     @property
     def sentences(self):
         """Why letters were refused, as the log tells."""
         return "\n".join(event["why"] for event in events(self.root) if event["what"] == "refused")
 
-    def models(self):
-        return {b"".join(weight.tobytes() for weight in hospital.weights) for hospital in self.hospitals.values()}
+    def models(self, among=()):
+        return {
+            b"".join(weight.tobytes() for weight in self.hospitals[name].weights) for name in among or self.hospitals
+        }

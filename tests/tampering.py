@@ -8,10 +8,6 @@ import json
 import struct
 from dataclasses import dataclass
 
-import numpy as np
-
-from fedkit import encryption
-from fedkit.encryption import messages
 from fedkit.encryption.identities import Identity
 
 STRANGER = Identity("Intruder", b"I" * 32)
@@ -39,18 +35,6 @@ def flipped(data: bytes, at: int = -1) -> bytes:
     changed = bytearray(data)
     changed[at] ^= 1
     return bytes(changed)
-
-
-def passed_off(message: bytes, server: encryption.Server) -> dict[str, bytes]:
-    """One hospital's message as a sum of three, as somebody without a key can: what refuses it -> the forged sum."""
-    alone = server.read(message)
-    c0 = np.mod(alone.c0.astype(object) * 3, server.ring.modulus).astype(np.uint64)
-    added = alone._replace(kind=messages.SUM, hospitals=3, c0=c0, seeds=alone.seeds * 3)
-    (seeds,) = alone.seeds
-    c1 = np.concatenate([server.ring.expand(seeds[at : at + 64]) for at in range(0, len(seeds), 64)])
-    relabelled = alone._replace(kind=messages.LARGE_SUM, hospitals=3, seeds=[], c1=c1)
-    forged = {"same seed twice": added, "without their seeds": relabelled}
-    return {sentence: total.to_bytes(server.parameters) for sentence, total in forged.items()}
 
 
 @dataclass(frozen=True)

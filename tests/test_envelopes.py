@@ -1,5 +1,6 @@
 """What is wrong with a message that was tampered with is said in `test_tampering`, a sentence for each way."""
 
+import hashlib
 from inspect import signature
 
 import pytest
@@ -95,7 +96,22 @@ def test_a_thousand_hospitals_fit_and_too_many_are_refused():
 
 def test_what_is_expected_is_always_said():
     parameters = signature(envelopes.read).parameters.values()
-    assert all(parameter.default is parameter.empty for parameter in parameters)
+    assert [one.name for one in parameters if one.default is not one.empty] == ["most"], "which is 0"
+
+
+def test_others_check_who_signed_what_without_its_content():
+    short = envelopes.heading(MESSAGE)
+    assert len(short) == len(MESSAGE) - len(CONTENT) + 32
+    expected = {field: EXPECTED[field] for field in ("study", "purpose", "round", "sender")}
+    assert envelopes.read_heading(short, ZURICH.public, **expected) == (ABOUT, hashlib.sha256(CONTENT).digest())
+    hostile = [MESSAGE, short[:-1], short + b"x", b"", short[:-32] + bytes(32), *(short[:at] for at in (3, 69, 100))]
+    hostile += [short[:at] + bytes([short[at] ^ 1]) + short[at + 1 :] for at in range(len(short))]
+    for bad in hostile:
+        with pytest.raises(MessageError):
+            envelopes.read_heading(bad, ZURICH.public, **expected)
+    for field, other in {"study": "f", "purpose": "scores", "round": 4, "sender": "Basel"}.items():
+        with pytest.raises(MessageError, match=f"has {field} "):
+            envelopes.read_heading(short, ZURICH.public, **expected | {field: other})
 
 
 def test_a_roster_is_a_mapping_that_does_not_change():

@@ -20,30 +20,21 @@ BATCH = 2000
 SECONDS = 100  # of computing: a batch takes ten, so that a process that takes so long hangs
 # How many cases of each family, and parts of sentences that must be among what is said about them.
 CASES = {
-    "changed_on_the_way": (14_000, "is not signed with|has room for|is no message of this version"),
-    "sent_as_another": (2000, "taken|is not signed with|has round|has purpose|has study"),
+    "changed_on_the_way": (10_000, "is not signed with|has room for|is no message of this version"),
+    "sent_as_another": (2000, "taken|is not signed with|has study|has room for"),
     "hostile_head": (3000, "taken|malformed|has round|has purpose|has study|has sender"),
     "hostile_content": (
-        6000,
-        "taken|has room for|under another key|were added|which is not|beyond the|A sum arrived|were agreed|same seed|"
-        "cannot be added to|arrived where|damaged|no sum of|patients sum to|without",
+        5000,
+        "taken|has room for|This is not a it is|This is not a key|for another sum|letter of coefficients and|"
+        "for another list|key share for|A sum of|A letter of|beyond the it is|tag beyond|not the sum of",
     ),
-    "hostile_keys": (3000, "taken|no keys|no secret key|must not have|is damaged"),
 }
 
 
-@pytest.fixture(scope="session")
-def material(tmp_path_factory):
-    path = tmp_path_factory.mktemp("fuzz") / "material.json"
-    path.write_text(json.dumps(fuzzing.make()))
-    return path
-
-
-def run(material, family: str, first: int, last: int, seconds: int = SECONDS) -> tuple[Counter, list[str]]:
+def run(progress, family: str, first: int, last: int, seconds: int = SECONDS) -> tuple[Counter, list[str]]:
     """Run cases in a process: what was said how often, and what went wrong."""
-    progress = material.with_name("progress")
     progress.write_bytes(b"none")
-    command = map(str, [sys.executable, fuzzing.__file__, material, family, first, last, progress, seconds])
+    command = map(str, [sys.executable, fuzzing.__file__, family, first, last, progress, seconds])
     try:
         done = subprocess.run(list(command), capture_output=True, text=True, timeout=20 * SECONDS)
     except subprocess.TimeoutExpired:
@@ -56,19 +47,19 @@ def run(material, family: str, first: int, last: int, seconds: int = SECONDS) ->
 
 
 @pytest.mark.parametrize("family", CASES)
-def test_hostile_bytes_are_refused(material, family):
+def test_hostile_bytes_are_refused(tmp_path, family):
     (cases, sentences), said = CASES[family], Counter()
     for first in range(0, cases * MORE, BATCH):
-        found, wrong = run(material, family, first, min(first + BATCH, cases * MORE))
-        assert wrong == [], f"{family}, with {material}: {wrong[:5]}"
+        found, wrong = run(tmp_path / "progress", family, first, min(first + BATCH, cases * MORE))
+        assert wrong == [], f"{family}: {wrong[:5]}"
         said += found
     assert said.total() == cases * MORE
     missing = [sentence for sentence in sentences.split("|") if not any(sentence in one for one in said)]
     assert missing == [], f"these cases never got as far as that: {missing}; {said}"
 
 
-def test_what_must_not_be_is_noticed_and_named(material):
+def test_what_must_not_be_is_noticed_and_named(tmp_path):
     for case, said in enumerate(["KeyError: 'a bug'", "something was taken", "exit -6", "MemoryError", "hangs"]):
-        _, (wrong,) = run(material, "broken", case, case + 1, seconds=2)
+        _, (wrong,) = run(tmp_path / "progress", "broken", case, case + 1, seconds=4)
         assert wrong.startswith(f"case {case}: ")
         assert said in wrong

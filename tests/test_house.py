@@ -47,7 +47,7 @@ DOORS = {
 WITHOUT_PANDAS = {"core.aggregators", "core.models"}
 
 # What notebooks 00 to 04 may import beside the core, compat and encryption.
-CHAPTERS_OF = {"02": {"partitions"}, "04": {"attacks"}}
+CHAPTERS_OF = {"02": {"partitions"}, "03": {"attacks"}, "04": {"attacks"}}
 
 
 def modules() -> dict[str, str]:

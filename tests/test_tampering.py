@@ -1,21 +1,22 @@
-"""The same tampered messages at each door: an envelope's, the simulation's network, and the shared folder."""
+"""The same tampered messages at each door: an envelope's, and those of the simulation's network."""
+
+import json
 
 import numpy as np
 import pytest
-from exchange_parts import Class
-from tampering import HOSTILE, STRANGER, TAMPERINGS, Sent
+from tampering import HOSTILE, TAMPERINGS, Sent, inside
 
 from fedkit.aggregators import EncryptedMean, weighted_mean
 from fedkit.encryption import envelopes
 from fedkit.encryption.envelopes import About
 from fedkit.encryption.identities import Identity
 from fedkit.encryption.messages import MessageError
-from fedkit.exchange import rounds
-from fedkit.exchange.journal import events
 from fedkit.records import Ledger
 
 ZURICH = Identity("Universitätsspital Zürich", b"\1" * 32)
 EVERY = {name: make for name, (make, _) in TAMPERINGS.items()} | HOSTILE
+PATIENTS = {"Basel": 200, "Bern": 100, "Chur": 50, "Davos": 20}
+UPDATES = {name: np.random.default_rng(number).normal(size=3) for number, name in enumerate(PATIENTS)}
 
 
 @pytest.mark.parametrize("size", [100, None])
@@ -32,43 +33,87 @@ def test_an_envelope_is_refused_with_a_sentence(size):
     assert envelopes.read(sent.data, ZURICH.public, **expected) == (about, content)
 
 
-@pytest.mark.parametrize("scheme", ["bfv", "ckks"])
-@pytest.mark.parametrize("what", EVERY)
-def test_the_simulated_server_leaves_it_out_and_the_round_goes_on(scheme, what):
-    patients, state = {"Basel": 200, "Bern": 100, "Chur": 50}, None
-    updates = {name: np.random.default_rng(number).normal(size=3) for number, name in enumerate(patients)}
+class Room:
+    """Two rounds of four hospitals, in whose network one kind of message of one sum is tampered with."""
 
-    def network(sender, message):
-        hit = sender == "Chur" and ledger.round == 1 and b'"purpose":"update"' in message
-        return EVERY[what](Sent(message, state.identities[sender])) if hit else message
+    def __init__(self, make, sender, purpose, numbers=(1,)):
+        self.make, self.sender, self.purpose, self.numbers = make, sender, purpose, numbers
+        self.aggregator, self.ledger, self.hits = EncryptedMean(network=self.network), Ledger(), 0
+        self.state = self.aggregator.start(list(PATIENTS), {"kernel": (3,)}, self.ledger)
 
-    aggregator, ledger = EncryptedMean(scheme, network=network), Ledger()
-    state = aggregator.start(list(patients), {"kernel": (3,)}, ledger)
-    for ledger.round, heard in ((1, ["Basel", "Bern"]), (2, [*patients])):
-        state, mean = aggregator.aggregate(state, updates, patients, ledger)
-        expected = weighted_mean([updates[name] for name in heard], [patients[name] for name in heard])
+    def network(self, sender, message):
+        head = json.loads(inside(message)[0])
+        hit = (sender, head["purpose"]) == (self.sender, self.purpose) and head["round"] in self.numbers
+        self.hits += hit
+        return self.make(Sent(message, self.state.parties.identities[sender])) if hit else message
+
+    def play(self, *heard):
+        self.ledger.round += 1
+        self.state, mean = self.aggregator.aggregate(self.state, UPDATES, PATIENTS, self.ledger)
+        expected = weighted_mean([UPDATES[name] for name in heard], [PATIENTS[name] for name in heard])
         assert np.abs(mean - expected).max() < 1e-6
-    refused = ledger.frame().query("phase == 'refused'")
-    assert refused[["round", "hospital", "direction"]].to_numpy().tolist() == [[1, "Chur", "up"]]
+
+    @property
+    def refused(self):
+        rows = self.ledger.frame().query("phase == 'refused'")
+        return rows[["round", "hospital", "direction"]].to_numpy().tolist()
+
+    @property
+    def failed(self):
+        return {name: keys.failed for name, keys in self.state.parties.keyrings.items()}
 
 
-def test_the_folder_says_why_and_the_study_comes_to_the_same_end(tmp_path, undisturbed):
-    """All of them, in one hospital's name and beside its honest letter."""
-    room = Class(tmp_path).open().until(2)
-    (path,), hospital = room.root.glob(f"{rounds.place(2)}/*.Hospital%202.letter"), room.identities["Hospital 2"]
-    sent = Sent(path.read_bytes()[32:], hospital)
-    hostile = {name: ("Hospital 2", hospital, make(sent)) for name, make in EVERY.items()}
-    hostile["in a name of its own"] = "Intruder", STRANGER, sent.again(identity=STRANGER, sender="Intruder")
-    hostile["in its name, with another key"] = "Hospital 2", STRANGER, sent.again(identity=STRANGER)
-    wanted = {name: sentence for name, (_, sentence) in TAMPERINGS.items()} | {
-        "the numbers of others": "sent the numbers of Bern, Basel",
-        "nonsense": "for another coordinator",
-        "in a name of its own": "'Intruder' is not on the roster",
-        "in its name, with another key": "is signed with another key than theirs",
-    }
-    place = rounds.place(2)
-    found = {name: room.put(place, sender, who.public + data) for name, (sender, who, data) in hostile.items()}
-    room.ends_well(undisturbed)
-    said = {event["digest"]: event["why"] for event in events(tmp_path) if event["what"] == "refused"}
-    for name, letter in found.items():
-        assert wanted[name] in said.get(letter.digest, said.get(f"{letter.place}/{letter.name}")), name
+@pytest.mark.parametrize("what", EVERY)
+def test_the_server_leaves_a_letter_out_and_the_round_goes_on(what):
+    room = Room(EVERY[what], "Chur", "update")
+    room.play("Basel", "Bern", "Davos")
+    room.play(*PATIENTS)
+    assert (room.refused, room.hits) == ([[1, "Chur", "up"]], 1)
+    assert set(room.failed.values()) == {0}, "whoever drops out between the letters costs nothing"
+
+
+@pytest.mark.parametrize("what", [*TAMPERINGS, "nonsense"])
+def test_where_a_share_does_not_come_the_round_is_played_again_without_and_counted(what):
+    room = Room(EVERY[what], "Chur", "share")
+    room.play("Basel", "Bern", "Davos")
+    room.play(*PATIENTS)
+    assert (room.refused, room.hits) == ([[1, "Chur", "up"]], 1)
+    assert set(room.failed.values()) == {1}
+    rows = room.ledger.frame().query("round == 1 and direction == 'up'").groupby(["hospital", "phase"]).size()
+    assert rows["Basel"].to_dict() == {"send": 3, "share": 3}  # of bounds, of the update, and of the update again
+    assert rows["Chur"].to_dict() == {"send": 2, "share": 1, "refused": 1}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "rounds", "sentence"), [((1, 4, 7), 2, r"\(update, number 7\)"), ((0,), 0, r"\(bounds, number 0\)")]
+)
+def test_the_third_update_that_does_not_open_ends_it_and_the_first_bounds(numbers, rounds, sentence):
+    """Chur, whose share was not heard, is back in the next round, with new bounds."""
+    room = Room(EVERY["cut"], "Chur", "share", numbers)
+    for _ in range(rounds):
+        room.play("Basel", "Bern", "Davos")
+    with pytest.raises(MessageError, match=f"did not open {sentence}, and no more of that is allowed: a person must"):
+        room.play()
+
+
+@pytest.mark.parametrize("purpose", ["list", "sum"])
+@pytest.mark.parametrize("what", TAMPERINGS)
+def test_what_the_server_answers_is_refused_with_a_sentence(purpose, what):
+    sentence = "it was sent for something else" if what == "another purpose" else TAMPERINGS[what][1]
+    with pytest.raises(MessageError, match=sentence):
+        Room(EVERY[what], "server", purpose).play()
+
+
+@pytest.mark.parametrize(
+    ("purpose", "change", "sentence"),
+    [
+        ("sum", HOSTILE["the numbers of others"], "added up other hospitals than it listed"),
+        ("sum", HOSTILE["nonsense"], "This is not a sum"),
+        ("list", HOSTILE["nonsense"], "Basel's letter is not the one in this list"),
+        ("list", lambda sent: sent.again(hospitals=["Bern", "Basel", "Chur", "Davos"]), "letter is not the one in"),
+        ("list", lambda sent: sent.again(hospitals=["Basel", "Bern", "Chur", "Eve"]), "'Eve' is listed, and not on"),
+    ],
+)
+def test_a_server_that_signs_what_is_not_so_is_refused(purpose, change, sentence):
+    with pytest.raises(MessageError, match=sentence):
+        Room(change, "server", purpose).play()

@@ -16,22 +16,21 @@ CLEAR = ["Rows stay in the hospitals; the server reads every update"]
 CLEAR += ["averages the updates,\nand can read each of them", "each hospital's update:\nnumbers in the clear"]
 CLEAR += ["the mean of all updates,\nin the clear"]
 CLEAR += ["Only numbers computed from the rows leave a hospital, but the server can read those."]
-SECRET = ["Hospitals hold the rows and the key; the server holds neither", "adds ciphertexts, cannot read them"]
+SECRET = ["Hospitals hold the rows and the keys; the server holds neither", "adds what it cannot read"]
 SECRET += [
-    "each hospital's update,\nencrypted: bytes that\nlook like noise",
+    "each hospital's update, encrypted;\nthen the key to it, masked",
     "the sum of all updates,\nstill encrypted",
 ]
-SECRET += ["The key goes from hospital to hospital, never to the server. Inside, everything can be read."]
+SECRET += ["Each key is used once. Only the sum of all keys is ever known, and only at the hospitals."]
 # What is done, its formula, why: in the order in which they stand, at the hospitals.
 STEPS = [
     ("1 train", r"$\Delta$", "weights $w$ after\nminus before"),
     ("2 weight", r"$n\Delta$", "by its number of\npatients $n$"),
-    ("3 encrypt", r"$E\,(n\Delta,\ n)$", "fresh noise\nevery time"),
-    ("7 decrypt", r"$\Sigma\, n\Delta,\ \Sigma\, n$", "nothing but the\nsum is opened"),
-    ("8 divide", r"$\Sigma\, n\Delta\ /\ \Sigma\, n$", "the weighted\nmean"),
-    ("9 apply", r"$w \leftarrow w$ + mean", "the same model\neverywhere"),
+    ("3 encrypt", r"$c = E_s(n\Delta,\ n)$", "under a key $s$\nthat is used once"),
+    ("5 share", r"$z = s + $ masks", "for this list,\nand no other"),
+    ("7 open", r"$\Sigma\, n\Delta,\ \Sigma\, n$", "the last mask is\ntaken away"),
+    ("8 apply", r"$w \leftarrow w + \frac{\Sigma\, n\Delta}{\Sigma\, n}$", "the same model\neverywhere"),
 ]
-ADDED = r"$E\,(n\Delta,\ n) + E\,(n\Delta,\ n) + \ldots = E\,(\Sigma\, n\Delta,\ \Sigma\, n)$"
 
 
 def _canvas(title: str, height: float) -> tuple[Figure, Axes]:
@@ -85,8 +84,8 @@ def _step(axes: Axes, x: float, y: float, width: float, height: float, verb: str
 def architecture(hospitals: Sequence[str] = HOSPITALS, encrypted: bool = True) -> Figure:
     """Draw the hospitals (of more than five, four by name), the server and what travels between them.
 
-    What to see: patients' rows never leave a hospital. Encrypted, updates leave it only as ciphertext: the
-    hospitals hold the key, the server holds none. In the clear, the server reads every update.
+    What to see: patients' rows never leave a hospital. Encrypted, updates leave it only as ciphertext: each
+    hospital has keys of its own, the server has none. In the clear, the server reads every update.
     """
     title, server, up, down, foot = SECRET if encrypted else CLEAR
     names = [shown(name, 78) for name in hospitals]
@@ -111,7 +110,7 @@ def architecture(hospitals: Sequence[str] = HOSPITALS, encrypted: bool = True) -
         _text(axes, middle, 11, "patients' rows", 8.5)
         if encrypted:
             _key(axes, middle - 5.6, 8.4)
-            _text(axes, middle - 1.2, 8.4, "secret key", 8.5, "left")
+            _text(axes, middle - 1.2, 8.4, "own keys", 8.5, "left")
             axes.plot([middle, middle], [4.3, 6], **dashed)
         else:
             _text(axes, middle, 8.4, "stay here", 8.5)
@@ -133,10 +132,10 @@ def architecture(hospitals: Sequence[str] = HOSPITALS, encrypted: bool = True) -
 
 @matplotlib.rc_context(STYLE)
 def workflow() -> Figure:
-    """Draw one encrypted round: nine steps, above at every hospital, below at the server.
+    """Draw one encrypted round: eight steps, above at every hospital, below at the server.
 
-    What to see: weights are applied before encryption and the division is done after decryption, so that
-    the server need only add. Nothing but ciphertext crosses the gap between the two.
+    What to see: two letters go down. The first is made before anybody knows the list, the second is the key to it,
+    for this list alone; but for the list, nothing crosses the gap between the two that can be read.
     """
     figure, axes = _canvas("One encrypted round: the server adds what it cannot read", 4.6)
     _box(axes, 0, 17.5, 80, 28.5, INSIDE)
@@ -145,22 +144,28 @@ def workflow() -> Figure:
     _text(axes, 1.5, 10.2, "Server", 10, "left", weight="bold")
     _key(axes, 17, 43.4)
     _key(axes, 2.6, 6.9, struck=True)
-    _text(axes, 22, 43.4, "has the key and reads numbers", ha="left")
+    _text(axes, 22, 43.4, "makes a new key each time and reads the sum", ha="left")
     _text(axes, 7.6, 6.9, "has no key", ha="left")
     _text(axes, 1.5, 3.5, "and sees only bytes", ha="left")
     places = [1.5 + 13.1 * number for number in range(6)]
     for number, (x, words) in enumerate(zip(places, STEPS, strict=True)):
         _step(axes, x, 22, 11.5, 14, *words)
-        if number not in (2, 5):
+        if number not in (2, 3, 5):
             _arrow(axes, (x + 11.5, 29), (x + 13.1, 29))
-    _step(axes, 25, 2, 30, 9, "5 add", ADDED, "no key is needed to add")
-    start, _, sent, returned, _, end = (x + 5.75 for x in places)
-    _arrow(axes, (sent, 22), (sent, 11), VERMILLION)
-    _arrow(axes, (returned, 11), (returned, 22), BLUE)
-    for x in (sent, returned):
-        _lock(axes, x, 16.2)
-    _text(axes, sent - 2, 15.2, "4 send: one ciphertext a hospital", ha="right")
-    _text(axes, returned + 2, 15.2, "6 send: their sum, to all hospitals", ha="left")
+    _step(axes, 24, 2, 19.5, 9, "4 list", "names, in order", "whose letters arrived")
+    _step(axes, 46.5, 2, 26, 9, "6 add", r"$\Sigma\, c$  and  $\Sigma\, z$", "masks cancel, but for one")
+    start, *_, end = (x + 5.75 for x in places)
+    for x, what, locked in [
+        (33.5, "letter one", True),
+        (42, "list", False),
+        (50.5, "letter two", True),
+        (63, "sum", True),
+    ]:
+        down = "letter" in what
+        _arrow(axes, (x, 22 if down else 11), (x, 11 if down else 22), VERMILLION if down else BLUE)
+        if locked:
+            _lock(axes, x, 16.2)
+        _text(axes, x + 1.6, 15.2, what, ha="left")
     axes.plot([end, end, start], [36, 39.3, 39.3], color=INK, linewidth=1.7, solid_joinstyle="round")
     _arrow(axes, (start, 39.3), (start, 36))
     _text(axes, 40, 39.3, "next round", backgroundcolor=INSIDE)

@@ -9,12 +9,12 @@ large one.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from fedkit import aggregators
-from fedkit.aggregators import Aggregator, Joined, Mean, Shapes, Vectors, Weights, Wrapped, WrappedState
+from fedkit.aggregators import EncryptedMean, Joined, Mean, Shapes, Vectors, Weights, Wrapped, WrappedState
+from fedkit.encryption.keyring import FEWEST, divided
 from fedkit.records import Ledger
 
 
@@ -207,15 +207,15 @@ class FLTrust(_Clear):
 class GroupwiseEncrypted(Wrapped):
     """A median across the means of groups, each of which is added up encrypted.
 
-    Hospitals are put into groups. The server adds up each group's ciphertexts and sends all the sums to all hospitals,
-    who decrypt them and apply the rule to the groups' means. With a median, fewer than half of the *groups* may hold a
-    malicious hospital; one is enough to spoil its group.
+    Hospitals are put into groups, and each group is a list of its own: its key shares open its sum and no other. The
+    server sends all the sums to all hospitals, who open them and apply the rule to the groups' means. With a median,
+    fewer than half of the *groups* may hold a malicious hospital; one is enough to spoil its group.
 
     The price in privacy: a hospital hides among the others of its group only. Hospitals read G means instead of one;
-    the members of a group of two read each other. So small groups are refused. Groups drawn anew each round (`regroup`)
-    make it worse: sums over overlapping groups can be subtracted from each other, and updates change little between
-    rounds (So et al. 2023). The price in robustness of groups that stay: who shares one with a malicious hospital is
-    not heard in any round.
+    the members of a group of two would read each other. So small groups are refused. Groups drawn anew each round
+    (`regroup`) make it worse: sums over overlapping groups can be subtracted from each other, and updates change little
+    between rounds (So et al. 2023). The price in robustness of groups that stay: who shares one with a malicious
+    hospital is not heard in any round.
 
     What it cannot do: check one hospital. Nobody but the hospital sees its update, so "please clip before you encrypt"
     binds the honest only; a bound that the server can check needs proofs on ciphertexts (Lycklama et al., "RoFL", IEEE
@@ -224,13 +224,13 @@ class GroupwiseEncrypted(Wrapped):
     Parameters
     ----------
     inner
-        An aggregator whose mean hospitals read: `EncryptedMean()`.
+        An aggregator that gives a sum a group: `EncryptedMean()`.
     groups
         How many groups G, 3 or more: a median of two is their mean, and compares nothing.
     rule
         `Median()` or `TrimmedMean(trim)`; a group is one vote, however many patients it has.
     least
-        Hospitals in the smallest group, 2 or more: a group of one hides nothing.
+        Hospitals in the smallest group, 3 or more: of two, each would read the other.
     regroup
         Whether groups are drawn anew each round.
     seed
@@ -246,26 +246,29 @@ class GroupwiseEncrypted(Wrapped):
 
     def __init__(
         self,
-        inner: Aggregator,
+        inner: EncryptedMean,
         groups: int = 3,
         rule: Median | TrimmedMean | None = None,
         *,
-        least: int = 2,
+        least: int = FEWEST,
         regroup: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__(inner)
-        if inner.mean_is_read_by != "hospitals":
-            raise ValueError("The inner aggregator lets the server read its mean: give one that encrypts.")
+        if not hasattr(inner, "sums"):
+            raise ValueError("The inner aggregator gives one mean, and no sum a group: give an EncryptedMean.")
         if groups < 3:
             raise ValueError(f"With {groups} groups there is no majority to go by: take 3 or more.")
-        if least < 2:
+        if least < FEWEST:
             raise ValueError(
-                f"A group of {least} hides nothing, its sum is the hospital's update: `least` is 2 or more."
+                f"A group of {least} hides nothing, its sum tells what the others sent: `least` is {FEWEST} or more."
             )
         self.groups, self.rule, self.least, self.regroup, self.seed = groups, rule or Median(), least, regroup, seed
-        self.rule.check([f"group {number}" for number in range(groups)])
+        self._check(groups)
         self.name = f"{self.rule.name} of {groups} x {inner.name}"  # "median of 3 x BFV"
+
+    def _check(self, groups: int) -> None:
+        self.rule.check([f"group {number}" for number in range(groups)])
 
     def members(self, hospitals: Sequence[str], round: int) -> list[tuple[str, ...]]:
         """Put hospitals, in any order, into groups of sizes that differ by one at most; ValueError if too small."""
@@ -278,33 +281,23 @@ class GroupwiseEncrypted(Wrapped):
         order = generator.permutation(sorted(hospitals))
         return [tuple(str(name) for name in part) for part in np.array_split(order, self.groups)]
 
-    def begin(self, hospitals: Sequence[str]) -> dict[tuple[str, ...], Any]:
-        """No group has played yet. The key is one for all: the inner aggregator is started once."""
+    def begin(self, hospitals: Sequence[str]) -> None:
+        """Refuse hospitals that are too few for the groups."""
         self.members(hospitals, 0)
-        return {}
 
     def aggregate(self, state: WrappedState, updates: Vectors, weights: Weights, ledger: Ledger) -> Joined:
-        """Let the inner aggregator aggregate each group, from where its last round left it; then join the means."""
-        means, left = [], {}
-        for group in self.members(list(updates), ledger.round):
-            spent, before = Ledger(), state.own.get(group, state.inner)
-            spent.round = ledger.round
-            own, patients = ({name: each[name] for name in group} for each in (updates, weights))
-            left[group], mean = self.inner.aggregate(before, own, patients, spent)
-            means.append(mean)
-            _note(spent, group, list(updates), ledger)
-        joined = self.rule.join([str(number) for number in range(len(means))], np.stack(means), np.ones(len(means)))
-        return state._replace(own=state.own | left), joined
-
-
-def _note(spent: Ledger, group: tuple[str, ...], hospitals: list[str], ledger: Ledger) -> None:
-    """Note what a group spent; its sums go to all hospitals, and each decrypts them."""
-    for row in spent.frame().itertuples():
-        who = [row.hospital]
-        if row.hospital == group[0] and (row.direction == "down" or row.phase == "decrypt"):
-            who += [hospital for hospital in hospitals if hospital not in group]
-        for hospital in who:
-            ledger.add(hospital, row.direction, row.phase, row.bytes, row.seconds)
+        """Return the next state, and what the rule makes of the groups' means; ValueError if too few were heard."""
+        groups = self.members(list(updates), ledger.round)
+        inner, sums = self.inner.sums(state.inner, updates, weights, ledger, groups)
+        if len(sums) < 3:
+            raise ValueError(
+                f"Of {len(groups)} groups {len(sums)} were heard: with those there is no majority to go by."
+            )
+        self._check(len(sums))
+        means = np.stack([divided(each)[0] for each in sums])
+        return state._replace(inner=inner), self.rule.join(
+            [str(at) for at in range(len(means))], means, np.ones(len(means))
+        )
 
 
 def _count(value: int, name: str, least: int = 0) -> int:

@@ -1,24 +1,23 @@
 """What a hospital holds in a study, and its two letters: a key is used for one sum and forgotten.
 
-    keys = join(name, parameters, study, ...)        # at each hospital, from its own secrets
+    keys = join(name, parameters, study, ...)            # at each hospital, from its own secrets
     letter = keys.encrypt("update", vector, patients)    # the first letter: hidden under a new key of its own
-    listed = {name: digest(letter), ...}             # at the server: whose letters arrived
-    share = keys.share(listed)                       # the second: the key, masked, for exactly this list
-    mean, patients = keys.decrypt(total, listed)     # of what the server added up
+    listed = {name: digest(letter), ...}                 # at the server: whose letters arrived
+    share = keys.share(listed)                           # the second: the key, masked, for exactly this list
+    mean, patients = keys.decrypt(total, listed)         # of what the server added up
 
 The masks of a list's shares cancel in their sum and in no other, so that the sum of the keys opens the sum of the
-letters and nothing else; the group's mask keeps it from the server. All keys come from hashes over all that must not
-be mixed up (`_hash`), and step forward with each number, so that yesterday's letters do not open with what is held
-today. What is kept for a number is handed to `store` before anything leaves: after a crash the same bytes are posted
-again, and nothing is ever encrypted twice.
+letters and nothing else; the group's mask keeps it from the server. All keys come from hashes over all that must not be
+mixed up (`_hash`), and step forward with each number, so that yesterday's letters do not open with what is held today.
+What is kept for a number is handed to `store` before anything leaves: after a crash the same bytes are posted again,
+and nothing is ever encrypted twice.
 
-References
-----------
 Masks in pairs: Bonawitz et al., CCS 2017. One-time keys of a key-additive encryption, summed by masks: Bell et al.,
 ACORN, USENIX Security 2023; Bell-Clark et al., Willow, CRYPTO 2025. Why the models must be in the label: Pasquini,
 Francati and Ateniese, CCS 2022.
 """
 
+import copy
 import hashlib
 import hmac
 import io
@@ -50,51 +49,31 @@ class Member(NamedTuple):
 
 
 class Keyring:
-    """A hospital's keys in a study: `join` makes them, `restore` reads what was stored."""
+    """A hospital's keys in a study: `join` makes them, `restore` reads what was stored.
+
+    What is known of the present number can be read here; a number counts sums of all purposes.
+    """
+
+    number = property(lambda self: self._state["number"] - 1)  # int: 0, 1 ...; -1 before the first
+    about = property(lambda self: self._state["now"]["about"])  # bytes: its label, where the same sums are held
+    size = property(lambda self: self._state["now"]["coefficients"])  # int: of a letter
+    letter = property(lambda self: (self._state["now"] or {}).get("letter"))  # bytes or None: the first one
+    listed = property(lambda self: (self._state["now"] or {}).get("listed"))  # Listed or None: of its share
+    failed = property(lambda self: self._state["failed"])  # int: numbers that did not open though a share went out
+    # list or None: whom alone it is listed with until a sum is accepted, after one that did not open
+    within = property(lambda self: self._state["within"])
 
     def __init__(self, name: str, parameters: Parameters, members: Mapping[str, Member], state: dict) -> None:
         self.name, self.parameters, self.members, self._state = name, parameters, members, state
-        self.store: Callable[[bytes], object] | None = (
-            None  # is given all that must survive a crash, before a letter goes
-        )
+        self.store: Callable[[bytes], object] | None = None  # is given what must survive a crash, before a letter goes
         self.opened: dict[tuple, np.ndarray] = {}  # shared by hospitals that one process plays: what opened before
-        self._ring = ring.Ring(parameters)
+        self._ring, self._stored = ring.Ring(parameters), copy.deepcopy(state)
 
     def __repr__(self) -> str:
         return f"Keyring({self.name}, {len(self.members)} hospitals, number {self.number})"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("Keys are not pickled or copied: a copy would use them twice.")
-
-    @property
-    def number(self) -> int:
-        """Of the sum that is being made: 0, 1, ... one counter for all purposes; -1 before the first."""
-        return self._state["number"] - 1
-
-    @property
-    def about(self) -> bytes:
-        """What this number's letters are for: 32 bytes, the same at all hospitals that hold the same sums."""
-        return self._state["now"]["about"]
-
-    @property
-    def size(self) -> int:
-        """How many coefficients a letter of this number has."""
-        return self._state["now"]["coefficients"]
-
-    @property
-    def letter(self) -> bytes | None:
-        """The first letter of this number, if there is one."""
-        return self._state["now"] and self._state["now"].get("letter")
-
-    @property
-    def listed(self) -> Listed | None:
-        """The list that this number's share was given for, if it was."""
-        return self._state["now"] and self._state["now"].get("listed")
-
-    @property
-    def failed(self) -> int:
-        """How many numbers were given up after this hospital's share was out."""
-        return self._state["failed"]
 
     def coefficients(self, layout: Layout) -> int:
         """How many coefficients a letter of this layout has, the weight's included."""
@@ -106,6 +85,11 @@ class Keyring:
 
     def _with_weight(self, layout: Layout) -> Layout:
         return Layout((quantization.weight_layer(self.parameters), *layout.layers))
+
+    def finish(self) -> None:
+        """Settle the last number, and forget its keys: nothing more is added up."""
+        self._settle()
+        self.save()
 
     def begin(self, purpose: str, coefficients: int) -> None:
         """Begin the next number without a letter: its sums can be opened all the same.
@@ -122,12 +106,12 @@ class Keyring:
         state = self._state
         parts = state["number"].to_bytes(8), purpose.encode(), state["head"], repr(self.parameters).encode()
         about = _hash(state["study"], "about", *parts, coefficients.to_bytes(8))
-        state["now"] = {"purpose": purpose, "about": about, "coefficients": coefficients, "opened": {}}
-        state["now"]["pairs"] = {name: _hash(key, "mask", about) for name, key in state["pairs"].items()}
-        state["now"] |= {"group": _hash(state["group"], "sum", about), "own": _hash(state["own"], "own", about)}
+        state["now"] = now = {"purpose": purpose, "about": about, "coefficients": coefficients, "opened": {}}
+        now["pairs"] = {name: _hash(key, "mask", about) for name, key in state["pairs"].items()}
+        now |= {"group": _hash(state["group"], "sum", about), "own": _hash(state["own"], "own", about)}
         state["pairs"] = {name: _hash(key, "next") for name, key in state["pairs"].items()}
         state |= {each: _hash(state[each], "next") for each in ("group", "own")} | {"number": state["number"] + 1}
-        return state["now"]
+        return now
 
     def encrypt(
         self,
@@ -147,32 +131,19 @@ class Keyring:
         weight : number of patients: a whole number, not negative
         layout : the same at all hospitals; `plain_layout` if None
         dither : see `quantization.Layout.encode`
+        scale : what the vector is multiplied with in place of the weight
         """
-        values = self._encoded(vector, weight, weight if scale is None else scale, layout, dither)
+        numbers = _weighted(np.asarray(vector, dtype=np.float64), weight, weight if scale is None else scale)
+        values = self._with_weight(layout or self.plain_layout(len(numbers) - 1)).encode(numbers, dither)
         now = self._begin(purpose, len(values))
         # Should all memory of this letter be lost, the same numbers give the same letter, others another key.
         secret = _hash(now.pop("own"), "letter", now["about"], hashlib.sha256(values).digest())
         key = ring.small(_hash(secret, "key"), self._ring.size)
         hidden = self._ring.hide(values, _hash(now["about"], "public"), key, _hash(secret, "noise"))
-        now |= {"letter": Letter(now["about"], hidden).to_bytes(self.parameters)}
+        now["letter"] = Letter(now["about"], hidden).to_bytes(self.parameters)
         now |= {"key": key.tobytes(), "values": values.tobytes()}
         self.save()
         return now["letter"]
-
-    def _encoded(
-        self, vector: np.ndarray, weight: float, scale: float, layout: Layout | None, dither: np.random.Generator | None
-    ) -> np.ndarray:
-        vector = np.asarray(vector, dtype=np.float64)
-        if vector.ndim != 1 or not vector.size:
-            raise ValueError(f"An update is one row of numbers, and this has shape {vector.shape}: flatten it first.")
-        if not np.isfinite(vector).all():
-            at = int(np.flatnonzero(~np.isfinite(vector))[0])
-            raise ValueError(f"Number {at} of the update is {vector[at]}, which cannot be added: did training diverge?")
-        if not (np.isfinite(weight) and weight >= 0 and weight == int(weight)):
-            raise ValueError(f"A weight is a whole number of patients, and {weight} is not.")
-        numbers = np.empty(vector.size + 1)
-        numbers[0], numbers[1:] = weight, vector * scale
-        return self._with_weight(layout or self.plain_layout(vector.size)).encode(numbers, dither)
 
     def share(self, listed: Listed) -> bytes:
         """Return the second letter: the key of this number's letter, for the sum of exactly these letters, once.
@@ -189,33 +160,38 @@ class Keyring:
             return now["share"]
         self._check(listed, now)
         label, order = self._label(now["about"], listed), self._order(listed)
-        key, values = (np.frombuffer(now[each], np.int64) for each in ("key", "values"))
-        key, tag = key.astype(np.uint32), _checked(now["group"], label, values, self._ring.size)
-        # One hospital of the list also adds what keeps the sum of the keys from the server.
-        masks = [(now["group"], 1)] if order[0] == self.name else []
-        mine = order.index(self.name)
-        masks += [(now["pairs"][name], 1 if mine < at else -1) for at, name in enumerate(order) if at != mine]
-        for secret, sign in masks:
+        key, values = (np.frombuffer(now.pop(each), np.int64) for each in ("key", "values"))
+        key, tag, mine = (
+            key.astype(np.uint32),
+            _tag(now["group"], label, values, self._ring.size),
+            order.index(self.name),
+        )
+        masks = [(now["pairs"][name], mine < at) for at, name in enumerate(order) if at != mine]
+        if mine == 0:  # one hospital adds what keeps the sum of the keys from the server
+            masks.append((now["group"], True))
+        for secret, is_added in masks:
             words, number = self._masks(secret, label)
-            key, tag = (key + words, tag + number) if sign > 0 else (key - words, tag - number)
-        key &= np.uint32((1 << self.parameters.share_bits(len(order))) - 1)
-        share = Share(label, key, tag % PRIME).to_bytes(self.parameters, len(order))
+            key, tag = (key + words, tag + number) if is_added else (key - words, tag - number)
+        share = Share(label, key & self._word(len(order)), tag % PRIME).to_bytes(self.parameters, len(order))
         now |= {"share": share, "listed": dict(listed), "pairs": {}}
-        del now["key"], now["values"]
         self.save()
         return share
 
     def _check(self, listed: Listed, now: dict) -> None:
-        if strangers := [name for name in listed if name not in self.members]:
+        if strangers := [name for name in listed if name not in now["pairs"] and name != self.name]:
             raise MessageError(f"{strangers[0]!r:.120} is listed, and not on the roster: nothing is shared.")
         if listed.get(self.name) != messages.digest(now["letter"]):
             raise MessageError(f"{self.name}'s letter is not the one in this list: nothing is shared.")
+        if self.within is not None and (new := [name for name in listed if name not in self.within]):
+            raise MessageError(
+                f"The last list did not open, and {new[0]} was not in it: the difference of the two sums would be what "
+                f"{new[0]} sent."
+            )
         if len(listed) < self._state["least"]:
             raise MessageError(f"{len(listed)} hospitals are listed, and {self._state['least']} are the fewest here.")
-        known = [name for name in listed if name != self.name and name in self._state["known"]]
-        if len(known) < KNOWN:
+        if (known := len(listed.keys() & {*self._state["known"]} - {self.name})) < KNOWN:
             raise MessageError(
-                f"The list names {len(known)} hospitals whose fingerprint was compared here, and {KNOWN} must be: "
+                f"The list names {known} hospitals whose fingerprint was compared here, and {KNOWN} must be: "
                 "the others may all be one."
             )
 
@@ -245,10 +221,8 @@ class Keyring:
                 now["refused"] = True
                 self.save()
                 raise
-            weight = quantization.weight_layer(self.parameters).coefficients
-            whole = self._with_weight(
-                layout or self.plain_layout((len(values) - weight) // self.plain_layout(1).coefficients)
-            )
+            one, none = (self.coefficients(each) for each in (self.plain_layout(1), Layout(())))
+            whole = self._with_weight(layout or self.plain_layout((len(values) - none) // (one - none)))
             if whole.coefficients != len(values):
                 raise MessageError(f"{whole.coefficients} coefficients were agreed on, and {len(values)} came back.")
             found.append(whole.decode(values))
@@ -261,14 +235,16 @@ class Keyring:
         known = now["group"], label, seen
         if known in self.opened:
             return self.opened[known]
-        words, number = self._masks(now["group"], label)
-        bits = self.parameters.share_bits(hospitals)
-        key = ((total.key - words) & np.uint32((1 << bits) - 1)).astype(np.int64)
-        key -= (key > COINS * hospitals) * (1 << bits)
+        (words, number), word = self._masks(now["group"], label), self._word(hospitals)
+        key = ((total.key - words) & word).astype(np.int64)
+        key -= (key > COINS * hospitals) * (int(word) + 1)
         if np.abs(key).max() > COINS * hospitals:
             raise refused
-        values = self._ring.show(total.hidden, _hash(now["about"], "public"), key)
-        if (total.tag - number) % PRIME != _checked(now["group"], label, values, self._ring.size):
+        try:
+            values = self._ring.show(total.hidden, _hash(now["about"], "public"), key)
+        except ValueError:  # keys within the range, but all at its end: made, and drawn by nobody
+            raise refused from None
+        if (total.tag - number) % PRIME != _tag(now["group"], label, values, self._ring.size):
             raise refused
         self.opened.clear()
         self.opened[known] = values
@@ -280,17 +256,18 @@ class Keyring:
         if now is None:
             return
         own = self._label(now["about"], now["listed"]).hex() if "share" in now else None
-        if now["opened"] and "refused" not in now:
-            each = [part for label, seen in sorted(now["opened"].items()) for part in (bytes.fromhex(label), seen)]
-            state["head"] = _hash(state["head"], "sum", self.number.to_bytes(8), *each)
         if own is not None and ("refused" in now or own not in now["opened"]):
-            state["failed"] += 1
-            if state["failed"] > (0 if now["purpose"] in _WITHOUT else state["budget"]):
-                state["failed"] -= 1
+            if state["failed"] >= (0 if now["purpose"] in _WITHOUT else state["budget"]):
                 raise MessageError(
                     f"Shares of {self.name} went out for a sum that did not open ({now['purpose']}, number "
                     f"{self.number}), and no more of that is allowed: a person must find out why, and begin anew."
                 )
+            state["failed"] += 1
+            within = set(now["listed"]) if state["within"] is None else set(now["listed"]) & {*state["within"]}
+            state["within"] = sorted(within)
+        if now["opened"] and "refused" not in now:
+            each = [part for label, seen in sorted(now["opened"].items()) for part in (bytes.fromhex(label), seen)]
+            state |= {"head": _hash(state["head"], "sum", self.number.to_bytes(8), *each), "within": None}
         state["now"] = None
 
     def _order(self, listed: Listed) -> list[str]:
@@ -300,15 +277,24 @@ class Keyring:
         each = ((name.encode(), *self.members[name], listed[name]) for name in self._order(listed))
         return _hash(about, "list", *(part for member in each for part in member))
 
+    def _word(self, hospitals: int) -> np.uint32:
+        """Return the mask of a share's bits."""
+        return np.uint32((1 << self.parameters.share_bits(hospitals)) - 1)
+
     def _masks(self, secret: bytes, label: bytes) -> tuple[np.ndarray, int]:
         """Stretch a secret into what hides a share for a list: of its coefficients, and of its tag."""
         raw = ring.stretch(_hash(secret, "share", label), 16 + 4 * self._ring.size)
         return np.frombuffer(raw, "<u4", self._ring.size, 16), int.from_bytes(raw[:16], "little") % PRIME
 
     def save(self) -> None:
-        """Hand what is to be remembered to `store`."""
+        """Hand what is to be remembered to `store`; where that fails, nothing has happened."""
         if self.store:
-            self.store(_written(self._state))
+            try:
+                self.store(_written(self._state))
+            except BaseException:
+                self._state = copy.deepcopy(self._stored)
+                raise
+            self._stored = copy.deepcopy(self._state)
 
 
 def join(
@@ -361,7 +347,7 @@ def join(
             both = sorted([(public, name.encode()), (members[other].exchange, other.encode())])
             pairs[other] = _hash(shared, "pair", study, *(part for each in both for part in each))
     state = {"study": study, "head": study, "number": 0, "group": group, "own": own, "pairs": pairs, "now": None}
-    state |= {"known": sorted(known), "least": least, "budget": budget, "failed": 0}
+    state |= {"known": sorted(known), "least": least, "budget": budget, "failed": 0, "within": None}
     return Keyring(name, parameters, members, state)
 
 
@@ -382,12 +368,27 @@ def divided(numbers: np.ndarray) -> tuple[np.ndarray, float]:
     return numbers[1:] / numbers[0], float(numbers[0])
 
 
+def _weighted(vector: np.ndarray, weight: float, scale: float) -> np.ndarray:
+    """Return the weight, and scale x vector [p], if they can be added: float64, shape [1 + p]."""
+    if vector.ndim != 1 or not vector.size:
+        raise ValueError(f"An update is one row of numbers, and this has shape {vector.shape}: flatten it first.")
+    if not np.isfinite(vector).all():
+        at = int(np.flatnonzero(~np.isfinite(vector))[0])
+        raise ValueError(f"Number {at} of the update is {vector[at]}, which cannot be added: did training diverge?")
+    if not (np.isfinite(weight) and weight >= 0 and weight == int(weight)):
+        raise ValueError(f"A weight is a whole number of patients, and {weight} is not.")
+    numbers = np.empty(vector.size + 1)
+    numbers[0] = weight
+    np.multiply(vector, scale, out=numbers[1:])
+    return numbers
+
+
 def _hash(key: bytes, what: str, *parts: bytes) -> bytes:
     """HMAC-SHA256 over parts, each with its length before it, so that no two lists of parts are one."""
     return hmac.digest(key, b"".join([len(part).to_bytes(4) + part for part in (what.encode(), *parts)]), "sha256")
 
 
-def _checked(group: bytes, label: bytes, values: np.ndarray, size: int) -> int:
+def _tag(group: bytes, label: bytes, values: np.ndarray, size: int) -> int:
     """Return <f, values> modulo `PRIME`, f secret: a change of the values goes unnoticed with probability 2^-60.
 
     f is the product of one number a coefficient and one a polynomial, so that few must be drawn. The sum is exact in 64

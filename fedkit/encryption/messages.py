@@ -1,12 +1,11 @@
-"""The two letters of a hospital, and the sum of a list's, as bytes.
+"""The two letters of a hospital, and the sum of a list's, as bytes; who sent them stands in an envelope (`envelopes`).
 
     letter one      mark | about | coefficients | hidden integers, packed
     letter two      mark | label | share of the key, packed | tag
     sum             mark | label | coefficients | hospitals | sum of the integers | of the shares | of the tags
 
 `about` names what a letter is for, `label` also the list that it is added up in (see `keyring`). How many bytes a
-message has follows from its head, and any other length is refused. Nothing is pickled, and who sent it stands in its
-envelope (`envelopes`).
+message has follows from its head, and any other length is refused. Nothing is pickled.
 """
 
 import hashlib
@@ -62,7 +61,7 @@ class Share(NamedTuple):
     def from_bytes(cls, data: bytes, parameters: Parameters, hospitals: int) -> "Share":
         """Take apart what arrived; MessageError if it is no share in a sum of so many hospitals."""
         _, label = _head(data, _TWO, _SHARE, "a hospital's key share")
-        if len(data) != share_bytes(parameters, hospitals):
+        if hospitals < 1 or len(data) != share_bytes(parameters, hospitals):
             raise MessageError(f"A key share for {hospitals} hospitals has {len(data)} bytes: it is damaged.")
         return cls(label, *_key_and_tag(data, _TWO.size, parameters, hospitals))
 
@@ -105,8 +104,8 @@ def share_bytes(parameters: Parameters, hospitals: int) -> int:
 
 def sum_bytes(parameters: Parameters, coefficients: int, hospitals: int) -> int:
     """Length of a sum."""
-    carried = packing.byte_count(coefficients, parameters.sent_bits)
-    return _TOTAL.size + carried + parameters.share_bytes(hospitals) + _TAG.size
+    share = parameters.share_bytes(hospitals) + _TAG.size
+    return _TOTAL.size + packing.byte_count(coefficients, parameters.sent_bits) + share
 
 
 def digest(letter: bytes) -> bytes:

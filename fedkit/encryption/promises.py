@@ -36,6 +36,7 @@ class Promises:
         self._bounds, self._weight = np.zeros(len(self.sizes)), 0.0  # kept, and heard by the others
         self.own = self._bounds
         self.layout: Layout | None = None
+        self._fresh = False  # whether bounds were added up alone, from the model that is trained from now
 
     @property
     def counts(self) -> bool:
@@ -52,8 +53,14 @@ class Promises:
         largest = quantization.maxima(vector, self.sizes)
         return self.layout is not None and weight == self._weight and not (largest > self._bounds).any()
 
-    def bounds(self, vector: np.ndarray) -> np.ndarray:
-        """Return what is promised for the next update, from this one [p]: shape [layers]."""
+    def bounds(self, vector: np.ndarray, alone: bool = False) -> np.ndarray:
+        """Return what is promised for the next update, from this one [p]: shape [layers].
+
+        Beside an update whose bounds were just added up alone it is nothing: the same numbers in two sums would show,
+        by their difference, those of a hospital that is in one of them only.
+        """
+        if self._fresh and not alone:
+            return np.zeros(len(self.sizes))
         largest = quantization.maxima(vector, self.sizes)
         bounds = np.maximum(_GROWTH * largest, _KEEP * self._bounds)
         self.own = np.where(bounds == 0, 1.0, bounds)  # nothing ever moved
@@ -63,11 +70,12 @@ class Promises:
         """Return what arrives of patients x update [p]."""
         return Layout(self.layout.layers[1:]).rounded(numbers)
 
-    def heard(self, sums: np.ndarray, weight: float) -> None:
-        """Take on what all promised, from the sums [layers] of patients x bound; the weight is 0 if ours is not in it."""
-        layers = [
-            quantization.packed_layer(size, total, self._parameters, self._reach)
-            for size, total in zip(self.sizes, sums, strict=True)
-        ]
+    def heard(self, sums: np.ndarray, weight: float, alone: bool = False) -> None:
+        """Take on what all promised: sums [layers] of patients x bound; the weight is 0 if ours is not in it."""
+        fresh, self._fresh = self._fresh, alone
+        if fresh and not alone:  # what was promised alone holds
+            return
+        pairs = zip(self.sizes, sums, strict=True)
+        layers = (quantization.packed_layer(*pair, self._parameters, self._reach) for pair in pairs)
         self.layout = Layout((*self.bounds_layout.layers, *layers))
         self._bounds, self._weight = (self.own, weight) if weight else (self._bounds, 0.0)

@@ -21,7 +21,7 @@ from functools import lru_cache
 import numpy as np
 
 from fedkit.encryption.packing import gather, pack, spread, unpack
-from fedkit.encryption.schemes import EXACT_BITS, Parameters
+from fedkit.encryption.schemes import EXACT_BITS, MOST_BITS, Parameters
 
 EXACT_STEP = 2.0**-128
 _BLOCK = 2**13  # coefficients at a time, whose numbers fit a cache
@@ -70,7 +70,7 @@ class Layer:
                 f"A number of {np.abs(numbers).max():.3g} (patients x update) is beyond the "
                 f"{self.limit * self.step:.3g} that one hospital has room for: did the training diverge?"
             )
-        if dither is None or self.bits >= EXACT_BITS:  # what is exact is not left to chance
+        if dither is None or self.bits > MOST_BITS:  # what is exact is not left to chance: the weight, too
             return np.rint(steps, out=steps)
         return np.floor(steps + dither.random(len(steps)))
 

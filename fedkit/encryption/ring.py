@@ -138,7 +138,7 @@ class Ring:
         for part, product in self._products(public, s, len(hidden)):
             product += hidden[part].view(np.int64)
             raw = self._reduced(product)
-            raw -= self.modulus * (raw > self.modulus // 2)
+            raw -= self.modulus * (raw > (self.modulus - self.delta) // 2)  # to -2^room / 2 ... 2^room / 2 - 1
             raw += self.delta // 2
             np.floor_divide(raw, self.delta, out=shown[part])
         return shown

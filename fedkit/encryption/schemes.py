@@ -26,6 +26,7 @@ COINS = 42
 # primes have at most 60. The lattice estimator (commit 27a581b, MATZOV) says 137 and 131 bits for 27 and 54.
 MODULUS_BITS = {128: {1024: 27, 2048: 54, 4096: 60}, 192: {2048: 37, 4096: 60}, 256: {2048: 29, 4096: 58}}
 MOST_HOSPITALS = 100_000
+MOST_BITS = 52  # of a number that is packed
 EXACT_BITS = 256  # of the few numbers that must be exact, see `quantization`
 
 _TAIL = math.sqrt(2 * math.log(2 * 2.0**64))  # 9.5 standard deviations: P < 2^-64 if sub-Gaussian
@@ -121,8 +122,8 @@ def choose(hospitals: int = 16, *, numbers: int = 4096, bits: int = 26, security
         raise ValueError(f"Keys are made for 1 to {MOST_HOSPITALS} hospitals, and {hospitals} were asked for.")
     if numbers < 1:
         raise ValueError(f"An update has at least one number, and {numbers} were asked for.")
-    if not 4 <= bits <= 52:
-        raise ValueError(f"A number gets 4 to 52 bits, not {bits}: float32 itself has 24.")
+    if not 4 <= bits <= MOST_BITS:
+        raise ValueError(f"A number gets 4 to {MOST_BITS} bits, not {bits}: float32 itself has 24.")
     if bits < (hospitals - 1).bit_length() + 3:
         raise ValueError(
             f"{bits} bits have no room for the sum of {hospitals} hospitals: ask for at least "

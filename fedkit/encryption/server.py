@@ -12,12 +12,8 @@ from fedkit.encryption.schemes import Parameters
 class Server:
     """Adds up the first letters of a list, as they come, then their second ones, in the memory of one.
 
-    Parameters
-    ----------
-    parameters
-        Of the encryption, the same at all.
-    about, coefficients
-        What the letters are for, and their length; as the first one says if None.
+    parameters : of the encryption, the same at all
+    about, coefficients : what the letters are for, and their length; as the first one says if None
     """
 
     def __init__(self, parameters: Parameters, about: bytes | None = None, coefficients: int | None = None) -> None:
@@ -32,9 +28,7 @@ class Server:
         if self._about not in (None, found.about):
             raise MessageError("This letter is for another sum than is made now: it is old, or its model another.")
         if self._coefficients not in (None, len(found.hidden)):
-            raise MessageError(
-                f"A letter of {len(found.hidden)} coefficients came, and {self._coefficients} are right."
-            )
+            raise MessageError(f"A letter of {len(found.hidden)} coefficients came, {self._coefficients} are right.")
         self._about, self._coefficients = found.about, len(found.hidden)
         if self._hidden is None:
             self._hidden = found.hidden

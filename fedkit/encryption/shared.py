@@ -1,4 +1,4 @@
-"""CKKS with one key that all hospitals share, by TenSEAL's own vectors: to learn with, and to see what one key too many does.
+"""CKKS with one key that all hospitals share, by TenSEAL's own vectors: to learn with, and to see what that key opens.
 
     keys = SharedKeys(hospitals=4)              # at one hospital, handed to the others
     message = keys.encrypt(update, patients)    # at each hospital
@@ -28,10 +28,7 @@ _SIZE = struct.Struct("<I")
 class SharedKeys:
     """The key that hospitals share, and what is done with it; a copy without it is the `server`'s.
 
-    Parameters
-    ----------
-    hospitals
-        The most that are added up: each may use so large a part of a slot.
+    hospitals : the most that are added up: each may use so large a part of a slot
     """
 
     def __init__(self, hospitals: int) -> None:
@@ -44,25 +41,21 @@ class SharedKeys:
 
     def secret_bytes(self) -> int:
         """Return how many bytes are handed to each other hospital."""
-        return len(self._context.serialize())
+        return len(self._context.serialize(save_secret_key=True))
 
     def encrypt(self, vector: np.ndarray, weight: float, layout: Layout | None = None) -> bytes:
         """Encrypt the weight, and weight x vector [p]: ValueError if a number is too large for the sum to hold.
 
-        Parameters
-        ----------
-        vector, weight
-            An update, shape [p], and a number of patients.
-        layout
-            Of numbers that must be exact: whole digits; real numbers, with noise, if None.
+        vector, weight : an update, shape [p], and a number of patients
+        layout : of numbers that must be exact: whole digits; real numbers, with noise, if None
         """
         numbers = np.concatenate([[weight], np.asarray(vector, np.float64) * weight])
         if layout is not None:
             numbers = np.concatenate([numbers[:1], layout.encode(numbers[1:])])
         if not np.abs(numbers).max() <= 2**ROOM_BITS / self.parameters.hospitals:
             raise ValueError(
-                f"A number of {np.abs(numbers).max():.3g} (patients x update) is beyond what one hospital has room for: "
-                "did the training diverge?"
+                f"A number of {np.abs(numbers).max():.3g} (patients x update) is beyond what one hospital has room "
+                "for: did the training diverge?"
             )
         parts = [numbers[at : at + SLOTS].tolist() for at in range(0, len(numbers), SLOTS)]
         return _joined(ts.ckks_vector(self._context, part).serialize() for part in parts)

@@ -86,9 +86,7 @@ def play(
     if role == "coordinator":
         Coordinator(folder, me, invitation=invitation, home=_home(home)).run(poll_seconds)
         return
-    hospital = Participant(
-        folder, me, federation[name], invitation=invitation, home=_home(home), known=_known(), work=work
-    )
+    hospital = Participant(folder, me, federation[name], invitation=invitation, home=_home(home), known=(), work=work)
     while (status := hospital.run(poll_seconds, lambda status: status.stage == "known")).stage == "known":
         hospital.known = _known()
     if status.stage == "done":

@@ -103,11 +103,12 @@ class Coordinator(Player):
         arrived = self._letters.get((ONE, number), {})
         votes = Counter(about for of in arrived.values() for about in of)
         about = min(votes, key=lambda about: (-votes[about], about), default="")
-        chosen = {name: of[about] for name, of in sorted(arrived.items()) if about in of}
+        within = self._within()
+        chosen = {name: of[about] for name, of in sorted(arrived.items()) if about in of and name in within}
         least = settings.quorum if len(study.groups) == 1 else FEWEST
         groups = [{name: chosen[name].code.hex() for name in group if name in chosen} for group in study.groups]
         groups = [group for group in groups if len(group) >= least]
-        missing = [name for name in study.roster if name not in chosen and name not in self._away(number)]
+        missing = [name for name in study.roster if name in within - chosen.keys() - self._away(number)]
         late = self._late(ONE, number, settings.deadline_seconds)
         if not groups or (missing and not late):
             return missing or [name for name in study.roster if name not in chosen], None
@@ -115,6 +116,15 @@ class Coordinator(Player):
             if about not in of:
                 study.refused(next(iter(of.values())).file, name, f"{name} follows another sum than most.")
         return [], json.dumps({"about": about, "groups": groups}).encode()
+
+    def _within(self) -> set[str]:
+        """Who may be listed: after lists that did not open, those who were in them alone (see `Keyring.within`)."""
+        within = set(self.study.roster)
+        for _, closed, added in reversed(self.study.steps()[:-1]):
+            if added is None or added.which:  # void, or added
+                break
+            within &= {name for group in closed.groups for name in group}
+        return within
 
     def _away(self, number: int) -> set[str]:
         """Whom nobody waits for, where there is a deadline: who was not in the last list, nor has come back since."""

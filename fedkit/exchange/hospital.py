@@ -16,10 +16,10 @@ from fedkit.encryption.identities import Identity, exchange_key, fingerprint, se
 from fedkit.encryption.keyring import KNOWN, Keyring
 from fedkit.encryption.messages import MessageError
 from fedkit.exchange import joining, letters, rounds
-from fedkit.exchange.folder import Found, Where, digest
+from fedkit.exchange.folder import Found, Where, digest, parts
 from fedkit.exchange.letters import SMALL
 from fedkit.exchange.party import Player
-from fedkit.exchange.replica import Replica, Scores
+from fedkit.exchange.replica import OLD, Replica, Scores
 from fedkit.exchange.rounds import LIST, ONE, SUM, TWO, Step
 from fedkit.exchange.settings import Settings
 from fedkit.exchange.status import Status
@@ -121,6 +121,7 @@ class Participant(Player):
         if step.purpose == "stopped":
             raise Stopped(f"The {last.purpose} could not be added up, and are not sent twice: begin a new study.")
         if step.ended:
+            self._keys.finish()
             same = f"{len(study.roster)} hospitals; those that hold this model say {self.model_fingerprint}."
             return Status("done", rounds_, rounds_, note=same)
         try:
@@ -150,7 +151,7 @@ class Participant(Player):
     @property
     def scores(self) -> dict[int, Scores]:
         """Round -> metric -> mean over all hospitals' test patients, and their number; more metrics of the last."""
-        return dict(self.replica.scores)
+        return {} if self._keys is None else dict(self.replica.scores)
 
     def _ask(self) -> Status:
         """Ask to join, unless it is known why not."""
@@ -181,6 +182,8 @@ class Participant(Player):
         if (kept := self.keep.read("keys")) is not None:
             self._keys = keyring.restore(name, study.parameters, study.members, kept)
             self._keys.store = lambda data: self.keep.write("keys", data)
+            for done in ("exchange", "group"):
+                self.keep.remove(done)
             return None
         if self.keep.read("exchange") is None:
             return Status("refused", note="The keys made to join are lost: join anew, in another study.")
@@ -268,10 +271,7 @@ class Participant(Player):
         if keys.number < number:
             self._look(step)
             if self.identity.name in self._seen.get(number, {}):
-                raise Stopped(
-                    f"The folder holds a letter of {self.identity.name} for number {number} that is not remembered here: "
-                    "an old copy of this disk was put back? Nothing is sent twice under one number."
-                )
+                raise Stopped(f"The folder holds a letter one of number {number} that is not remembered here: {OLD}")
             if self.replica.outgrown(step):
                 said = {"number": number}
                 if digest(letters.signed(said, self._about(OUTGROWN, number), self.identity)) in self._digests(place):
@@ -291,15 +291,29 @@ class Participant(Player):
             return False
         if keys.listed is None:
             self._look(step)
-            why = self._why_not(listed, closed)
-            if why:
+            if why := self._why_not(listed, closed):
                 self.study.why_not = why
                 return False
+            if self._answered(number):
+                raise Stopped(f"The folder holds a letter two of number {number} that is not remembered here: {OLD}")
             self.study.chosen[LIST, number] = closed.digest
         elif keys.listed != listed:
             self.study.why_not = "Another list came for this number, and a number is answered once."
             return False
         return self._posted(rounds.place(TWO, number), keys.share(listed), TWO, number)
+
+    def _answered(self, number: int) -> bool:
+        """Whether the folder holds a letter two of this hospital's own for this number."""
+        place, size = rounds.place(TWO, number), messages.share_bytes(self.study.parameters, len(self.study.members))
+        for name in self.folder.names(place):
+            if parts(name)[1] == self.identity.name and (
+                data := self.folder.read(place, name, size + letters.OVERHEAD)
+            ):
+                with contextlib.suppress(MessageError):
+                    found = Found(place, name, *parts(name), data)
+                    letter = letters.read(found, self._keys.about.hex(), TWO, number, most=size)
+                    return letter.public == self.identity.public
+        return False
 
     def _why_not(self, listed: dict[str, bytes], closed: Closed) -> str:
         """Say why a list is not answered (now), "" if it is."""
@@ -313,6 +327,7 @@ class Participant(Player):
         if missing := [name for name, code in listed.items() if seen.get(name, (b"",))[0] != code]:
             return f"The letters of {', '.join(missing)} that are listed are not in the folder yet."
         group = next(group for group in self.study.groups if self.identity.name in group)
+        group = [name for name in group if self._keys.within is None or name in self._keys.within]
         left_out = [name for name in group if name in seen and name not in listed and now - seen[name][1] > wait / 2]
         if left_out:
             return f"The list leaves {', '.join(left_out)} out, whose letter has long been here: it is not answered."

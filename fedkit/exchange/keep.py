@@ -1,5 +1,6 @@
 """What a party keeps on a disk of its own: sealed with its identity, replaced as a whole, there before a letter leaves."""
 
+import fcntl
 import os
 import tempfile
 from pathlib import Path
@@ -14,12 +15,23 @@ class Keep:
     home : folder of this machine, outside the shared one; if None, all is kept in memory, and lost with it
     identity : whose; its key seals the files
     study : digest of the invitation
+    role : what the party does; a ValueError says if another process does the same with this home
     """
 
-    def __init__(self, home: str | os.PathLike | None, identity: Identity, study: str) -> None:
+    def __init__(self, home: str | os.PathLike | None, identity: Identity, study: str, role: str) -> None:
         self._memory: dict[str, bytes] = {}
         self._identity, self._study = identity, study
-        self._place = None if home is None else Path(home, f"fedkit-study.{study[:16]}.{quoted(identity.name)}")
+        self._place = None
+        if home is not None:
+            self._place = Path(home, f"fedkit-study.{study[:16]}.{quoted(identity.name)}.{role}").expanduser()
+            self._place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = open(self._place / ".lock", "a")  # held until this process ends
+            try:
+                fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise ValueError(f"Another process takes part with {self._place}: stop it first, or wait.") from None
+            for half in self._place.glob(".half-*"):  # what a process that was killed was writing
+                half.unlink()
 
     def read(self, name: str) -> bytes | None:
         """Return what was written last; ValueError if it is damaged, or another's."""
@@ -41,8 +53,7 @@ class Keep:
         if self._place is None:
             self._memory[name] = data
             return
-        self._place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, aside = tempfile.mkstemp(dir=self._place, prefix=".")
+        descriptor, aside = tempfile.mkstemp(dir=self._place, prefix=".half-")
         try:
             with open(descriptor, "wb") as file:
                 file.write(self._identity.locked(data, f"{self._study} {name}"))

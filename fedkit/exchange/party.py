@@ -38,7 +38,7 @@ class Party:
     def keep(self) -> Keep:
         """What outlives the process, once the study is known."""
         if self._keep is None:
-            self._keep = Keep(self._home, self.identity, self.study.id)
+            self._keep = Keep(self._home, self.identity, self.study.id, type(self).__name__.lower())
         return self._keep
 
     def post(self, place: str, content: bytes | dict, purpose: str, number: int = 0, study: str = "") -> Found:

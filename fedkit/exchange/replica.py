@@ -15,6 +15,7 @@ from fedkit.exchange.work import Work
 from fedkit.hospitals import Federation, Hospital
 from fedkit.preparation import Prepared, Split, local_sums, split
 
+OLD = "an old copy of this disk was put back? Nothing is sent twice under one number."
 Scores = dict[str, tuple[float, float]]
 
 
@@ -78,11 +79,13 @@ class Replica:
         if step.purpose in ("bounds", "update"):
             layers, weight = len(self.study.settings.layers), 0.0
             if counted:
-                *own, weight = np.frombuffer(self._read(_kept("promise", step.number)), "<f8")
+                if (kept := self._read(_kept("promise", step.number))) is None:
+                    raise MessageError(f"What was promised for number {step.number} is not here: {OLD}")
+                *own, weight = np.frombuffer(kept, "<f8")
                 self.promises.own = np.array(own)
             # What somebody promises beyond what was agreed on is cut: a step would be worth too much for all others.
             most = self.study.settings.most_change * max(total[0], 1.0)
-            self.promises.heard(np.clip(total[1 : 1 + layers], 2.0**-60, most), weight)
+            self.promises.heard(np.clip(total[1 : 1 + layers], 2.0**-60, most), weight, step.purpose == "bounds")
         self._done = step.number
 
     def _total(self, number: int) -> np.ndarray:
@@ -115,7 +118,7 @@ class Replica:
         if step.purpose == "scores":
             return self._pairs(METRICS), 1, 1.0
         vector, _, weight = self._train(held, step.round)
-        bounds = self.promises.bounds(vector)
+        bounds = self.promises.bounds(vector, step.purpose == "bounds")
         if bounds.max() > settings.most_change:
             raise ValueError(
                 f"{self.hospital.name}'s update has a number of {np.abs(vector).max():.3g}, and twice that must stay "

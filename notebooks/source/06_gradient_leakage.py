@@ -7,7 +7,7 @@
 #
 # - read a patient's row from one plain update, with one division;
 # - say when this succeeds: by batch, by model, by round;
-# - find an image by its gradient, and show what a ciphertext leaves of both attacks;
+# - find an image by its gradient, and show what a ciphertext leaves of both attacks, and what would leave it whole;
 # - name what encryption does *not* touch: sums, colluders, and the finished model;
 # - weigh remedies: what they leave to an attacker, and what they cost.
 
@@ -148,28 +148,58 @@ for name, model in tried.items():
     sent |= {(name, patients): send(model, starts[name], rows) for patients, rows in drawn.items()}
 
 # %% [markdown]
-# Beside them, the same attacker gets ciphertexts. It takes the last bytes of a message for a plain update. All
-# hospitals hold one key, and the server has none.
+# Beside them, the same attacker gets **letters**: updates that each hospital hid under a key of its own, used once
+# (notebook 03). It is a good attacker, and knows the format: integers times delta, plus a little noise, minus a x key.
+# It takes the head off, takes zeros for the key, divides by delta, and unpacks the integers.
 
 # %%
-from fedkit import aggregators, encryption
+from fedkit import encryption, records
+from fedkit.encryption import messages, quantization, ring
+from fedkit.encryption.together import Together
 
 wide = "network, 256 units"
 shapes = [weight.shape for weight in starts[wide][0]]
-size = sum(weight.size for weight in starts[wide][0])
-keys = encryption.generate_keys("bfv", hospitals=4, numbers=size)
+parameters = encryption.choose(4, numbers=sum(map(np.prod, shapes)))
+no_key = np.zeros(parameters.ring_dimension)
 
 
-def as_if_plain(message, shapes):
-    numbers = sum(map(np.prod, shapes))
-    return models.unflatten(inversion.read(message[-4 * numbers :], numbers).clip(-9, 9), shapes)
+def new_keys():
+    return Together(federation.names, parameters, records.Ledger(), lambda sender, message: message).keyrings
+
+
+cleveland = new_keys()["Cleveland"]
+
+
+def read_letter(letter, shapes):
+    layout = cleveland.plain_layout(sum(map(np.prod, shapes)))  # what a step is worth
+    hidden = messages.Letter.from_bytes(letter, parameters).hidden
+    integers = ring.Ring(parameters).show(hidden, bytes(32), no_key)
+    return models.unflatten(layout.decode(integers[-layout.coefficients :]), shapes)
+
+
+# %% [markdown]
+# Is it as good as we say? An attack that always fails proves nothing. So we give it one letter of a hospital that
+# *forgot* the key: all the rest is as it should be. It must read the row.
 
 
 # %%
-assert share_read(as_if_plain(models.flatten(sent[wide, 1][0]).astype("<f4").tobytes(), shapes), drawn[1][0][0]) == 1
+def letter_without_key(update):
+    count = quantization.exact_layer(1, parameters, 1.0, 64)
+    layout = quantization.Layout((count, *cleveland.plain_layout(len(update)).layers))
+    integers = layout.encode(np.append(1, update))
+    hidden = ring.Ring(parameters).hide(integers, bytes(32), no_key, bytes(32))
+    return messages.Letter(bytes(32), hidden).to_bytes(parameters)
+
+
+one_update, one_row = sent[wide, 1][0], drawn[1][0][0]
+read_in_clear = read_letter(letter_without_key(models.flatten(one_update)), shapes)
+assert share_read(read_in_clear, one_row) == 1, "Without a key, the attacker should read."
+print("from a letter without a key, the row is read")
+
+# %%
 for patients in BATCHES:
-    messages = (keys.encrypt(models.flatten(plain), patients) for plain in sent[wide, patients])
-    sent["the same, encrypted", patients] = [as_if_plain(message, shapes) for message in messages]
+    letters = (cleveland.encrypt("update", models.flatten(plain), patients) for plain in sent[wide, patients])
+    sent["the same, encrypted", patients] = [read_letter(letter, shapes) for letter in letters]
 
 # %% [markdown]
 # One value a seed, the mean of four hospitals; then the interval of notebook 04 over seeds.
@@ -207,7 +237,7 @@ means = leaks.set_index(["model", "patients"])["mean"]
 assert (means.loc[list(tried), 1] == 1).all(), "A patient alone should always be read."
 assert means["logistic regression"].drop(1).max() == 0, "A lone mixture is no patient."
 assert means["network, 16 units", 8] < means[wide, 8] - 0.2, "Width should leak."
-assert means["the same, encrypted"].max() == 0, "A ciphertext should give no row away."
+assert means["the same, encrypted"].max() == 0, "A letter should give no row away."
 
 # %%
 for name in tried:
@@ -247,18 +277,17 @@ print(f"{scan.shape} pixels become {head.shape}, from {head.min():.2f} to {head.
 # would give, and changes pixels until the gradient points where the update points. The score is **PSNR** in decibels
 # (dB): above 30, an eye hardly sees a difference.
 #
-# We also give it the ciphertext of the update, and, for chance level, random numbers.
+# We also give it what it reads of the letter with this update, and, for chance level, random numbers.
 
 # %%
 from fedkit.chapters.attacks import matching
 
 camera, one, found = matching.Convolutional(), np.ones(1, np.float32), {}
 image_shapes = [weight.shape for weight in camera.initial_weights(1024, 0)]
-image_keys = encryption.generate_keys("bfv", hospitals=4, numbers=int(sum(map(np.prod, image_shapes))))
 for seed in range(SEARCHES):
     start = camera.initial_weights(1024, seed)
     (plain,) = send(camera, [start], [(head.reshape(1, -1), one)], learning_rate=0.1)
-    secret = as_if_plain(image_keys.encrypt(models.flatten(plain), 1), image_shapes)
+    secret = read_letter(cleveland.encrypt("update", models.flatten(plain), 1), image_shapes)
     noise = [np.random.default_rng(seed).normal(size=shape) for shape in image_shapes]
     for kind, numbers in {"plain update": plain, "ciphertext": secret, "random numbers": noise}.items():
         guess = matching.reconstruct(camera, start, numbers, [1], 1024, seed=seed)
@@ -290,12 +319,12 @@ image_row
 #
 # | | each hospital | the server |
 # | --- | --- | --- |
-# | secret key | the same one in all hospitals | **none** |
+# | keys | its own, new for each sum | **none** |
 # | rows; own update | its own | none |
-# | ciphertexts of updates | its own | all |
+# | letters with hidden updates | its own | all |
 # | the sum, and the finished model | yes | no |
 #
-# So encryption ended both attacks of the *server*. Three ways stay open.
+# So encryption ended both attacks of the *server*. Two ways stay open, and a third if all hospitals share one key.
 #
 # ## Open: the sum
 #
@@ -309,47 +338,92 @@ assert np.allclose(np.mean([models.flatten(a) for a in alone], axis=0), models.f
 print(f"share read from the sum of four: {share_read(together, x_4):.2f}")
 
 # %% [markdown]
-# All hospitals read the sum. Of *two*, each subtracts its own part. VA Long Beach does it, after one encrypted round
-# with one step over all rows. And from the bias it reads how common label 1 is at the other: the step moves it by
-# learning rate x (share of label 1 - mean prediction), and the first prediction is 0.5.
+# All hospitals read the sum. Of *two*, each subtracts its own part, so fedkit refuses two. Of three, two must work
+# together. Hungary and VA Long Beach do, after one encrypted round with one step over all rows. From the bias they read
+# how common label 1 is at the third: the step moves it by learning rate x (share of label 1 - mean prediction), and the
+# first prediction is 0.5.
 
 # %%
+from fedkit import aggregators
 from fedkit.chapters.attacks import inference
 
-pair, one_step = federation.without("Cleveland").without("Hungary"), {"rounds": 1, "batch_size": None, "seed": 0}
-mean = learning.train_federated(pair, aggregator=aggregators.EncryptedMean(), **one_step).weights["shared"]
-own = learning.train_local(pair, **one_step).weights["VA Long Beach"]
-truth = preparation.split(pair, seed=0).hospitals
+three, one_step = federation.without("Cleveland"), {"rounds": 1, "batch_size": None, "seed": 0}
+mean = learning.train_federated(three, aggregator=aggregators.EncryptedMean(), **one_step).weights["shared"]
+alone_at = learning.train_local(three, **one_step).weights
+known = {name: models.flatten(alone_at[name]) for name in ("Hungary", "VA Long Beach")}
+truth = preparation.split(three, seed=0).hospitals
 patients = {name: len(rows.train_labels) for name, rows in truth.items()}
 
 # %%
-other = inversion.subtract(models.flatten(mean), patients, {"VA Long Beach": models.flatten(own)})
+other = inversion.subtract(models.flatten(mean), patients, known)
 share_by_hand = 0.5 + other[-1] / 0.3
 assert share_by_hand == inference.prevalence(other[-1], 0.3), "fedkit should compute the same."
 assert abs(share_by_hand - truth["Switzerland"].train_labels.mean()) < 1e-4, "The share should be exact."
-print(f"VA Long Beach reads that {share_by_hand:.1%} of Switzerland's training patients have label 1")
+print(f"the two read that {share_by_hand:.1%} of Switzerland's training patients have label 1")
 
 # %% [markdown]
-# ## Open: one colluder
+# ## One key for all?
 #
-# All hospitals share a key. Here Switzerland sends the update of above, encrypted. The server "adds" this one message,
-# and hands it to Cleveland. fedkit refuses sums of one, but Cleveland can switch that off (`at_least`):
+# Many kits give all hospitals *one* key. Then a single hospital is enough. Switzerland sends the update of above under
+# such a shared key, here with CKKS. The server passes it to Cleveland, who opens it:
 
 # %%
-shared = encryption.generate_keys("bfv", hospitals=4, numbers=241)
+shared = encryption.SharedKeys(hospitals=4)
 message = shared.encrypt(models.flatten(update), 1)  # at Switzerland
-sum_of_one = encryption.Server(shared.public).add([message])  # the server has no key ...
-opened, _ = encryption.HospitalKeys(shared.secret).decrypt(sum_of_one, at_least=1)  # ... but Cleveland has
-kernel_opened, bias_opened, *_ = models.unflatten(opened, [part.shape for part in update])
-candidates = inversion.rows(kernel_opened, bias_opened)
-through_encryption = inversion.errors(x, candidates).max()
-assert through_encryption < 0.01, "The row should be read through the encryption."
-print(f"age {inversion.as_measured(candidates[0], split.statistics)['age']:.0f}, error {through_encryption:.0e}")
+opened, _ = shared.decrypt(message)  # at Cleveland, who holds the same key
+candidates = inversion.rows(*models.unflatten(opened, [part.shape for part in update])[:2])
+through_shared = inversion.errors(x, candidates).max()
+assert through_shared < 0.01, "The row should be read through the shared key."
+print(f"age {inversion.as_measured(candidates[0], split.statistics)['age']:.0f}, error {through_shared:.0e}")
 
 # %% [markdown]
-# The same row as above. Only keys of which each hospital holds a part (**threshold keys**) would stop this. fedkit has
-# none.
-#
+# The same row as above. With keys used once, nobody but Switzerland ever has the key of its letter. All others can have
+# is the sum of the keys of a list. So the server tries other lists, and then a sum in which there is nobody but
+# Switzerland. Who refuses?
+
+# %%
+keyrings = new_keys()
+secret = {name: keys.encrypt("update", models.flatten(update), 1) for name, keys in keyrings.items()}
+switzerland, listed = keyrings["Switzerland"], {name: encryption.digest(letter) for name, letter in secret.items()}
+
+
+def refused(what, attempt):
+    try:
+        attempt()
+    except encryption.MessageError as refusal:
+        print(f"{what}:\n    {refusal}")
+    else:
+        raise RuntimeError(f"{what} should be refused.")
+
+
+# %%
+refused("a list of Switzerland alone", lambda: switzerland.share({"Switzerland": listed["Switzerland"]}))
+shares = {name: keys.share(listed) for name, keys in keyrings.items()}
+shorter = {name: digest for name, digest in listed.items() if name != "Hungary"}
+refused("after a list of four, one without Hungary", lambda: switzerland.share(shorter))
+
+# %%
+letter_one = messages.Letter.from_bytes(secret["Switzerland"], parameters)
+letter_two = messages.Share.from_bytes(shares["Switzerland"], parameters, 4)
+said_to_be_four = messages.Sum(letter_two.label, 4, letter_one.hidden, letter_two.key, letter_two.tag)
+forged = said_to_be_four.to_bytes(parameters)
+refused("a sum of one", lambda: keyrings["Hungary"].decrypt(forged, listed))
+
+# %% [markdown]
+# Without the second refusal, the difference of two sums would be Hungary's update. The last one needs no honesty: the
+# key share that Switzerland sent is masked, and no key comes out of it. What is left is the sum of four, for which all
+# answered, and the letter itself:
+
+# %%
+total = encryption.add(parameters, secret, shares)
+mean_of_four, _ = keyrings["Cleveland"].decrypt(total, listed)
+assert np.allclose(mean_of_four, models.flatten(update), atol=1e-6), "The sum of the list should open."
+guess = inversion.rows(*read_letter(secret["Switzerland"], [part.shape for part in update])[:2])
+through_letter = inversion.errors(x, guess).max()
+assert through_letter > 0.1, "The row should not be read from the letter."
+print(f"error of the row: {through_shared:.0e} through the shared key, {through_letter:.1f} from the letter")
+
+# %% [markdown]
 # ## Open: the finished model
 #
 # **Membership inference** asks of a patient: was this row trained on? Models are surer of rows that they have seen. The
@@ -545,8 +619,8 @@ differences.assign(text=texts).pivot_table("text", "method", "hospital", aggfunc
 # - You read a row, as a doctor wrote it, with one division; and its label from a sign.
 # - You know when: always with one patient; less with larger batches, narrower models, whole rounds; never before the
 #   last layer has moved.
-# - You found a head by its gradient, and the same search in a ciphertext at chance level.
-# - You opened what encryption leaves: a sum of two, one message with a colluder's key, members of a finished model.
+# - You found a head by its gradient. In a letter the same search is at chance level; without its key it would not be.
+# - You opened what encryption leaves: a sum when all others collude, a message under a shared key, a finished model.
 # - You weighed hospitals, steps, batches, encryption and noise, by what they hide and what they cost.
 #
 # ## Exercises
@@ -570,22 +644,22 @@ print("all: x times the sum of the d's, divided by that sum, is x")
 
 # %% tags=["exercise"]
 LAYERS_IN_THE_CLEAR = ["bias 2"]  # change me
-seen = []
+seen, names = [], ["Switzerland", "Hungary", "Cleveland"]
 leaky = aggregators.EncryptedMean(in_the_clear=LAYERS_IN_THE_CLEAR, network=lambda _, sent: seen.append(sent) or sent)
 layers = dict(zip(network.layers, [part.shape for part in update], strict=True))
-state = leaky.start(["Switzerland", "Hungary"], layers, records.Ledger())
-both = {"Switzerland": models.flatten(update), "Hungary": models.flatten(update)}
-aggregated = leaky.aggregate(state, both, {"Switzerland": 1, "Hungary": 1}, records.Ledger())
+state = leaky.start(names, layers, records.Ledger())
+same = dict.fromkeys(names, models.flatten(update))
+aggregated = leaky.aggregate(state, same, dict.fromkeys(names, 1), records.Ledger())
 print([len(message) for message in seen])
 
 # %% tags=["solution"]
 tapped, first_layer = [], ["kernel 1", "bias 1"]
 open_first = aggregators.EncryptedMean(in_the_clear=first_layer, network=lambda _, sent: tapped.append(sent) or sent)
-state_first = open_first.start(["Switzerland", "Hungary"], layers, records.Ledger())
-open_first.aggregate(state_first, both, {"Switzerland": 1, "Hungary": 1}, records.Ledger())
-in_clear = [inversion.read(message[-4 * 224 :], 224) for message in tapped if len(message) >= 4 * 224]
+state_first = open_first.start(names, layers, records.Ledger())
+open_first.aggregate(state_first, same, dict.fromkeys(names, 1), records.Ledger())
+in_clear = [inversion.read(message[-4 * 224 :], 224) for message in tapped if b'"purpose":"clear"' in message]
 read = [inversion.rows(*models.unflatten(numbers, [(13, 16), (16,)])) for numbers in in_clear]
-nearest = min(inversion.errors(x, rows.clip(-9, 9)).max() for rows in read if rows.size)
+nearest = max(inversion.errors(x, rows).max() for rows in read)
 assert nearest < 0.01, "With the first layer in the clear, the row should be read."
 print(f"the row is read from the network, error {nearest:.0e}: encrypt all layers")
 

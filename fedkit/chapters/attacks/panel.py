@@ -1,17 +1,18 @@
 """Do attacks succeed? Three of them against every method, in the attacker's best case (notebook 04's panel)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from fedkit import encryption, evaluation, learning, preparation
-from fedkit.chapters.attacks import inference, inversion, membership
+from fedkit import aggregators, evaluation, learning, preparation
+from fedkit.chapters.attacks import distinguishing, inference, inversion, membership
 from fedkit.hospitals import Federation
 from fedkit.records import Run
 
 CHANCE = {"a row is read": 0, "share of label 1": 0.1, "member or not": 0.5}
 _NOTHING_SENT = {"local": 0, "centralized": 1}  # alone, the server gets nothing; pooled, it has the rows
+_ENCRYPTED = {"federated + BFV": aggregators.EncryptedMean, "federated + CKKS": aggregators.SharedKeyMean}
 _ONE_STEP = learning.Plan(batch_size=None)
 
 
@@ -40,8 +41,7 @@ def panel(runs: Sequence[Run], federation: Federation) -> pd.DataFrame:
         if method in _NOTHING_SENT:
             found[method] = np.full((len(seeds), 2), _NOTHING_SENT[method])
         else:
-            attacker = _Server(method, federation)
-            found[method] = np.array([attacker.hits(federation, seed) for seed in seeds])
+            found[method] = np.array([_hits(method, federation, seed) for seed in seeds])
     success = {(attack, method): found[method][:, at] for at, attack in enumerate(list(CHANCE)[:2]) for method in found}
     for method in methods:
         success["member or not", method] = _member_auroc([run for run in runs if run.method == method], federation)
@@ -50,31 +50,40 @@ def panel(runs: Sequence[Run], federation: Federation) -> pd.DataFrame:
     return table.assign(chance=table["attack"].map(CHANCE), low=table["low"].clip(0, 1), high=table["high"].clip(0, 1))
 
 
-class _Server:
-    """Takes the last bytes of a message for a plain update, whatever they are."""
+def _read(method: str, rows: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Return what the server takes for each hospital's update, after one step over its features and labels.
 
-    def __init__(self, method: str, federation: Federation) -> None:
-        scheme = method.partition(" + ")[2].lower()
-        self._keys = encryption.generate_keys(scheme, hospitals=len(federation)) if scheme else None
+    From a letter of BFV it reads integers, packed as they are, as if nothing hid them; of any other message it takes
+    the last bytes for float32.
+    """
+    width, tasks = len(next(iter(rows.values()))[0][0]), []
+    for features, labels in rows.values():
+        order = np.arange(len(labels), dtype=np.int32)[None]
+        tasks.append(learning.Task(_ONE_STEP.model.initial_weights(width, seed=0), [], features, labels, order))
+    updates = dict(zip(rows, (local.update for local in learning.local_updates(_ONE_STEP, tasks)), strict=True))
+    if method not in _ENCRYPTED:
+        messages = {name: update.astype("<f4").tobytes() for name, update in updates.items()}
+    else:
+        patients = {name: len(labels) for name, (_, labels) in rows.items()}
+        seen, _ = distinguishing.overheard(_ENCRYPTED[method], [updates, updates], patients)
+        if seen.layout:
+            return {name: seen.read(name) / patients[name] for name in rows}
+        messages = {name: seen.sums[-1][name][0] for name in rows}
+    return {name: inversion.read(message[-4 * (width + 1) :], width + 1) for name, message in messages.items()}
 
-    def _reads(self, features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float]:
-        """Candidate rows, and the share of label 1, from the message of one step over these rows."""
-        width, order = features.shape[1], np.arange(len(labels), dtype=np.int32)[None]
-        task = learning.Task(_ONE_STEP.model.initial_weights(width, seed=0), [], features, labels, order)
-        vector = learning.local_updates(_ONE_STEP, [task])[0].update
-        message = self._keys.encrypt(vector, len(labels)) if self._keys else vector.astype("<f4").tobytes()
-        kernel, bias = np.split(inversion.read(message[-4 * (width + 1) :], width + 1), [width])
-        return inversion.rows(kernel[:, None], bias), inference.prevalence(bias[0], _ONE_STEP.learning_rate)
 
-    def hits(self, federation: Federation, seed: int) -> np.ndarray:
-        """Share of hospitals at which a row is read, and the share of label 1, shape [2]."""
-        found = []
-        for rows in preparation.split(federation, seed).hospitals.values():
-            x, y = rows.train_features, rows.train_labels
-            row, share = self._reads(x[:1], y[:1])[0], self._reads(x, y)[1]
-            is_read = row.size and inversion.errors(x[:1], row.clip(-9, 9)).max() < 0.01
-            found.append((is_read, abs(share - float(y.mean())) < 0.05))
-        return np.mean(found, axis=0)
+def _hits(method: str, federation: Federation, seed: int) -> np.ndarray:
+    """Share of hospitals at which a row is read, and the share of label 1, shape [2]."""
+    every = preparation.split(federation, seed).hospitals
+    rows = {name: (each.train_features, each.train_labels) for name, each in every.items()}
+    of_one, found = _read(method, {name: (x[:1], y[:1]) for name, (x, y) in rows.items()}), []
+    for name, update in _read(method, rows).items():
+        x, y = rows[name]
+        row = inversion.rows(of_one[name][:-1, None], of_one[name][-1:])
+        share = inference.prevalence(update[-1], _ONE_STEP.learning_rate)
+        is_read = row.size and inversion.errors(x[:1], row.clip(-9, 9)).max() < 0.01
+        found.append((is_read, abs(share - float(y.mean())) < 0.05))
+    return np.mean(found, axis=0)
 
 
 def _member_auroc(runs: Sequence[Run], federation: Federation) -> list[float]:

@@ -63,9 +63,9 @@ def staircase(steps: pd.DataFrame, lines: Mapping[str, float] | None = None) -> 
 def cost_by_size(table: pd.DataFrame) -> Figure:
     """Draw the bytes a number, against the size of the model (fewest hospitals) and their number (largest model).
 
-    What to see: left, small models pay for what every message has; right, only the way down grows with the
-    hospitals, and only until the seeds are longer than what they stretch to. Columns method, numbers, hospitals,
-    up, down (both in bytes a number): every method with every size and number of hospitals.
+    What to see: left, small models pay for what every message has; right, hardly anything grows with the hospitals: a
+    sum needs a few bits more, and the list that comes down names them all. Columns method, numbers, hospitals, up,
+    down (both in bytes a number): every method with every size and number of hospitals.
     """
     styles = looks(table["method"])
     figure, ((left, right),) = sheet("What a message costs, by size of the model and number of hospitals", 8, 4.1, 1, 2)
@@ -78,12 +78,12 @@ def cost_by_size(table: pd.DataFrame) -> Figure:
         by_hospitals = mine[mine["numbers"] == largest].sort_values("hospitals")
         for direction, stroke in (("up", "-"), ("down", (0, (2, 1.5)))):
             right.plot(by_hospitals["hospitals"], _significant(by_hospitals[direction]), linestyle=stroke, **shape)
-    for panel, x, side in ((left, 0.99, "right"), (right, 0.01, "left")):
+    for panel in (left, right):
         panel.axhline(PLAIN, color=INK, linewidth=1.1)
         panel.set(xscale="log", yscale="log")
         panel.grid(which="major")
         panel.yaxis.set_major_formatter("{x:g}")
-        panel.text(x, PLAIN * 1.05, "plain float32", transform=panel.get_yaxis_transform(), ha=side, fontsize=8.5)
+        panel.text(0.01, PLAIN, "plain float32", transform=panel.get_yaxis_transform(), va="bottom", fontsize=8.5)
     right.yaxis.set_major_locator(FixedLocator([1, 2, 4, 8, 16, 32, 64]))
     right.yaxis.set_minor_locator(NullLocator())
     left.set(title=f"Up, {fewest} hospitals", xlabel="numbers in the model (log scale)", ylabel="bytes a number (log)")

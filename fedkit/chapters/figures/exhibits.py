@@ -90,7 +90,7 @@ def cost_by_method_and_phase(costs: pd.DataFrame) -> Figure:
     Encryption costs bytes first of all.
     """
     directions = {"up": "to the server", "down": "to hospitals", "peer": "between hospitals"}
-    order = ["keys", "train", "encrypt", "add", "decrypt", "apply"]
+    order = ["keys", "train", "encrypt", "share", "add", "decrypt", "apply"]
     phases = sorted(costs["phase"].unique(), key=lambda phase: order.index(phase) if phase in order else len(order))
     styles = looks(costs["method"])
     sent, work = costs[costs["bytes"] > 0], costs[costs["seconds"] > 0]
@@ -126,10 +126,10 @@ def encryption_error(errors: pd.DataFrame) -> Figure:
     """Draw the error that encryption adds, against the number of parameters, a line a scheme.
 
     What to see: CKKS computes with noisy real numbers, BFV exactly, on numbers that were rounded before. Both lie
-    far below what training could notice. Columns scheme ("ckks", "bfv" or a method's name), parameters, error
+    far below what training could notice. Columns scheme ("CKKS", "BFV" or a method's name), parameters, error
     (largest absolute difference from the plain mean; one of 0 is drawn at the foot), averaged over rows alike.
     """
-    named = errors.assign(method=["federated + " + s.upper() if s in ("ckks", "bfv") else s for s in errors["scheme"]])
+    named = errors.assign(method=["federated + " + s if s in ("CKKS", "BFV") else s for s in errors["scheme"]])
     styles = looks(named["method"])
     figure, ((axes,),) = sheet("The error that encryption adds to the mean of the updates", 8, 3.8)
     foot = 10 ** np.floor(np.log10(min([*errors.loc[errors["error"] > 0, "error"], 1e-7])))
