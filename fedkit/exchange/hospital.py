@@ -126,6 +126,7 @@ class Participant(Player):
             return Status("done", rounds_, rounds_, note=same)
         try:
             if closed is not None:  # who comes after the list was closed sends nothing, and opens the sum all the same
+                self._remembered(step)
                 self._begun(step)
             acted = self._first(step) or (closed is not None and self._second(step, closed))
         except MessageError as problem:
@@ -269,9 +270,7 @@ class Participant(Player):
         if number - 1 > keys.number:
             self._begun(self.study.steps()[number - 1][0])
         if keys.number < number:
-            self._look(step)
-            if self.identity.name in self._seen.get(number, {}):
-                raise Stopped(f"The folder holds a letter one of number {number} that is not remembered here: {OLD}")
+            self._remembered(step)
             if self.replica.outgrown(step):
                 said = {"number": number}
                 if digest(letters.signed(said, self._about(OUTGROWN, number), self.identity)) in self._digests(place):
@@ -282,6 +281,14 @@ class Participant(Player):
             layout = rounds.layout(self.study.settings, self.study.parameters, step.purpose, self.replica.promises)
             keys.encrypt(step.purpose, vector, weight, layout, scale=scale)
         return keys.letter is not None and self._posted(place, keys.letter, step.purpose, number)
+
+    def _remembered(self, step: Step) -> None:
+        """See that the folder holds no first letter of this hospital's for a number that it has not begun."""
+        number = step.number
+        if self._keys.number < number:
+            self._look(step)
+            if self.identity.name in self._seen[number]:
+                raise Stopped(f"The folder holds a letter one of number {number} that is not remembered here: {OLD}")
 
     def _second(self, step: Step, closed: Closed) -> bool:
         """Put the second letter in the folder, if this hospital is listed, and may answer; say whether it was missing."""
