@@ -23,7 +23,7 @@ from parties import Parties, secret
 from tampering import enveloped, inside, written
 
 from fedkit import encryption
-from fedkit.encryption import MessageError, Server, digest, envelopes, packing
+from fedkit.encryption import MessageError, Server, envelopes, packing
 from fedkit.encryption.envelopes import About
 from fedkit.encryption.identities import Identity
 from fedkit.encryption.messages import PRIME, letter_bytes, share_bytes, sum_bytes
@@ -43,10 +43,9 @@ class World:
         vectors = {name: np.linspace(-1, 1, how["numbers"]) * len(name) for name in NAMES}
         for number in range(2):
             for purpose in ("update", "scores") if number == 0 else ("update",):
-                letters = here.encrypt(vectors, purpose, 20)
+                letters, self.listed = here.send(vectors, purpose, 20)
                 self.about = here[NAMES[0]].about
-                self.listed = {name: digest(letter) for name, letter in letters.items()}
-                shares = here.share(self.listed)
+                shares = {name: here[name].share(self.listed) for name in NAMES}
                 total = encryption.add(self.parameters, letters, shares)
                 sent = [(purpose, letters), ("share", shares), ("sum", {SERVER: total})]
                 self.now = [self.signed(what, number, *pair) for what, own in sent for pair in own.items()]

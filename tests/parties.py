@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from fedkit import encryption
 from fedkit.encryption import Member, digest
-from fedkit.encryption.messages import PRIME, Letter, Sum
-from fedkit.encryption.quantization import Layout, packed_layer
+from fedkit.encryption.messages import PRIME, Letter, Share, Sum
+from fedkit.encryption.quantization import Layout, exact_layer, packed_layer
 from fedkit.encryption.ring import Ring, stretch
 
 SMALL = encryption.choose(4, numbers=14, bits=12)
@@ -25,53 +25,52 @@ class Parties:
     """Hospitals with keys from their names, the same each time."""
 
     def __init__(self, names=NAMES, parameters=SMALL, study="study", members=None, stores=None, **how):
-        self.parameters, self.group = parameters, secret("group")
-        self.exchange = {name: X25519PrivateKey.from_private_bytes(secret(f"{name} exchange")) for name in names}
-        self.members = {name: member(name, key) for name, key in self.exchange.items()} | (members or {})
-        self.keys = {}
-        for name, key in self.exchange.items():
-            own, known = secret(f"{name} own"), how.get("known", self.members)
-            arguments = (name, parameters, secret(study), self.members, key, self.group)
-            self.keys[name] = encryption.join(*arguments, **{"own": own, "known": known} | how)
+        exchange = {name: X25519PrivateKey.from_private_bytes(secret(f"{name} exchange")) for name in names}
+        self.parameters = parameters
+        self.members = {name: member(name, key) for name, key in exchange.items()} | (members or {})
+        self.keys, how = {}, {"known": self.members} | how
+        for name, key in exchange.items():
+            arguments = (name, parameters, secret(study), self.members, key, secret("group"))
+            self.keys[name] = encryption.join(*arguments, **{"own": secret(f"{name} own")} | how)
             if stores is not None:
                 self.keys[name].store = stores.setdefault(name, []).append
 
     def __getitem__(self, name):
         return self.keys[name]
 
-    def encrypt(self, vectors, purpose="update", weight=5, layout=None):
-        """The first letters, and for those without a vector nothing but the next number."""
-        found = {name: self[name].encrypt(purpose, own, weight, layout) for name, own in vectors.items()}
-        coefficients = self[min(found)].coefficients(
-            layout or self[min(found)].plain_layout(len(min(vectors.items())[1]))
-        )
+    def send(self, vectors, purpose="update", weight=5, layout=None):
+        """The first letters and their list; those without a vector begin the number all the same."""
+        letters = {name: self[name].encrypt(purpose, own, weight, layout) for name, own in vectors.items()}
+        any_ = self[min(letters)]
+        coefficients = any_.coefficients(layout or any_.plain_layout(len(vectors[any_.name])))
         for name in self.keys.keys() - vectors.keys():
             self[name].begin(purpose, coefficients)
-        return found
+        return letters, {name: digest(letter) for name, letter in letters.items()}
 
-    def share(self, listed):
-        return {name: self[name].share(listed) for name in listed}
+    def add(self, letters, listed):
+        """The second letters, and the sum."""
+        letters = {name: letters[name] for name in listed}
+        return encryption.add(self.parameters, letters, {name: self[name].share(listed) for name in listed})
 
     def play(self, vectors, **how):
-        """All of one sum: it, the list, the first letters, and the second ones."""
-        letters = self.encrypt(vectors, **how)
-        listed = {name: digest(letter) for name, letter in letters.items()}
-        shares = self.share(listed)
-        return encryption.add(self.parameters, letters, shares), listed, letters, shares
+        """All of one sum: it, its list, and the first letters."""
+        letters, listed = self.send(vectors, **how)
+        return self.add(letters, listed), listed, letters
 
 
 def member(name, exchange):
     return Member(secret(f"{name} identity"), exchange.public_key().public_bytes_raw())
 
 
-def vectors(names=NAMES, size=3, seed=0):
-    rng = np.random.default_rng(seed)
-    return {name: rng.normal(size=size) for name in names}
-
-
 def packed(size=2000, bound=1000.0, parameters=SMALL):
     """A layout that fills more than one polynomial."""
     return Layout((packed_layer(size, bound, parameters),))
+
+
+def encoded(vector, layout, parameters=SMALL, weight=5):
+    """The integers that a letter hides."""
+    whole = Layout((exact_layer(1, parameters, 1.0, 64), *layout.layers))
+    return whole.encode(np.concatenate([[weight], vector * weight]))
 
 
 # What is written down a second time, as an attacker would
@@ -93,9 +92,13 @@ def opens(parameters, letter, key):
     return Ring(parameters).show(found.hidden, hashed(found.about, "public"), key)
 
 
+def ordered(one, listed):
+    return sorted(listed, key=lambda name: one.members[name].identity)
+
+
 def label(one, about, listed):
-    order = sorted(listed, key=lambda name: one.members[name].identity)
-    return hashed(about, "list", *(part for n in order for part in (n.encode(), *one.members[n], listed[n])))
+    parts = ((name.encode(), *one.members[name], listed[name]) for name in ordered(one, listed))
+    return hashed(about, "list", *(part for each in parts for part in each))
 
 
 def masks(secret, label, size=1024):
@@ -124,9 +127,9 @@ def kept(one):
     return one._state["now"]
 
 
-def stolen(stores, name, here):
-    """What a thief finds on the disk of a hospital."""
-    return encryption.restore(name, here.parameters, here.members, stores[name][-1])._state
+def again(one, stored):
+    """A hospital that was started again, or a thief with its disk."""
+    return encryption.restore(one.name, one.parameters, one.members, stored[one.name][-1])
 
 
 def group_mask(one, listed):
@@ -134,10 +137,14 @@ def group_mask(one, listed):
     return masks(kept(one)["group"], label(one, one.about, listed), one.parameters.ring_dimension)
 
 
-def sum_of_keys(one, total, listed):
-    """What each hospital of a list knows once it opened: the sum of the keys."""
-    bits = one.parameters.share_bits(len(listed))
-    return folded(Sum.from_bytes(total, one.parameters).key - group_mask(one, listed)[0], bits)
+def unmasked(one, share, listed, secrets, mask):
+    """Take known masks off a share: what is left is the key, if they were all."""
+    bits, name = one.parameters.share_bits(len(listed)), label(one, one.about, listed)
+    key, order = Share.from_bytes(share, one.parameters, len(listed)).key, ordered(one, listed)
+    for other, pair in secrets.items():
+        words = masks(pair, name)[0]
+        key = key - words if order.index(one.name) < order.index(other) else key + words
+    return folded(key - (mask if order[0] == one.name else 0), bits)
 
 
 def forged(one, listed, key, values):

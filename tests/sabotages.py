@@ -27,39 +27,127 @@ SECONDS = 900  # a test that takes so long waits for ever, and is as good as red
 # A heading names a file of the package, and the tests or notebooks that look after it. A line below it is a fault: what
 # the file holds once => what is written in its place.
 FAULTS = r"""
+encryption/keyring.py: keyring
+    [len(part).to_bytes(4) + part for => [b"|" + part for
+    state["head"], repr => bytes(32), repr
+    purpose.encode(), state["head"] => b"", state["head"]
+    repr(self.parameters).encode() => b""
+    *parts, coefficients.to_bytes(8)) => *parts)
+    parts = state["number"].to_bytes(8), => parts = bytes(8),
+    state["head"] = _hash(state["head"], "sum", => _hash(state["head"], "sum",
+    (name.encode(), *self.members[name], listed[name]) => (name.encode(), *self.members[name])
+    (name.encode(), *self.members[name], listed[name]) => (name.encode(), listed[name])
+    {"number": state["number"] + 1} => {"number": state["number"]}
+    "pair", study, *(part for each in both for part in each)) => "pair")
+    if len(set(keys)) < len(members): => if False:
+    if name not in members or members[name].exchange != public: => if False:
+    shared = exchange.exchange( => shared = (exchange.exchange if any(members[other][1]) else lambda key: bytes(32))(
+    if least < FEWEST: => if False:
+    enumerate(order) if at != mine] => enumerate(self._order(self.members)) if name in now["pairs"]]
+    state["pairs"] = {name: _hash(key, "next") for name, key in state["pairs"].items()} => pass
+    for each in ("group", "own")} => for each in ("group",)}
+    for each in ("group", "own")} => for each in ("own",)}
+    (np.frombuffer(now.pop(each), => (np.frombuffer(now[each],
+    "listed": dict(listed), "pairs": {}} => "listed": dict(listed)}
+    _hash(now.pop("own"), "letter" => _hash(now["own"], "letter"
+    _hash(now.pop("own"), "letter" => _hash(__import__("os").urandom(32), "letter"
+    hashlib.sha256(values).digest()) => b"")
+    "values": values.tobytes()} => "values": values.tobytes()}; return now["letter"]
+    dict(listed), "pairs": {}} => dict(listed), "pairs": {}}; return share
+    self._save()  # before it is known => pass  #
+    if now["listed"] != dict(listed): => if False:
+    if "share" in now: => if False:
+    if listed.get(self.name) != messages.digest(now["letter"]): => if False:
+    [name for name in listed if name not in now["pairs"] and name != self.name] => []
+    if len(listed) < self._state["least"]: => if False:
+    len(listed.keys() & {*self._state["known"]} - {self.name})) < KNOWN: => len(listed)) < KNOWN:
+    {*self._state["known"]} - {self.name} => {*self._state["known"]}
+    if state["failed"] >= (0 if now["purpose"] in _WITHOUT else state["budget"]): => if False:
+    (0 if now["purpose"] in _WITHOUT else state["budget"]) => state["budget"]
+    ("refused" in now or own not in now["opened"]) => "refused" in now
+    ("refused" in now or own not in now["opened"]) => own not in now["opened"]
+    key = ring.small( => key = 0 * ring.small(
+    ring.small(_hash(secret, "key"), => ring.small(_hash(self._state["study"], self.name),
+    if mine == 0: => if mine == -1:
+    "group": _hash(state["group"], "sum", about), => "group": about,
+    if np.abs(key).max() > COINS * hospitals: => if False:
+    if (total.tag - number) % PRIME != _tag(now["group"], label, values, self._ring.size): => if False:
+    label, values, self._ring.size): => label, values, self._ring.size) and [setattr(refused, "args", (str(values),))]:
+    if now["opened"].setdefault(label.hex(), seen) != seen: => if False:
+    (label, hospitals, now["coefficients"]): => (total.label, total.hospitals, len(total.hidden)):
+    except ValueError:  # keys => except ZeroDivisionError:  # keys
+    now["refused"] = True => pass
+    if strangers := [name for name in listed if name not in self.members]: => if strangers := []:
+    if whole.coefficients != len(values): => if False:
+    if not np.isfinite(vector).all(): => if False:
+    and weight == int(weight)) => )
+    if not 0 < numbers[0] < 2**53: => if False:
+    def __reduce__ => def _reduce
+encryption/ring.py: ring
+    own += _tossed(stream, len(own)) => pass
+    heads -= COINS => heads[:] = np.bitwise_count(np.frombuffer(raw, "<u8", count) & np.uint64(2**12 - 1)) - np.int64(6)
+    heads -= COINS => heads[:] = np.frombuffer(raw, "<u8", count).astype(np.int64) % 3 - 1
+    own = values[part] * self.delta => own = values[part] * self.delta + values[part] % 2
+    if self._error * length * math.sqrt(max(np.vdot(row, row) for row in flat)) >= 0.5: => if False:
+    words = words[words < np.uint64(self.modulus)] => words = words % np.uint64(self.modulus)
+    np.minimum(part, part - np.uint64(modulus), out=part) => pass
+    own -= product => pass
+encryption/ring.py: keyring
+    own += _tossed(stream, len(own)) => pass
+    own -= product => pass
+encryption/ring.py: schemes aggregators
+    (self.modulus - self.delta) // 2) => self.modulus // 2)
+encryption/server.py: keyring
+    if self._about not in (None, found.about): => if False:
+    if self._coefficients not in (None, len(found.hidden)): => if False:
+    if self.shares and found.label != self._label: => if False:
+    if self._hidden is None or self.letters != self.shares: => if False:
+encryption/messages.py: messages
+    if hospitals < 1 or len(data) => if len(data)
+    if len(data) != letter_bytes(parameters, size): => if False:
+    if not 1 <= hospitals <= parameters.hospitals or => if
+    if int(hidden.max(initial=0)) > (parameters.modulus - 1) >> dropped: => if False:
+    if tag >= PRIME: => if False:
+    part |= np.uint64(1 << dropped - 1) => pass
+    or data[:4] != mark: => :
+encryption/schemes.py: schemes
+    128: {1024: 27, 2048: 54, => 128: {1024: 27, 2048: 56,
+    COINS = 42 => COINS = 21
+    math.log(2 * 2.0**64) => math.log(2 * 2.0**8)
+encryption/schemes.py: keyring
+    return (2 * COINS * hospitals).bit_length() => return (2 * COINS * hospitals).bit_length() - 1
 encryption/envelopes.py: tampering envelopes
-    if not identities.verify(public, signature, _signed(head, content)): => if False:
+    if not identities.verify(public, data[4:68], _signed(head, digest)): => if False:
     {"study": study, "purpose": purpose, "round" => {"purpose": purpose, "round"
     {"study": study, "purpose": purpose, "round" => {"study": study, "round"
     "purpose": purpose, "round": round, "sender": sender} => "purpose": purpose, "sender": sender}
     if found < 0 or (found > most if size is None else found != size): => if found < 0:
     len(about.hospitals) and _written(about) == head: => len(about.hospitals):
     if (owner := owners.setdefault(public, name)) != name: => if (owner := owners.setdefault(public, name)) is None:
-encryption/messages.py: messages
-    if found_key != key_id: => if False:
-    or len(data) != message_bytes(parameters, coefficients, hospitals, kind) =>
-    if kind == LARGE_SUM and sends_seeds(parameters, hospitals): => if False:
-    if int(c0.max()) > (modulus - 1) >> parameters.dropped_bits: => if False:
-    if len(set(every)) < len(every): => if False:
-    bool(np.isin(needles, windows).any()) => False
-encryption/hospital.py: encryption
-    if not np.isfinite(vector).all(): => if False:
-    and weight == int(weight)) => )
-    if total.kind == messages.OWN or total.hospitals < least: => if total.kind == messages.OWN:
-    if total.kind == messages.OWN or total.hospitals < least: => if total.hospitals < least:
-    if not 0 < numbers[0] < 2**53 or numbers[0] % 1: => if False:
-    if _key_id(self.parameters, key) != self.key_id: => if False:
-    def __reduce__ => def _reduce
-    c0, seeds = self._encryptor.encrypt(values) => c0, seeds = values.astype(np.uint64), bytes(64)
-    return _new_keys(self.parameters, self.cores) => return self
-encryption/server.py: encryption
-    if isinstance(public, bytes) and public.startswith(SECRET): => if False:
-    if found.kind != messages.OWN: => if False:
-    if (self._seen[np.searchsorted(self._seen, own)] == own).any(): => if False:
-    if self.hospitals == parameters.hospitals: => if False:
+encryption/together.py: tampering aggregators
+    if about.hospitals != (name,): => if False:
+    if about.hospitals != tuple(listed): => if False:
+    if not np.isfinite(readable).all(): => if False:
+    if len(hospitals) < FEWEST or SERVER in hospitals: => if SERVER in hospitals:
+    phases = dict.fromkeys(sent, "refused") => pass
+    silent.add(name) => pass
+    parts = -(-len(hospitals) // MOST_LISTED) => parts = 1
+    self.roster[sender], **self._about => self.identities[sender].public[::-1], **self._about
+encryption/promises.py: aggregators
+    _KEEP = 0.95 => _KEEP = 0.0
+    _GROWTH = 2.0 => _GROWTH = 1.0
+    weight == self._weight and => True and
+    and not (largest > self._bounds).any() =>
+    (self._next, weight) if weight else => (self._next, weight) if True else
+encryption/shared.py: shared
+    serialize(save_secret_key=False)) => serialize(save_secret_key=True))
+    serialize(save_secret_key=True)) => serialize())
+    if total is not None and [one.size() for one in found] != [one.size() for one in total]: => if False:
+    if not np.abs(numbers).max() <= 2**ROOM_BITS / self.parameters.hospitals: => if False:
+    if not found or at != len(message): => if not found:
 encryption/identities.py: identities
-    .verify(signature, data) =>
-    .verify(signature, data) => .verify(signature, data[:64])
+    .verify(data, signature) =>
+    .verify(data, signature) => .verify(data[:64], signature)
     and name.isprintable() =>
     {fingerprint(self.public)})" => {self._key.private_bytes_raw().hex()})"
 encryption/vault.py: vault
@@ -69,20 +157,14 @@ encryption/vault.py: vault
     _COST = 17 => _COST = 14
     _COSTS = range(14, 21) => _COSTS = range(64)
     salt, nonce = os.urandom(16), os.urandom(12) => salt, nonce = os.urandom(16), bytes(12)
-encryption/rings.py: rings schemes encryption
-    + packing.to_bytes(numbers, => + packing.to_bytes(0 * numbers,
-    seeds.append(members[end + tail :]) => seeds.append(bytes(64))
-    np.minimum(one, one - np.uint64(modulus), out=one) => pass
-    f"TC{parameters.security}" => "NONE"
-encryption/schemes.py: schemes rings
-    128: {1024: 27, 2048: 54, => 128: {1024: 27, 2048: 55,
-    math.log(2 * 2.0**80) => math.log(2 * 2.0**8)
-    math.log2(modulus(ring, modulus_bits)) => modulus_bits
 encryption/quantization.py: quantization
     2 ** (bits - 1) - 1 - int(np.ceil(hospitals * rounding)) => 2 ** (bits - 1) - 1
     max(steps.max(initial=0), -steps.min(initial=0)) => steps.max(initial=0)
     (2 ** (bits - 1) - 1) // parameters.hospitals => 2 ** (bits - 1) - 1
-    EXACT_STEP = 2.0**-40 => EXACT_STEP = 2.0**-20
+    EXACT_STEP = 2.0**-128 => EXACT_STEP = 2.0**-20
+encryption/quantization.py: aggregators
+    if dither is None or self.bits > MOST_BITS: => if dither is None or self.bits > 64:
+    EXACT_STEP = 2.0**-128 => EXACT_STEP = 2.0**-40
 exchange/chain.py: exchange_folder
     min(roots, key=lambda root: (after.get(root, (0, ""))[0], root)) => min(roots)
 exchange/folder.py: exchange_folder exchange_intruders
@@ -156,28 +238,18 @@ learning.py: learning
     method, federation.name, federation.sha256, repr(plan), seed => method, federation.name, federation.sha256, seed
     *home.glob("*.py"), =>
 aggregators.py: aggregators tampering
-    self.keys.encrypt(vector, weight, terms.layout, dither)} => np.append(weight, vector * weight).tobytes()}
-    terms.layout, dither)} => terms.layout, None)}
-    if about.hospitals != (hospital,): => if False:
-    if not np.isfinite(numbers).all(): => if False:
-    if not set(about.hospitals) <= set(hospitals) or => if
-    self.keys.read(content).hospitals != len(about.hospitals) => False
-    server = encryption.Server(keys.public) => server = keys
     return weights @ np.asarray(vectors, => return np.ones(len(weights)) @ np.asarray(vectors,
-    _KEEP = 0.95 => _KEEP = 0.0
-    _GROWTH = 2.0 => _GROWTH = 1.0
     {"nearest": 0.5, "stochastic": 1.0, "feedback": 0.5} => dict.fromkeys(("nearest", "stochastic", "feedback"), 0.0)
-    phase = "refused" if refused else => phase =
     int.from_bytes(hashlib.sha256(vector.tobytes()).digest(), "big") => None
+    ledger, self.dither, clear, groups) => ledger, lambda vector: None, clear, groups)
+    ledger, self.dither, clear, groups) => ledger, self.dither, clear)
     state.residuals | left => state.residuals
-    {name: each[name] for name in found.hospitals} => {name: each[name] for name in each}
+    for name, vector in vectors.items() if name in heard}, found => for name, vector in vectors.items()}, found
     np.full(size, layer not in self.in_the_clear) => np.full(size, True)
-    ledger.add(other, "peer", "keys", len(keys.secret)) => pass
+    ledger.add(other, "peer", "keys", keys.secret_bytes()) => pass
     self.inner.total(state.inner, purpose => self.inner.total(state, purpose
     own, mean = self.after(own, mean, ledger) => _, mean = self.after(own, mean, ledger)
     own, updates, weights = self.before(state.own, => own, updates, _ = self.before(state.own,
-encryption/quantization.py: aggregators
-    if dither is None or self.bits == EXACT_BITS: => if dither is None:
 records.py: records
     "float_precision": "round_trip" => "float_precision": None
     if digests is not None and digests.get(path.name) != => if False and None !=
@@ -236,7 +308,8 @@ chapters/attacks/poisoning.py: attacks/test_poisoning
     clean[name].labels[prepared.test_rows] => trained_on[name].labels[prepared.test_rows]
     victims = table[labels != backdoor.target] => victims = table
 chapters/attacks/panel.py: attacks/test_panel
-    message = self._keys.encrypt(vector, len(labels)) if self._keys else => message =
+    return {name: seen.read(name) / patients[name] for name in rows} => return updates
+    if seen.layout: => if False:
 chapters/audit.py: audit
     if head is not None and head not in heads: => if False:
     | os.O_NOFOLLOW =>
@@ -244,12 +317,25 @@ chapters/audit.py: audit
     found["line"] != number or found["previous"] != previous => found["line"] != number
     if not line.endswith(b"\n"): => if False:
     if len(line) >= LONGEST: => if len(line) > LONGEST + 1:
+encryption/keyring.py: 03_federated_learning_with_encryption
+    ring.small(_hash(secret, "key"), self._ring.size) => np.zeros(self._ring.size, np.int64)
+    (key + words, tag + number) if is_added else (key - words, tag - number) => (key, tag)
+encryption/keyring.py: 04_comparison_of_outcomes
+    ring.small(_hash(secret, "key"), self._ring.size) => np.zeros(self._ring.size, np.int64)
 encryption/keyring.py: 06_gradient_leakage
     ring.small(_hash(secret, "key"), self._ring.size) => np.zeros(self._ring.size, np.int64)
 encryption/keyring.py: 05_communication_cost
     ring.small(_hash(secret, "key"), self._ring.size) => np.zeros(self._ring.size, np.int64)
 encryption/together.py: robust
     self.any, contents = self.keyrings[name], => contents =
+chapters/attacks/distinguishing.py: attacks/test_distinguishing
+    (attacker(seen) or random.choice((-1, 1))) > 0 => random.choice((-1, 1)) > 0
+    map(seen.letter, "AAC", (-1, -2, -1)) => map(seen.letter, "AAA", (-1, -2, -2))
+    map(seen.letter, "AAC", (-1, -2, -1)) => map(seen.letter, "AAA", (-1, -1, -1))
+    if (first * other - second * one) % q == 0: => if False:
+    *(each / seen.parameters.delta for each in found)) => *found)
+    beyond = table["right"].clip(games - table["right"]) > => beyond = table["right"] >
+    2 * attackers * sum( => 2 * sum(
 """
 
 
@@ -271,10 +357,11 @@ def faults(words: list[str]) -> list[Fault]:
             found.append(Fault(file, old, new.strip(), tests))
         else:
             file, named = line.split(": ")
-            tests = [
-                NOTEBOOK.format(name) if name[0].isdigit() else f"tests/{name if '/' in name else 'test_' + name}.py"
-                for name in named.split()
-            ]
+            tests = []
+            for name in named.split():
+                path, colons, test = name.partition("::")  # a notebook, or a file of tests and one of its tests
+                path = NOTEBOOK.format(path) if path[0].isdigit() else f"tests/{'' if '/' in path else 'test_'}{path}.py"
+                tests.append(path + colons + test)
     return [fault for fault in found if not words or any(word in fault.file for word in words)]
 
 

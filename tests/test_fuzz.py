@@ -25,7 +25,7 @@ CASES = {
     "hostile_head": (3000, "taken|malformed|has round|has purpose|has study|has sender"),
     "hostile_content": (
         5000,
-        "taken|has room for|This is not a it is|This is not a key|for another sum|letter of coefficients and|"
+        "taken|has room for|This is not a it is|This is not a key|for another sum|letter of coefficients are|"
         "for another list|key share for|A sum of|A letter of|beyond the it is|tag beyond|not the sum of",
     ),
 }

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fedkit.compat.tenseal import sealapi
 from fedkit.encryption import ring, schemes
-from fedkit.encryption.ring import Ring, small, stretch
+from fedkit.encryption.ring import Ring, small
 from fedkit.encryption.schemes import COINS
 
 RINGS = sorted({pair for of in schemes.MODULUS_BITS.values() for pair in of.items()})
@@ -112,14 +112,6 @@ def test_key_and_noise_have_42_coins_a_side():
     one, other = small(KEY, 10**6), small(OTHER, 10**6)
     left = [np.var(one[one + other == total]) for total in (-6, 0, 6)]
     assert min(left) >= 10.17, "sigma 3.19, of the standard"
-
-
-def test_the_stretch_is_the_standards():
-    """NIST SP 800-38A, F.5.5, from a counter of zeros: AES-256 of the counter, checked against the block cipher."""
-    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-
-    blocks = b"".join(number.to_bytes(16, "big") for number in range(3))
-    assert stretch(KEY, 45) == Cipher(algorithms.AES(KEY), modes.ECB()).encryptor().update(blocks)[:45]
 
 
 @pytest.mark.parametrize(("size", "bits"), RINGS)

@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 
 from fedkit.encryption import messages, quantization, ring
 from fedkit.encryption.messages import PRIME, Letter, MessageError, Share, Sum
+from fedkit.encryption.packing import BLOCK
 from fedkit.encryption.quantization import Layout
 from fedkit.encryption.schemes import COINS, Parameters
 
@@ -133,8 +134,16 @@ class Keyring:
         dither : see `quantization.Layout.encode`
         scale : what the vector is multiplied with in place of the weight
         """
-        numbers = _weighted(np.asarray(vector, dtype=np.float64), weight, weight if scale is None else scale)
-        values = self._with_weight(layout or self.plain_layout(len(numbers) - 1)).encode(numbers, dither)
+        vector = np.asarray(vector, dtype=np.float64)
+        if vector.ndim != 1 or not vector.size:
+            raise ValueError(f"An update is one row of numbers, and this has shape {vector.shape}: flatten it first.")
+        if not np.isfinite(vector).all():
+            at = int(np.flatnonzero(~np.isfinite(vector))[0])
+            raise ValueError(f"Number {at} of the update is {vector[at]}, which cannot be added: did training diverge?")
+        if not (np.isfinite(weight) and weight >= 0 and weight == int(weight)):
+            raise ValueError(f"A weight is a whole number of patients, and {weight} is not.")
+        values = (layout or self.plain_layout(len(vector))).encode(vector, dither, weight if scale is None else scale)
+        values = np.concatenate([self._with_weight(Layout(())).encode(np.array([weight])), values])
         now = self._begin(purpose, len(values))
         # Should all memory of this letter be lost, the same numbers give the same letter, others another key.
         secret = _hash(now.pop("own"), "letter", now["about"], hashlib.sha256(values).digest())
@@ -208,15 +217,19 @@ class Keyring:
         MessageError if one is not the sum of its list's letters, or another one was opened for its list.
         """
         now, found = self._state["now"], []
-        for total, listed in sums:
+        for _, listed in sums:
             if strangers := [name for name in listed if name not in self.members]:
                 raise MessageError(f"{strangers[0]!r:.120} is in a sum, and not on the roster.")
-            label, seen = self._label(now["about"], listed), hashlib.sha256(total).digest()
-            if now["opened"].setdefault(label.hex(), seen) != seen:
-                raise MessageError("Another sum was opened for this list: no second one is.")
-            self.save()  # before it is known whether it opens: who asks learns that once
+            if len(listed) < FEWEST:
+                raise MessageError(f"A sum of {len(listed)} hospitals would show what each sent: it is not opened.")
+        seen = {self._label(now["about"], of).hex(): hashlib.sha256(total).digest() for total, of in sums}
+        if now["opened"] not in ({}, seen):
+            raise MessageError("Other sums were opened for this number: no second ones are.")
+        now["opened"] = seen
+        self.save()  # before it is known whether they open: who asks learns that once
+        for (total, listed), (label, digest) in zip(sums, seen.items(), strict=True):
             try:
-                values = self._opened(Sum.from_bytes(total, self.parameters), label, len(listed), now, seen)
+                values = self._opened(Sum.from_bytes(total, self.parameters), bytes.fromhex(label), len(listed), now, digest)
             except MessageError:
                 now["refused"] = True
                 self.save()
@@ -368,21 +381,6 @@ def divided(numbers: np.ndarray) -> tuple[np.ndarray, float]:
     return numbers[1:] / numbers[0], float(numbers[0])
 
 
-def _weighted(vector: np.ndarray, weight: float, scale: float) -> np.ndarray:
-    """Return the weight, and scale x vector [p], if they can be added: float64, shape [1 + p]."""
-    if vector.ndim != 1 or not vector.size:
-        raise ValueError(f"An update is one row of numbers, and this has shape {vector.shape}: flatten it first.")
-    if not np.isfinite(vector).all():
-        at = int(np.flatnonzero(~np.isfinite(vector))[0])
-        raise ValueError(f"Number {at} of the update is {vector[at]}, which cannot be added: did training diverge?")
-    if not (np.isfinite(weight) and weight >= 0 and weight == int(weight)):
-        raise ValueError(f"A weight is a whole number of patients, and {weight} is not.")
-    numbers = np.empty(vector.size + 1)
-    numbers[0] = weight
-    np.multiply(vector, scale, out=numbers[1:])
-    return numbers
-
-
 def _hash(key: bytes, what: str, *parts: bytes) -> bytes:
     """HMAC-SHA256 over parts, each with its length before it, so that no two lists of parts are one."""
     return hmac.digest(key, b"".join([len(part).to_bytes(4) + part for part in (what.encode(), *parts)]), "sha256")
@@ -391,21 +389,23 @@ def _hash(key: bytes, what: str, *parts: bytes) -> bytes:
 def _tag(group: bytes, label: bytes, values: np.ndarray, size: int) -> int:
     """Return <f, values> modulo `PRIME`, f secret: a change of the values goes unnoticed with probability 2^-60.
 
-    f is the product of one number a coefficient and one a polynomial, so that few must be drawn. The sum is exact in 64
-    bits: values in halves below 2^28, f in thirds of 21 bits, and at most 2^12 coefficients.
+    f is the product of one number a coefficient and one a polynomial, so that few must be drawn. The sums are exact in
+    float64, in any order: f in pieces of 21 bits, values, lifted above 0, in pieces of 19, and 2^12 coefficients.
     """
-    size = min(size, len(values))
-    count = -(-len(values) // size)
+    size, mask = min(size, len(values)), 2**19 - 1
+    count, rows = -(-len(values) // size), max(2 * BLOCK // size, 1)  # of them at a time, which fit a cache
     drawn = np.frombuffer(ring.stretch(_hash(group, "check", label), 8 * (size + count)), "<u8") & np.uint64(PRIME)
-    along, across = drawn[:size].astype(np.int64), drawn[size:].tolist()
-    whole = np.zeros(count * size, np.int64)
-    whole[: len(values)] = values
-    low = ((whole + (1 << 26)) & ((1 << 27) - 1)) - (1 << 26)
-    total = 0
-    for place, half in ((0, low), (27, (whole - low) >> 27)):
-        for third in range(3):
-            sums = half.reshape(count, size) @ ((along >> 21 * third) & ((1 << 21) - 1))
-            total += sum(int(each) * weight for each, weight in zip(sums, across, strict=True)) << place + 21 * third
+    along = np.stack([drawn[:size] >> np.uint64(at) & np.uint64(2**21 - 1) for at in (0, 21, 42)], axis=1).astype(float)
+    across, total = drawn[size:].tolist(), -(2**56) * sum(drawn[:size].tolist()) * sum(drawn[size:].tolist())
+    for first in range(0, count, rows):
+        whole = values[first * size : (first + rows) * size] + 2**56
+        if spare := -len(whole) % size:
+            whole = np.concatenate([whole, np.full(spare, 2**56)])
+        pieces = np.stack([whole & mask, whole >> 19 & mask, whole >> 38]).astype(float)
+        sums = (pieces.reshape(3, -1, size) @ along).astype(np.int64).tolist()
+        for place, found in enumerate(sums):
+            for (low, middle, high), weight in zip(found, across[first:], strict=False):
+                total += (low + (middle << 21) + (high << 42) << 19 * place) * weight
     return total % PRIME
 
 

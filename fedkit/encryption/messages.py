@@ -43,7 +43,7 @@ class Letter(NamedTuple):
         _, about, size = _head(data, _ONE, _LETTER, "a hospital's letter")
         if len(data) != letter_bytes(parameters, size):
             raise MessageError(f"A letter of {size} coefficients has {len(data)} bytes: it is damaged.")
-        return cls(about, _unpacked(data[_ONE.size :], parameters, size))
+        return cls(about, _unpacked(memoryview(data)[_ONE.size :], parameters, size))
 
 
 class Share(NamedTuple):
@@ -88,7 +88,7 @@ class Sum(NamedTuple):
         if not 1 <= hospitals <= parameters.hospitals or len(data) != sum_bytes(parameters, size, hospitals):
             raise MessageError(f"A sum of {hospitals} hospitals has {len(data)} bytes: it is damaged.")
         at = _TOTAL.size + packing.byte_count(size, parameters.sent_bits)
-        hidden = _unpacked(data[_TOTAL.size : at], parameters, size)
+        hidden = _unpacked(memoryview(data)[_TOTAL.size : at], parameters, size)
         return cls(label, hospitals, hidden, *_key_and_tag(data, at, parameters, hospitals))
 
 
@@ -125,13 +125,16 @@ def _packed(hidden: np.ndarray, parameters: Parameters) -> bytes:
     return packing.to_bytes(hidden >> np.uint64(parameters.dropped_bits), parameters.sent_bits)
 
 
-def _unpacked(data: bytes, parameters: Parameters, size: int) -> np.ndarray:
-    hidden = packing.from_bytes(data, parameters.sent_bits, size)
-    if int(hidden.max(initial=0)) > (parameters.modulus - 1) >> parameters.dropped_bits:
-        raise MessageError("A message holds numbers beyond the modulus: it is damaged.")
-    if parameters.dropped_bits:  # the middle of what the bits that stayed behind can be
-        hidden = (hidden << np.uint64(parameters.dropped_bits)) | np.uint64(1 << parameters.dropped_bits - 1)
-        np.minimum(hidden, hidden - np.uint64(parameters.modulus), out=hidden)  # modulo q: the difference wraps
+def _unpacked(data: memoryview, parameters: Parameters, size: int) -> np.ndarray:
+    hidden, dropped = packing.from_bytes(data, parameters.sent_bits, size), parameters.dropped_bits
+    for at in range(0, size, packing.BLOCK):
+        part = hidden[at : at + packing.BLOCK]
+        if int(part.max()) > (parameters.modulus - 1) >> dropped:
+            raise MessageError("A message holds numbers beyond the modulus: it is damaged.")
+        if dropped:
+            part <<= np.uint64(dropped)
+            part |= np.uint64(1 << dropped - 1)  # the middle of what the bits that stayed behind can be
+            np.minimum(part, part - np.uint64(parameters.modulus), out=part)  # modulo q: the difference wraps
     return hidden
 
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+BLOCK = 2**13  # coefficients at a time, which fit a cache, with their numbers
+
 
 def pack(integers: np.ndarray, bits: int, fields: int) -> np.ndarray:
     """Put `fields` signed integers into one, digits in base 2^bits: int64, shape [ceil(n / fields)].
@@ -25,10 +27,7 @@ def pack(integers: np.ndarray, bits: int, fields: int) -> np.ndarray:
 
 
 def unpack(coefficients: np.ndarray, bits: int, fields: int, size: int) -> np.ndarray:
-    """Take `size` signed integers out of the fields `pack` put them in, or out of a sum of such.
-
-    Returns int64, shape [size], each in -2^(bits-1) .. 2^(bits-1) - 1.
-    """
+    """Take `size` signed integers out of the fields `pack` put them in, or out of a sum of such: int64, [size]."""
     digits, half = np.empty((len(coefficients), fields), dtype=np.int64), 1 << (bits - 1)
     rest = coefficients + sum(half << bits * field for field in range(fields))
     for field in range(fields):
@@ -58,31 +57,29 @@ def gather(coefficients: np.ndarray, bits: int, digits: int) -> np.ndarray:
 def to_bytes(values: np.ndarray, bits: int) -> bytes:
     """Write integers below 2^bits, uint64, each in so many bits (8, 12 ... 64): whole bytes first, then half ones."""
     whole, half = divmod(bits, 8)
-    values = np.ascontiguousarray(values, dtype="<u8")
-    low = _lowest_bytes(values, whole).tobytes()
+    lowest, following = _seen(np.ascontiguousarray(values, "<u8"), whole)
     if not half:
-        return low
-    high = np.zeros(len(values) + len(values) % 2, np.uint8)
-    high[: len(values)] = values >> np.uint64(8 * whole)
-    return low + (high[::2] | high[1::2] << 4).tobytes()
+        return lowest.tobytes()
+    pairs = following[::2].copy()
+    pairs[: len(values) // 2] |= following[1::2] << 4
+    return lowest.tobytes() + pairs.tobytes()
 
 
 def from_bytes(data: bytes, bits: int, size: int) -> np.ndarray:
     """Read what `to_bytes` wrote: uint64, shape [size]; `data` has `byte_count(size, bits)` bytes."""
     whole, half = divmod(bits, 8)
     values = np.zeros(size, "<u8")
+    lowest, following = _seen(values, whole)
+    lowest[:] = np.frombuffer(data, f"V{whole}", size)
     if half:
         pairs = np.frombuffer(data, np.uint8, -(-size // 2), size * whole)
-        values[::2] = pairs & 15
-        values[1::2] = pairs[: size // 2] >> 4
-        values <<= np.uint64(8 * whole)
-    _lowest_bytes(values, whole)[:] = np.frombuffer(data, f"V{whole}", size)
+        following[::2], following[1::2] = pairs & 15, pairs[: size // 2] >> 4
     return values
 
 
-def _lowest_bytes(values: np.ndarray, count: int) -> np.ndarray:
-    """See the lowest bytes of each uint64, as one element each, which numpy copies in one piece."""
-    return np.ndarray(values.shape, f"V{count}", values, strides=values.strides)
+def _seen(values: np.ndarray, whole: int) -> tuple[np.ndarray, np.ndarray]:
+    """See the lowest bytes of each uint64 as one element, which numpy copies in one piece; and the byte above them."""
+    return np.ndarray(values.shape, f"V{whole}", values, strides=values.strides), values.view(np.uint8)[whole::8]
 
 
 def byte_count(size: int, bits: int) -> int:

@@ -14,17 +14,17 @@ sure of it:
   everything else, and the step is the sum of the bounds divided by the `headroom` of a field.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 
 import numpy as np
 
-from fedkit.encryption.packing import gather, pack, spread, unpack
+from fedkit.encryption.packing import BLOCK, gather, pack, spread, unpack
 from fedkit.encryption.schemes import EXACT_BITS, MOST_BITS, Parameters
 
 EXACT_STEP = 2.0**-128
-_BLOCK = 2**13  # coefficients at a time, whose numbers fit a cache
 
 
 def headroom(bits: int, hospitals: int, rounding: float = 0.5) -> int:
@@ -74,23 +74,26 @@ class Layer:
             return np.rint(steps, out=steps)
         return np.floor(steps + dither.random(len(steps)))
 
-    def encode(self, numbers: np.ndarray, dither: np.random.Generator | None = None) -> np.ndarray:
-        """Round and pack: int64, shape [coefficients]."""
+    def encode(self, numbers: np.ndarray, dither: np.random.Generator | None = None, weight: float = 1.0) -> np.ndarray:
+        """Round and pack weight x numbers: int64, shape [coefficients]."""
         if self.digits == 1:
-            each = _BLOCK * self.fields
-            parts = (numbers[at : at + each] for at in range(0, max(self.size, 1), each))
+            each = BLOCK * self.fields
+            parts = (numbers[at : at + each] * weight for at in range(0, max(self.size, 1), each))
             return np.concatenate([pack(self.round(part, dither), self.bits, self.fields) for part in parts])
-        steps = self.round(numbers, dither)
+        steps = self.round(numbers * weight, dither)
         integers = steps.astype(np.int64) if self.bits < 63 else np.array([int(step) for step in steps], dtype=object)
         return spread(integers, self.digit_bits, self.digits)
 
-    def decode(self, coefficients: np.ndarray) -> np.ndarray:
-        """Turn a sum of encoded layers, int64, into numbers: float64, shape [size]."""
-        if self.digits == 1:
-            parts = (coefficients[at : at + _BLOCK] for at in range(0, max(len(coefficients), 1), _BLOCK))
-            whole = [unpack(part, self.bits, self.fields, len(part) * self.fields) * self.step for part in parts]
-            return np.concatenate(whole)[: self.size]
-        return gather(coefficients, self.digit_bits, self.digits).astype(np.float64) * self.step
+    def decode(self, coefficients: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """Turn a sum of encoded layers, int64, into numbers: float64, shape [size], in `out` if there is one."""
+        out = np.empty(self.size) if out is None else out
+        if self.digits > 1:
+            return np.multiply(gather(coefficients, self.digit_bits, self.digits).astype(float), self.step, out=out)
+        for at in range(0, len(coefficients), BLOCK):
+            part = out[at * self.fields : (at + BLOCK) * self.fields]
+            integers = unpack(coefficients[at : at + BLOCK], self.bits, self.fields, len(part))
+            np.multiply(integers, self.step, out=part)
+        return out
 
 
 @lru_cache
@@ -140,31 +143,31 @@ class Layout:
         """How many coefficients it fills."""
         return sum(layer.coefficients for layer in self.layers)
 
-    def encode(self, numbers: np.ndarray, dither: np.random.Generator | None = None) -> np.ndarray:
-        """Round and pack: int64, shape [coefficients].
+    def encode(self, numbers: np.ndarray, dither: np.random.Generator | None = None, weight: float = 1.0) -> np.ndarray:
+        """Round and pack weight x numbers: int64, shape [coefficients].
 
         numbers : shape [size], finite; ValueError if there are more or fewer, or one is beyond its layer's limit
         dither : rounds up or down at random, not to the nearest step: the error of many rounds is zero on average
         """
         if len(numbers) != self.size:
             raise ValueError(f"The hospitals agreed on {self.size} numbers, and this vector has {len(numbers)}.")
-        return self._each(numbers, "size", lambda layer, part: layer.encode(part, dither))
+        return np.concatenate([layer.encode(part, dither, weight) for layer, part in self._parts(numbers)])
 
     def rounded(self, numbers: np.ndarray) -> np.ndarray:
         """Return what arrives of the numbers when they are rounded to the nearest step: shape [size]."""
-        return self._each(numbers, "size", lambda layer, part: layer.round(part) * layer.step)
+        return np.concatenate([layer.round(part) * layer.step for layer, part in self._parts(numbers)])
 
     def decode(self, coefficients: np.ndarray) -> np.ndarray:
         """Turn a sum of encoded vectors into numbers: float64, shape [size]."""
-        return self._each(coefficients, "coefficients", Layer.decode)
-
-    def _each(self, values: np.ndarray, length: str, do: Callable[[Layer, np.ndarray], np.ndarray]) -> np.ndarray:
-        """Do something with each layer's part of the values, and put what comes out behind each other."""
-        done, at = [], 0
+        numbers, at, start = np.empty(self.size), 0, 0
         for layer in self.layers:
-            done.append(do(layer, values[at : at + getattr(layer, length)]))
-            at += getattr(layer, length)
-        return np.concatenate(done)
+            layer.decode(coefficients[start : start + layer.coefficients], numbers[at : at + layer.size])
+            at, start = at + layer.size, start + layer.coefficients
+        return numbers
+
+    def _parts(self, numbers: np.ndarray) -> list[tuple[Layer, np.ndarray]]:
+        ends = accumulate(layer.size for layer in self.layers)
+        return [(layer, numbers[end - layer.size : end]) for layer, end in zip(self.layers, ends, strict=True)]
 
 
 def maxima(vector: np.ndarray, sizes: Sequence[int]) -> np.ndarray:

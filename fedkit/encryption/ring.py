@@ -15,14 +15,13 @@ taken apart into so many pieces that the bound holds for the norms at hand, whic
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from fedkit.encryption.packing import BLOCK
 from fedkit.encryption.schemes import COINS, Parameters
-
-_BLOCK = 8  # polynomials at a time, which fit a cache
 
 
 def stretch(key: bytes, size: int) -> bytes:
@@ -57,62 +56,75 @@ class Ring:
         self.bits, doublings = parameters.modulus_bits, 3 * math.log2(self.size)
         # Square roots of the roots of unity: by them, x^N = -1 becomes x^N = 1.
         self._turn = np.exp(1j * np.pi * np.arange(self.size) / self.size)
+        self._back = self._turn.conj()
         self._error = (doublings + math.sqrt(5) * (doublings + 4) + doublings + 3 * 4) * 2.0**-53 * (1 + 1e-9)
 
     def public(self, key: bytes, count: int) -> np.ndarray:
         """Stretch a key that everybody knows into uniform polynomials: int64, shape [count, N]."""
-        return self._uniform(_stream(key), count)
+        return self._reduced(self._uniform(_stream(key), count))
 
     def _uniform(self, stream: Callable[[int], bytes], count: int) -> np.ndarray:
-        """Take the next words of a stream, without those that are not below the modulus."""
+        """Take the next words of a stream, without those not below the modulus; centred, for a small norm."""
         found = np.empty(0, np.uint64)
         while wanted := count * self.size - len(found):
             words = np.frombuffer(stream(8 * wanted), "<u8") & np.uint64((1 << self.bits) - 1)
             if words.max() >= self.modulus:
                 words = words[words < np.uint64(self.modulus)]
             found = np.concatenate([found, words]) if len(found) else words
-        return found.view(np.int64).reshape(count, self.size)
+        return found.view(np.int64).reshape(count, self.size) - self.modulus // 2
 
     def times(self, a: np.ndarray, s: np.ndarray) -> np.ndarray:
         """Multiply polynomials by a small one, exactly: int64, shape [n, N], congruent modulo q, between ±2^62.
 
-        a : int64, shape [n, N], in 0 ... q - 1
+        a : int64, shape [n, N], between ±q
         s : int64, shape [N]; ValueError if it is too large to be a sum of keys
         """
-        spectrum, length = np.fft.fft(s * self._turn), float(np.linalg.norm(s))
-        for pieces in (2, 4):
-            width = -(-self.bits // pieces)
-            parts = self._pieces(a, pieces, width)
-            norms = (np.einsum("ij,ij->i", part.view(float), part.view(float)).max(initial=0) for part in parts)
-            if self._error * length * math.sqrt(max(norms)) < 0.5:
-                break
-        else:
-            raise ValueError("The sum of the keys is too large to multiply exactly: it is no sum of keys.")
-        total, fold, low = np.zeros(a.shape, np.int64), (1 << self.bits) % self.modulus, self.bits - width
-        for z in parts:
+        return np.concatenate([product.copy() for product in self._products(np.split(a, len(a)), s)])
+
+    def _products(self, blocks: Iterable[np.ndarray], s: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield the products of some polynomials after the other with s; each lasts until the next."""
+        spectrum, length, work = np.fft.fft(s * self._turn), float(np.linalg.norm(s)), ()
+        for a in blocks:
+            if not work or work[0].shape != a.shape:  # the last may be a smaller block
+                z = np.empty(a.shape, np.complex128)
+                work = z, z.view(float), np.empty((len(a), 2 * self.size), np.int64), np.empty_like(a), np.empty_like(a)
+            if not (self._times(a, spectrum, length, 2, *work) or self._times(a, spectrum, length, 4, *work)):
+                raise ValueError("The sum of the keys is too large to multiply exactly: it is no sum of keys.")
+            yield work[-1]
+
+    def _times(
+        self, a: np.ndarray, spectrum: np.ndarray, length: float, pieces: int,
+        z: np.ndarray, flat: np.ndarray, whole: np.ndarray, over: np.ndarray, total: np.ndarray,
+    ) -> bool:  # fmt: skip
+        """Take `a` apart into pieces, two of which are one complex number; False where rounding might go wrong."""
+        width, fold = -(-self.bits // pieces), (1 << self.bits) % self.modulus
+        half, low = 1 << width - 1, self.bits - width
+        lifted = a + sum(half << width * piece for piece in range(pieces - 1))
+        for first in range(pieces - 2, -1, -2):
+            for piece, place in ((first, z.real), (first + 1, z.imag)):
+                np.right_shift(lifted, width * piece, out=over)
+                if piece < pieces - 1:
+                    over &= 2 * half - 1
+                    over -= half
+                place[:] = over
+            if self._error * length * math.sqrt(max(np.vdot(row, row) for row in flat)) >= 0.5:
+                return False
             for factor, transform in ((self._turn, np.fft.fft), (spectrum, np.fft.ifft)):
                 z *= factor
                 transform(z, out=z)
-            z *= self._turn.conj()
-            for piece in (z.imag, z.real):  # below 2^46, by the bound; and fold is below 2^21
-                over = total >> low  # times 2^width, modulo q
-                total -= over << low
+            z *= self._back
+            whole[:] = np.rint(flat, out=flat)
+            for piece, own in ((first + 1, whole[:, 1::2]), (first, whole[:, ::2])):  # below 2^46, by the bound
+                if piece == pieces - 1:
+                    total[:] = own
+                    continue
+                np.right_shift(total, low, out=over)  # times 2^width, modulo q; fold is below 2^21
+                total &= (1 << low) - 1
                 total <<= width
-                total += np.rint(piece).astype(np.int64)
                 over *= fold
                 total += over
-        return total
-
-    def _pieces(self, a: np.ndarray, pieces: int, width: int) -> list[np.ndarray]:
-        """Take `a` apart into pieces of so many bits, the highest first; two of them are one complex number."""
-        rest, half = a, 1 << width - 1
-        found = [np.empty(a.shape, np.complex128) for _ in range(pieces // 2)]
-        places = [place for z in found for place in (z.real, z.imag)]
-        for place in places[:-1]:
-            low = ((rest + half) & (2 * half - 1)) - half
-            rest, place[:] = (rest - low) >> width, low
-        places[-1][:] = rest
-        return found[::-1]
+                total += own
+        return True
 
     def hide(self, values: np.ndarray, public: bytes, s: np.ndarray, noise: bytes) -> np.ndarray:
         """Hide integers [n] under a small key: uint64, shape [n].
@@ -122,7 +134,7 @@ class Ring:
         s : int64, shape [N], from `small`
         """
         hidden, stream = np.empty(len(values), np.int64), _stream(noise)
-        for part, product in self._products(public, s, len(values)):
+        for part, product in self._stretched(public, s, len(values)):
             own = values[part] * self.delta
             own += _tossed(stream, len(own))
             own -= product
@@ -135,21 +147,20 @@ class Ring:
         ValueError if that is too large to be a sum of keys.
         """
         shown = np.empty(len(hidden), np.int64)
-        for part, product in self._products(public, s, len(hidden)):
-            product += hidden[part].view(np.int64)
-            raw = self._reduced(product)
+        for part, product in self._stretched(public, s, len(hidden)):
+            raw = self._reduced(product + hidden[part].view(np.int64))
             raw -= self.modulus * (raw > (self.modulus - self.delta) // 2)  # to -2^room / 2 ... 2^room / 2 - 1
             raw += self.delta // 2
             np.floor_divide(raw, self.delta, out=shown[part])
         return shown
 
-    def _products(self, public: bytes, s: np.ndarray, count: int) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield a block of places in so many coefficients, and what a s has there."""
-        stream, each = _stream(public), _BLOCK * self.size
-        for at in range(0, count, each):
-            length = min(each, count - at)
-            product = self.times(self._uniform(stream, -(-length // self.size)), s)
-            yield slice(at, at + length), product.reshape(-1)[:length]
+    def _stretched(self, public: bytes, s: np.ndarray, count: int) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield a block of places among so many coefficients, and what a s has there."""
+        stream, each = _stream(public), max(BLOCK, self.size)
+        lengths = [min(each, count - at) for at in range(0, count, each)]
+        blocks = (self._uniform(stream, -(-length // self.size)) for length in lengths)
+        for at, product in enumerate(self._products(blocks, s)):
+            yield slice(at * each, at * each + lengths[at]), product.reshape(-1)[: lengths[at]]
 
     def _reduced(self, numbers: np.ndarray) -> np.ndarray:
         """Reduce to 0 ... q - 1, in place."""
@@ -159,5 +170,7 @@ class Ring:
 
 def add_modulo(one: np.ndarray, other: np.ndarray, modulus: int) -> None:
     """Add to `one` in place, both uint64 and below the modulus, which has less than 64 bits."""
-    one += other
-    np.minimum(one, one - np.uint64(modulus), out=one)  # where one is smaller than the modulus, the difference wraps
+    for at in range(0, len(one), BLOCK):
+        part = one[at : at + BLOCK]
+        part += other[at : at + BLOCK]
+        np.minimum(part, part - np.uint64(modulus), out=part)  # where it is below the modulus, the difference wraps

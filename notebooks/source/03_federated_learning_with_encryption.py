@@ -170,7 +170,7 @@ assert sizes[2048] - sizes[1] < 100, "A full ciphertext should be as long as an 
 pd.Series(sizes, name="bytes").rename_axis("numbers").to_frame()
 
 # %% [markdown]
-# Equally long: empty slots travel too. Next, the same update twice.
+# Equally long: empty slots travel too. Now the same update twice:
 
 
 # %%
@@ -406,7 +406,7 @@ assert np.array_equal(pack_by_hand(rounded[0]), packing.pack(rounded[0], bits=26
 pack_by_hand(rounded[0])[:2]
 
 # %% [markdown]
-# Packed integers are added like others, as long as no sum outgrows its 26 bits. Encrypt, add, decrypt, unpack:
+# Packed integers are added like others, as long as no sum outgrows its 26 bits:
 
 # %%
 context_bfv = new_context("BFV", plain_modulus=2**52 + 172_033)  # a prime, as slots ask for
@@ -601,7 +601,7 @@ work = costs[costs["seconds"] > 0].pivot_table(index="method", columns="phase", 
 (work[["keys", "train", "encrypt", "share", "add", "decrypt"]] * 1e3).round(1)
 
 # %% [markdown]
-# And for larger models? We pretend, with random updates: bytes for each parameter, and the error of the mean.
+# And for larger models? We pretend, with random updates:
 
 
 # %%

@@ -4,8 +4,8 @@
 # *About two minutes to run, 60 minutes to read. To read before: [02](02_federated_learning.ipynb),
 # [03](03_federated_learning_with_encryption.ipynb).*
 #
-# Four hospitals stay alone, pool their rows, train together, or train together under encryption (CKKS or BFV). We
-# put all five methods to the same test: same splits, same seeds, same rounds.
+# Four hospitals stay alone, pool their rows, train together, or train together under encryption: CKKS with one shared
+# key, or BFV with keys used once. We put all five methods to the same test: same splits, same seeds, same rounds.
 #
 # By the end you can ...
 #
@@ -20,6 +20,7 @@ PROFILE = "full"  # "full", or "smoke" for a quick look
 SEEDS = 20  # random splits of each hospital's patients
 ROUNDS = 50  # rounds of every training
 MARGIN = 0.02  # AUROC: the largest loss we would accept
+GAMES = 50  # how often each attacker guesses in section 4
 
 # %% [markdown]
 # ## Before we look
@@ -32,7 +33,7 @@ MARGIN = 0.02  # AUROC: the largest loss we would accept
 
 # %%
 if PROFILE == "smoke":
-    SEEDS, ROUNDS = 3, 10
+    SEEDS, ROUNDS, GAMES = 3, 10, 36
 print(f"{SEEDS} splits, {ROUNDS} rounds, margin {MARGIN} of AUROC")
 
 # %% [markdown]
@@ -47,8 +48,8 @@ runs = [
     *learning.train_local(federation, **budget),
     *learning.train_centralized(federation, **budget),
     *learning.train_federated(federation, **budget),
-    *learning.train_federated(federation, aggregator=aggregators.EncryptedMean("ckks"), **budget),
-    *learning.train_federated(federation, aggregator=aggregators.EncryptedMean("bfv"), **budget),
+    *learning.train_federated(federation, aggregator=aggregators.SharedKeyMean(), **budget),
+    *learning.train_federated(federation, aggregator=aggregators.EncryptedMean(), **budget),
 ]
 METHODS = list(dict.fromkeys(run.method for run in runs))
 print(f"{len(runs)} runs: {SEEDS} splits of {', '.join(METHODS)}")
@@ -352,14 +353,15 @@ traffic[["up", "down", "keys"]].reindex(METHODS[1:], level="method").round(1)
 
 # %% [markdown]
 # Centralised sends the training rows, once. An update of this model is tiny: 14 numbers. A CKKS **ciphertext**, an
-# encrypted message, has room for a thousand, and travels whole. BFV sends only the places that it uses, so what counts
-# there are signatures and heads.
+# encrypted message, has room for two thousand, and travels whole. BFV sends only the places that it uses. What counts
+# there are the key shares, signatures and heads: they are the same for any small model.
+
 
 # %%
 assert "local" not in set(sent["method"])
 kilobytes = traffic.sum(axis=1).groupby("method").mean()
 ratio = kilobytes["federated + BFV"] / kilobytes["federated"]
-assert 2 < ratio < 20, "Encryption should cost several times the bytes for so small a model."
+assert 10 < ratio < 80, "Encryption should cost many times the bytes for so small a model."
 print(f"federated + BFV sends {ratio:,.0f} times the bytes of federated")
 
 # %%
@@ -383,23 +385,17 @@ price
 
 # %%
 seconds = costs.pivot_table(index="method", columns="phase", values="seconds", aggfunc="sum").loc[METHODS]
-encryption_only = seconds[["keys", "encrypt", "add", "decrypt"]].sum(axis=1)
-pd.DataFrame({"all seconds": seconds.sum(axis=1), "keys, encrypt, add, decrypt": encryption_only}).round(3)
+encryption_only = seconds[["keys", "encrypt", "share", "add", "decrypt"]].sum(axis=1)
+pd.DataFrame({"all seconds": seconds.sum(axis=1), "of these encryption": encryption_only}).round(3)
 
 # %% [markdown]
 # ### Memory
 #
-# How large are the keys, and how many bytes does the server hold in a round?
+# How many bytes does the server receive in a round? It adds letters as they come, so it need not hold them all.
 
 # %%
-from fedkit import encryption
-
-keys = {scheme: encryption.generate_keys(scheme, hospitals=len(federation)) for scheme in ("ckks", "bfv")}
-for scheme, key in keys.items():
-    print(f"{scheme}: {len(key.secret):,} bytes at a hospital, key included; {len(key.public)} at the server, no key")
-
-# %%
-up = ledger.query("direction == 'up' and phase == 'send'").groupby(["method", "seed", "round"])["bytes"].sum()
+ways_up = ledger.query("direction == 'up' and phase in ('send', 'share')")
+up = ways_up.groupby(["method", "seed", "round"])["bytes"].sum()
 held = up.groupby("method").max().reindex(METHODS, fill_value=0)
 held.rename("bytes of one round").to_frame()
 
@@ -418,8 +414,8 @@ federation, method, before = hospitals.load(), sys.argv[1], peak()
 if method in ("local", "centralized"):
     getattr(learning, f"train_{method}")(federation, rounds=5)
 else:
-    scheme = method.partition(" + ")[2].lower()
-    mean = aggregators.EncryptedMean(scheme) if scheme else aggregators.Mean()
+    named = {"": aggregators.Mean, "CKKS": aggregators.SharedKeyMean, "BFV": aggregators.EncryptedMean}
+    mean = named[method.partition(" + ")[2]]()
     learning.train_federated(federation, rounds=5, aggregator=mean)
 print(before, peak())
 """
@@ -450,99 +446,91 @@ memory.round(1).add_suffix(" (MiB)") if measured else "Memory was not measured: 
 #
 # ## 4. Privacy: who sees what?
 #
-# We tap the server: train one round, and keep every message that it is asked to add. To search them we need the plain
-# updates. The first model is all zeros for everybody, so one lonely round gives them.
+# Is it encrypted at all? [Notebook 03](03_federated_learning_with_encryption.ipynb) built a **game**: an attacker picks
+# two updates, a coin decides which one hospitals A and B send, and from all that travels it guesses the coin. A method
+# that hides updates keeps every attacker near half.
+
+# %%
+from fedkit.chapters.attacks import distinguishing
+
+MEANS = {"federated + CKKS": aggregators.SharedKeyMean, "federated + BFV": aggregators.EncryptedMean}
+played = {
+    (method, who): distinguishing.game(distinguishing.scene(mean, who == "with one hospital"), GAMES)
+    for method, mean in MEANS.items()
+    for who in ("server alone", "with one hospital")
+}
+found = pd.concat(played, names=["method", "who attacks"])
+found[["right", "games", "luck", "found"]]
+
+# %% [markdown]
+# A game in which nobody ever wins proves nothing. So we also let the updates travel as they are: there the attacker who
+# *practises*, and compares bits, *must* win.
+
+
+# %%
+def in_the_clear(coin):
+    return np.full(14, 0.5 if coin else -0.5, "<f4").tobytes()
+
+
+wins = distinguishing.game(in_the_clear, GAMES).loc["practises", "right"]
+told = (found["found"] == "the coin").groupby(["method", "who attacks"]).any()
+readable = {"federated": bool(wins == GAMES)} | told.xs("server alone", level="who attacks").to_dict()
+readable_by_two = told.xs("with one hospital", level="who attacks").to_dict()
+assert readable == {"federated": True, "federated + CKKS": False, "federated + BFV": False}
+assert readable_by_two == {"federated + CKKS": True, "federated + BFV": False}
+readable, readable_by_two
+
+# %% [markdown]
+# The server alone reads no encrypted update. With *one* hospital's help it reads everything under CKKS, because there
+# all hospitals hold the same key. Under BFV it does not: each letter has a key of its own, used once.
+#
+# The number of patients is hidden, too. Only the head of a message is in the clear. It starts after 70 bytes of
+# signature and lengths, and it is text:
+
+# %%
+import json
+
+caught = []
+tapped = aggregators.EncryptedMean(network=lambda sender, message: caught.append(message) or message)
+learning.train_federated(federation, rounds=1, seed=0, aggregator=tapped)
+patients = {name: len(rows.train_labels) for name, rows in preparation.split(federation, 0).hospitals.items()}
+for message in caught[-10::4]:  # of the last sum: a letter, the list, a share
+    head = message[70:].partition(b"}")[0].decode()
+    about = {key: value for key, value in json.loads(head + "}").items() if key != "study"}
+    assert not any(str(count) in str(about) for count in patients.values()), "No number of patients should be in it."
+    print(f"{len(message):6,} bytes, {about}")
+
+# %% [markdown]
+# So the server learns who speaks, what for, in which round, and how many numbers there are.
+#
+# ### What is *not* protected
+#
+# The mean tells something. A hospital can subtract its own part. Of four hospitals this leaves the mean of the other
+# three. If *all but one* work together, nothing is left to hide, encrypted or not. Three hospitals; two of them:
 
 # %%
 from fedkit import models
+from fedkit.chapters.attacks import inversion
 
-first = learning.train_local(federation, rounds=1, seed=0)
-updates = {name: models.flatten(weights) for name, weights in first.weights.items()}
-patients = {name: len(rows.train_labels) for name, rows in preparation.split(federation, 0).hospitals.items()}
-pd.DataFrame(updates).head(3).T.round(3).assign(patients=pd.Series(patients))
-
-
-# %%
-def tap(scheme):
-    """Train one round; return every message that the server was given."""
-    caught = []
-
-    def network(sender, message):
-        if sender != "server":
-            caught.append(message)
-        return message
-
-    mean = aggregators.EncryptedMean(scheme, network=network)
-    learning.train_federated(federation, rounds=1, seed=0, aggregator=mean)
-    return caught
-
-
-taps = {"federated + CKKS": tap("ckks"), "federated + BFV": tap("bfv")}
-print({method: f"{len(caught)} messages caught" for method, caught in taps.items()})
+three = federation.without("Cleveland")
+alone = {name: models.flatten(w) for name, w in learning.train_local(three, rounds=1, seed=0).weights.items()}
+together = learning.train_federated(three, rounds=1, seed=0, aggregator=aggregators.EncryptedMean()).weights["shared"]
+count = {name: patients[name] for name in three.names}
+two = {name: alone[name] for name in ("Hungary", "VA Long Beach")}
+guess = inversion.subtract(models.flatten(together), count, two)
+assert np.allclose(guess, alone["Switzerland"], atol=1e-5)
+print("Hungary and VA Long Beach work out Switzerland's update from an encrypted training of three.")
 
 # %% [markdown]
-# `contains_plaintext` looks for the numbers at every position of the bytes. A search that never finds anything proves
-# nothing. So the plain message goes first: there it *must* find them.
+# That is why fedkit encrypts for three hospitals at least: of two, each would read the other.
 
 # %%
-from itertools import product
-
-from fedkit.encryption.messages import contains_plaintext
-
-secrets = [*updates.values(), *(update * patients[name] for name, update in updates.items())]
-readable = {"federated": all(contains_plaintext(u.astype("<f4").tobytes(), u) for u in updates.values())}
-for method, caught in taps.items():
-    readable[method] = any(contains_plaintext(message, numbers) for message, numbers in product(caught, secrets))
-assert readable == {"federated": True, "federated + CKKS": False, "federated + BFV": False}
-readable
-
-# %% [markdown]
-# The number of patients travels inside the ciphertext, too. Only the head of a message is in the clear. It starts after
-# 70 bytes of signature and lengths, and it is text:
-
-# %%
-for method, caught in taps.items():
-    for message in caught[::4]:  # of each purpose, the first
-        head = message[70:].partition(b',"study"')[0].decode()
-        assert not any(str(count) in head for count in patients.values()), "No number of patients should be in it."
-        print(f"{method}: {len(message):6,} bytes, {head}, ...")
-
-# %% [markdown]
-# So the server learns who speaks, what for, in which round, and how many numbers there are. Has it the key?
-
-# %%
-assert not encryption.Server(keys["bfv"].public).is_private
 try:
-    encryption.Server(keys["bfv"].secret)
+    learning.train_federated(three.without("Hungary"), rounds=1, aggregator=aggregators.EncryptedMean())
 except ValueError as refused:
     print(refused)
-
-# %% [markdown]
-# ### What is *not* protected
-#
-# Hospitals share one secret key. If the server gives one of them a "sum" of one message, it can read it. fedkit refuses
-# to, unless it is told otherwise; no one can take the key away:
-
-# %%
-message = keys["bfv"].encrypt(updates["Switzerland"], patients["Switzerland"])  # sent by Switzerland ...
-alone_in_it = encryption.Server(keys["bfv"].public).add([message])  # ... and shown to Cleveland
-read, count = encryption.HospitalKeys(keys["bfv"].secret).decrypt(alone_in_it, at_least=1)
-assert np.allclose(read, updates["Switzerland"], atol=1e-6)
-print(f"Cleveland reads Switzerland's update, and that it has {count:.0f} training patients.")
-
-# %% [markdown]
-# The mean tells something, too. A hospital can subtract its own part. Of four hospitals this leaves the mean of the
-# other three. Of *two* it leaves the other one's update, encrypted or not:
-
-# %%
-pair = federation.without("Cleveland").without("Hungary")
-alone = learning.train_local(pair, rounds=1, seed=0).weights
-together = learning.train_federated(pair, rounds=1, seed=0, aggregator=aggregators.EncryptedMean("bfv")).weights
-mine, mean = models.flatten(alone["VA Long Beach"]), models.flatten(together["shared"])
-own, other = patients["VA Long Beach"], patients["Switzerland"]
-guess = (mean * (own + other) - mine * own) / other
-assert np.allclose(guess, models.flatten(alone["Switzerland"]), atol=1e-5)
-print("VA Long Beach works out Switzerland's update from an encrypted training of two.")
+else:
+    raise RuntimeError("Two hospitals should not be encrypted for.")
 
 # %% [markdown]
 # Centralised should send exactly all training rows: 13 features and a label, of 4 bytes each.
@@ -566,22 +554,22 @@ who_sees_what = {
     "patient rows leave the hospital": [*rows_go, "tested"],
     "server reads a hospital's update": ["no", "has rows", *encrypted_read, "tested"],
     "server reads numbers of patients": ["no", "yes", "yes", "no", "no", "head: tested"],
-    "server holds the key": ["-", "-", "-", "no", "no", "tested"],
+    "server and one hospital read it": ["no", "yes", "yes", *(yes[readable_by_two[m]] for m in MEANS), "tested"],
     "server sees the model": ["no", "yes", "yes", "no", "no", "by design"],
     "hospitals see the total of patients": ["no", "no", "no", "yes", "yes", "by design"],
-    "hospital reads a message shown to it": ["-", "yes", "yes", "yes", "yes", "tested"],
-    "mean tells about the others": ["-", "-", "yes", "yes", "yes", "tested for two"],
+    "mean tells about the others": ["-", "-", "yes", "yes", "yes", "tested"],
     "server reads sums for preparation": ["yes", "yes", "yes", "no", "no", "by design"],
 }
 pd.DataFrame.from_dict(who_sees_what, orient="index", columns=[*METHODS, "how we know"])
 
 # %% [markdown]
 # The last row is easily forgotten: without encryption, even in "local", rows were prepared with sums that travelled in
-# the clear (notebook 01). And decrypted CKKS numbers carry a trace of the key's noise: never hand them to the server.
+# the clear (notebook 01).
 #
 # ### Do attacks succeed?
 #
-# Three attacks of [notebook 06](06_gradient_leakage.ipynb), in the attacker's best case. From a first step the server
+# Three attacks of [notebook 06](06_gradient_leakage.ipynb), in the attacker's best case. It knows the format: of BFV it
+# reads packed integers as if nothing hid them. From a first step the server
 # reads a *row* (of one patient), and the *share of label 1* (of all patients; a hit is off by 0.05 at most). From the
 # finished model somebody reads who was a *member* (LiRA, other splits as shadows; AUROC). Alone, nothing is sent;
 # pooled, the server has the rows.
@@ -624,7 +612,7 @@ card = pd.DataFrame(
         "hospitals non-inferior": {m: (rows["verdict"] == "non-inferior").sum() for m, rows in judged.items()},
         "kB a hospital": kilobytes.reindex(METHODS, fill_value=0),
         "seconds": seconds.sum(axis=1),
-        "kB held by the server": held / 1e3,
+        "kB to the server, a round": held / 1e3,
     }
 ).loc[METHODS]
 card.round(3)
@@ -659,8 +647,8 @@ records.glue("auroc_federated_mean", card.loc["federated", "AUROC, mean"])
 #    "inconclusive", as at Switzerland.
 # 3. **Tell ranking from probabilities.** AUROC can rise while the Brier score gets worse.
 # 4. **Count the cost.** For a small model, the ciphertext is far larger than the update.
-# 5. **Say who sees what.** The server reads plain updates and no encrypted ones. Hospitals share one key, so they must
-#    trust each other, and the mean still tells something.
+# 5. **Say who sees what.** The server reads plain updates and no encrypted ones. With one shared key, one hospital can
+#    betray all; with keys used once, all but one must. The mean still tells something.
 #
 # ## Exercises
 #
@@ -677,8 +665,8 @@ assert factor > 0.9, "The corrected interval should hardly shrink: only new pati
 print(f"corrected: {factor:.2f} times as wide; usual: {np.sqrt(20 / 80):.2f} times")
 
 # %% [markdown]
-# **2. Modify.** Signature and head cost the same for 14 numbers as for hundreds. Train one round of a larger model,
-# `models.mlp((64,))`, plain and with BFV. How many times the bytes does encryption cost now?
+# **2. Modify.** Share, signatures and heads cost the same for 14 numbers as for hundreds. Train one round of a larger
+# model, `models.mlp((64,))`, plain and with BFV. How many times the bytes does encryption cost now?
 
 # %% tags=["exercise"]
 small = models.logistic_regression()  # change this
@@ -689,10 +677,10 @@ one_round.ledger.query("direction == 'up' and phase == 'send'")
 larger = {"rounds": 1, "model": models.mlp((64,))}
 large = [
     learning.train_federated(federation, **larger),
-    learning.train_federated(federation, aggregator=aggregators.EncryptedMean("bfv"), **larger),
+    learning.train_federated(federation, aggregator=aggregators.EncryptedMean(), **larger),
 ]
-size = [run.ledger.query("direction == 'up' and phase == 'send'")["bytes"].iloc[-1] for run in large]
-assert size[1] / size[0] < ratio / 3, "In a larger message, signature and head should hardly count."
+size = [run.ledger.query("direction == 'up' and round == 1")["bytes"].sum() for run in large]
+assert size[1] / size[0] < ratio / 3, "In a larger message, share, signatures and heads should hardly count."
 print(f"{size[1]:,} bytes against {size[0]:,}: {size[1] / size[0]:.1f} times")
 
 # %% [markdown]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from fedkit import encryption
@@ -61,39 +62,62 @@ class Engine(NamedTuple):
     encrypt: Callable[[int], bytes | list[bytes]]
     add: Callable[[list], bytes | list[bytes]]
     decrypt: Callable[..., np.ndarray]
+    start: Callable[[], None] = lambda: None  # before each repetition, and not timed: keys
+    share: Callable[[int], bytes] | None = None  # a hospital's second letter, once all first ones are there
 
 
-def fedkit(updates: Updates, scheme: str, bits: int, signed: bool = False) -> Engine:
+def fedkit(updates: Updates, bits: int, signed: bool = False) -> Engine:
     """Ours, through the public functions; signed: with the envelopes that a server insists on."""
     hospitals, numbers = len(updates.vectors), sum(updates.sizes)
-    keys = encryption.generate_keys(scheme, hospitals=hospitals, numbers=numbers, bits=bits)
-    server = encryption.Server(keys.public)
-    layout = updates.layout(keys.parameters) if scheme == "bfv" else keys.plain_layout(numbers)
+    parameters = encryption.choose(hospitals, numbers=numbers, bits=bits)
+    layout = updates.layout(parameters)
     names = [f"hospital {number}" for number in range(hospitals)]
     identities = {name: Identity.new(name) for name in [*names, "server"]}
-    asked = {"study": keys.key_id.hex(), "purpose": "update", "round": 1}
+    keys, letters, asked = [], {}, {"study": "00", "round": 0}
 
-    def sign(content: bytes, sender: str, about: Sequence[str]) -> bytes:
-        return envelopes.sign(content, About(**asked, sender=sender, hospitals=tuple(about)), identities[sender])
+    def start() -> None:
+        exchange = {name: X25519PrivateKey.generate() for name in names}
+        public = {name: key.public_key().public_bytes_raw() for name, key in exchange.items()}
+        members = {name: encryption.Member(identities[name].public, public[name]) for name in names}
+        study, group = os.urandom(32), os.urandom(32)
+        how = {"known": names, "least": hospitals}
+        keys[:] = [
+            encryption.join(name, parameters, study, members, exchange[name], group, own=os.urandom(32), **how)
+            for name in names
+        ]
+        letters.clear()
 
-    def read(message: bytes, sender: str, size: int | None, most: int) -> bytes:
-        return envelopes.read(message, identities[sender].public, **asked, sender=sender, size=size, most=most)[1]
+    def sign(content: bytes, sender: str, purpose: str, about: Sequence[str]) -> bytes:
+        if not signed:
+            return content
+        about = About(**asked, purpose=purpose, sender=sender, hospitals=tuple(about))
+        return envelopes.sign(content, about, identities[sender])
+
+    def read(message: bytes, sender: str, purpose: str) -> bytes:
+        how = {"purpose": purpose, "sender": sender, "size": None, "most": 1 << 30}
+        return envelopes.read(message, identities[sender].public, **asked, **how)[1] if signed else message
 
     def encrypt(number: int) -> bytes:
-        content = keys.encrypt(updates.vectors[number], updates.patients[number], layout)
-        return sign(content, names[number], [names[number]]) if signed else content
+        content = keys[number].encrypt("update", updates.vectors[number], updates.patients[number], layout)
+        return sign(content, names[number], "update", [names[number]])
 
-    def add(messages: list[bytes]) -> bytes:
-        total = encryption.Sum(server)
-        for name, message in zip(names, messages, strict=True):
-            total.add(read(message, name, keys.message_bytes(layout), 0) if signed else message)
-        return sign(total.to_bytes(), "server", names) if signed else total.to_bytes()
+    def share(number: int) -> bytes:
+        if not letters:  # which the server's list brings along
+            letters.update({name: encryption.digest(key.letter) for name, key in zip(names, keys, strict=True)})
+        return sign(keys[number].share(letters), names[number], "share", [names[number]])
+
+    def add(messages: list[tuple[bytes, bytes]]) -> bytes:
+        server = encryption.Server(parameters)
+        for name, (letter, _) in zip(names, messages, strict=True):
+            server.take(read(letter, name, "update"))
+        for name, (_, second) in zip(names, messages, strict=True):
+            server.take_share(read(second, name, "share"))
+        return sign(server.total(), "server", "sum", names)
 
     def decrypt(answer: bytes) -> np.ndarray:
-        return keys.decrypt(read(answer, "server", None, 1 << 30) if signed else answer, layout)[0]
+        return keys[0].decrypt(read(answer, "server", "sum"), letters, layout)[0]
 
-    name = f"fedkit {scheme.upper()} {bits} bits{', signed' * signed}"
-    return Engine(name, scheme, bits, encrypt, add, decrypt)
+    return Engine(f"fedkit {bits} bits{', signed' * signed}", "bfv", bits, encrypt, add, decrypt, start, share)
 
 
 def nvflare(updates: Updates, public_key: bool = False, contexts: bool = False) -> Engine:
@@ -170,7 +194,7 @@ def plain(updates: Updates) -> Engine:
 def quantised(updates: Updates, bits: int) -> Engine:
     """The integers that fedkit would encrypt, as they are: `fields` to a word, whole bytes (and a half)."""
     fields = 60 // bits
-    parameters = schemes.choose("bfv", len(updates.vectors), bits=bits)._replace(room_bits=fields * bits)
+    parameters = schemes.choose(len(updates.vectors), bits=bits)._replace(room_bits=fields * bits)
     layout, word = updates.layout(parameters), -(-fields * bits // 4) * 4
     mask = (1 << word) - 1
 
@@ -194,10 +218,10 @@ def quantised(updates: Updates, bits: int) -> Engine:
 def stream_cipher(updates: Updates, bits: int) -> Engine:
     """The bound: integers of at most 16 bits plus a one-time pad, from a key that all hospitals share (AES-CTR).
 
-    As secret as our scheme is with its shared key, and nothing that adds can be smaller.
+    Any hospital reads any other's, and nothing that adds can be smaller.
     Each hospital has a nonce; who decrypts takes all pads away. The patients are padded too.
     """
-    parameters = schemes.choose("bfv", len(updates.vectors), bits=bits)._replace(room_bits=bits)
+    parameters = schemes.choose(len(updates.vectors), bits=bits)._replace(room_bits=bits)
     layout, key, mask = updates.layout(parameters), os.urandom(16), np.uint64((1 << bits) - 1)
 
     def pad(number: int) -> tuple[np.ndarray, np.ndarray]:

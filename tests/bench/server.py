@@ -1,7 +1,6 @@
 """The server of a point of `scale.py`, in a process of its own: nothing is loaded that a server does not need.
 
-It reads its keys, what it expects, and the messages from stdin, each behind its length, and
-tells what it took.
+It reads what it expects and the messages from stdin, each behind its length, list by list, and tells what it took.
 """
 
 import json
@@ -12,7 +11,7 @@ import time
 from pathlib import Path
 
 from fedkit import encryption
-from fedkit.encryption import envelopes
+from fedkit.encryption import envelopes, messages
 from fedkit.encryption.envelopes import Roster
 
 LENGTH = struct.Struct("<Q")
@@ -28,26 +27,40 @@ def peak_mb() -> float:
 
 
 def main() -> None:
-    server, about = encryption.Server(receive()), json.loads(receive())
-    roster = Roster({name: bytes.fromhex(public) for name, public in about.pop("roster").items()})
-    total, seconds, before = encryption.Sum(server), [], peak_mb()
-    for name in roster:
-        message = receive()
+    said = json.loads(receive())
+    parameters, coefficients, asked = encryption.Parameters(*said["parameters"]), said["coefficients"], said["asked"]
+    roster = Roster({name: bytes.fromhex(public) for name, public in said["roster"].items()})
+    size, seconds, answers, absent, before = messages.letter_bytes(parameters, coefficients), [], [], 0, peak_mb()
+    for group in said["lists"]:
+        server, heard = encryption.Server(parameters, coefficients=coefficients), []
+        for name in group:
+            message = receive()
+            began = time.perf_counter()
+            try:
+                how = {"purpose": "update", "sender": name, "size": size}
+                server.take(envelopes.read(message, roster[name], **asked, **how)[1])
+                heard.append(name)
+            except encryption.MessageError:
+                absent += 1
+            seconds.append(time.perf_counter() - began)
+            del message
+        for name in heard:
+            message = receive()
+            how = {"purpose": "share", "sender": name, "size": messages.share_bytes(parameters, len(heard))}
+            server.take_share(envelopes.read(message, roster[name], **asked, **how)[1])
         began = time.perf_counter()
-        _, content = envelopes.read(message, roster[name], **about, sender=name, most=0)
-        total.add(content)
-        seconds.append(time.perf_counter() - began)
-        del message, content
-    began = time.perf_counter()
-    answer = total.to_bytes()
+        answer_mb = len(server.total()) / 2**20  # which goes to the hospitals of the list
+        answers.append(time.perf_counter() - began)
     found = {
         "hospitals": len(roster),
+        "lists": len(said["lists"]),
+        "absent": absent,
         "peak_mb": peak_mb(),
         "peak_before_the_first_message_mb": before,
         "seconds_a_message": sum(seconds) / len(seconds),
         "most_seconds_a_message": max(seconds),
-        "seconds_for_the_answer": time.perf_counter() - began,
-        "answer_mb": len(answer) / 2**20,
+        "most_seconds_for_an_answer": max(answers),
+        "answer_mb": answer_mb,
     }
     print(json.dumps(found))
 

@@ -68,12 +68,8 @@ def comparison(federation: hospitals.Federation, seeds: int = 20, rounds: int = 
         "local": lambda: learning.train_local(federation, **how),
         "centralized": lambda: learning.train_centralized(federation, **how),
         "federated": lambda: learning.train_federated(federation, **how),
-        "federated + CKKS": lambda: learning.train_federated(
-            federation, aggregator=aggregators.EncryptedMean(scheme="ckks"), **how
-        ),
-        "federated + BFV": lambda: learning.train_federated(
-            federation, aggregator=aggregators.EncryptedMean(scheme="bfv"), **how
-        ),
+        "federated + CKKS": lambda: learning.train_federated(federation, aggregator=aggregators.SharedKeyMean(), **how),
+        "federated + BFV": lambda: learning.train_federated(federation, aggregator=aggregators.EncryptedMean(), **how),
     }
     seconds = {}
     for name, train in methods.items():
