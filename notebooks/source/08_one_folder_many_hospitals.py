@@ -606,11 +606,10 @@ assert tested[1] < tested[0] == tested[2] == tested[3], "One round should be of 
 print("test patients that the scores are of:", tested)
 
 # %% [markdown]
-# Four hospitals lost a round (x), and three did not. What does it cost?
+# Three hospitals lost a round (x), and four did not. What does it cost?
 #
-# - Four keys went out for a sum that never opened. A coordinator could do this on purpose, so there is a **budget**:
+# - Two keys went out for a sum that never opened. A coordinator could do this on purpose, so there is a **budget**:
 #   usually two updates, and no statistics. Then a person must decide.
-# - A small group hides you among few.
 #
 # ## Who could read what?
 #
