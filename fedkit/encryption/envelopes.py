@@ -127,8 +127,8 @@ class Roster(Mapping[str, bytes]):
             identities.check_name(name)
             if not isinstance(public, bytes) or len(public) != 32:
                 raise ValueError(f"The public key of {name} must be 32 bytes: ask them for `identity.public`.")
-            if (owner := owners.setdefault(public, name)) != name:
-                raise ValueError(f"{owner} and {name} have the same public key: each hospital makes its own.")
+            if (owner := owners.setdefault(identities.fingerprint(public), name)) != name:
+                raise ValueError(f"{owner} and {name} have keys of one fingerprint: each hospital makes its own.")
 
     def __getitem__(self, name: str) -> bytes:
         if name not in self._keys:

@@ -13,8 +13,9 @@ import secrets
 import unicodedata
 from typing import NoReturn
 
+from confusable_homoglyphs import confusables
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, PublicKey, SealedBox
@@ -23,6 +24,7 @@ from nacl.signing import SigningKey, VerifyKey
 from fedkit.encryption import vault
 
 _KIND = "identity"
+_BLANK = "\u115f\u1160\u2800"  # letters and signs that show as nothing
 # Crockford's digits have no I, L, O or U: nothing to mistake on the phone.
 _CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789ABCDEFGHJKMNPQRSTVWXYZ")
 
@@ -114,16 +116,40 @@ def unseal_by(exchange: X25519PrivateKey, data: bytes) -> bytes:
 def fingerprint(public: bytes) -> str:
     """Return what two people compare over the phone, like "K7QM-2XHD-9P1A-4T6R".
 
-    The first 80 bits of the SHA-256: to find a second key with the same takes 2^80 tries.
+    The first 80 bits of the SHA-256: to find a key with the fingerprint of somebody else takes 2^80 tries. (Two of
+    one's own that agree take 2^40; a roster with such is refused.)
     """
     text = base64.b32encode(hashlib.sha256(public).digest()[:10]).translate(_CROCKFORD).decode()
     return "-".join(text[at : at + 4] for at in range(0, 16, 4))
 
 
+def is_exchange_key(public: bytes) -> bool:
+    """Whether a secret can be made with a public exchange key: not with one of another length, or of low order."""
+    try:
+        X25519PrivateKey.generate().exchange(X25519PublicKey.from_public_bytes(public))
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def skeleton(name: str) -> str:
-    """Return what a name looks like: the same for two that people would take for each other."""
-    kept = (char for char in unicodedata.normalize("NFKD", name.casefold()) if unicodedata.category(char)[0] in "LNPS")
-    return "".join(kept)
+    """Return what a name looks like, the same for two that people would take for each other (Unicode TR 39)."""
+    seen = "".join(
+        char
+        for char in unicodedata.normalize("NFKD", name)
+        if unicodedata.category(char)[0] in "LNPS" and char not in _BLANK
+    )
+    return "".join(map(_prototype, "".join(map(_prototype, seen)).casefold()))
+
+
+def _prototype(char: str) -> str:
+    """Return the character, or the characters, that all who look like this one are taken for."""
+    alike = confusables.confusables_data.get(char, [])
+    if len(alike) != 1:  # nobody's look-alike, or the one that many look like
+        return char
+    other = alike[0]["c"]
+    back = confusables.confusables_data.get(other, [])
+    return min(char, other) if len(back) == 1 and back[0]["c"] == char else other
 
 
 def check_name(name: str) -> str:

@@ -223,13 +223,15 @@ class Keyring:
             if len(listed) < FEWEST:
                 raise MessageError(f"A sum of {len(listed)} hospitals would show what each sent: it is not opened.")
         seen = {self._label(now["about"], of).hex(): hashlib.sha256(total).digest() for total, of in sums}
-        if now["opened"] not in ({}, seen):
+        if now["opened"] not in ({}, seen) or len(seen) < len(sums):
             raise MessageError("Other sums were opened for this number: no second ones are.")
         now["opened"] = seen
         self.save()  # before it is known whether they open: who asks learns that once
         for (total, listed), (label, digest) in zip(sums, seen.items(), strict=True):
             try:
-                values = self._opened(Sum.from_bytes(total, self.parameters), bytes.fromhex(label), len(listed), now, digest)
+                values = self._opened(
+                    Sum.from_bytes(total, self.parameters), bytes.fromhex(label), len(listed), now, digest
+                )
             except MessageError:
                 now["refused"] = True
                 self.save()

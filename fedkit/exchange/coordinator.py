@@ -98,7 +98,8 @@ class Coordinator(Player):
         """Close the list of a number: who is waited for, or what is to be said."""
         study, settings, number = self.study, self.study.settings, step.number
         self._look(step, ONE, messages.letter_bytes(study.parameters, study.coefficients(step)))
-        if outgrown := self._outgrown.get(number):
+        voided = any(each.round == step.round and of and not of.groups for each, of, _ in study.steps())
+        if (outgrown := self._outgrown.get(number)) and not voided:
             return [], json.dumps({"about": "", "groups": [], OUTGROWN: sorted(outgrown)}).encode()
         arrived = self._letters.get((ONE, number), {})
         votes = Counter(about for of in arrived.values() for about in of)

@@ -84,6 +84,8 @@ class Folder:
         name = f"{digest(data)}.{quoted(sender)}.letter"
         path = f"{self.root}/{place}/{name}"
         if self.find(place, digest(data), len(data)) is None:
+            if self.filesystem.isdir(path):
+                raise OSError(f"A folder lies in {place} under the name of a letter: somebody must remove {name}.")
             aside = f"{self.root}/{INCOMING}/{secrets.token_hex(8)}"
             for parent in (place, INCOMING):
                 self.filesystem.makedirs(f"{self.root}/{parent}", exist_ok=True)

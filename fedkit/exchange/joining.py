@@ -8,12 +8,13 @@ import pandas as pd
 
 from fedkit.compat import environment
 from fedkit.encryption.envelopes import Roster
-from fedkit.encryption.identities import check_name, fingerprint
+from fedkit.encryption.identities import check_name, fingerprint, is_exchange_key, skeleton
 from fedkit.encryption.keyring import FEWEST, Member
 from fedkit.encryption.messages import MessageError
 from fedkit.exchange import letters
 from fedkit.exchange.folder import Found
 from fedkit.exchange.letters import Signed, packed, unpacked
+from fedkit.exchange.rounds import parameters
 from fedkit.exchange.settings import Settings
 
 NEW = "new"  # the study that an invitation belongs to: it has no id yet
@@ -62,7 +63,7 @@ def invitation(found: Found, spoken: str) -> tuple[Settings, tuple[str, bytes], 
     return settings, (letter.sender, letter.public), _coordinator(letter, 0, 0), str(day)
 
 
-def opening(letter: Signed) -> Opening:
+def opening(letter: Signed, settings: Settings) -> Opening:
     """Read an opening; MessageError if it is malformed."""
     said = letter.json()
     hospitals, groups, maker = said.get("hospitals"), said.get("groups"), said.get("key_maker")
@@ -74,6 +75,13 @@ def opening(letter: Signed) -> Opening:
         }
         for keys in zip(*members.values(), strict=True):
             Roster(dict(zip(members, keys, strict=True)))  # which looks at names and keys
+        if len(members) > settings.most_hospitals or not all(
+            is_exchange_key(each.exchange) for each in members.values()
+        ):
+            raise ValueError("It names more hospitals than were agreed on, or a key for exchanges that is none.")
+        if len(set(map(skeleton, members))) < len(members):
+            raise ValueError("It names two hospitals that look alike.")
+        parameters(settings, len(members))
         groups = tuple(tuple(map(str, group)) for group in groups)
         if sorted(name for group in groups for name in group) != sorted(members) or min(map(len, groups)) < FEWEST:
             raise ValueError(f"Each hospital must be in one group, of {FEWEST} or more.")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fedkit.encryption.identities import Identity, fingerprint, skeleton
+from fedkit.encryption.identities import Identity, fingerprint, is_exchange_key, skeleton
 from fedkit.encryption.keyring import Member
 from fedkit.encryption.messages import MessageError
 from fedkit.exchange import joining, letters, rounds
@@ -20,6 +20,7 @@ from fedkit.exchange.letters import SMALL
 from fedkit.exchange.party import Party
 from fedkit.exchange.settings import Settings
 
+_REQUEST = 1 << 16  # most bytes of a request
 PLACES = ("invitation", "request", "refusal", "opening", "group", "handover")
 
 
@@ -39,7 +40,7 @@ class Maker(Party):
 
     def __init__(self, folder: Where, identity: Identity, *, invitation: str = "") -> None:
         super().__init__(folder, identity, invitation=invitation)
-        self._asked: dict[tuple[str, str], Found] = {}
+        self._asked: dict[tuple[str, bytes], Request] = {}  # by name and key
 
     def invite(self, settings: Settings, coordinator: tuple[str, bytes] | None = None) -> str:
         """Put the study in the folder, and return its fingerprint, to read aloud; once more changes nothing.
@@ -87,22 +88,21 @@ class Maker(Party):
         """Return who asked to join, in the order of their names; ValueError before there is an invitation."""
         if not self.resume():
             raise ValueError(f"{self.identity.name} has not invited anybody here: call `invite` first.")
-        self._asked |= {(found.digest, found.sender): found for found in self.folder.new("request", SMALL)}
-        asked: dict[tuple[str, bytes], Request] = {}
-        for (digest, _), found in sorted(self._asked.items()):
+        for found in self.folder.new("request", _REQUEST):
             try:
                 letter = letters.read(found, self.study.id, "request", 0)
                 problems = tuple(joining.misfits(self.study.settings, letter.json()))
-                exchange = letters.unpacked(letter.json(), "exchange")
+                member = Member(letter.public, letters.unpacked(letter.json(), "exchange"))
+                if not is_exchange_key(member.exchange):
+                    raise MessageError(f"{letter.sender} asks with a key for exchanges that is none.")
             except MessageError as problem:
-                self.study.refused(digest, found.sender, str(problem))
+                self.study.refused(found.digest, found.sender, str(problem))
                 continue
-            key = letter.sender, letter.public
-            if key not in asked or (asked[key].problems and not problems):
-                asked[key] = Request(
-                    letter.sender, fingerprint(letter.public), Member(letter.public, exchange), digest, problems
-                )
-        requests = [asked[key] for key in sorted(asked)]
+            new = Request(letter.sender, fingerprint(letter.public), member, found.digest, problems)
+            known = self._asked.get((new.name, letter.public))
+            if known is None or (bool(new.problems), new.digest) < (bool(known.problems), known.digest):
+                self._asked[new.name, letter.public] = new
+        requests = [self._asked[key] for key in sorted(self._asked)]
         names = Counter(skeleton(each.name) for each in requests)
         keys = Counter(key for each in requests for key in each.member)
         return [

@@ -41,6 +41,8 @@ class Step(NamedTuple):
             purpose, round = ("update" if round < settings.rounds else "scores"), round + 1
         else:
             purpose = "done"
+        if self.number >= 4 * (settings.rounds + 3):  # given up again and again
+            purpose = "stopped"
         return Step(self.number + 1, purpose, round)
 
     @property

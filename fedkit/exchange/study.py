@@ -24,6 +24,7 @@ from fedkit.exchange.settings import Settings
 
 _HEAD = struct.Struct("<I")  # length of what a sum says of itself
 _SEALED = 1 << 10  # most bytes of a hospital's copy of the group's key, made text, with its name
+_MOST = 8  # lists, and sums, of a number that are looked at
 
 
 class Closed(NamedTuple):
@@ -56,6 +57,10 @@ class Added(NamedTuple):
     which: tuple[int, ...]  # of the list's groups; none if all are given up
     size: int  # bytes of the letter
 
+    def fits(self, closed: Closed) -> bool:
+        """Whether a list has the groups."""
+        return all(at < len(closed.groups) for at in self.which)
+
     @staticmethod
     def content(list: str, sums: dict[int, bytes]) -> bytes:
         """Return what travels."""
@@ -87,7 +92,7 @@ class Study:
     id, opening : digests of invitation and opening, "" until there is one
     settings, day, maker_is : from the invitation; name and key of who made the study
     roster, members, groups : who takes part, once the study is open
-    group_keys : letters with the group's key, by digest
+    group_keys : letters with the group's key, by who made it
     coordinators, key_makers : whom the maker ever put in charge of adding up, or asked to make the group's key
     chosen : of a number's lists and sums, the one that a hospital took, where there are more
     why_not : what was wrong with the last letter that was not taken
@@ -115,8 +120,7 @@ class Study:
         self.coordinators = list(self._first)
         self.key_makers = {KeyMaker(opened.key_maker, 0, opening)} if opened else set()
         self.chosen: dict[tuple[str, int], str] = {}
-        self._lists: dict[int, dict[str, tuple[Signed, Closed]]] = {}
-        self._sums: dict[int, dict[str, tuple[Signed, Added]]] = {}
+        self._said: dict[tuple[str, int], dict[str, tuple[tuple[str, bytes], Closed | Added]]] = {}  # and by whom
         self.folder.forget()
 
     def refresh(self, posted: Found | None = None) -> None:
@@ -135,7 +139,7 @@ class Study:
         if self.roster is None:
             return
         self._take(new("handover", SMALL), self._read_handover)
-        self._take(new("group", SMALL + len(self.roster) * _SEALED), self._read_group_key)
+        self._take(new("group", (len(self.roster) + 1) * _SEALED), self._read_group_key)
         known = -1
         while known < self.step.number:
             known = self.step.number
@@ -151,39 +155,30 @@ class Study:
 
     def steps(self) -> list[tuple[Step, Closed | None, Added | None]]:
         """Return each number so far with its list and its sum: the last one has no sum yet."""
-        step, found = FIRST, []
+        step, found, voided = FIRST, [], set()
         while self.roster is not None and not step.ended:
-            closed = self._one(LIST, self._lists, step)
-            added = self._one(SUM, self._sums, step) if closed else None
-            if added and closed and added.list != closed.digest:  # a sum of another list that counts
-                closed = next(c for _, c in self._lists[step.number].values() if c.digest == added.list)
-            void = closed is not None and not closed.groups
+            lists, number = self._by_who_is_in_charge(LIST, step.number), step.number
+            if step.purpose != "update" or step.round in voided:  # an update outgrows its bound once a round at most
+                lists = {digest: closed for digest, closed in lists.items() if closed.groups}
+            sums = self._by_who_is_in_charge(SUM, number)
+            sums = {d: a for d, a in sums.items() if a.list in lists and a.fits(lists[a.list])}
+            added = self._one(SUM, number, sums)
+            closed = lists[added.list] if added else self._one(LIST, number, lists)
             found.append((step, closed, added))
+            void = closed is not None and not closed.groups
             if added is None and not void:
                 return found
+            voided |= {step.round} if void else set()
             step = step.after(self.settings, "void" if void else "added" if added.which else "given up")
         return [*found, (step, None, None)]
 
-    def _one(self, what: str, known: dict, step: Step) -> Closed | Added | None:
-        """Of the lists or sums of a number that count, the one that was taken, or the one with the smallest digest."""
-        sender = self.in_charge(step.number)[:2]
-        found = {
-            digest: said
-            for digest, (by, said) in known.get(step.number, {}).items()
-            if (by.sender, by.public) == sender
-        }
-        if what == SUM:
-            lists = {
-                c.digest: c for by, c in self._lists.get(step.number, {}).values() if (by.sender, by.public) == sender
-            }
-            found = {
-                d: a
-                for d, a in found.items()
-                if a.list in lists and all(at < len(lists[a.list].groups) for at in a.which)
-            }
-        elif step.purpose != "update":
-            found = {digest: closed for digest, closed in found.items() if closed.groups}
-        chosen = self.chosen.get((what, step.number))
+    def _by_who_is_in_charge(self, what: str, number: int) -> dict:
+        sender = self.in_charge(number)[:2]
+        return {digest: said for digest, (by, said) in self._said.get((what, number), {}).items() if by == sender}
+
+    def _one(self, what: str, number: int, found: dict) -> Closed | Added | None:
+        """Of lists or sums, the one that was taken here, or the one with the smallest digest."""
+        chosen = self.chosen.get((what, number))
         return found.get(chosen) or (found[min(found)] if found else None)
 
     def in_charge(self, number: int) -> InCharge:
@@ -201,8 +196,7 @@ class Study:
     @property
     def group_key(self) -> Signed | None:
         """The letter with the group's key that counts."""
-        by = {digest: letter for digest, letter in self.group_keys.items() if letter.sender == self.key_maker}
-        return by[min(by)] if by else None
+        return self.group_keys.get(self.key_maker)
 
     @property
     def parameters(self) -> Parameters:
@@ -219,8 +213,8 @@ class Study:
         data = self.folder.find(place, added.digest, added.size)
         if data is None:
             raise OSError(f"The sum number {number} is in the folder, and cannot be read yet.")
-        by, _ = self._sums[number][added.digest]
-        letter = letters.read(Found(place, "", added.digest, by.sender, data), self.id, SUM, number, most=added.size)
+        by, _ = self._said[SUM, number][added.digest]
+        letter = letters.read(Found(place, "", added.digest, by[0], data), self.id, SUM, number, most=added.size)
         return letter, Added.read(letter, added.size)[1]
 
     def refused(self, digest: str, sender: str, sentence: str) -> None:
@@ -251,7 +245,7 @@ class Study:
 
     def _read_opening(self, found: Found) -> None:
         letter = joining.signed_by(letters.read(found, self.id, "opening", 0), *self.maker_is)
-        opened, pinned = joining.opening(letter), self.pinned()
+        opened, pinned = joining.opening(letter, self.settings), self.pinned()
         if pinned not in ("", letter.digest):
             raise MessageError(f"{letter.sender} opened the study once more, with others: it was joined as it was.")
         # A maker that was started again, and not shown its opening, may have written a second one.
@@ -269,24 +263,25 @@ class Study:
             self.coordinators.append(new)
 
     def _read_group_key(self, found: Found) -> None:
-        letter = letters.read(found, self.id, "group", 0, most=SMALL + len(self.members) * _SEALED)
+        letter = letters.read(found, self.id, "group", 0, most=len(self.members) * _SEALED)
         maker = letter.sender if letter.sender in {each.name for each in self.key_makers} else self.key_maker
         joining.signed_by(letter, maker, self.roster[maker])
         if letter.json().get("opening") != self.opening:
             raise MessageError(f"The group's key by {letter.sender} is for another opening of this study.")
-        self.group_keys[letter.digest] = letter
+        known = self.group_keys.get(maker)
+        self.group_keys[maker] = letter if known is None or letter.digest < known.digest else known
 
     def _read_list(self, found: Found, number: int) -> None:
         letter = letters.read(found, self.id, LIST, number)
-        self._in_charge(letter, number)
-        self._lists.setdefault(number, {})[letter.digest] = letter, Closed.read(letter, self)
+        self._take_said(LIST, number, letter, Closed.read(letter, self))
 
     def _read_sum(self, found: Found, number: int) -> None:
         letter = letters.read(found, self.id, SUM, number, most=self._sum_bytes)
-        self._in_charge(letter, number)
-        added, _ = Added.read(letter, len(found.data))
-        self._sums.setdefault(number, {})[letter.digest] = letter._replace(content=b""), added
+        self._take_said(SUM, number, letter, Added.read(letter, len(found.data))[0])
 
-    def _in_charge(self, letter: Signed, number: int) -> None:
-        if (letter.sender, letter.public) not in {each[:2] for each in self.coordinators}:
+    def _take_said(self, what: str, number: int, letter: Signed, said: Closed | Added) -> None:
+        by, known = (letter.sender, letter.public), self._said.setdefault((what, number), {})
+        if by not in {each[:2] for each in self.coordinators}:
             raise MessageError(f"{letter.sender} is not in charge of number {number}.")
+        if len(known) < _MOST or letter.digest in known:
+            known[letter.digest] = by, said
