@@ -317,7 +317,8 @@ class Participant(Player):
             ):
                 with contextlib.suppress(MessageError):
                     found = Found(place, name, *parts(name), data)
-                    return letters.read(found, about, purpose, number, most=size).public == self.identity.public
+                    if letters.read(found, about, purpose, number, most=size).public == self.identity.public:
+                        return True
         return False
 
     def _why_not(self, listed: dict[str, bytes], closed: Closed) -> str:
