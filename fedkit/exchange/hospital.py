@@ -127,6 +127,7 @@ class Participant(Player):
             return Status("done", rounds_, rounds_, note=same)
         try:
             if closed is not None:  # who comes after the list was closed sends nothing, and opens the sum all the same
+                self._remembered(step)
                 self._begun(step)
             acted = self._first(step) or (closed is not None and self._second(step, closed))
         except ValueError as problem:  # of rows, of training, or of what others sent: a person must look
@@ -270,9 +271,7 @@ class Participant(Player):
         if number - 1 > keys.number:
             self._begun(self.study.steps()[number - 1][0])
         if keys.number < number:
-            size = messages.letter_bytes(self.study.parameters, self.study.coefficients(step))
-            if self._is_there(ONE, step.purpose, number, size, None):
-                raise Stopped(f"The folder holds a letter one of number {number} that is not remembered here: {OLD}")
+            self._remembered(step)
             if self.replica.outgrown(step):
                 said = {"number": number}
                 return self._put(place, letters.signed(said, self._about(OUTGROWN, number), self.identity), number)
@@ -280,6 +279,14 @@ class Participant(Player):
             layout = rounds.layout(self.study.settings, self.study.parameters, step.purpose, self.replica.promises)
             keys.encrypt(step.purpose, vector, weight, layout, scale=scale)
         return keys.letter is not None and self._posted(place, keys.letter, step.purpose, number)
+
+    def _remembered(self, step: Step) -> None:
+        """See that the folder holds no first letter of this hospital's for a number that it has not begun."""
+        number = step.number
+        if self._keys.number < number:
+            size = messages.letter_bytes(self.study.parameters, self.study.coefficients(step))
+            if self._is_there(ONE, step.purpose, number, size, None):
+                raise Stopped(f"The folder holds a letter one of number {number} that is not remembered here: {OLD}")
 
     def _second(self, step: Step, closed: Closed) -> bool:
         """Put the second letter in the folder, if this hospital is listed, and may answer; say whether it was missing."""
@@ -310,7 +317,8 @@ class Participant(Player):
             ):
                 with contextlib.suppress(MessageError):
                     found = Found(place, name, *parts(name), data)
-                    return letters.read(found, about, purpose, number, most=size).public == self.identity.public
+                    if letters.read(found, about, purpose, number, most=size).public == self.identity.public:
+                        return True
         return False
 
     def _why_not(self, listed: dict[str, bytes], closed: Closed) -> str:
