@@ -416,9 +416,9 @@ plots.save(by_bits, "accuracy_by_bits", bits_table)
 by_bits
 
 # %% [markdown]
-# *In the picture: on the left, AUROC minus plain, with intervals that are long at 5 bits and short at 12; feedback has
-# the shortest. On the right three falling lines; feedback is far below the other two.* Stochastic rounding is right on
-# average, but adds noise.
+# *In the picture: on the left, AUROC minus plain, with intervals that are long at 5 bits and short at 12; at 5 bits
+# feedback has the shortest. On the right three falling lines; feedback lies below the other two.* Stochastic rounding
+# is right on average, but adds noise.
 #
 # The mean AUROC hardly moves. Still we should not say "5 bits are enough": the model is another one. At each hospital
 # the interval says how much that may matter:

@@ -419,8 +419,8 @@ records.glue("median_8_loud", reached["median: 8 loud"])
 
 # %% [markdown]
 # Krum never takes a loud update, which is far from all others. Quiet colluders send the *same* update, so they are each
-# other's nearest neighbours, and Krum takes theirs. With so few splits the interval is wide. That eight of fifteen
-# break a median is beyond doubt.
+# other's nearest neighbours, and Krum takes theirs. Does the interval hold zero? Then these few splits are a hint, and
+# no proof. That eight of fifteen break a median is beyond doubt.
 
 # %% [markdown]
 # ## Shutting somebody out
