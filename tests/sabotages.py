@@ -23,8 +23,9 @@ ROOT = Path(__file__).resolve().parents[1]
 COPIED = ["fedkit", "tests", "data", "figures", "notebooks/source", "notebooks/tools"]
 SECONDS = 900  # a test that takes so long waits for ever, and is as good as red
 
-# A heading names a file of the package, and the tests that look after it. A line below it is a fault: what the
-# file holds once => what is written in its place.
+RUNS = "test_it_runs_without_noise_and_finds_the_golden_numbers"
+# A heading names a file of the package, and the tests that look after it; in brackets, one notebook that they run. A
+# line below it is a fault: what the file holds once => what is written in its place.
 FAULTS = r"""
 encryption/envelopes.py: tampering envelopes
     if not identities.verify(public, signature, _signed(head, content)): => if False:
@@ -247,16 +248,16 @@ chapters/attacks/distinguishing.py: attacks/test_distinguishing
     map(seen.letter, "AAC", (-1, -2, -1)) => map(seen.letter, "AAA", (-1, -2, -2))
     map(seen.letter, "AAC", (-1, -2, -1)) => map(seen.letter, "AAA", (-1, -1, -1))
     if (first * other - second * one) % q == 0: => if False:
-    *(each / seen.parameters.delta for each in found)) => *found)
+    found = [sign * centred( => found = [-sign * centred(
     beyond = table["right"].clip(games - table["right"]) > => beyond = table["right"] >
     2 * attackers * sum( => 2 * sum(
-encryption/keyring.py: notebooks/test_notebooks::test_it_runs_without_noise_and_finds_the_golden_numbers[03_federated_learning_with_encryption]
+encryption/keyring.py: notebooks/test_notebooks[03_federated_learning_with_encryption]
     now["key"], now["values"] = ring.small(_hash => now["key"], now["values"] = 0 * ring.small(_hash
     secret = _hash(now["own"], "letter", now["about"], hashlib.sha256(values.tobytes()).digest()) => secret = bytes(32)
     key, tag = (key + words, tag + number) if ahead else (key - words, tag - number) => pass
-encryption/ring.py: notebooks/test_notebooks::test_it_runs_without_noise_and_finds_the_golden_numbers[03_federated_learning_with_encryption]
+encryption/ring.py: notebooks/test_notebooks[03_federated_learning_with_encryption]
     hidden = values * self.delta + small(noise, len(values)) => hidden = values * self.delta
-encryption/keyring.py: notebooks/test_notebooks::test_it_runs_without_noise_and_finds_the_golden_numbers[04_comparison_of_outcomes]
+encryption/keyring.py: notebooks/test_notebooks[04_comparison_of_outcomes]
     now["key"], now["values"] = ring.small(_hash => now["key"], now["values"] = 0 * ring.small(_hash
 """
 
@@ -270,6 +271,12 @@ class Fault(NamedTuple):
     tests: list[str]
 
 
+def test(name: str) -> str:
+    """Return what pytest calls the tests of a heading: a file's, or of a notebook, in brackets, that it runs."""
+    file, bracket, notebook = name.partition("[")
+    return f"tests/{file if '/' in file else 'test_' + file}.py" + f"::{RUNS}[{notebook}" * bool(bracket)
+
+
 def faults(words: list[str]) -> list[Fault]:
     """Return those in files whose path holds one of the words; all, if there are none."""
     found, file, tests = [], "", []
@@ -279,8 +286,7 @@ def faults(words: list[str]) -> list[Fault]:
             found.append(Fault(file, old, new.strip(), tests))
         else:
             file, named = line.split(": ")
-            parts = (name.partition("::") for name in named.split())  # of a file, one test
-            tests = [f"tests/{'' if '/' in path else 'test_'}{path}.py{colons}{test}" for path, colons, test in parts]
+            tests = [test(name) for name in named.split()]
     return [fault for fault in found if not words or any(word in fault.file for word in words)]
 
 
