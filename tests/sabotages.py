@@ -322,6 +322,8 @@ chapters/audit.py: audit
 encryption/keyring.py: 03_federated_learning_with_encryption
     ring.small(_hash(secret, "key"), self._ring.size) => np.zeros(self._ring.size, np.int64)
     (key + words, tag + number) if is_added else (key - words, tag - number) => (key, tag)
+encryption/ring.py: 03_federated_learning_with_encryption
+    own += _tossed(stream, len(own)) => pass
 encryption/keyring.py: 04_comparison_of_outcomes
     ring.small(_hash(secret, "key"), self._ring.size) => np.zeros(self._ring.size, np.int64)
 encryption/keyring.py: 06_gradient_leakage
@@ -335,7 +337,7 @@ chapters/attacks/distinguishing.py: attacks/test_distinguishing
     map(seen.letter, "AAC", (-1, -2, -1)) => map(seen.letter, "AAA", (-1, -2, -2))
     map(seen.letter, "AAC", (-1, -2, -1)) => map(seen.letter, "AAA", (-1, -1, -1))
     if (first * other - second * one) % q == 0: => if False:
-    *(each / seen.parameters.delta for each in found)) => *found)
+    found = [sign * centred( => found = [-sign * centred(
     beyond = table["right"].clip(games - table["right"]) > => beyond = table["right"] >
     2 * attackers * sum( => 2 * sum(
 """

@@ -574,7 +574,7 @@ view
 
 # %% [markdown]
 # *In the picture: on the left 14 bars, one a weight; the bias is the longest and `chol` is 0. On the right a square of
-# grey pixels like the noise of an old television.*
+# noise with dark stripes*: of each eight bytes the last is small, whatever is inside.
 #
 # ## The price
 #
@@ -591,7 +591,7 @@ assert 10 < times["federated + BFV"] < 50, "BFV should cost far less, and still 
 
 # %% [markdown]
 # CKKS sends more than five hundred times as many bytes as plain training: its ciphertext is as long for 14 numbers as
-# for two thousand. BFV stays below fifty times, most of it the share, signatures and heads.
+# for two thousand. BFV stays below fifty times, most of it shares and signatures.
 #
 # Now milliseconds, which differ from run to run:
 
@@ -629,7 +629,7 @@ records.glue("bytes_a_parameter_BFV_100000", per_number.loc[LARGEST, "BFV"])
 per_number.round(1)
 
 # %% [markdown]
-# A larger model fills its ciphertexts. And BFV gets *below* the four bytes of a plain float32, both letters together.
+# A larger model fills its ciphertexts. Then BFV gets *below* the four bytes of a plain float32.
 # With fewer bits a number it falls below two ([notebook 05](05_communication_cost.ipynb)).
 #
 # Now the error. The dashed line is what a float32 near 1 loses anyway.
