@@ -5,6 +5,7 @@ moment, and started again. Who loses that cannot go on: the keys of sums to come
 """
 
 import contextlib
+import json
 import os
 import time
 from collections.abc import Callable, Collection
@@ -32,6 +33,11 @@ from fedkit.hospitals import Hospital
 
 EVERYBODY = "everybody"  # whom the maker let in is trusted: nobody's fingerprint was compared here
 OUTGROWN = "outgrown"  # what a hospital says in place of its letter whose update is larger than it promised
+
+OLD = (
+    "The folder holds a letter of {name} for number {number} that is not remembered here: an old copy of this disk was "
+    "put back? Nothing is sent twice under one number."
+)
 
 
 class Stopped(Exception):  # noqa: N818 - a person decides
@@ -106,18 +112,22 @@ class Participant(Player):
             if study.group_keys:
                 return Status("refused", note="The study was opened without you, and nobody can join any more.")
             return Status("opening", waits_for=study.maker_is[0], note="So far, it was opened without you.")
-        if self._keys is None and (waiting := self._join()):
-            return waiting
         try:
-            return self._go_on()
+            return (self._join() if self._keys is None else None) or self._go_on()
         except Stopped as problem:
             return Status("stopped", study.step.round, study.settings.rounds, note=str(problem))
         except OSError as problem:
+            self._keys = None  # what is not on the disk did not happen
             return Status("round", study.step.round, study.settings.rounds, note=str(problem))
+        except BaseException:
+            self._keys = None
+            raise
 
     def _go_on(self) -> Status:
         """Follow the sums, and do what is due for the number that is open."""
         study, rounds_ = self.study, self.study.settings.rounds
+        if study.key_maker == self.identity.name and self._give_group_key():
+            return Status("keys", acted=True)
         last = self._follow()
         step, closed, _ = study.steps()[-1]
         if step.purpose == "stopped":
@@ -155,7 +165,7 @@ class Participant(Player):
         study = self.study
         if why := joining.strange_levels(study.settings, self.rows.table):
             return Status("refused", note=" ".join(why))
-        if not self._asked:
+        if self._asked not in self._digests("request"):
             if self.keep.read("exchange") is None:
                 self.keep.write("exchange", X25519PrivateKey.generate().private_bytes_raw() + os.urandom(32))
             said = joining.request(study.settings, self.rows.table, self._exchange().public_key().public_bytes_raw())
@@ -185,8 +195,8 @@ class Participant(Player):
             return None
         if self.keep.read("exchange") is None:
             return Status("refused", note="The keys made to join are lost: join anew, in another study.")
-        if study.key_maker == name and name not in {letter.sender for letter in study.group_keys.values()}:
-            return self._make_group_key()
+        if study.key_maker == name and self._give_group_key():
+            return Status("keys", acted=True)
         others = [other for other in study.roster if other != name]
         known = [n for n in others if self.known == EVERYBODY or fingerprint(study.roster[n]) in self.known]
         if len(known) < KNOWN:
@@ -211,18 +221,21 @@ class Participant(Player):
         self.journal.write("joined", hospitals=study.roster.fingerprints())
         return None
 
-    def _make_group_key(self) -> Status:
-        """Make the group's key, once, and seal it for each."""
-        group = self.keep.read("group") or os.urandom(32)
-        self.keep.write("group", group)
-        sealed = {
-            n: letters.packed(SealedBox(PublicKey(who.exchange)).encrypt(group))
-            for n, who in self.study.members.items()
-        }
-        self.study.refresh(self.post("group", {"opening": self.study.opening, "sealed": sealed}, "group"))
-        self.keep.remove("group")
-        self.journal.write("made the group's key")
-        return Status("keys", acted=True)
+    def _give_group_key(self) -> bool:
+        """Put the group's key, made once and sealed for each, in the folder; say whether it was missing there."""
+        kept = json.loads(self.keep.read("group") or "{}")
+        if kept.get("opening") != self.study.opening:
+            group, members = os.urandom(32), self.study.members
+            sealed = {
+                n: letters.packed(SealedBox(PublicKey(who.exchange)).encrypt(group)) for n, who in members.items()
+            }
+            kept = {"opening": self.study.opening, "sealed": sealed}
+            self.keep.write("group", json.dumps(kept).encode())
+            self.journal.write("made the group's key")
+        if digest(letters.signed(kept, self._about("group", 0), self.identity)) in self._digests("group"):
+            return False
+        self.study.refresh(self.post("group", kept, "group"))
+        return True
 
     def _follow(self) -> Step:
         """Open the sums that are there, in order, and go on with what they say; return the last number that has ended."""
@@ -239,6 +252,8 @@ class Participant(Player):
                 replica.take(step, None, self.identity.name in names)
                 continue
             self._begun(step)
+            if self.identity.name in names and self._keys.listed is None:
+                raise Stopped(OLD.format(name=self.identity.name, number=step.number))
             study.chosen[SUM, step.number] = added.digest
             try:
                 _, data = study.about_sum(added, step.number)
@@ -269,12 +284,6 @@ class Participant(Player):
         if number - 1 > keys.number:
             self._begun(self.study.steps()[number - 1][0])
         if keys.number < number:
-            self._look(step)
-            if self.identity.name in self._seen.get(number, {}):
-                raise Stopped(
-                    f"The folder holds a letter of {self.identity.name} for number {number} that is not remembered here: "
-                    "an old copy of this disk was put back? Nothing is sent twice under one number."
-                )
             if self.replica.outgrown(step):
                 said = {"number": number}
                 if digest(letters.signed(said, self._about(OUTGROWN, number), self.identity)) in self._digests(place):
@@ -284,7 +293,13 @@ class Participant(Player):
             vector, weight, scale = self.replica.promise(step)
             layout = rounds.layout(self.study.settings, self.study.parameters, step.purpose, self.replica.promises)
             keys.encrypt(step.purpose, vector, weight, layout, scale=scale)
-        return keys.letter is not None and self._posted(place, keys.letter, step.purpose, number)
+        if keys.number > number or keys.letter is None:  # the folder shows less than it did, or nothing was sent
+            return False
+        self._look(step)
+        mine, _ = self._seen[number].get(self.identity.name, (None, 0.0))
+        if mine not in (None, messages.digest(keys.letter)):
+            raise Stopped(OLD.format(name=self.identity.name, number=number))
+        return self._posted(place, keys.letter, step.purpose, number)
 
     def _second(self, step: Step, closed: Closed) -> bool:
         """Put the second letter in the folder, if this hospital is listed, and may answer; say whether it was missing."""
@@ -330,14 +345,11 @@ class Participant(Player):
         size = messages.letter_bytes(study.parameters, study.coefficients(step))
         for found in self.folder.new(rounds.place(ONE, number), size + letters.OVERHEAD):
             try:
-                letter = letters.read(found, None, step.purpose, number, size)
+                letter = letters.read(found, study.id + keys.about.hex(), step.purpose, number, size)
                 if letter.public == study.roster[letter.sender]:
-                    seen.setdefault(letter.sender, (messages.digest(letter.content), self._clock(), letter.study))
+                    seen.setdefault(letter.sender, (messages.digest(letter.content), self._clock()))
             except MessageError:
                 continue  # the coordinator refuses it, and says why
-        if keys.number == number:  # letters that follow other sums are no letters of this one
-            for name in [name for name, each in seen.items() if each[2] != keys.about.hex()]:
-                del seen[name]
 
     def _about(self, purpose: str, number: int) -> letters.About:
         name = self.identity.name
@@ -345,7 +357,7 @@ class Participant(Player):
 
     def _posted(self, place: str, content: bytes, purpose: str, number: int) -> bool:
         """Put a letter in the folder, the same bytes each time, if it is not there; say whether it was missing."""
-        about = self._about(purpose, number)._replace(study=self._keys.about.hex())
+        about = self._about(purpose, number)._replace(study=self.study.id + self._keys.about.hex())
         data = letters.signed(content, about, self.identity)
         if digest(data) in self._digests(place):
             return False
