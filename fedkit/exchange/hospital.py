@@ -249,7 +249,10 @@ class Participant(Player):
                 continue
             names = {name for at in added.which for name in closed.groups[at]}
             if replica.known(step.number):
-                replica.take(step, None, self.identity.name in names)
+                try:
+                    replica.take(step, None, self.identity.name in names)
+                except MessageError as problem:
+                    raise Stopped(str(problem)) from problem
                 continue
             self._begun(step)
             if self.identity.name in names and self._keys.listed is None:
