@@ -12,19 +12,19 @@ import warnings
 
 import numpy as np
 import pytest
-from exchange_parts import Class, federation
+from exchange_parts import Class, Logistic, federation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tampering import STRANGER, flipped
 
 from fedkit.encryption import messages
 from fedkit.encryption.identities import Identity, fingerprint
+from fedkit.encryption.keyring import Keyring
 from fedkit.encryption.messages import MessageError
 from fedkit.exchange import Coordinator, Folder, Maker, Settings, joining, letters, rounds
 from fedkit.exchange.folder import digest
 from fedkit.exchange.journal import events
 from fedkit.exchange.keep import Keep
-from fedkit.exchange.replica import Replica
 from fedkit.exchange.rounds import LIST, ONE, SUM, TWO
 from fedkit.exchange.study import Added, Study
 
@@ -488,43 +488,85 @@ def test_a_place_that_is_shown_twice_is_one(tmp_path, undisturbed):
 
 @pytest.fixture
 def nonsense(monkeypatch):
-    """Lets a hospital send what it likes in place of its numbers, and weight."""
+    """Hospital C's software checks nothing: it encrypts the most that fits of what `change` makes of its numbers."""
 
-    def sent_by(room, name, change):
-        numbers = Replica.numbers
+    def sent_by(change):
+        honest = Keyring._encoded
 
-        def sent(replica, step):
-            found = numbers(replica, step)
-            return change(*found) if replica.hospital.name == name else found
+        def encoded(keys, vector, weight, scale, layout, dither):
+            if keys.name != C:
+                return honest(keys, vector, weight, scale, layout, dither)
+            for shrink in range(0, 400, 2):
+                vector_, weight_ = change(keys, np.array(vector) * scale, weight, 2.0**-shrink)
+                with contextlib.suppress(ValueError):
+                    return keys._with_weight(layout).encode(np.append(weight_, vector_), dither)
 
-        with monkeypatch.context() as patched:
-            patched.setattr(Replica, "numbers", sent)
-            room.step(name)
+        monkeypatch.setattr(Keyring, "_encoded", encoded)
 
     return sent_by
 
 
-@pytest.mark.parametrize("value", [5e5, -5e5, 1e9])
-@pytest.mark.parametrize("promise", [None, 1e30])
-def test_one_poisoned_update_stops_nobody(tmp_path, nonsense, value, promise):
-    """Red team 6: what opens is cut to what was agreed on: the study ends, and the model is finite."""
-    room = Class(tmp_path, rounds=4, hidden=()).open().until(2, TWO)
-    room.coordinator.step()
+@pytest.mark.parametrize("value", [5e5, -1e9, 1e30])
+def test_one_poisoned_update_stops_nobody_and_the_model_is_finite(tmp_path, nonsense, value):
+    """Red team 6: bounds beyond what was agreed on are promised, then updates as large: what opens is cut."""
+    room = Class(tmp_path, rounds=4).open()
     layers = len(room.settings.layers)
 
-    def poison(numbers, weight, scale):
-        numbers = numbers.copy()
-        if promise:
-            numbers[:layers] = promise
-        numbers[layers:-2] = value
-        return numbers, weight, scale
+    def poison(keys, vector, weight, shrink):
+        if keys.number in (0, 1):  # the next is 1, the bounds, or 2, the first update with bounds
+            vector[:layers] = abs(value) * shrink
+            vector[layers:-2] = value * shrink
+        return vector, weight
 
-    with contextlib.suppress(ValueError):  # its own software refuses
-        nonsense(room, C, poison)
-    said = room.play()
-    assert {status.stage for status in said} == {"done"}
+    nonsense(poison)
+    room.until(3)
+    largest = max(np.abs(weight).max() for weight in room.hospitals[A].weights)
+    assert 2 < largest <= room.settings.most_change, "without it: 0.1"
+    assert {status.stage for status in room.play()} == {"done"}
     assert len(room.models()) == 1
-    assert np.isfinite(room.hospitals[A].weights[0]).all()
+    assert all(np.isfinite(weight).all() for weight in room.hospitals[A].weights)
+
+
+class Spoiled(Logistic):
+    """From round 2 on, as a spoiled model makes it: every honest update is larger than anybody may promise."""
+
+    def train(self, weights, state, rows, round, hospital):
+        move, state, patients = super().train(weights, state, rows, round, hospital)
+        return (move if round == 1 else 1e4 * move), state, patients
+
+
+def test_an_honest_update_from_a_spoiled_model_is_cut_and_the_study_ends(tmp_path):
+    """The other half of red team 6: with hidden layers, it stopped every honest hospital, at each restart again."""
+    room = Class(tmp_path, work=Spoiled, rounds=2).open()
+    assert {status.stage for status in room.play()} == {"done"}
+    assert len(room.models()) == 1
+    assert 4 < max(np.abs(weight).max() for weight in room.hospitals[A].weights) <= 6
+    assert "The update of round 2 is cut to half of what the study agreed on" in room.sentences
+
+
+def test_a_number_of_patients_that_is_none_changes_nothing_for_anybody(tmp_path, nonsense):
+    room = Class(tmp_path).open().until(2, TWO)
+    nonsense(lambda keys, vector, weight, shrink: (vector, -(10**6) if keys.number == 2 else weight))
+    room.coordinator.step()
+    room.step()
+    before = room.models()
+    room.until(4)
+    assert "Round 2 changes nothing. The hospitals' patients sum to" in room.sentences
+    assert room.models() == before
+    assert {status.stage for status in room.play()} == {"done"}
+    assert len(room.models()) == 1
+
+
+def test_statistics_that_are_nonsense_are_said_to_be(tmp_path, nonsense):
+    nonsense(
+        lambda keys, vector, weight, shrink: (
+            (vector * 0 - 1e20 * shrink, weight) if keys.number < 0 else (vector, weight)
+        )
+    )
+    room = Class(tmp_path).open()
+    for status in room.play(5)[:-1]:
+        assert status.stage == "stopped"
+        assert "The rows cannot be prepared with these statistics." in status.note
 
 
 def test_an_older_invitation_by_the_same_maker_takes_the_place_of_none(tmp_path):
