@@ -42,7 +42,7 @@ def test_a_study_comes_to_an_end_with_one_model_and_leaves_no_secret_in_the_fold
     everything = b"".join(path.read_bytes() for path in room.root.rglob("*") if path.is_file())
     assert len(secrets) > 60
     assert not any(secret in everything for secret in secrets)
-    assert kept.read("exchange") is kept.read("group") is None, "of no use any more, and forgotten"
+    assert kept.read("exchange") is None, "of no use any more, and forgotten"
     at_home = b"".join(path.read_bytes() for path in room.home.rglob("*") if path.is_file())
     assert not any(secret in at_home for secret in secrets), "sealed with the identity"
 

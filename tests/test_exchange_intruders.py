@@ -1,6 +1,7 @@
-"""What an intruder, or a hospital that misbehaves, puts into the folder: refused, logged, and the round goes on."""
+"""What an intruder, a coordinator or a hospital that misbehaves puts into the folder: refused, and without effect."""
 
 import contextlib
+import errno
 import functools
 import json
 import os
@@ -14,17 +15,18 @@ import pytest
 from exchange_parts import Class, Logistic, federation
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tampering import STRANGER, flipped, passed_off
+from tampering import STRANGER, flipped
 
-from fedkit import encryption
-from fedkit.encryption import HospitalKeys, messages
-from fedkit.encryption.identities import Identity, seal_to
+from fedkit.encryption import messages
+from fedkit.encryption.identities import Identity, fingerprint
+from fedkit.encryption.keyring import Keyring
 from fedkit.encryption.messages import MessageError
-from fedkit.encryption.quantization import Layout, exact_layer
-from fedkit.exchange import Folder, Maker, Settings, joining, letters, rounds
+from fedkit.exchange import Coordinator, Folder, Maker, Settings, joining, letters, rounds
+from fedkit.exchange.folder import digest
 from fedkit.exchange.journal import events
-from fedkit.exchange.rounds import Own, Total
-from fedkit.exchange.study import Study
+from fedkit.exchange.keep import Keep
+from fedkit.exchange.rounds import LIST, ONE, SUM, TWO
+from fedkit.exchange.study import Added, Study
 
 NAMES = federation(3).names
 A, B, C = NAMES
@@ -33,276 +35,338 @@ SETTINGS = Settings.of(federation(2))
 
 @pytest.fixture
 def room(tmp_path):
-    """Everybody but C has posted for round 2."""
-    room = Class(tmp_path).open().until(1)
-    room.coordinator.step()
-    room.step(A, B)
-    return room
+    """All have posted letter one of number 3: the update of round 2."""
+    return Class(tmp_path).open().until(3)
 
 
-def opened(room, hospital):
-    """What a hospital encrypted for round 2, as the coordinator gets to see it."""
-    return room.boss.unseal(Own.from_bytes(room.read(rounds.place(2), 2, hospital).content).sealed)[rounds.ID :]
+# What a hospital says, and what is said in its name
 
 
 def test_letters_that_a_hospital_signed_and_that_are_none(room, undisturbed):
-    """See also `test_tampering`. A's letter is changed where it lies, too: started again, A posts it once more."""
-    path = room.letter(rounds.place(2), A)
-    own, theirs = Own.from_bytes(room.read(rounds.place(2), 2, A).content), room.identities[C]
-    room.step(C)
-    noise = rounds.mark(theirs.public) + bytes(len(own.sealed) - 64)
-    for sealed in (own.sealed, seal_to(room.boss.public, noise), bytes(len(own.sealed))):
-        room.post(theirs, rounds.place(2), own._replace(sealed=sealed).to_bytes(), "update", 2)
+    """See also `test_tampering`. A's is changed where it lies; once that is removed, A posts it once more."""
+    honest, about, place = room.content(ONE, 3, C), room.hospitals[C]._keys.about, rounds.place(ONE, 3)
+    path = room.letter(ONE, 3, A)
     path.write_bytes(flipped(path.read_bytes(), -100))
-    room.restart(A)
-    room.ends_well(undisturbed, "Hospital 2 signed what another hospital had sealed: a copy would count twice")
-    assert "This message is damaged or was not made by this version" in room.sentences
-    assert "The letter by Hospital 2 does not open" in room.sentences
-
-
-def test_another_model(room, undisturbed, monkeypatch):
-    """C starts from a model of its own: the others and the coordinator see that, though not which."""
-    apply = Logistic.apply
-    monkeypatch.setattr(Logistic, "apply", lambda work, weights, state, mean: apply(work, weights, state, mean + 1))
-    room.restart(C)
-    room.step(C)
-    monkeypatch.undo()
-    assert room.coordinator.step().waits_for == C
-    room.restart(C)
-    room.ends_well(undisturbed, "Hospital 2 started from another model than most")
-
-
-def add_up(room, before, hospitals, message):
-    """Post a sum of round 2 as the coordinator does, with anything in it."""
-    total = Total(before, dict.fromkeys(hospitals, "00" * 16), message).to_bytes()
-    room.post(room.boss, rounds.sum_place(2), total, "update", 2, hospitals)
-
-
-def test_sums_that_are_none(room, undisturbed):
-    """By a hospital, changed, of too few, of strangers, nonsense, or one hospital's passed off as that of all."""
-    room.step(C)
-    room.coordinator.step()
-    (path,) = room.files(rounds.sum_place(2))
-    honest, before = path.read_bytes(), room.coordinator.study.links[room.coordinator.study.chain()[-1]].after
-    own = room.read(rounds.sum_place(2), 2).content
-    path.unlink()
-    room.post(room.identities[C], rounds.sum_place(2), own, "update", 2, NAMES)
-    room.put(rounds.sum_place(2), "Teacher", flipped(honest, -50))
-    alone, other = (opened(room, name) for name in (A, B))
-    server = encryption.Server(room.hospitals[A].replica.follow()[1].keys.public)
-    add_up(room, before, (A, B), server.add([alone, other]))  # two are no quorum
-    contents = {
-        "'Nobody' is not on the roster": ((A, "Nobody"), room.added(1)),
-        "This message is damaged": (NAMES, b"nonsense"),
-        "is not of the hospitals that it names": ((A,), room.added(1)),
-        "or of other numbers": (NAMES, room.added(0)),
-    } | {why: (NAMES, forged) for why, forged in passed_off(alone, server).items()}
-    for names, message in contents.values():
-        add_up(room, before, names, message)
-    room.restart(*NAMES)
-    assert {status.round for status in room.step().values()} == {2}, "nothing follows from any of them"
-    for why in ("Hospital 2 is not in charge of round 2", "is not signed with Teacher's key", *contents):
-        assert why in room.sentences
-    room.restart()
-    room.ends_well(undisturbed)
-
-
-def test_what_was_added_up_before_is_no_sum(room):
-    """The coordinator adds up a round's messages once more: three of one hospital would do as well."""
-    add_up(room, room.coordinator.study.chain()[-1], NAMES, room.added(1))
-    assert room.step(A)[A].round == 2
-    assert "The sum of round 2 holds a message that was added up before" in room.sentences
-
-
-@pytest.fixture
-def nonsense(monkeypatch):
-    """Lets a hospital encrypt as `HospitalKeys.encrypt` does, and check nothing."""
-
-    def sent_by(room, weight, value=None):
-        def encrypt(keys, vector, _, layout):
-            whole = Layout((exact_layer(1, keys.parameters), *layout.layers))
-            vector = vector if value is None else np.full_like(vector, value)
-            values = whole.encode(np.concatenate([[weight], vector]))
-            c0, seeds = keys.ring.encrypt(values)
-            c0 = c0[: messages.carried(keys.parameters, len(values))]
-            return messages.Message(messages.OWN, keys.key_id, 1, len(values), c0, [seeds]).to_bytes(keys.parameters)
-
-        with monkeypatch.context() as patched:
-            patched.setattr(HospitalKeys, "encrypt", encrypt)
-            room.step(C)
-
-    return sent_by
-
-
-@pytest.mark.parametrize("weight", [0.5, -(10**6), 2.0**60])
-def test_a_hospital_that_sends_nonsense_stops_nobody(room, nonsense, weight):
-    """Its number of patients is none: all who hold the key find so, and the round changes nothing for anybody."""
-    nonsense(room, weight)
-    before = room.models()
-    room.coordinator.step()
-    assert "Round 2 changes nothing. The hospitals' patients sum to" in room.step(A)[A].note
-    assert room.models() == before
-    assert {status.stage for status in room.play()} == {"done"}
-    assert len(room.models()) == 1
-    assert np.isnan(room.hospitals[A].scores[1]["auroc"][0])
-
-
-@pytest.mark.parametrize(("value", "weight"), [(1e20, 1), (-1e12, 1), (1, 0.5)])
-def test_statistics_that_are_nonsense_are_said_to_be(tmp_path, nonsense, value, weight):
-    room = Class(tmp_path).open()
-    room.step(A)
-    nonsense(room, weight, value)
-    room.step()
-    room.coordinator.step()
-    for status in room.step().values():
-        assert (status.stage, status.round) == ("round", 0)
-        assert "A letter with keys or a sum cannot be used" in status.note
-
-
-def test_an_older_invitation_by_the_same_maker_takes_the_place_of_none(tmp_path):
-    """A whole old study, copied into the folder of the new one."""
-    old = Class(tmp_path / "old", rounds=1).open()
-    old.play()
-    new = Class(tmp_path / "new", rounds=2)
-    shutil.copytree(tmp_path / "old", tmp_path / "new", dirs_exist_ok=True)
-    new.open()
-    assert {status.stage for status in new.play()} == {"done"}
-    assert [len(hospital.study.chain()) for hospital in new.hospitals.values()] == [5] * 3
-    assert new.models() != old.models()
-    with pytest.raises(ValueError, match="holds 2 studies of Teacher's: say the invitation= that was read aloud"):
-        Maker(Folder(tmp_path / "new"), new.boss).resume()
-    assert Maker(Folder(tmp_path / "new"), new.boss, invitation=new.fingerprint).resume()
-
-
-@pytest.mark.parametrize("place", ["invitation", "request", "opening", "keys"])
-def test_a_copy_under_another_name_hides_no_letter(tmp_path, undisturbed, place):
-    room = Class(tmp_path)
-    for after in (room.step, room.maker.open, room.step):
-        for path in (tmp_path / place).glob("*.letter"):
-            for other in ("zzz", "AAA"):
-                path.with_name(f"{path.name[:32]}.{other}.letter").write_bytes(path.read_bytes())
-        room.restart(*NAMES)
-        after()
-    room.ends_well(undisturbed)
-
-
-def test_a_stranger_s_sum_changes_nothing_before_the_opening_is_settled(tmp_path, undisturbed):
-    """The maker was started again, and not shown its opening: of the two, all follow the same one."""
-    room = Class(tmp_path)
-    room.step()
-    room.maker.open(key_maker=B)
-    with room.hidden(*room.files("opening")):
-        room.restart(*NAMES)
-        room.maker = Maker(Folder(tmp_path), room.boss)
-        room.maker.open()
-        room.step(A, B)
-    room.ends_well(undisturbed)
-    assert len({who.study.opening for who in (room.coordinator, *room.hospitals.values())}) == 1
-
-
-@pytest.mark.parametrize("place", ["opening", "handover", "keys", "refusal", "invitation"])
-def test_only_the_maker_says_who_takes_part(room, undisturbed, place):
-    """Everything that a maker writes, written by somebody else."""
-    said = {
-        "hospitals": {name: letters.packed(STRANGER.public) for name in ("Intruder", "I")},
-        "key_maker": "Intruder",
-        "coordinator": "Intruder",
-        "key": letters.packed(STRANGER.public),
-        "from_round": 0,
-        "number": 99,
-        "settings": room.settings.to_json(),
-    }
-    for name in ("Intruder", "Teacher", A):  # its own, and that of somebody who may write such letters
-        room.post(Identity(name, b"I" * 32), place, said, place, study="new" * (place == "invitation"))
-    room.restart(*NAMES)
-    room.restart()
-    room.ends_well(undisturbed)
-    if place in ("keys", "handover"):  # the others are read only as long as they are waited for
-        for name in ("Intruder", "Teacher", A):
-            assert f"is signed by {name} " in room.sentences
-
-
-ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.text(), lambda of: st.lists(of) | st.dictionaries(st.text(), of)
-)
-FIELDS = ["settings", "hospitals", "coordinator", "key", "from_round", "number", "key_maker", "columns", "versions"]
-
-
-@given(ANYTHING, st.sampled_from(FIELDS))
-@settings(max_examples=300, deadline=None)
-def test_whatever_stands_in_a_letter_it_is_taken_or_refused(value, field):
-    """Signed by the right person, and malformed."""
-    said = {
-        "settings": SETTINGS.to_json(),
-        "hospitals": {"X": letters.packed(bytes(31) + b"1"), "Y": letters.packed(bytes(31) + b"2")},
-        "key_maker": "X",
-        "coordinator": "Z",
-        "key": letters.packed(bytes(32)),
-        "from_round": 1,
-        "number": 1,
-        "columns": {},
-        "versions": {},
-    } | {field: value}
-    written = letters.Letter("d", "Teacher", bytes(32), 0, (), json.dumps(said).encode())
-    coordinator = joining.InCharge("Z", bytes(32), 0, 0, "d")
-    for reader in (
-        joining.handover,
-        lambda letter: joining.opening(letter, coordinator),
-        lambda letter: joining.key_maker(letter, {"X": bytes(32)}),
-        lambda letter: Settings.from_json(letter.json().get("settings")),
+    made = [room.put(place, C, room.letter(ONE, 2, C).read_bytes())]
+    for content, purpose, study in (
+        (honest, "bounds", about),
+        (honest, "update", b"\1" * 32),
+        (room.content(ONE, 2, C), "update", about),
+        (bytes(len(honest)), "update", about),
     ):
-        with contextlib.suppress(MessageError):
-            reader(written)
-    assert all(isinstance(why, str) for why in joining.misfits(SETTINGS, written.json()))
+        made.append(room.post(room.identities[C], place, content, purpose, 3, study=room.maker.study.id + study.hex()))
+    assert room.coordinator.step().waits_for == A
+    path.unlink()
+    assert room.step(A)[A].stage == "round"
+    for found in made:
+        (room.root / place / found.name).unlink()
+    room.restart(*NAMES)
+    room.ends_well(undisturbed)
+    for why in ("it is an old one sent again", "'bounds' where something else is added up", "than its hidden numbers"):
+        assert why in room.sentences
 
 
-PLACES = ["invitation", "request", "opening", "keys", "handover", "refusal", *map(rounds.place, (1, 2))]
-PLACES += map(rounds.sum_place, (1, 2))
+def listed(room):
+    """The list that an honest coordinator makes, as what it says."""
+    coordinator = Coordinator(Folder(room.root), room.boss, invitation=room.fingerprint)
+    coordinator.study.refresh()
+    _, content = coordinator._list(coordinator.study.steps()[-1][0])
+    return json.loads(content)
 
 
-@functools.cache
-def watched():
-    """A study in which one hospital is waited for, and one who reads along."""
-    room = Class("memory://watched").open().until(1)
+def without(said, *names):
+    return said | {"groups": [{n: c for n, c in group.items() if n not in names} for group in said["groups"]]}
+
+
+def replaced_in(said, name, code):
+    return said | {"groups": [group | {name: code} for group in said["groups"]]}
+
+
+HOSTILE_LISTS = {
+    "leaves C out": (lambda room, said: without(said, C), "leaves Hospital 2 out, whose letter has long been here"),
+    "two are no quorum": (lambda room, said: without(said, B, C), "leaves"),
+    "a letter that is not there": (lambda room, said: replaced_in(said, B, "ab" * 32), "that are listed are not in"),
+    "an old letter": (
+        lambda room, said: replaced_in(said, B, messages.digest(room.content(ONE, 2, B)).hex()),
+        "that are listed are not in",
+    ),
+    "another sum": (lambda room, said: said | {"about": "ab" * 32}, "follow another sum than is held here"),
+    "a stranger": (lambda room, said: replaced_in(said, "Nobody", "ab" * 32), "not of the groups of this study"),
+    "a group twice": (lambda room, said: said | {"groups": said["groups"] * 2}, "not of the groups of this study"),
+    "an empty group": (lambda room, said: said | {"groups": [{}]}, "not of the groups of this study"),
+    "no JSON of a list": (lambda room, said: said | {"groups": 3}, "not of the groups of this study"),
+    "no bytes": (lambda room, said: replaced_in(said, B, "xyz"), "not of the groups of this study"),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE_LISTS)
+def test_a_list_that_is_not_right_is_not_answered(tmp_path, what):
+    """Rule 10, by who is in charge; the honest one, in its place later, is answered."""
+    room = Class(tmp_path, federation(4)).open().until(3)
+    make, why = HOSTILE_LISTS[what]
+    honest = listed(room)
+    found = room.post(room.boss, rounds.place(LIST, 3), make(room, honest), LIST, 3)
+    for _ in range(2):
+        said = room.step(A)[A]
+        room.restart(A)
+    assert not [path for path in room.files(TWO, 3) if ".Hospital%200." in path.name]
+    assert why in said.note + room.sentences
+    assert said.stage == "round"
+    (room.root / rounds.place(LIST, 3) / found.name).unlink()
+    room.restart(*room.federation.names)
+    room.restart()
+    assert {status.stage for status in room.play()} == {"done"}
+    assert [len(names) for _, names in room.counted] == [4] * 6
+
+
+@pytest.mark.parametrize("who", [C, "Intruder"])
+def test_a_list_or_a_sum_by_who_is_not_in_charge_counts_for_nothing(room, undisturbed, who):
+    identity = room.identities.get(who, STRANGER)
+    room.post(identity, rounds.place(LIST, 3), listed(room), LIST, 3)
+    room.post(identity, rounds.place(SUM, 3), Added.content("0" * 32, {}), SUM, 3)
+    room.ends_well(undisturbed, f"{who} is not in charge of number 3")
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["goes on", "is restarted"])
+def test_a_second_list_of_a_number_is_not_answered(tmp_path, again):
+    """Rule 9: the difference of two sums is one hospital's letter."""
+    room = Class(tmp_path, federation(4)).open().until(3)
+    second = without(listed(room), C)
     room.coordinator.step()
-    room.step(A, B)
-    reader = Study(Folder(room.root), room.fingerprint)
-    reader.refresh()
-    return room, reader, reader.chain()
+    room.step(A)
+    (first,) = room.files(LIST, 3)
+    with room.hidden(first, room.letter(ONE, 3, C)):
+        room.post(room.boss, rounds.place(LIST, 3), second, LIST, 3)
+        if again:
+            room.restart(A)
+        said = room.step(A)[A].note
+        assert said == "Another list came for this number, and a number is answered once." * again
+    assert len([path for path in room.files(TWO, 3) if ".Hospital%200." in path.name]) == 1
 
 
-@given(st.lists(st.binary(max_size=300), min_size=5, max_size=5))
-@settings(max_examples=40, deadline=None)
-def test_whatever_bytes_lie_in_the_folder_nothing_falls_over(some):
-    room, reader, chain = watched()
-    for data in some:
-        for place in PLACES:
-            room.put(place, "Teacher", data)
-            room.put(place, "..", data)
-            room.put(place, A, STRANGER.public + b"FKE1" + struct.pack("<64sH", b"", len(data)) + data)
-    reader.refresh()
-    assert reader.chain() == chain
-    assert room.coordinator.step().waits_for == C
-    assert not room.step(A)[A].acted
-    assert len(room.maker.requests()) == 3
-    stranger = Study(Folder(room.root), "AAAA-BBBB-CCCC-DDDD")
-    stranger.refresh()
-    assert stranger.id == ""
+def test_a_list_of_hospitals_that_nobody_here_knows_is_not_answered(tmp_path):
+    """Rule 11: the coordinator enrols three of its own, and lists them with A."""
+    room = Class(tmp_path, federation(6))
+    mine, prints = room.federation.names[3:], [fingerprint(each.public) for each in room.identities.values()]
+    for room.known, names in ((prints[:3], NAMES), (prints, mine)):
+        room.restart(*names)
+    room.open().until(3)
+    alone = without(listed(room), B, C)
+    with room.hidden(room.letter(ONE, 3, B), room.letter(ONE, 3, C)):
+        room.restart(A)
+        room.post(room.boss, rounds.place(LIST, 3), alone, LIST, 3)
+        status = room.step(A, *mine)[A]
+        assert [path.name.split(".")[1] for path in room.files(TWO, 3)].count("Hospital%200") == 0
+    assert status.stage == "stopped"
+    assert "names 0 hospitals whose fingerprint was compared here, and 2 must be" in status.note
 
 
-def test_updates_do_not_show_in_letters_nor_to_other_hospitals(room):
-    """Hospitals share a key, and still none can open what another sent: it is sealed to the coordinator."""
-    sealed = Own.from_bytes(room.read(rounds.place(2), 2, A).content).sealed
-    for name in (B, C):
-        with pytest.raises(ValueError, match="was not sealed for"):
-            room.identities[name].unseal(sealed)
-    held, inside = room.hospitals[A].replica.follow()[1], opened(room, A)
-    with pytest.raises(MessageError, match="no sum of 2"):
-        held.keys.decrypt(inside, rounds.layout(room.settings, held.keys.parameters, 2))
-    assert np.all([weight.tobytes() not in inside for weight in held.weights])
+# What is said of sums
 
 
-# What anybody puts into the folder's log: the study goes on, and whoever reads the log is told
+def tampered(room, change, at=slice(None)):
+    """The sum number 3 in the folder, some of its hidden numbers changed, signed by who is in charge: a letter."""
+    content, parameters = room.content(SUM, 3), room.coordinator.study.parameters
+    (length,) = struct.unpack_from("<I", content)
+    each = messages.Sum.from_bytes(content[4 + length :], parameters)
+    hidden = each.hidden.astype(object)
+    hidden[at] = (hidden[at] + (change << parameters.dropped_bits)) % parameters.modulus
+    changed = each._replace(hidden=hidden.astype(np.uint64)).to_bytes(parameters)
+    content = Added.content(json.loads(content[4 : 4 + length])["list"], {0: changed})
+    return letters.signed(content, letters.About(room.maker.study.id, SUM, 3, "Teacher", ("Teacher",)), room.boss)
+
+
+@pytest.mark.parametrize("at", [0, 3])
+def test_what_is_said_of_a_sum_that_was_changed_tells_nothing_about_it(tmp_path, at):
+    """Red team 1 to 3: whatever is changed, all that leaves a hospital is the same."""
+    said = []
+    for change in (100, -100, 1000, 12345):
+        room = Class(tmp_path / str(change)).open().until(3, TWO)
+        room.coordinator.step()
+        (honest,) = room.files(SUM, 3)
+        before = {path.name for path in room.root.rglob("*")}
+        room.put(rounds.place(SUM, 3), "Teacher", tampered(room, change, at))
+        honest.unlink()
+        status = room.step(A)[A]
+        new = [each for each in events(room.root) if (each["writer"], each["what"]) == ("Hospital%200", "refused")][-1]
+        said.append((str(status), new["what"], new["why"], len({p.name for p in room.root.rglob("*")} - before)))
+        room.restart(A)
+        assert room.step(A)[A].stage == "stopped", "also started again"
+    assert set(said) == {said[0]}
+    assert said[0][1:3] == ("refused", "A sum was refused.")
+    assert "This is not the sum of the letters in its list" in said[0][0]
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["goes on", "is restarted"])
+def test_a_second_sum_of_a_list_is_not_opened(room, undisturbed, again):
+    """Rule 17, in the folder: what opened is what counts, and no other is even read."""
+    room.until(3, TWO)
+    room.coordinator.step()
+    room.step(A)
+    low = room.files(SUM, 3)[0].name[:32]
+    data = next(data for change in range(1, 200) if digest(data := tampered(room, change)) < low)
+    found = room.put(rounds.place(SUM, 3), "Teacher", data)
+    before = room.hospitals[A].weights[0].copy()
+    if again:
+        room.restart(A)
+    assert room.step(A)[A].stage == "round"
+    assert np.array_equal(room.hospitals[A].weights[0], before)
+    assert room.hospitals[A].study.step.number == 4
+    (room.root / found.place / found.name).unlink()
+    room.restart(B, C)
+    room.restart()
+    room.ends_well(undisturbed)
+
+
+def test_hospitals_that_hold_different_sums_are_never_added_up(tmp_path):
+    """Rule 2: the coordinator shows some the sums of both groups, and others one: their letters fit no more."""
+    room = Class(tmp_path, federation(7), group_size=3).open().until(3, TWO)
+    room.coordinator.step()
+    (both,) = room.files(SUM, 3)
+    some, others = room.federation.names[:3], room.federation.names[3:]
+    room.step(*some)
+    content = room.content(SUM, 3)
+    (length,) = struct.unpack_from("<I", content)
+    head = json.loads(content[4 : 4 + length])
+    size = rounds.sum_bytes(room.settings, room.maker.study.parameters, "update", 4)
+    one = Added.content(head["list"], {0: content[4 + length : 4 + length + size]})
+    with room.hidden(both):
+        room.post(room.boss, rounds.place(SUM, 3), one, SUM, 3)
+        room.step(*others)
+    abouts = {name: room.hospitals[name]._keys.about for name in room.federation.names}
+    assert len({abouts[name] for name in some}) == len({abouts[name] for name in others}) == 1
+    assert len(set(abouts.values())) == 2
+    room.restart()
+    room.coordinator.step()
+    room.coordinator.step()
+    assert all(status.stage == "round" for status in room.step().values())
+    assert "follow" in room.coordinator.step().waits_for + room.sentences or room.coordinator.step().waits_for
+
+
+KEPT = "sum-00003"
+
+
+# What is put back, vanishes, or fills up
+
+
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_a_backup_that_is_put_back_is_noticed(tmp_path, ahead):
+    """Rule 7: the disk of before, other rows, and the folder holds what was sent since."""
+    room = Class(tmp_path).open().until(2)
+    shutil.copytree(room.home, f"{room.home} backup")
+    room.until(3 + ahead, TWO)
+    shutil.rmtree(room.home)
+    shutil.copytree(f"{room.home} backup", room.home)
+    table = room.federation[A].table
+    table.loc[table.index[0], "x0"] = 9.0
+    room.restart(A)
+    before = {path.name for path in room.root.rglob("*.Hospital%200.letter")}
+    for _ in range(3):
+        status = room.step(A)[A]
+    assert status.stage == "stopped"
+    assert "an old copy of this disk was put back?" in status.note
+    assert {path.name for path in room.root.rglob("*.Hospital%200.letter")} == before
+
+
+def test_a_number_never_goes_back(room, undisturbed):
+    """Rule 3: the folder shows less than it did, and nobody says anything for a number that is over."""
+    room.until(4)
+    with room.hidden(*(path for what in (LIST, SUM) for path in room.files(what, 3))):
+        room.restart(*NAMES)
+        for status in room.step().values():
+            assert (status.stage, status.acted) == ("round", False)
+        assert [len(room.files(ONE, number)) for number in (3, 4)] == [3, 3]
+    room.restart(A)
+    room.ends_well(undisturbed)
+
+
+@pytest.mark.parametrize("number", [0, 1, 5])
+def test_only_updates_can_be_void(tmp_path, undisturbed, number):
+    """Rule 3: the coordinator says that something outgrew its bound where nothing can."""
+    room = Class(tmp_path).open().until(number)
+    void = {"about": "", "groups": [], "outgrown": [A]}
+    room.post(room.boss, rounds.place(LIST, number), void, LIST, number)
+    room.step()
+    assert room.hospitals[A].study.step.number == number
+    room.ends_well(undisturbed)
+
+
+@pytest.mark.parametrize("place", ["request", "group", ONE, LIST, TWO, SUM])
+def test_a_letter_that_vanishes_before_it_is_read_is_posted_again(tmp_path, undisturbed, place):
+    """Red team 7: byte for byte, by its sender, without a restart."""
+    room = Class(tmp_path)
+    if place == "request":
+        room.step()
+        gone = next((tmp_path / place).glob("*.Hospital%201.*"))
+        data = gone.read_bytes()
+        gone.unlink()
+        room.step()
+        room.maker.open()
+    else:
+        room.open()
+        if place == "group":
+            room.step(A)
+        else:
+            room.until(3, ONE if place in (ONE, LIST) else TWO)
+            if place in (LIST, SUM):
+                room.coordinator.step()
+        (gone, *_) = room.files(place, None if place == "group" else 3)
+        data = gone.read_bytes()
+        gone.unlink()
+    room.ends_well(undisturbed)
+    assert gone.read_bytes() == data
+
+
+@pytest.mark.parametrize("where", ["folder", "moved", "home", "keys"])
+def test_a_full_disk_leaves_nothing_behind_and_nothing_is_sent_that_is_not_kept(room, undisturbed, where, monkeypatch):
+    room.until(3, TWO)
+    room.coordinator.step()  # the sum: next comes letter one of number 4
+
+    def full(*about, **more):
+        if where == "folder":
+            with open(about[1], "wb") as file:
+                file.write(about[2][:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write, disk = Keep.write, type(room.coordinator.folder.filesystem)
+    with monkeypatch.context() as patched:
+        match where:
+            case "keys":  # full once the sum is kept: the next letter is made, and is not
+                no = lambda keep, name, data: (full if name == "keys" and keep.read(KEPT) else write)(keep, name, data)  # noqa: E731
+                patched.setattr(Keep, "write", no)
+            case "home":
+                patched.setattr("os.fsync", full)
+            case _:
+                patched.setattr(disk, "pipe_file" if where == "folder" else "mv", full)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for _ in range(3):
+                assert {hospital.step().acted for hospital in room.hospitals.values()} == {False}
+    assert not room.files("incoming")
+    assert not room.files(ONE, 4)
+    assert not list(room.home.rglob(".*"))
+    room.ends_well(undisturbed)
+
+
+def test_an_account_whose_files_nobody_can_read_is_told_once(room, undisturbed, monkeypatch):
+    """umask 077: what to do is said in one sentence, and the study goes on when it was done."""
+    (path,) = [room.letter(ONE, 3, C)]
+    kind, read = type(room.coordinator.folder.filesystem), type(room.coordinator.folder.filesystem).cat_file
+
+    def refuse(self, file, *about, **more):
+        if file.endswith(path.name):
+            raise PermissionError(errno.EACCES, "Permission denied", file)
+        return read(self, file, *about, **more)
+
+    monkeypatch.setattr(kind, "cat_file", refuse)
+    for _ in range(20):
+        assert room.coordinator.step().waits_for == C
+    assert room.sentences.count("its writer's account lets nobody else read: say `umask 022` there") == 1
+    monkeypatch.undo()
+    room.ends_well(undisturbed)
+
+
+# Pipes, links and folders in a letter's place
 
 
 @pytest.fixture
@@ -318,6 +382,341 @@ def in_time(monkeypatch):
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
+
+
+def inside_out(path):
+    """A link to a folder elsewhere."""
+    elsewhere = path.parent.parent.parent / f"elsewhere {path.name[:5]}"
+    elsewhere.mkdir()
+    path.symlink_to(elsewhere)
+    return elsewhere
+
+
+PLANTED = {
+    "a pipe": os.mkfifo,
+    "a folder": os.mkdir,
+    "a link to a device": lambda path: path.symlink_to("/dev/zero"),
+    "a link to itself": lambda path: path.symlink_to(path),
+    "a link to a folder": inside_out,
+}
+
+
+@pytest.mark.usefixtures("in_time")
+@pytest.mark.parametrize("what", PLANTED)
+@pytest.mark.parametrize("place", ["request", "refusal", "group", ONE, LIST, TWO, SUM])
+def test_what_is_planted_in_place_of_a_letter_is_not_followed_and_nobody_waits(tmp_path, undisturbed, place, what):
+    """Red team 5: in place of a letter that is there, and so before it is posted again."""
+    room = Class(tmp_path / "folder")
+    if place == "refusal":
+        room.post(STRANGER, "request", {"columns": {}, "versions": {}, "exchange": ""}, "request")
+    room.step()
+    room.maker.step()
+    if place not in ("request", "refusal"):
+        room.maker.open()
+        room.step(A)
+        if place != "group":
+            room.until(3, ONE if place in (ONE, LIST) else TWO)
+            if place in (LIST, SUM):
+                room.coordinator.step()
+    for path in room.files(place, 3 if place in rounds.LETTERS else None)[:1]:
+        path.unlink()
+        elsewhere = PLANTED[what](path)
+        room.restart(*NAMES)
+        room.restart()
+        for step in (Maker(room.root, room.boss).step, *(each.step for each in room.hospitals.values())):
+            with contextlib.suppress(OSError):  # `run` says that, and tries again
+                step()
+        with contextlib.suppress(OSError):
+            room.coordinator.step()
+        if elsewhere:
+            assert not list(elsewhere.iterdir())
+        if path.is_symlink() or path.is_fifo():
+            path.unlink()
+        elif path.is_dir():
+            assert not list(path.iterdir())
+            path.rmdir()
+    if place in ("request", "refusal"):
+        room.step()
+        room.maker.open()
+    room.ends_well(undisturbed)
+
+
+@pytest.mark.usefixtures("in_time")
+@pytest.mark.parametrize("what", PLANTED)
+@pytest.mark.parametrize("place", ["incoming", "one-00003", "list-00003", "handover"])
+def test_what_is_planted_in_place_of_a_place_is_not_followed_and_nobody_waits(tmp_path, undisturbed, place, what):
+    room = Class(tmp_path / "folder").open().until(2, TWO)
+    path, aside = room.root / place, tmp_path / "aside"
+    path.rename(aside)
+    elsewhere = PLANTED[what](path)
+    for _ in range(4):
+        with contextlib.suppress(OSError):
+            room.step()
+        with contextlib.suppress(OSError):
+            room.coordinator.step()
+    if elsewhere:
+        assert not list(elsewhere.iterdir())
+    path.rmdir() if path.is_dir() and not path.is_symlink() and not list(path.iterdir()) else None
+    if path.is_symlink() or path.is_fifo():
+        path.unlink()
+    if not path.exists():
+        aside.rename(path)
+    room.ends_well(undisturbed)
+
+
+def test_a_place_that_is_shown_twice_is_one(tmp_path, undisturbed):
+    """Google Drive, where two make a place at the same time; letters are on either side, and some on both."""
+    room = Class(tmp_path).open().until(3)
+    twin = room.root / "one-00003 (1)"
+    twin.mkdir()
+    first, second, _ = room.files(ONE, 3)
+    first.rename(twin / first.name)
+    shutil.copy(second, twin / second.name)
+    room.restart(A)
+    room.step(A)
+    assert len(room.files(ONE, 3)) == 2, "it is there, and not posted again"
+    for what in (LIST, TWO):
+        (room.root / f"{what}-00003 (2)").mkdir()
+    room.coordinator.step()
+    (path,) = room.files(LIST, 3)
+    path.rename(room.root / "list-00003 (2)" / path.name)
+    room.ends_well(undisturbed)
+
+
+# Nonsense under a good signature
+
+
+@pytest.fixture
+def nonsense(monkeypatch):
+    """Hospital C's software checks nothing: it encrypts the most that fits of what `change` makes of its numbers."""
+
+    def sent_by(change):
+        honest = Keyring._encoded
+
+        def encoded(keys, vector, weight, scale, layout, dither):
+            if keys.name != C:
+                return honest(keys, vector, weight, scale, layout, dither)
+            for shrink in range(0, 400, 2):
+                vector_, weight_ = change(keys, np.array(vector) * scale, weight, 2.0**-shrink)
+                with contextlib.suppress(ValueError):
+                    return keys._with_weight(layout).encode(np.append(weight_, vector_), dither)
+
+        monkeypatch.setattr(Keyring, "_encoded", encoded)
+
+    return sent_by
+
+
+@pytest.mark.parametrize("value", [5e5, -1e9, 1e30])
+def test_one_poisoned_update_stops_nobody_and_the_model_is_finite(tmp_path, nonsense, value):
+    """Red team 6: bounds beyond what was agreed on are promised, then updates as large: what opens is cut."""
+    room = Class(tmp_path, rounds=4).open()
+    layers = len(room.settings.layers)
+
+    def poison(keys, vector, weight, shrink):
+        if keys.number in (0, 1):  # the next is 1, the bounds, or 2, the first update with bounds
+            vector[:layers] = abs(value) * shrink
+            vector[layers:-2] = value * shrink
+        return vector, weight
+
+    nonsense(poison)
+    room.until(3)
+    largest = max(np.abs(weight).max() for weight in room.hospitals[A].weights)
+    assert 2 < largest <= room.settings.most_change, "without it: 0.1"
+    assert {status.stage for status in room.play()} == {"done"}
+    assert len(room.models()) == 1
+    assert all(np.isfinite(weight).all() for weight in room.hospitals[A].weights)
+
+
+class Spoiled(Logistic):
+    """From round 2 on, as a spoiled model makes it: every honest update is larger than anybody may promise."""
+
+    def train(self, weights, state, rows, round, hospital):
+        move, state, patients = super().train(weights, state, rows, round, hospital)
+        return (move if round == 1 else 1e4 * move), state, patients
+
+
+def test_an_honest_update_from_a_spoiled_model_is_cut_and_the_study_ends(tmp_path):
+    """The other half of red team 6: with hidden layers, it stopped every honest hospital, at each restart again."""
+    room = Class(tmp_path, work=Spoiled, rounds=2).open()
+    assert {status.stage for status in room.play()} == {"done"}
+    assert len(room.models()) == 1
+    assert 4 < max(np.abs(weight).max() for weight in room.hospitals[A].weights) <= 6
+    assert "The update of round 2 is cut to half of what the study agreed on" in room.sentences
+
+
+def test_a_number_of_patients_that_is_none_changes_nothing_for_anybody(tmp_path, nonsense):
+    room = Class(tmp_path).open().until(2, TWO)
+    nonsense(lambda keys, vector, weight, shrink: (vector, -(10**6) if keys.number == 2 else weight))
+    room.coordinator.step()
+    room.step()
+    before = room.models()
+    room.until(4)
+    assert "Round 2 changes nothing. The hospitals' patients sum to" in room.sentences
+    assert room.models() == before
+    assert {status.stage for status in room.play()} == {"done"}
+    assert len(room.models()) == 1
+
+
+def test_statistics_that_are_nonsense_are_said_to_be(tmp_path, nonsense):
+    nonsense(
+        lambda keys, vector, weight, shrink: (
+            (vector * 0 - 1e20 * shrink, weight) if keys.number < 0 else (vector, weight)
+        )
+    )
+    room = Class(tmp_path).open()
+    for status in room.play(5)[:-1]:
+        assert status.stage == "stopped"
+        assert "The rows cannot be prepared with these statistics." in status.note
+
+
+def test_an_older_invitation_by_the_same_maker_takes_the_place_of_none(tmp_path):
+    """A whole old study, copied into the folder of the new one."""
+    old = Class(tmp_path / "old", rounds=1).open()
+    old.play()
+    new = Class(tmp_path / "new", rounds=2)
+    shutil.copytree(tmp_path / "old", tmp_path / "new", dirs_exist_ok=True)
+    new.open()
+    assert {status.stage for status in new.play()} == {"done"}
+    assert [len(names) for _, names in new.counted] == [3] * 5
+    assert new.models() != old.models()
+    with pytest.raises(ValueError, match="holds 2 studies of Teacher's: say the invitation= that was read aloud"):
+        Maker(Folder(tmp_path / "new"), new.boss).resume()
+    assert Maker(Folder(tmp_path / "new"), new.boss, invitation=new.fingerprint).resume()
+
+
+@pytest.mark.parametrize("place", ["invitation", "request", "opening", "group"])
+def test_a_copy_under_another_name_hides_no_letter(tmp_path, undisturbed, place):
+    room = Class(tmp_path)
+    for after in (room.step, room.maker.open, room.step):
+        for path in (tmp_path / place).glob("*.letter"):
+            for other in ("zzz", "AAA"):
+                path.with_name(f"{path.name[:32]}.{other}.letter").write_bytes(path.read_bytes())
+        room.restart(*NAMES)
+        after()
+    room.ends_well(undisturbed)
+
+
+def test_of_two_openings_all_follow_one(tmp_path, undisturbed):
+    """The maker was started again, and not shown its opening."""
+    room = Class(tmp_path)
+    room.step()
+    room.maker.open(key_maker=B)
+    with room.hidden(*room.files("opening")):
+        room.restart(*NAMES)
+        room.maker = Maker(Folder(tmp_path), room.boss)
+        room.maker.open()
+    room.ends_well(undisturbed)
+    assert len({who.study.opening for who in (room.coordinator, *room.hospitals.values())}) == 1
+
+
+@pytest.mark.parametrize("place", ["opening", "handover", "group", "refusal", "invitation"])
+def test_only_the_maker_says_who_takes_part(room, undisturbed, place):
+    """Everything that a maker writes, written by somebody else."""
+    said = {
+        "hospitals": {
+            name: dict.fromkeys(("identity", "exchange"), letters.packed(STRANGER.public))
+            for name in ("Intruder", "I", "J")
+        },
+        "key_maker": "Intruder",
+        "coordinator": "Intruder",
+        "key": letters.packed(STRANGER.public),
+        "from_number": 0,
+        "number": 99,
+        "groups": [["Intruder", "I", "J"]],
+        "sealed": {},
+        "opening": room.maker.study.opening,
+        "settings": room.settings.to_json(),
+    }
+    for name in ("Intruder", "Teacher", A):  # its own, and that of somebody who may write such letters
+        room.post(Identity(name, b"I" * 32), place, said, place, study="new" * (place == "invitation"))
+    room.restart(*NAMES)
+    room.restart()
+    room.ends_well(undisturbed)
+    if place in ("group", "handover"):  # the others are read only as long as they are waited for
+        for name in ("Intruder", "Teacher", A):
+            assert f"is signed by {name} " in room.sentences
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(), lambda of: st.lists(of) | st.dictionaries(st.text(), of)
+)
+FIELDS = [
+    "settings",
+    "hospitals",
+    "groups",
+    "coordinator",
+    "key",
+    "from_number",
+    "number",
+    "key_maker",
+    "columns",
+    "versions",
+]
+
+
+@given(ANYTHING, st.sampled_from(FIELDS))
+@settings(max_examples=300, deadline=None)
+def test_whatever_stands_in_a_letter_it_is_taken_or_refused(value, field):
+    """Signed by the right person, and malformed."""
+    said = {
+        "settings": SETTINGS.to_json(),
+        "hospitals": {n: {k: letters.packed(bytes(31) + n.encode()) for k in ("identity", "exchange")} for n in "XYZ"},
+        "groups": [["X", "Y", "Z"]],
+        "key_maker": "X",
+        "coordinator": "Z",
+        "key": letters.packed(bytes(32)),
+        "from_number": 1,
+        "number": 1,
+        "columns": {},
+        "versions": {},
+    } | {field: value}
+    written = letters.Letter("d", "Teacher", bytes(32), "", "", json.dumps(said).encode())
+    for reader in (
+        joining.handover,
+        joining.opening,
+        lambda letter: joining.key_maker(letter, {"X": bytes(32)}),
+        lambda letter: Settings.from_json(letter.json().get("settings")),
+    ):
+        with contextlib.suppress(MessageError):
+            reader(written)
+    assert all(isinstance(why, str) for why in joining.misfits(SETTINGS, written.json()))
+
+
+PLACES = ["invitation", "request", "opening", "group", "handover", "refusal"]
+PLACES += [rounds.place(what, number) for what in rounds.LETTERS for number in (1, 2)]
+
+
+@functools.cache
+def watched():
+    """A study in which one hospital is waited for, and one who reads along."""
+    room = Class("memory://watched").open().until(1, TWO)
+    room.coordinator.step()
+    room.step(A, B)
+    reader = Study(Folder(room.root), room.fingerprint)
+    reader.refresh()
+    return room, reader, reader.steps()
+
+
+@given(st.lists(st.binary(max_size=300), min_size=5, max_size=5))
+@settings(max_examples=40, deadline=None)
+def test_whatever_bytes_lie_in_the_folder_nothing_falls_over(some):
+    room, reader, steps = watched()
+    for data in some:
+        for place in PLACES:
+            room.put(place, "Teacher", data)
+            room.put(place, "..", data)
+            room.put(place, A, STRANGER.public + b"FKE1" + struct.pack("<64sH", b"", len(data)) + data)
+    reader.refresh()
+    assert reader.steps() == steps
+    assert room.coordinator.step().waits_for == C
+    assert not room.step(A)[A].acted
+    assert len(room.maker.requests()) == 3
+    stranger = Study(Folder(room.root), "AAAA-BBBB-CCCC-DDDD")
+    stranger.refresh()
+    assert stranger.id == ""
+
+
+# What anybody puts into the folder's log: the study goes on, and whoever reads the log is told
 
 
 def last_log(room, writer="Hospital%200"):

@@ -17,7 +17,7 @@ from fedkit.encryption.keyring import FEWEST
 from fedkit.encryption.messages import MessageError
 from fedkit.encryption.server import Server
 from fedkit.exchange import letters, rounds
-from fedkit.exchange.folder import Where
+from fedkit.exchange.folder import Where, digest
 from fedkit.exchange.hospital import OUTGROWN
 from fedkit.exchange.letters import Signed
 from fedkit.exchange.party import Player
@@ -55,6 +55,7 @@ class Coordinator(Player):
         self._letters: dict[tuple[str, int], dict[str, dict[str, Arrived]]] = {}  # by who sent them, and about
         self._outgrown: dict[int, set[str]] = {}
         self._since: dict[tuple[str, int], float] = {}
+        self._posted: dict[str, str] = {}  # place -> digest of the letter
 
     def step(self) -> Status:
         """Look at what arrived, say what is to be said, and how things are."""
@@ -73,20 +74,29 @@ class Coordinator(Player):
             return Status("round", round, rounds_, in_charge.name, "Somebody else is in charge of this round.")
         if study.group_key is None:
             return Status("keys", waits_for=study.key_maker)
-        for what in (LIST, SUM):  # decided before, and not there: lost on the way, or this is another process
-            if (kept := self.keep.read(rounds.place(what, step.number))) is not None and not (what == LIST and closed):
-                return self._said(step, what, kept)
+        for number in range(max(step.number - 1, 0), step.number + 1):
+            for what in (LIST, SUM):
+                if self._lost(what, number):
+                    return self._said(step, what, number)
         missing, content = self._list(step) if closed is None else self._sum(step, closed)
         if content is None:
             return Status("round", round, rounds_, ", ".join(missing))
         what = LIST if closed is None else SUM
         self.keep.write(rounds.place(what, step.number), content)
-        return self._said(step, what, content)
+        return self._said(step, what, step.number)
 
-    def _said(self, step: Step, what: str, content: bytes) -> Status:
-        """Post a list, or a sum."""
-        found = self.post(rounds.place(what, step.number), content, what, step.number)
-        self.journal.write({LIST: "listed", SUM: "added"}[what], number=step.number, digest=found.digest)
+    def _lost(self, what: str, number: int) -> bool:
+        """Whether a list or a sum was decided, and is not there: lost on the way, or this is another process."""
+        place, (name, study) = rounds.place(what, number), (self.identity.name, self.study.id)
+        if place not in self._posted and (kept := self.keep.read(place)) is not None:
+            signed = letters.signed(kept, letters.About(study, what, number, name, (name,)), self.identity)
+            self._posted[place] = digest(signed)
+        return place in self._posted and self._posted[place] not in {file[:32] for file in self.folder.names(place)}
+
+    def _said(self, step: Step, what: str, number: int) -> Status:
+        """Post a list, or a sum, as it is kept."""
+        found = self.post(rounds.place(what, number), self.keep.read(rounds.place(what, number)), what, number)
+        self.journal.write({LIST: "listed", SUM: "added"}[what], number=number, digest=found.digest)
         self.study.refresh(found)
         return Status("round", step.round, self.study.settings.rounds, ", ".join(self.study.roster), acted=True)
 
@@ -182,7 +192,10 @@ class Coordinator(Player):
                 letter = letters.read(found, None, None, number, most=size)
                 if letter.public != study.roster[letter.sender]:
                     raise MessageError(f"A letter in {letter.sender}'s name is signed with another key than theirs.")
-                if letter.purpose == OUTGROWN and step.purpose == "update" and letter.study == study.id:
+                if not letter.study.startswith(study.id):
+                    raise MessageError(f"A letter by {letter.sender} belongs to another training: it is an old one.")
+                letter = letter._replace(study=letter.study.removeprefix(study.id))
+                if letter.purpose == OUTGROWN and step.purpose == "update" and not letter.study:
                     self._outgrown.setdefault(number, set()).add(letter.sender)
                     continue
                 self._check(letter, step, what, size)

@@ -48,6 +48,10 @@ class _Disk(LocalFileSystem):
         except audit.DamagedLogError as problem:
             raise OSError(f"{path} is no plain file.") from problem
 
+    def mv(self, path1: str, path2: str, **more: object) -> None:
+        """Rename a file, in place of a file or a link; OSError, and nothing else, where a folder is in the way."""
+        os.replace(path1, path2)
+
 
 class Folder:
     """Letters in a folder, by place.
@@ -89,6 +93,8 @@ class Folder:
             aside = f"{self.root}/{INCOMING}/{secrets.token_hex(8)}"
             for parent in (place, INCOMING):
                 self.filesystem.makedirs(f"{self.root}/{parent}", exist_ok=True)
+                if isinstance(self.filesystem, LocalFileSystem) and os.path.islink(f"{self.root}/{parent}"):
+                    raise OSError(f"{self.root}/{parent} is a link, and leads anywhere: remove it.")
             try:
                 self.filesystem.pipe_file(aside, data)
                 self.filesystem.mv(aside, path)

@@ -5,6 +5,7 @@ moment, and started again. Who loses that cannot go on: the keys of sums to come
 """
 
 import contextlib
+import json
 import os
 import time
 from collections.abc import Callable, Collection
@@ -104,18 +105,22 @@ class Participant(Player):
             if study.group_keys:
                 return Status("refused", note="The study was opened without you, and nobody can join any more.")
             return Status("opening", waits_for=study.maker_is[0], note="So far, it was opened without you.")
-        if self._keys is None and (waiting := self._join()):
-            return waiting
         try:
-            return self._go_on()
+            return (self._join() if self._keys is None else None) or self._go_on()
         except Stopped as problem:
             return Status("stopped", study.step.round, study.settings.rounds, note=str(problem))
         except OSError as problem:
+            self._keys = None  # what is not on the disk did not happen
             return Status("round", study.step.round, study.settings.rounds, note=str(problem))
+        except BaseException:
+            self._keys = None
+            raise
 
     def _go_on(self) -> Status:
         """Follow the sums, and do what is due for the number that is open."""
         study, rounds_, name = self.study, self.study.settings.rounds, self.identity.name
+        if study.key_maker == name and self._give_group_key():
+            return Status("keys", acted=True)
         last = self._follow()
         step, closed, _ = study.steps()[-1]
         if step.purpose == "stopped":
@@ -160,7 +165,7 @@ class Participant(Player):
         study = self.study
         if why := joining.strange_levels(study.settings, self.rows.table):
             return Status("refused", note=" ".join(why))
-        if not self._asked:
+        if self._asked not in self._digests("request"):
             if self.keep.read("exchange") is None:
                 self.keep.write("exchange", exchange_key().private_bytes_raw() + os.urandom(32))  # and its own secret
             public = exchange_key(self.keep.read("exchange")[:32]).public_key().public_bytes_raw()
@@ -184,13 +189,12 @@ class Participant(Player):
         if (kept := self.keep.read("keys")) is not None:
             self._keys = keyring.restore(name, study.parameters, study.members, kept)
             self._keys.store = lambda data: self.keep.write("keys", data)
-            for done in ("exchange", "group"):
-                self.keep.remove(done)
+            self.keep.remove("exchange")
             return None
         if self.keep.read("exchange") is None:
             return Status("refused", note="The keys made to join are lost: join anew, in another study.")
-        if study.key_maker == name and name not in study.group_keys:
-            return self._make_group_key()
+        if study.key_maker == name and self._give_group_key():
+            return Status("keys", acted=True)
         groups = study.groups
         others = [other for group in groups if name in group for other in group if other != name]  # who may be listed
         known = [n for n in others if self.known == EVERYBODY or fingerprint(study.roster[n]) in self.known]
@@ -216,15 +220,19 @@ class Participant(Player):
         self.journal.write("joined", hospitals=study.roster.fingerprints())
         return None
 
-    def _make_group_key(self) -> Status:
-        """Make the group's key, once, and seal it for each."""
-        group = self.keep.read("group") or os.urandom(32)
-        self.keep.write("group", group)
-        sealed = {n: letters.packed(seal_for(who.exchange, group)) for n, who in self.study.members.items()}
-        self.study.refresh(self.post("group", {"opening": self.study.opening, "sealed": sealed}, "group"))
-        self.keep.remove("group")
-        self.journal.write("made the group's key")
-        return Status("keys", acted=True)
+    def _give_group_key(self) -> bool:
+        """Put the group's key, made once and sealed for each, in the folder; say whether it was missing there."""
+        kept = json.loads(self.keep.read("group") or "{}")
+        if kept.get("opening") != self.study.opening:
+            group, members = os.urandom(32), self.study.members
+            sealed = {name: letters.packed(seal_for(who.exchange, group)) for name, who in members.items()}
+            kept = {"opening": self.study.opening, "sealed": sealed}
+            self.keep.write("group", json.dumps(kept).encode())
+            self.journal.write("made the group's key")
+        if digest(letters.signed(kept, self._about("group", 0), self.identity)) in self._digests("group"):
+            return False
+        self.study.refresh(self.post("group", kept, "group"))
+        return True
 
     def _follow(self) -> Step:
         """Open the sums that are there, in order, and go on with what they say; return the last number that has ended."""
@@ -238,9 +246,14 @@ class Participant(Player):
                 continue
             names = {name for at in added.which for name in closed.groups[at]}
             if replica.known(step.number):
-                replica.take(step, None, self.identity.name in names)
+                try:
+                    replica.take(step, None, self.identity.name in names)
+                except MessageError as problem:
+                    raise Stopped(str(problem)) from problem
                 continue
             self._begun(step)
+            if self.identity.name in names and self._keys.listed is None:
+                raise Stopped(f"Number {step.number} went on with a letter that is not remembered here: {OLD}")
             study.chosen[SUM, step.number] = added.digest
             try:
                 _, data = study.about_sum(added, step.number)
@@ -278,14 +291,16 @@ class Participant(Player):
             vector, weight, scale = self.replica.promise(step)
             layout = rounds.layout(self.study.settings, self.study.parameters, step.purpose, self.replica.promises)
             keys.encrypt(step.purpose, vector, weight, layout, scale=scale)
-        return keys.letter is not None and self._posted(place, keys.letter, step.purpose, number)
+        if keys.number > number or keys.letter is None:  # the folder shows less than it did, or nothing was sent
+            return False
+        return self._posted(place, keys.letter, step.purpose, number)
 
     def _remembered(self, step: Step) -> None:
         """See that the folder holds no first letter of this hospital's for a number that it has not begun."""
         number = step.number
         if self._keys.number < number:
             size = messages.letter_bytes(self.study.parameters, self.study.coefficients(step))
-            if self._is_there(ONE, step.purpose, number, size, None):
+            if self._is_there(ONE, step.purpose, number, size):
                 raise Stopped(f"The folder holds a letter one of number {number} that is not remembered here: {OLD}")
 
     def _second(self, step: Step, closed: Closed) -> bool:
@@ -300,7 +315,7 @@ class Participant(Player):
                 self.study.why_not = why
                 return False
             size = messages.share_bytes(self.study.parameters, len(self.study.members))
-            if self._is_there(TWO, TWO, number, size, keys.about.hex()):
+            if self._is_there(TWO, TWO, number, size):
                 raise Stopped(f"The folder holds a letter two of number {number} that is not remembered here: {OLD}")
             self.study.chosen[LIST, number] = closed.digest
         elif keys.listed != listed:
@@ -308,7 +323,7 @@ class Participant(Player):
             return False
         return self._posted(rounds.place(TWO, number), keys.share(listed), TWO, number)
 
-    def _is_there(self, what: str, purpose: str, number: int, size: int, about: str | None) -> bool:
+    def _is_there(self, what: str, purpose: str, number: int, size: int) -> bool:
         """Whether the folder holds a letter of this hospital's own."""
         place = rounds.place(what, number)
         for name in self.folder.names(place):
@@ -317,7 +332,8 @@ class Participant(Player):
             ):
                 with contextlib.suppress(MessageError):
                     found = Found(place, name, *parts(name), data)
-                    if letters.read(found, about, purpose, number, most=size).public == self.identity.public:
+                    letter = letters.read(found, None, purpose, number, most=size)
+                    if letter.public == self.identity.public and letter.study.startswith(self.study.id):
                         return True
         return False
 
@@ -346,7 +362,8 @@ class Participant(Player):
         size = messages.letter_bytes(study.parameters, study.coefficients(step))
         for found in self.folder.new(rounds.place(ONE, number), size + letters.OVERHEAD):
             with contextlib.suppress(MessageError):  # the coordinator refuses it, and says why
-                letter = letters.read(found, self._keys.about.hex(), step.purpose, number, size)
+                about = study.id + self._keys.about.hex()
+                letter = letters.read(found, about, step.purpose, number, size)
                 known = seen.setdefault(letter.sender, {})
                 if letter.public == study.roster[letter.sender] and len(known) < _MOST:
                     known[messages.digest(letter.content)] = self._clock()
@@ -357,8 +374,11 @@ class Participant(Player):
 
     def _posted(self, place: str, content: bytes, purpose: str, number: int) -> bool:
         """Put a letter in the folder, the same bytes each time, if it is not there; say whether it was missing."""
-        about = self._about(purpose, number)._replace(study=self._keys.about.hex())
+        about = self._about(purpose, number)._replace(study=self.study.id + self._keys.about.hex())
         return self._put(place, letters.signed(content, about, self.identity), number)
+
+    def _digests(self, place: str) -> set[str]:
+        return {name[:32] for name in self.folder.names(place)}
 
     def _put(self, place: str, data: bytes, number: int) -> bool:
         code, self._looks = digest(data), self._looks + 1

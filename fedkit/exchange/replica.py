@@ -109,7 +109,7 @@ class Replica:
     def numbers(self, step: Step) -> tuple[np.ndarray, int, float]:
         """Return what this hospital adds to a sum, shape [n], its weight there, and what it is multiplied with.
 
-        ValueError if it has too few patients to test on any, or an update beyond what was agreed on.
+        ValueError if it has too few patients to test on any.
         """
         settings, held = self.study.settings, self.held
         if step.purpose == "statistics":
@@ -119,11 +119,6 @@ class Replica:
             return self._pairs(METRICS), 1, 1.0
         vector, _, weight = self._train(held, step.round)
         bounds = self.promises.bounds(vector, step.purpose == "bounds")
-        if bounds.max() > settings.most_change:
-            raise ValueError(
-                f"{self.hospital.name}'s update has a number of {np.abs(vector).max():.3g}, and twice that must stay "
-                f"below the {settings.most_change:g} that the study agreed on: did the training diverge?"
-            )
         if step.purpose == "bounds":
             return bounds * weight, weight, 1.0
         pairs, counts = self._pairs(METRICS[:1]), self.promises.keeps(vector, weight)
@@ -142,8 +137,15 @@ class Replica:
     def _train(self, held: Held, round: int) -> tuple[np.ndarray, Any, int]:
         """Train from what is held, once: a sum that counts it is followed with what was kept then."""
         if self._trained[0] is not held:
-            found = self.work.train(list(held.weights), held.state, held.rows, round, self.hospital.name)
-            self._trained = held, found
+            vector, *more = self.work.train(list(held.weights), held.state, held.rows, round, self.hospital.name)
+            # From a model that somebody spoiled, an honest update may be larger than anybody can promise.
+            most = self.study.settings.most_change / 2
+            if np.abs(vector).max() > most:
+                why = (
+                    f"The update of round {round} is cut to half of what the study agreed on: did the training diverge?"
+                )
+                self.study.refused(f"update-{round}", self.hospital.name, why)
+            self._trained = held, (np.clip(vector, -most, most), *more)
         return self._trained[1]
 
     def _after(self, held: Held, step: Step, total: np.ndarray, counted: bool) -> Held:
