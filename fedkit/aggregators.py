@@ -222,10 +222,8 @@ class EncryptedMean:
         vectors = {name: np.asarray(update, dtype=np.float64) for name, update in updates.items()}
         for name, vector in vectors.items():
             if vector.shape != state.hidden.shape or name not in weights:
-                needed = f"{name}: {len(state.hidden)} numbers and a weight are needed"
-                raise ValueError(
-                    f"{needed}, and the update has shape {vector.shape}, the weight is {weights.get(name)}."
-                )
+                need = f"{name}: {len(state.hidden)} numbers and a weight are needed"
+                raise ValueError(f"{need}, and the update has shape {vector.shape}, the weight is {weights.get(name)}.")
         clear = {name: vector[~state.hidden] for name, vector in vectors.items() if self.in_the_clear}
         left = {name: state.residuals.get(name, 0.0) / max(weights[name], 1) for name in vectors}
         vectors = {name: vector[state.hidden] + left[name] for name, vector in vectors.items()}

@@ -28,13 +28,13 @@ def pack(integers: np.ndarray, bits: int, fields: int) -> np.ndarray:
 
 def unpack(coefficients: np.ndarray, bits: int, fields: int, size: int) -> np.ndarray:
     """Take `size` signed integers out of the fields `pack` put them in, or out of a sum of such: int64, [size]."""
-    digits, half = np.empty((len(coefficients), fields), dtype=np.int64), 1 << (bits - 1)
+    integers, half = np.empty(size, np.int64), 1 << (bits - 1)
     rest = coefficients + sum(half << bits * field for field in range(fields))
     for field in range(fields):
-        digits[:, field] = rest & (2 * half - 1)
+        place, digits = integers[field::fields], rest & (2 * half - 1)
+        np.subtract(digits[: len(place)], half, out=place)
         rest >>= bits
-    digits -= half
-    return digits.reshape(-1)[:size]
+    return integers
 
 
 def spread(integers: np.ndarray, bits: int, digits: int) -> np.ndarray:

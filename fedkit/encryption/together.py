@@ -69,7 +69,7 @@ class Together:
         self.keyrings: dict[str, Keyring] = {}
         study, group, opened = os.urandom(32), os.urandom(32), {}
         for name in hospitals:
-            peers = next(group for group in self.groups if name in group)
+            peers = next(each for each in self.groups if name in each)
             how = {"own": os.urandom(32), "known": peers, "peers": peers}
             with ledger.timed(name, "keys"):
                 keys = keyring.join(name, parameters, study, members, exchange[name], group, **how)
@@ -95,13 +95,14 @@ class Together:
 
         A ValueError names whose numbers cannot be encrypted; a MessageError says why no sum opened.
         """
-        found, silent = [], {""}
+        found, groups = [], groups or self.groups
+        silent = {"", *numbers} - {name for group in groups for name in group}  # who is in no list is not heard either
         while silent and not found:
             silent, numbers = set(), {name: own for name, own in numbers.items() if name not in silent}
             asked = _Asked(purpose, layout, numbers, ledger, dither, clear or {})
             for keys in (keys for name, keys in self.keyrings.items() if name not in numbers):
                 keys.begin(purpose, keys.coefficients(layout))
-            sums = [self._sum(asked, group, silent) for group in groups or self.groups]
+            sums = [self._sum(asked, group, silent) for group in groups]
             found = self._opened(asked, list(filter(None, sums)))
         if not found:
             raise MessageError(f"No list of {FEWEST} hospitals could be heard ({purpose}): nothing can be added up.")
