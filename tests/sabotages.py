@@ -146,7 +146,7 @@ encryption/shared.py: shared
     serialize(save_secret_key=True)) => serialize())
     if total is not None and [one.size() for one in found] != [one.size() for one in total]: => if False:
     if not np.abs(numbers).max() <= 2**ROOM_BITS / self.parameters.hospitals: => if False:
-    if not found or at != len(message): => if not found:
+    if not found or at != len(message): => if at != len(message):
 encryption/identities.py: identities
     .verify(data, signature) =>
     .verify(data, signature) => .verify(data[:64], signature)
