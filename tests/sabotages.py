@@ -199,9 +199,12 @@ exchange/coordinator.py: tampering exchange_intruders exchange
     if in_charge[:2] != (self.identity.name, self.identity.public): => if False:
     if each.tag == tag: => if True:
 exchange/maker.py: exchange
+    sorted(names, key=_seat) => sorted(names)
     if self.study.roster and public in self.study.roster.values(): => if False:
     if not request.problems and not request.twice] => if not request.problems]
 exchange/hospital.py: exchange exchange_intruders
+    if self._keys.number < number: => if False:
+    for group in groups if name in group for other => for group in groups for other
     if key in self._posted or self._is_there(key): => if key in self._posted:
     letters.packed(seal_to(public, keys.secret)) => letters.packed(keys.secret)
 exchange/rounds.py: exchange exchange_intruders

@@ -1,4 +1,5 @@
 import dataclasses
+import shutil
 import subprocess
 import sys
 
@@ -411,6 +412,31 @@ def test_groups_are_added_up_apart_and_one_that_fails_spoils_no_other(tmp_path):
     assert len(room.models()) == 1
     for _, closed, _ in room.coordinator.study.steps()[:-1]:
         assert [set(group) for group in closed.groups] == [set(group) for group in room.maker.study.groups]
+
+
+def test_a_group_sits_together_and_compares_fingerprints_in_itself(tmp_path):
+    room = Class(tmp_path, federation(11), group_size=5, known=()).open()
+    names = room.federation.names
+    assert [list(group) for group in room.maker.study.groups] == [list(names[:6]), list(names[6:])]
+    room.known = [fingerprint(room.identities[name].public) for name in names[6:9]]
+    room.restart(*names)
+    room.step(names[0])  # makes the group's key
+    assert {name: status.stage for name, status in room.step().items()} == (
+        dict.fromkeys(names[:6], "known") | dict.fromkeys(names[6:], "round")
+    )
+
+
+def test_an_old_copy_of_a_disk_is_noticed_also_where_the_list_is_closed_and_letters_in_its_name_are_there(tmp_path):
+    room = Class(tmp_path).open().until(2)
+    shutil.copytree(room.home, f"{room.home} backup")
+    room.until(3)
+    for stranger in (Identity.new(A) for _ in range(8)):
+        room.post(stranger, rounds.place(rounds.ONE, 3), b"nothing", "update", 3)
+    room.coordinator.step()
+    shutil.rmtree(room.home)
+    shutil.copytree(f"{room.home} backup", room.home)
+    room.restart(A)
+    assert "letter one of number 3 that is not remembered here" in room.step(A)[A].note
 
 
 # Handover, and who makes the key

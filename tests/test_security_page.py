@@ -42,6 +42,7 @@ def test_each_claim_has_a_test_and_faults_that_turn_its_file_red(row):
         "A hospital and the coordinator choose the model.",
         "Nonsense stops rounds, unnamed.",
         "Erased is not gone.",
+        "A stolen disk reads on.",
         "CKKS has a shared key.",
         "Lies are added.",
         "There is no differential privacy",
