@@ -139,7 +139,7 @@ class Replica:
             most = self.study.settings.most_change / 2
             if np.abs(vector).max() > most:
                 why = (
-                    f"The update of round {round} is cut to half of what the study agreed on: did the training diverge?"
+                    f"The update of round {round} is cut to half of what was agreed on: did the training diverge?"
                 )
                 self.study.refused(f"update-{round}", self.hospital.name, why)
             self._trained = held, (np.clip(vector, -most, most), *more)

@@ -177,7 +177,7 @@ class Study:
             found = {
                 d: a
                 for d, a in found.items()
-                if a.list in lists and all(at < len(lists[a.list].groups) for at in a.which)
+                if a.list in lists and lists[a.list].groups and all(at < len(lists[a.list].groups) for at in a.which)
             }
         elif step.purpose != "update":
             found = {digest: closed for digest, closed in found.items() if closed.groups}
