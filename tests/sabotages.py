@@ -82,47 +82,6 @@ encryption/quantization.py: quantization
     max(steps.max(initial=0), -steps.min(initial=0)) => steps.max(initial=0)
     (2 ** (bits - 1) - 1) // parameters.hospitals => 2 ** (bits - 1) - 1
     EXACT_STEP = 2.0**-40 => EXACT_STEP = 2.0**-20
-exchange/chain.py: exchange_folder
-    min(roots, key=lambda root: (after.get(root, (0, ""))[0], root)) => min(roots)
-exchange/folder.py: exchange_folder exchange_intruders
-    return data if digest(data) == parts(name)[0] else None => return data
-    if size > largest: => if False:
-    sender.isprintable() and match => match
-    if entry["type"] == "file"} => }
-    (place, hash_, said) in self._taken or => any(one[:2] == (place, hash_) for one in self._taken) or
-exchange/joining.py: exchange exchange_intruders
-    if fingerprint(found.data) != spoken: => if False:
-    if (letter.sender, letter.public) != (name, public): => if letter.sender != name:
-exchange/study.py: exchange_intruders exchange
-    and self.in_charge(link.round)[:2] == (link.sender, link.public) =>
-    and len(link.counted) >= self.settings.quorum =>
-    if said.get("opening") != self.opening: => if False:
-    if numbers.kind == messages.OWN or (numbers.hospitals, numbers.coefficients) != wanted: => if False:
-    if new.public in self.roster.values(): => if False:
-exchange/work.py: algorithms
-    if ours != settings.algorithm: => if False:
-exchange/replica.py: algorithms exchange exchange_intruders
-    if self.work.keeps and self.identity.name in link.counted: => if self.work.keeps:
-    if self.work.keeps and self.identity.name in link.counted: => if False:
-    if keys.public != letters.unpacked(said, "public"): => if False:
-    if seeds & held.seeds: => if False:
-exchange/coordinator.py: tampering exchange_intruders exchange
-    if letter.public != study.roster[letter.sender]: => if False:
-    if letter.hospitals != (letter.sender,): => if False:
-    if by != rounds.mark(letter.public): => if False:
-    (late and len(chosen) >= settings.quorum) => late
-    if in_charge[:2] != (self.identity.name, self.identity.public): => if False:
-    if each.tag == tag: => if True:
-exchange/maker.py: exchange
-    if self.study.roster and public in self.study.roster.values(): => if False:
-    if not request.problems and not request.twice] => if not request.problems]
-exchange/hospital.py: exchange exchange_intruders
-    if key in self._posted or self._is_there(key): => if key in self._posted:
-    letters.packed(seal_to(public, keys.secret)) => letters.packed(keys.secret)
-exchange/rounds.py: exchange exchange_intruders
-    hmac.new(secret, => hmac.new(b"all",
-exchange/classroom.py: classroom
-    if file.is_relative_to(Path(where).resolve()): => if False:
 compat/tff.py: tff
     "stdin": subprocess.PIPE => "stdin": subprocess.DEVNULL
     ("grpc.enable_http_proxy", 0), =>
@@ -241,6 +200,63 @@ chapters/audit.py: audit
     found["line"] != number or found["previous"] != previous => found["line"] != number
     if not line.endswith(b"\n"): => if False:
     if len(line) >= LONGEST: => if len(line) > LONGEST + 1:
+exchange/folder.py: exchange_folder exchange_intruders
+    if digest(data) == parts(name)[0]: => if True:
+    if size > largest: => if False:
+    sender.isprintable() and match => match
+    entry["type"] == "file" and not entry.get("islink") and => True and
+    (place, hash_, said) in self._taken or => any(one[:2] == (place, hash_) for one in self._taken) or
+    os.replace(path1, path2) => __import__("shutil").move(path1, path2)
+    os.path.islink(f"{self.root}/{parent}"): => False:
+    self.filesystem.rm_file(aside) => pass
+exchange/joining.py: exchange exchange_intruders
+    if fingerprint(found.data) != spoken: => if False:
+    if (letter.sender, letter.public) != (name, public): => if letter.sender != name:
+exchange/work.py: algorithms
+    if ours != settings.algorithm: => if False:
+exchange/keep.py: exchange exchange_intruders
+    nonce + self._cipher.encrypt(nonce, data, self._about(name)) => nonce + data
+    os.unlink(aside) => pass
+exchange/study.py: exchange_intruders exchange
+    if letter.json().get("opening") != self.opening: => if False:
+    lists[a.list].groups and all( => all(
+    elif step.purpose != "update": => elif False:
+    if (letter.sender, letter.public) not in {each[:2] for each in self.coordinators}: => if False:
+    if len(set(homes)) == len(homes) and all(groups): => if True:
+exchange/replica.py: algorithms exchange exchange_intruders
+    if self.work.keeps and counted: => if self.work.keeps:
+    if self.work.keeps and counted: => if False:
+    np.clip(mean[len(settings.layers) : -2], -settings.most_change, settings.most_change) => mean[len(settings.layers) : -2]
+    np.clip(vector, -most, most) => vector
+    np.clip(total[1 : 1 + layers], 2.0**-60, most) => total[1 : 1 + layers]
+exchange/coordinator.py: exchange_intruders exchange
+    if letter.public != study.roster[letter.sender]: => if False:
+    if not letter.study.startswith(study.id): => if False:
+    if in_charge[:2] != (self.identity.name, self.identity.public): => if False:
+    if len(letter.content) != size or found.about.hex() != letter.study: => if False:
+    return place in self._posted and => return False and
+    least = settings.quorum if => least = 1 if
+exchange/maker.py: exchange
+    if not request.problems and not request.twice] => if not request.problems]
+exchange/hospital.py: exchange exchange_intruders
+    if closed.about != self._keys.about: => if False:
+    if missing := [name for name, code in listed.items() => if missing := [name for name, code in []
+    if left_out: => if False:
+    elif keys.listed != listed: => elif False:
+    if mine not in (None, messages.digest(keys.letter)): => if False:
+    and self._keys.listed is None: => and False:
+    if keys.number > number or keys.letter is None: => if keys.letter is None:
+    self._keys = None  # what is not on the disk did not happen => pass
+    if self._asked not in self._digests("request"): => if not self._asked:
+    if kept.get("opening") != self.study.opening: => if True:
+    if len(known) < KNOWN: => if False:
+    study.refused(added.digest, "", "A sum was refused.") => study.refused(added.digest, "", data.hex())
+    self.keep.remove("exchange") => pass
+    letters.packed(SealedBox(PublicKey(who.exchange)).encrypt(group)) => letters.packed(group)
+exchange/rounds.py: exchange
+    purpose = "update" if purpose == "update" else "stopped" => pass
+exchange/classroom.py: classroom
+    if file.is_relative_to(Path(where).resolve()): => if False:
 """
 
 

@@ -1,6 +1,7 @@
 """What an intruder, a coordinator or a hospital that misbehaves puts into the folder: refused, and without effect."""
 
 import contextlib
+import dataclasses
 import errno
 import functools
 import json
@@ -17,11 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tampering import STRANGER, flipped
 
+from fedkit.chapters import audit
 from fedkit.encryption import messages
 from fedkit.encryption.identities import Identity, fingerprint
 from fedkit.encryption.keyring import Keyring
 from fedkit.encryption.messages import MessageError
-from fedkit.exchange import Coordinator, Folder, Maker, Settings, joining, letters, rounds
+from fedkit.exchange import Coordinator, Folder, Maker, Participant, Settings, joining, letters, rounds
 from fedkit.exchange.folder import digest
 from fedkit.exchange.journal import events
 from fedkit.exchange.keep import Keep
@@ -610,6 +612,22 @@ def test_of_two_openings_all_follow_one(tmp_path, undisturbed):
     assert len({who.study.opening for who in (room.coordinator, *room.hospitals.values())}) == 1
 
 
+LOOK_ALIKES = [A + "\ufe0f", "hospital 0", "Ｈospital 0", "HOSPITAL\u200d0"[:8] + " 0"]
+
+
+@pytest.mark.parametrize("name", LOOK_ALIKES)
+def test_a_name_that_looks_like_another_one_is_flagged_and_not_taken_unasked(tmp_path, name):
+    """Red team 8, as far as `identities.skeleton` goes: letters of another script are compared by fingerprint alone."""
+    room = Class(tmp_path, federation(4))
+    room.step()
+    rows = dataclasses.replace(room.federation[A], name=name)
+    how = {"invitation": room.fingerprint, "known": ()}
+    Participant(tmp_path, Identity.new(name), rows, **how).step()
+    assert {each.name for each in room.maker.requests() if each.twice} == {A, name}
+    room.maker.open()
+    assert list(room.maker.study.roster) == list(room.federation.names[1:])
+
+
 @pytest.mark.parametrize("place", ["opening", "handover", "group", "refusal", "invitation"])
 def test_only_the_maker_says_who_takes_part(room, undisturbed, place):
     """Everything that a maker writes, written by somebody else."""
@@ -811,3 +829,22 @@ def test_an_event_that_no_line_can_hold_stops_nobody(room, why):
     assert mine[-1]["what"] == "next"
     assert len({event["file"] for event in mine}) == 1, "no file more for that"
     assert len(why) > 100 or mine[-2]["why"] == "half a character: ?"
+
+
+HOSTILE_LINES = [
+    {},
+    {"before": 3, "head": "x"},
+    {"before": "../../etc/passwd", "head": "x"},
+    {"before": ["x"], "head": 1},
+]
+HOSTILE_LINES += [{"before": "x"}, {"before": "/etc/passwd", "head": None}, {"before": "a\0b", "head": "x"}]
+
+
+@pytest.mark.usefixtures("in_time")
+@pytest.mark.parametrize("event", HOSTILE_LINES, ids=str)
+def test_a_log_that_somebody_wrote_is_read_or_refused_with_a_sentence(room, event):
+    """Red team 9: well chained, and hostile; nothing outside the folder is looked at."""
+    path = room.root / "log" / "Intruder.00000000000000000001.00000000.jsonl"
+    path.write_bytes(audit._chained(1, audit.START, event)[0] + b"\n")
+    with contextlib.nullcontext() if event == {} else pytest.raises(ValueError, match=r"is not there|say nothing"):
+        events(room.root)
