@@ -226,7 +226,7 @@ exchange/study.py: exchange_intruders exchange
 exchange/replica.py: algorithms exchange exchange_intruders
     if self.work.keeps and counted: => if self.work.keeps:
     if self.work.keeps and counted: => if False:
-    np.clip(mean[len(settings.layers) : -2], -settings.most_change, settings.most_change) => mean[len(settings.layers) : -2]
+    mean = np.clip(mean[ => mean = (lambda mean, *cut: mean)(mean[
     np.clip(vector, -most, most) => vector
     np.clip(total[1 : 1 + layers], 2.0**-60, most) => total[1 : 1 + layers]
 exchange/coordinator.py: exchange_intruders exchange

@@ -39,14 +39,14 @@ def steps(patients: Federation, work: type) -> dict[str, float]:
         room = Class(Path(root), patients, work=work, rounds=ROUNDS, group_size=5).open()
         room.until(3)  # the first two make ready what the others use again
         one, two, adding = [], [], []
-        for number in range(3, ROUNDS + 1):
+        for _ in range(3, ROUNDS + 1):
             adding.append(seconds(room.coordinator.step))
             two += [seconds(hospital.step) for hospital in room.hospitals.values()]
             adding[-1] += seconds(room.coordinator.step)
             one += [seconds(hospital.step) for hospital in room.hospitals.values()]
         room.step()
         idle = [seconds(hospital.step) for hospital in room.hospitals.values()]
-        sizes = {what: [path.stat().st_size for path in room.files(what, number)] for what in rounds.LETTERS}
+        sizes = {what: [path.stat().st_size for path in room.files(what, ROUNDS)] for what in rounds.LETTERS}
         return {
             "numbers": sum(room.settings.layers),
             "hospital_seconds": median(one) + median(two),
@@ -96,7 +96,8 @@ def processes(patients: Federation, killed: int = 0, stopped: int = 0) -> dict[s
         assert codes == [-signal.SIGKILL] * killed + [0] * (len(children) - killed), f"A process failed: {codes}"
         ends = {path.read_bytes() for path in models.iterdir()}
         assert len(ends) == 1, "Those who are left hold different models."
-        sums = [min(path.stat().st_mtime for path in room.files(rounds.SUM, number)) for number in range(1, ROUNDS + 2)]
+        every = [room.files(rounds.SUM, number) for number in range(1, ROUNDS + 2)]
+        sums = [min(path.stat().st_mtime for path in files) for files in every if files]
         each = median(after - before for before, after in pairwise(sums))
         return {"round_seconds": each, "study_seconds": time.monotonic() - began}
 
@@ -127,7 +128,7 @@ def main() -> None:
         "versions": environment.versions(),
     }
     print(
-        f"A round of {HOSPITALS} hospitals, each a process, on {os.cpu_count()} cores: {together['round_seconds']:.2f} s"
+        f"A round of {HOSPITALS} hospitals, each a process, {os.cpu_count()} cores: {together['round_seconds']:.2f} s"
     )
     print(
         f"  one killed in each of five rounds, two stopped for {STOPPED:.0f} s: {fewer['study_seconds']:.0f} s in all"
