@@ -34,7 +34,9 @@ encryption/keyring.py: keyring
     repr(self.parameters).encode() => b""
     *parts, coefficients.to_bytes(8)) => *parts)
     parts = state["number"].to_bytes(8), => parts = bytes(8),
-    state["head"] = _hash(state["head"], "sum", => _hash(state["head"], "sum",
+    state |= {"head": _hash( => state |= {"tail": _hash(
+    if name not in self.within]) => if False])
+    if len(listed) < FEWEST: => if False:
     (name.encode(), *self.members[name], listed[name]) => (name.encode(), *self.members[name])
     (name.encode(), *self.members[name], listed[name]) => (name.encode(), listed[name])
     {"number": state["number"] + 1} => {"number": state["number"]}
@@ -54,7 +56,7 @@ encryption/keyring.py: keyring
     hashlib.sha256(values).digest()) => b"")
     "values": values.tobytes()} => "values": values.tobytes()}; return now["letter"]
     "label": label.hex(), "pairs": {}} => "label": label.hex(), "pairs": {}}; return share
-    self._save()  # before it is known => pass  #
+    self.save()  # before it is known => pass  #
     if now["listed"] != dict(listed): => if False:
     if "share" in now: => if False:
     if listed.get(self.name) != messages.digest(now["letter"]): => if False:
@@ -73,7 +75,7 @@ encryption/keyring.py: keyring
     if np.abs(key).max() > COINS * hospitals: => if False:
     if (total.tag - number) % PRIME != _tag(now["group"], label, values, self._ring.size): => if False:
     label, values, self._ring.size): => label, values, self._ring.size) and [setattr(refused, "args", (str(values),))]:
-    if now["opened"].setdefault(label.hex(), seen) != seen: => if False:
+    if now["opened"] not in ({}, seen) or len(seen) < len(sums): => if False:
     (label, hospitals, now["coefficients"]): => (total.label, total.hospitals, len(total.hidden)):
     except ValueError:  # keys => except ZeroDivisionError:  # keys
     now["refused"] = True => pass
@@ -125,7 +127,7 @@ encryption/envelopes.py: tampering envelopes
     "purpose": purpose, "round": round, "sender": sender} => "purpose": purpose, "sender": sender}
     if found < 0 or (found > most if size is None else found != size): => if found < 0:
     len(about.hospitals) and _written(about) == head: => len(about.hospitals):
-    if (owner := owners.setdefault(public, name)) != name: => if (owner := owners.setdefault(public, name)) is None:
+    if (owner := owners.setdefault(identities.fingerprint(public), name)) != name: => if (owner := owners.setdefault(public, name)) is None:
 encryption/together.py: tampering aggregators
     if about.hospitals != (name,): => if False:
     if about.hospitals != tuple(listed): => if False:
@@ -140,7 +142,7 @@ encryption/promises.py: aggregators
     _GROWTH = 2.0 => _GROWTH = 1.0
     weight == self._weight and => True and
     and not (largest > self._bounds).any() =>
-    (self._next, weight) if weight else => (self._next, weight) if True else
+    (self.own, weight) if weight else => (self.own, weight) if True else
 encryption/shared.py: shared
     serialize(save_secret_key=False)) => serialize(save_secret_key=True))
     serialize(save_secret_key=True)) => serialize())
@@ -167,50 +169,6 @@ encryption/quantization.py: quantization
 encryption/quantization.py: aggregators
     if dither is None or self.bits >= EXACT_BITS: => if dither is None:
     EXACT_STEP = 2.0**-128 => EXACT_STEP = 2.0**-40
-exchange/chain.py: exchange_folder
-    min(roots, key=lambda root: (after.get(root, (0, ""))[0], root)) => min(roots)
-exchange/folder.py: exchange_folder exchange_intruders
-    return data if digest(data) == parts(name)[0] else None => return data
-    if size > largest: => if False:
-    sender.isprintable() and match => match
-    if entry["type"] == "file"} => }
-    (place, hash_, said) in self._taken or => any(one[:2] == (place, hash_) for one in self._taken) or
-exchange/joining.py: exchange exchange_intruders
-    if fingerprint(found.data) != spoken: => if False:
-    if (letter.sender, letter.public) != (name, public): => if letter.sender != name:
-exchange/study.py: exchange_intruders exchange
-    and self.in_charge(link.round)[:2] == (link.sender, link.public) =>
-    and len(link.counted) >= self.settings.quorum =>
-    if said.get("opening") != self.opening: => if False:
-    if numbers.kind == messages.OWN or (numbers.hospitals, numbers.coefficients) != wanted: => if False:
-    if new.public in self.roster.values(): => if False:
-exchange/work.py: algorithms
-    if ours != settings.algorithm: => if False:
-exchange/replica.py: algorithms exchange exchange_intruders
-    if self.work.keeps and self.identity.name in link.counted: => if self.work.keeps:
-    if self.work.keeps and self.identity.name in link.counted: => if False:
-    if keys.public != letters.unpacked(said, "public"): => if False:
-    if seeds & held.seeds: => if False:
-exchange/coordinator.py: tampering exchange_intruders exchange
-    if letter.public != study.roster[letter.sender]: => if False:
-    if letter.hospitals != (letter.sender,): => if False:
-    if by != rounds.mark(letter.public): => if False:
-    (late and len(chosen) >= settings.quorum) => late
-    if in_charge[:2] != (self.identity.name, self.identity.public): => if False:
-    if each.tag == tag: => if True:
-exchange/maker.py: exchange
-    sorted(names, key=_seat) => sorted(names)
-    if self.study.roster and public in self.study.roster.values(): => if False:
-    if not request.problems and not request.twice] => if not request.problems]
-exchange/hospital.py: exchange exchange_intruders
-    if self._keys.number < number: => if False:
-    for group in groups if name in group for other => for group in groups for other
-    if key in self._posted or self._is_there(key): => if key in self._posted:
-    letters.packed(seal_to(public, keys.secret)) => letters.packed(keys.secret)
-exchange/rounds.py: exchange exchange_intruders
-    hmac.new(secret, => hmac.new(b"all",
-exchange/classroom.py: classroom
-    if file.is_relative_to(Path(where).resolve()): => if False:
 compat/tff.py: tff
     "stdin": subprocess.PIPE => "stdin": subprocess.DEVNULL
     ("grpc.enable_http_proxy", 0), =>
@@ -322,6 +280,67 @@ chapters/audit.py: audit
     found["line"] != number or found["previous"] != previous => found["line"] != number
     if not line.endswith(b"\n"): => if False:
     if len(line) >= LONGEST: => if len(line) > LONGEST + 1:
+exchange/folder.py: exchange_folder exchange_intruders
+    if digest(data) == parts(name)[0]: => if True:
+    if size > largest: => if False:
+    sender.isprintable() and match => match
+    entry["type"] == "file" and not entry.get("islink") and => True and
+    if (place, hash_, said) in self._taken: => if any(one[:2] == (place, hash_) for one in self._taken):
+    os.replace(path1, path2) => __import__("shutil").move(path1, path2)
+    os.path.islink(f"{self.root}/{parent}"): => False:
+    self.filesystem.rm_file(aside) => pass
+exchange/joining.py: exchange exchange_intruders
+    if fingerprint(found.data) != spoken: => if False:
+    if (letter.sender, letter.public) != (name, public): => if letter.sender != name:
+exchange/work.py: algorithms
+    if ours != settings.algorithm: => if False:
+exchange/keep.py: exchange exchange_intruders
+    self._identity.locked(data, f"{self._study} {name}") => data
+    os.unlink(aside) => pass
+exchange/study.py: exchange_intruders exchange
+    if letter.json().get("opening") != self.opening: => if False:
+    bool(closed.groups) and all( => all(
+    if step.purpose != "update" or step.round in voided: => if step.round in voided:
+    if step.purpose != "update" or step.round in voided: => if step.purpose != "update":
+    if by not in {each[:2] for each in self.coordinators}: => if False:
+    if pinned not in ("", letter.digest): => if False:
+    if len(set(homes)) == len(homes) and all(groups): => if True:
+exchange/replica.py: algorithms exchange exchange_intruders
+    if self.work.keeps and counted: => if self.work.keeps:
+    if self.work.keeps and counted: => if False:
+    mean = np.clip(mean[ => mean = (lambda mean, *cut: mean)(mean[
+    np.clip(vector, -most, most) => vector
+    np.clip(total[1 : 1 + layers], 2.0**-60, most) => total[1 : 1 + layers]
+exchange/coordinator.py: exchange_intruders exchange
+    if letter.public != study.roster[letter.sender]: => if False:
+    if not letter.study.startswith(study.id): => if False:
+    if in_charge[:2] != (self.identity.name, self.identity.public): => if False:
+    if len(letter.content) != size or found.about.hex() != letter.study: => if False:
+    return place in self._posted and => return False and
+    least = settings.quorum if => least = 1 if
+exchange/maker.py: exchange
+    sorted(names, key=_seat) => sorted(names)
+    if not request.problems and not request.twice] => if not request.problems]
+exchange/hospital.py: exchange exchange_intruders
+    if closed.about != self._keys.about: => if False:
+    if missing := [name for name, code in listed.items() => if missing := [name for name, code in []
+    if left_out: => if False:
+    elif keys.listed != listed: => elif False:
+    if self._keys.number < number: => if False:
+    if self._is_there(TWO, TWO, number, size): => if False:
+    for group in groups if name in group for other => for group in groups for other
+    and self._keys.listed is None: => and False:
+    if keys.number > number or keys.letter is None: => if keys.letter is None:
+    self._keys = None  # what is not on the disk did not happen => pass
+    if self._asked not in self._digests("request"): => if not self._asked:
+    if kept.get("opening") != self.study.opening: => if True:
+    if len(known) < KNOWN: => if False:
+    study.refused(added.digest, "", "A sum was refused.") => study.refused(added.digest, "", data.hex())
+    letters.packed(seal_for(who.exchange, group)) => letters.packed(group)
+exchange/rounds.py: exchange
+    purpose = "update" if purpose == "update" else "stopped" => pass
+exchange/classroom.py: classroom
+    if file.is_relative_to(Path(where).resolve()): => if False:
 encryption/keyring.py: 03_federated_learning_with_encryption
     ring.small(_hash(secret, "key"), self._ring.size) => np.zeros(self._ring.size, np.int64)
     (key + words, tag + number) if is_added else (key - words, tag - number) => (key, tag)
@@ -367,7 +386,9 @@ def faults(words: list[str]) -> list[Fault]:
             tests = []
             for name in named.split():
                 path, colons, test = name.partition("::")  # a notebook, or a file of tests and one of its tests
-                path = NOTEBOOK.format(path) if path[0].isdigit() else f"tests/{'' if '/' in path else 'test_'}{path}.py"
+                path = (
+                    NOTEBOOK.format(path) if path[0].isdigit() else f"tests/{'' if '/' in path else 'test_'}{path}.py"
+                )
                 tests.append(path + colons + test)
     return [fault for fault in found if not words or any(word in fault.file for word in words)]
 

@@ -1,8 +1,9 @@
 """Real processes on a faulty folder, killed at random moments: the same final model, to the byte, in every study.
 
 ``python tests/test_exchange_faults.py study 0 50`` plays the studies of the seeds 0 to 49, and prints a line of JSON
-each; ``boundary`` kills one party between any two of its system calls. That process loads everything, and plays a study, once, and forks the others: one starts in milliseconds, and finds
-versions, settings and scikit-learn as they are needed. It loads no TensorFlow and has no threads.
+each; ``boundary`` kills one party between two of its system calls, in ``hostile`` the coordinator attacks. That process
+loads everything, and plays a study, once, and forks the others: one starts in milliseconds, and finds versions,
+settings and scikit-learn as they are needed. It loads no TensorFlow and has no threads.
 """
 
 import contextlib
@@ -19,19 +20,24 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import unquote
 
 import fsspec
 import pytest
 from exchange_parts import Class, Logistic, federation
 from fsspec.implementations.local import LocalFileSystem
 
-from fedkit.encryption.identities import Identity
-from fedkit.exchange import EVERYBODY, Coordinator, Folder, Maker, Participant, Settings, rounds
+from fedkit.encryption import messages
+from fedkit.encryption.identities import Identity, fingerprint
+from fedkit.encryption.keyring import Keyring
+from fedkit.encryption.messages import MessageError
+from fedkit.exchange import EVERYBODY, Coordinator, Folder, Maker, Participant, Settings, letters, rounds
 from fedkit.exchange.folder import digest
 from fedkit.exchange.journal import events
-from fedkit.exchange.study import Study
+from fedkit.exchange.rounds import LIST, ONE, SUM, TWO
+from fedkit.exchange.study import Added, Study
 
-STUDIES = 50
+STUDIES, HOSTILE = 50, 20
 HOSPITALS, ROUNDS, POLL = 6, 3, 0.03
 FEDERATION = federation(HOSPITALS)
 SETTINGS = Settings.of(FEDERATION, rounds=ROUNDS, quorum=HOSPITALS)
@@ -297,6 +303,143 @@ def boundary(seed: int) -> dict:
     return {"seed": seed, "kills": kills, "wrong": wrong + left, "turns": turn}
 
 
+class Adversary:
+    """Who adds up, makes the study, and enrols three hospitals of its own, for odd seeds together with a real one.
+
+    In each turn it does something else: it withholds letters from some, posts lists of any hospitals, two of a number,
+    lists and sums of before, sums that it changed, and shows each hospital another folder.
+    """
+
+    def __init__(self, seed: int, base: Path) -> None:
+        self.draw = random.Random(seed)
+        (base / "folder").mkdir()
+        patience = {"deadline_seconds": 60.0, "share_seconds": 60.0}
+        self.room = room = Class(base / "folder", federation(7), rounds=2, quorum=3, **patience)
+        self.real = room.federation.names[: 4 - seed % 2]
+        self.known = [fingerprint(room.identities[name].public) for name in room.federation.names[:4]]
+        self.aside, self.listed = base / "aside", {}
+        self.note()
+        self.aside.mkdir()
+        self.restart(*self.real)
+        room.open().until(seed % 5)  # so far, it was honest
+
+    def restart(self, *names: str) -> None:
+        self.room.known = self.known
+        self.room.restart(*names)
+
+    def turn(self) -> None:
+        room, draw = self.room, self.draw
+        room.coordinator.study.refresh()
+        step, _, _ = room.coordinator.study.steps()[-1]
+        if step.ended:
+            return
+        number = draw.choice([step.number] * 4 + [max(step.number - 1, 0)])
+        tricks = [self.honest, self.honest, self.any_list, self.any_list, self.any_sum, self.replay, self.wait]
+        draw.choice(tricks)(step, number)
+        for name in draw.sample(room.federation.names, draw.randint(1, 7)):
+            hidden = draw.sample(sorted(room.root.glob("*-?????/*.letter")), draw.choice([0, 0, 1, 3]))
+            for path in hidden:
+                path.rename(self.aside / f"{path.parent.name} {path.name}")
+            if name in self.real and draw.random() < 0.2:
+                self.restart(name)
+            room.step(name)
+            for path in self.aside.iterdir():
+                place, _, rest = path.name.partition(" ")
+                path.rename(room.root / place / rest)
+
+    def honest(self, step, number) -> None:
+        self.room.restart()
+        self.room.coordinator.step()
+
+    def wait(self, step, number) -> None:
+        self.room.time += self.draw.choice([20, 40, 100])
+        self.room.coordinator.step()
+
+    def said(self, what: str, number: int, content: dict | bytes) -> None:
+        self.room.post(self.room.boss, rounds.place(what, number), content, what, number)
+
+    def any_list(self, step, number) -> None:
+        """Of any of the letters that are there, its own among them, and for any sum; or void."""
+        sent, abouts = {}, {"ab" * 32}
+        for path in self.room.root.glob(f"{rounds.place(ONE, self.draw.choice([number, number, 1]))}/*.letter"):
+            content, sender = path.read_bytes(), unquote(path.name.split(".")[1].split(" (")[0])
+            at = content.find(b"FKL1")
+            sent.setdefault(sender, []).append(messages.digest(content[at:]).hex())
+            abouts.add(content[at + 4 : at + 36].hex())
+        chosen = self.draw.sample(sorted(sent), self.draw.randint(0, len(sent)))
+        of = {name: self.draw.choice(sent[name]) for name in chosen}
+        said = {"about": self.draw.choice(sorted(abouts)), "groups": [of] if of else []}
+        self.said(LIST, number, said)
+
+    def any_sum(self, step, number) -> None:
+        """Of the letters and shares that are there, or none."""
+        lists = [path.name[:32] for path in self.room.root.glob(f"{rounds.place(LIST, number)}/*.letter")]
+        sums = [path for path in self.room.root.glob("sum-?????/*.letter") if b"FKT1" in path.read_bytes()]
+        if not lists:
+            return
+        content = Added.content(self.draw.choice(lists), {})
+        if sums and self.draw.random() < 0.7:
+            old = self.draw.choice(sorted(sums)).read_bytes()
+            numbers = bytearray(old[old.find(b"FKT1") :])
+            if self.draw.random() < 0.5:
+                numbers[self.draw.randrange(48, len(numbers))] ^= 1 << self.draw.randrange(8)
+            content = Added.content(self.draw.choice(lists), {0: bytes(numbers)})
+        self.said(SUM, number, content)
+
+    def replay(self, step, number) -> None:
+        """A letter of before, as it was, where another is waited for."""
+        path = self.draw.choice(sorted(self.room.root.glob("*-?????/*.letter")))
+        what = path.parent.name.rpartition("-")[0]
+        self.room.put(rounds.place(what, number), unquote(path.name.split(".")[1].split(" (")[0]), path.read_bytes())
+
+    def broken(self) -> list[str]:
+        """What a real hospital must never have said, in sentences."""
+        wrong, room = [], self.room
+        for name in self.real:
+            for number in range(60):
+                shares = set()
+                for found in Folder(room.root).new(rounds.place(TWO, number), 10**6, name):
+                    with contextlib.suppress(MessageError):  # the adversary's copies
+                        shares.add(letters.read(found, None, TWO, number).content)
+                labels = {share[4:36] for share in shares}
+                if len(shares) > 1:
+                    wrong.append(f"{name} answered {len(labels)} lists of number {number}")
+                for label in labels:
+                    if len(self.listed.get(label, ())) < 2:
+                        wrong.append(f"{name} answered number {number} for {self.listed.get(label)}")
+        return wrong
+
+    def note(self) -> None:
+        """Remember which real hospitals are in the list that each label stands for."""
+        share = Keyring.share
+
+        def noted(keys: Keyring, listed: dict) -> bytes:
+            found = share(keys, listed)
+            self.listed[found[4:36]] = set(listed) & set(self.real)
+            return found
+
+        Keyring.share = noted
+
+
+def hostile(seed: int) -> dict:
+    """A study whose coordinator is an `Adversary`: no letter opens alone, no number has two answers, and no error."""
+    base = Path(tempfile.mkdtemp())
+    adversary, wrong = Adversary(seed, base), []
+    began = time.monotonic()
+    try:
+        for _ in range(60):
+            adversary.turn()
+    except Exception as problem:
+        wrong.append("".join(traceback.format_exception(problem)))
+    wrong += adversary.broken()
+    found = {"seed": seed, "wrong": wrong, "seconds": round(time.monotonic() - began, 1)}
+    room = adversary.room
+    found["answers"] = len(adversary.listed)
+    found["numbers"] = max(each.study.step.number for each in room.hospitals.values() if each.study.roster)
+    shutil.rmtree(base)
+    return found
+
+
 def played(what: str, studies: int) -> list[dict]:
     """Studies in a process that has no threads, so that what it forks is whole."""
     alone = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -321,6 +464,13 @@ def test_nothing_is_ever_said_twice_in_two_ways_by_who_is_killed_between_two_sys
     assert min(study["kills"] for study in played("boundary", STUDIES)) >= 5
 
 
+def test_a_hostile_coordinator_learns_no_update_and_stops_nobody_s_program():
+    """Alone, and with one hospital: what real hospitals answered is never of fewer than two real ones."""
+    studies = played("hostile", HOSTILE)
+    assert sum(study["answers"] for study in studies) > HOSTILE, "some were honest, so that it went on"
+    assert max(study["numbers"] for study in studies) > 2
+
+
 def test_the_faults_happen(tmp_path):
     """Late, stale, shuffled, short, twice and half written: a folder on a bad day."""
     for number in range(20):
@@ -338,7 +488,7 @@ def test_the_faults_happen(tmp_path):
 
 
 if __name__ == "__main__":
-    play = {"study": study, "boundary": boundary}[sys.argv[1]]
+    play = {"study": study, "boundary": boundary, "hostile": hostile}[sys.argv[1]]
     undisturbed()
     for each in range(int(sys.argv[2]), int(sys.argv[3])):
         print(json.dumps(play(each)), flush=True)

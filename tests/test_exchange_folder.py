@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedkit.exchange.chain import Link, longest
 from fedkit.exchange.folder import Folder, digest, parts, quoted
 
 DATA, OTHER = b"a letter", b"another letter"
@@ -45,6 +44,10 @@ def test_posting_twice_changes_nothing_and_leaves_nothing_aside(folder):
     assert folder.post("place", "Basel", DATA) == posted
     assert os.stat(f"{folder.root}/place/{posted.name}").st_mtime == 1
     assert os.listdir(f"{folder.root}/incoming") == []
+    os.rename(f"{folder.root}/place", f"{folder.root}/place (1)")  # as Drive may show it
+    assert folder.places() == ["incoming", "place (1)"]
+    assert folder.post("place", "Basel", DATA) == posted
+    assert not os.path.exists(f"{folder.root}/place")
     with pytest.raises(ValueError, match="choose a shorter name"):
         folder.post("place", "医" * 60, DATA)
 
@@ -71,7 +74,11 @@ def test_a_file_that_stays_half_written_is_read_ever_more_rarely_and_told_once(f
     assert [found.data for found in folder.new("place", 100)] == [DATA], "it has another size now"
 
 
-@pytest.mark.parametrize("ending", [" (1).letter", ".letter (1)", " (12).letter (3)"])
+COPIES = (" (1).letter", ".letter (1)", " (12).letter (3)", " - Copy.letter", " 2.letter")
+COPIES += (" (conflicted copy 2026-01-31 120000).letter", " (Anna's conflicted copy 2026-01-31).letter")
+
+
+@pytest.mark.parametrize("ending", COPIES)
 def test_a_copy_counts_as_the_letter_and_once(folder, ending):
     write(folder, f"{digest(DATA)}.Basel{ending}", DATA)
     assert [found.sender for found in folder.new("place", 100)] == ["Basel"]
@@ -138,31 +145,3 @@ def test_names_come_back_from_file_names(name):
         return
     expected = (digest(DATA), name) if name.isprintable() else None  # no screen is to be told to do something
     assert parts(f"{digest(DATA)}.{text}.letter") == expected
-
-
-def link(digest, round, after):
-    return Link(digest, round, after, {}, "", b"", 0)
-
-
-def test_the_longest_chain_counts_and_then_the_smaller_digest():
-    keys, two = ["k1", "k2"], [link("b", 0, "k1"), link("a", 0, "k1")]
-    wrong = [link("a", 1, "k1"), link("b", 0, "a"), link("c", 2, "d"), link("d", 0, "k1"), link("e", 0, "nothing")]
-    assert longest([], []) == []
-    assert longest(keys, []) == ["k1"]
-    assert longest(keys, [link("b", 0, "k2")]) == ["k2", "b"]
-    assert longest(keys, two) == ["k1", "a"]
-    assert longest(keys, [*two, link("z", 1, "b")]) == ["k1", "b", "z"]
-    assert longest(keys, wrong) == ["k1", "d"], "a sum counts only on the round before"
-
-
-@given(st.randoms(use_true_random=False))
-def test_everybody_who_sees_the_same_sums_takes_the_same(draw):
-    links, before = [], ["k"]
-    for round in range(5):
-        names = [f"{draw.random()} {round} {number}" for number in range(draw.randint(1, 3))]
-        made = [link(name, round, draw.choice(before)) for name in names]
-        links, before = links + made, [each.digest for each in made]
-    chain = longest(["k"], links)
-    assert len(chain) == 6
-    draw.shuffle(links)
-    assert longest(["k"], links) == chain

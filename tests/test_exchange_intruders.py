@@ -1,6 +1,7 @@
 """What an intruder, a coordinator or a hospital that misbehaves puts into the folder: refused, and without effect."""
 
 import contextlib
+import dataclasses
 import errno
 import functools
 import json
@@ -17,11 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tampering import STRANGER, flipped
 
+from fedkit.chapters import audit
 from fedkit.encryption import messages
 from fedkit.encryption.identities import Identity, fingerprint
 from fedkit.encryption.keyring import Keyring
 from fedkit.encryption.messages import MessageError
-from fedkit.exchange import Coordinator, Folder, Maker, Settings, joining, letters, rounds
+from fedkit.exchange import Coordinator, Folder, Maker, Participant, Settings, joining, letters, rounds
 from fedkit.exchange.folder import digest
 from fedkit.exchange.journal import events
 from fedkit.exchange.keep import Keep
@@ -285,7 +287,8 @@ def test_only_updates_can_be_void(tmp_path, undisturbed, number):
     """Rule 3: the coordinator says that something outgrew its bound where nothing can."""
     room = Class(tmp_path).open().until(number)
     void = {"about": "", "groups": [], "outgrown": [A]}
-    room.post(room.boss, rounds.place(LIST, number), void, LIST, number)
+    found = room.post(room.boss, rounds.place(LIST, number), void, LIST, number)
+    room.post(room.boss, rounds.place(SUM, number), Added.content(found.digest, {}), SUM, number)
     room.step()
     assert room.hospitals[A].study.step.number == number
     room.ends_well(undisturbed)
@@ -541,7 +544,7 @@ def test_an_honest_update_from_a_spoiled_model_is_cut_and_the_study_ends(tmp_pat
     assert {status.stage for status in room.play()} == {"done"}
     assert len(room.models()) == 1
     assert 4 < max(np.abs(weight).max() for weight in room.hospitals[A].weights) <= 6
-    assert "The update of round 2 is cut to half of what the study agreed on" in room.sentences
+    assert "The update of round 2 is cut to half of what was agreed on" in room.sentences
 
 
 def test_a_number_of_patients_that_is_none_changes_nothing_for_anybody(tmp_path, nonsense):
@@ -607,6 +610,22 @@ def test_of_two_openings_all_follow_one(tmp_path, undisturbed):
         room.maker.open()
     room.ends_well(undisturbed)
     assert len({who.study.opening for who in (room.coordinator, *room.hospitals.values())}) == 1
+
+
+LOOK_ALIKES = [A + "\ufe0f", "hospital 0", "Ｈospital 0", "HOSPITAL\u200d0"[:8] + " 0"]
+
+
+@pytest.mark.parametrize("name", LOOK_ALIKES)
+def test_a_name_that_looks_like_another_one_is_flagged_and_not_taken_unasked(tmp_path, name):
+    """Red team 8, as far as `identities.skeleton` goes: letters of another script are compared by fingerprint alone."""
+    room = Class(tmp_path, federation(4))
+    room.step()
+    rows = dataclasses.replace(room.federation[A], name=name)
+    how = {"invitation": room.fingerprint, "known": ()}
+    Participant(tmp_path, Identity.new(name), rows, **how).step()
+    assert {each.name for each in room.maker.requests() if each.twice} == {A, name}
+    room.maker.open()
+    assert list(room.maker.study.roster) == list(room.federation.names[1:])
 
 
 @pytest.mark.parametrize("place", ["opening", "handover", "group", "refusal", "invitation"])
@@ -810,3 +829,22 @@ def test_an_event_that_no_line_can_hold_stops_nobody(room, why):
     assert mine[-1]["what"] == "next"
     assert len({event["file"] for event in mine}) == 1, "no file more for that"
     assert len(why) > 100 or mine[-2]["why"] == "half a character: ?"
+
+
+HOSTILE_LINES = [
+    {},
+    {"before": 3, "head": "x"},
+    {"before": "../../etc/passwd", "head": "x"},
+    {"before": ["x"], "head": 1},
+]
+HOSTILE_LINES += [{"before": "x"}, {"before": "/etc/passwd", "head": None}, {"before": "a\0b", "head": "x"}]
+
+
+@pytest.mark.usefixtures("in_time")
+@pytest.mark.parametrize("event", HOSTILE_LINES, ids=str)
+def test_a_log_that_somebody_wrote_is_read_or_refused_with_a_sentence(room, event):
+    """Red team 9: well chained, and hostile; nothing outside the folder is looked at."""
+    path = room.root / "log" / "Intruder.00000000000000000001.00000000.jsonl"
+    path.write_bytes(audit._chained(1, audit.START, event)[0] + b"\n")
+    with contextlib.nullcontext() if event == {} else pytest.raises(ValueError, match=r"is not there|say nothing"):
+        events(room.root)

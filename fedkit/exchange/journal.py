@@ -80,15 +80,17 @@ def events(folder: Where) -> list[dict]:
     files = sorted(Path(folder.root, LOG).glob("*.jsonl"))
     for path in files:
         lines = audit.verify(path)
+        if not all(isinstance(event, dict) for event in lines):
+            raise ValueError(f"{path.name} holds lines that say nothing: somebody else wrote it.")
         for event in lines:
             found.append(event | {"writer": path.name.split(".")[0], "file": path.name})
-        if lines and lines[0].get("before"):
-            heads[path.name] = lines[0]["before"], lines[0]["head"]
+        if lines and lines[0].get("before") is not None:
+            heads[path.name] = lines[0]["before"], lines[0].get("head")
     for name, (before, head) in heads.items():
-        path = Path(folder.root, LOG, before)
-        if not path.exists():
-            raise ValueError(f"{name} is the sequel of {before}, which is not there: it was removed.")
-        audit.verify(path, head)
+        before = next((path for path in files if path.name == before), None)
+        if before is None:
+            raise ValueError(f"{name} is the sequel of a file that is not there: it was removed.")
+        audit.verify(before, None if head is None else str(head))
     return found
 
 

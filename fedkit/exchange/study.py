@@ -59,7 +59,7 @@ class Added(NamedTuple):
 
     def fits(self, closed: Closed) -> bool:
         """Whether a list has the groups."""
-        return all(at < len(closed.groups) for at in self.which)
+        return bool(closed.groups) and all(at < len(closed.groups) for at in self.which)
 
     @staticmethod
     def content(list: str, sums: dict[int, bytes]) -> bytes:

@@ -43,7 +43,9 @@ def test_a_process_left_behind_is_seen_until_it_ends():
 def test_what_colab_has_and_lacks_is_computed_from_its_own_list_and_all_it_has_was_tested(file, monkeypatch):
     colab, used = check.pinned(file), check.used()
     assert {"tensorflow", "tf-keras", "numpy", "portpicker", "ipykernel"} <= used.keys() & colab.keys()
-    assert {"tensorflow-federated", "tenseal", "dp-accounting", "pynacl", "confusable-homoglyphs"} <= check.lacking(colab)
+    assert {"tensorflow-federated", "tenseal", "dp-accounting", "pynacl", "confusable-homoglyphs"} <= check.lacking(
+        colab
+    )
     assert not {"tensorflow", "numpy", "portpicker"} & check.lacking(colab)
     monkeypatch.setattr(environment, "_version", lambda name: colab.get(check.canonicalize_name(name)))
     assert environment.untested() == []
