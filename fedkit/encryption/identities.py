@@ -85,7 +85,7 @@ class Identity:
         raise TypeError("An identity is not pickled or copied: save it with a passphrase, or sign where it is.")
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=512)
 def verify(public: bytes, signature: bytes, data: bytes) -> bool:
     """Whether the owner of a public key (32 bytes) signed the data; False for bytes of a wrong length, too."""
     try:

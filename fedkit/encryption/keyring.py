@@ -63,6 +63,7 @@ class Keyring:
     failed = property(lambda self: self._state["failed"])  # int: numbers that did not open though a share went out
     # list or None: whom alone it is listed with until a sum is accepted, after one that did not open
     within = property(lambda self: self._state["within"])
+    least = property(lambda self: self._state["least"])  # int: hospitals in a list
 
     def __init__(self, name: str, parameters: Parameters, members: Mapping[str, Member], state: dict) -> None:
         self.name, self.parameters, self.members, self._state = name, parameters, members, state

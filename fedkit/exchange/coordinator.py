@@ -54,6 +54,7 @@ class Coordinator(Player):
         self._clock = clock
         self._letters: dict[tuple[str, int], dict[str, dict[str, Arrived]]] = {}  # by who sent them, and about
         self._outgrown: dict[int, set[str]] = {}
+        self._answered: dict[int, set[str]] = {}  # of the last number that was given up: whose shares came
         self._since: dict[tuple[str, int], float] = {}
         self._posted: dict[str, str] = {}  # place -> digest of the letter
 
@@ -108,8 +109,8 @@ class Coordinator(Player):
         """Close the list of a number: who is waited for, or what is to be said."""
         study, settings, number = self.study, self.study.settings, step.number
         self._look(step, ONE, messages.letter_bytes(study.parameters, study.coefficients(step)))
-        voided = any(each.round == step.round and of and not of.groups for each, of, _ in study.steps())
-        if (outgrown := self._outgrown.get(number)) and not voided:
+        promised, fresh = study.promised
+        if (outgrown := self._outgrown.get(number)) and not fresh:
             return [], json.dumps({"about": "", "groups": [], OUTGROWN: sorted(outgrown)}).encode()
         arrived = self._letters.get((ONE, number), {})
         votes = Counter(about for of in arrived.values() for about in of)
@@ -121,7 +122,13 @@ class Coordinator(Player):
         groups = [group for group in groups if len(group) >= least]
         missing = [name for name in study.roster if name in within - chosen.keys() - self._away(number)]
         late = self._late(ONE, number, settings.deadline_seconds)
-        if not groups or (missing and not late):
+        if step.purpose == "update" and (late or not missing):  # others promise now, and count from the next sum on
+            enough = [group for group in groups if len(group.keys() & promised) >= least]
+            if len(enough) < len(groups) and not fresh:
+                return [], json.dumps({"about": "", "groups": []}).encode()
+            groups = enough
+        answered = self._answered.get(number - 1, set()) - chosen.keys()  # a list without them would not be answered
+        if not groups or (missing and not late) or answered:
             return missing or [name for name in study.roster if name not in chosen], None
         for name, of in arrived.items():
             if about not in of:
@@ -154,7 +161,7 @@ class Coordinator(Player):
         missing = [name for group in closed.groups for name in group if about not in shares.get(name, {})]
         if missing and not self._late(TWO, number, settings.share_seconds):
             return missing, None
-        sums = {}
+        sums, self._answered = {}, {number: {name for name, of in shares.items() if about in of}}
         for at, group in enumerate(closed.groups):
             if not any(name in missing for name in group):
                 try:
@@ -164,6 +171,7 @@ class Coordinator(Player):
                         return [str(problem)], None
                 except MessageError as problem:
                     study.refused(f"{SUM}-{number} {at}", "", f"A group could not be added up. {problem}")
+        self._answered = {} if sums else self._answered
         return [], Added.content(closed.digest, sums)
 
     def _added(self, step: Step, closed: Closed, group: dict[str, bytes], shares: dict[str, bytes]) -> bytes:

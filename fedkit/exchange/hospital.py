@@ -70,6 +70,7 @@ class Participant(Player):
         self._keys: Keyring | None = None
         self._asked = ""  # digest of the request
         self._seen: dict[int, dict[str, dict[bytes, float]]] = {}  # number -> who -> their letters -> since when
+        self._listed: dict[str, float] = {}  # list -> since when it is here
         self._looks = 0
 
     @property
@@ -207,7 +208,7 @@ class Participant(Player):
         try:
             group = unseal_by(exchange, letters.unpacked(letter.json().get("sealed", {}), name))
             self._keys = keyring.join(
-                name, study.parameters, bytes.fromhex(study.id + study.opening + letter.digest), study.members, exchange,
+                name, study.parameters, study.agreed, study.members, exchange,
                 group, own=own, known=known, peers=next(group for group in groups if name in group),
                 least=study.settings.quorum if len(groups) == 1 else keyring.FEWEST, budget=study.settings.budget,
             )  # fmt: skip
@@ -299,8 +300,7 @@ class Participant(Player):
         """See that the folder holds no first letter of this hospital's for a number that it has not begun."""
         number = step.number
         if self._keys.number < number:
-            size = messages.letter_bytes(self.study.parameters, self.study.coefficients(step))
-            if self._is_there(ONE, step.purpose, number, size):
+            if self._is_there(ONE, step.purpose, number, self.identity.name):
                 raise Stopped(f"The folder holds a letter one of number {number} that is not remembered here: {OLD}")
 
     def _second(self, step: Step, closed: Closed) -> bool:
@@ -314,8 +314,7 @@ class Participant(Player):
             if why := self._why_not(listed, closed):
                 self.study.why_not = why
                 return False
-            size = messages.share_bytes(self.study.parameters, len(self.study.members))
-            if self._is_there(TWO, TWO, number, size):
+            if self._is_there(TWO, TWO, number, self.identity.name):
                 raise Stopped(f"The folder holds a letter two of number {number} that is not remembered here: {OLD}")
             self.study.chosen[LIST, number] = closed.digest
         elif keys.listed != listed:
@@ -323,17 +322,16 @@ class Participant(Player):
             return False
         return self._posted(rounds.place(TWO, number), keys.share(listed), TWO, number)
 
-    def _is_there(self, what: str, purpose: str, number: int, size: int) -> bool:
-        """Whether the folder holds a letter of this hospital's own."""
-        place = rounds.place(what, number)
+    def _is_there(self, what: str, purpose: str, number: int, who: str) -> bool:
+        """Whether the folder holds a hospital's letter of a number."""
+        place, public = rounds.place(what, number), self.study.roster[who]
+        sizes = [messages.letter_bytes(self.study.parameters, self.study.coefficients(self.study.step))] * (what == ONE)
+        most = max(sizes, default=messages.share_bytes(self.study.parameters, len(self.study.members)))
         for name in self.folder.names(place):
-            if parts(name)[1] == self.identity.name and (
-                data := self.folder.read(place, name, size + letters.OVERHEAD)
-            ):
+            if parts(name)[1] == who and (data := self.folder.read(place, name, most + letters.OVERHEAD)):
                 with contextlib.suppress(MessageError):
-                    found = Found(place, name, *parts(name), data)
-                    letter = letters.read(found, None, purpose, number, most=size)
-                    if letter.public == self.identity.public and letter.study.startswith(self.study.id):
+                    letter = letters.read(Found(place, name, *parts(name), data), None, purpose, number, most=most)
+                    if letter.public == public and letter.study.startswith(self.study.id):
                         return True
         return False
 
@@ -343,15 +341,26 @@ class Participant(Player):
         patience = (self.study.settings.deadline_seconds or 0.0) / 2
         if closed.about != self._keys.about:
             return "The letters of this list follow another sum than is held here."
+        counts = listed.keys() & self.study.promised[0] if self.study.step.purpose == "update" else listed
+        if len(counts) < self._keys.least:
+            return f"Of those listed {len(counts)} promised how large their update is: no more would count in this sum."
         if missing := [name for name, code in listed.items() if code not in seen.get(name, {})]:
             return f"The letters of {', '.join(missing)} that are listed are not in the folder yet."
         group = next(group for group in self.study.groups if self.identity.name in group)
         group = [name for name in group if self._keys.within is None or name in self._keys.within]
+        since = self._listed.setdefault(closed.digest, now)
         left_out = [
-            name for name in group if name in seen.keys() - listed and now - min(seen[name].values()) > patience
+            name for name in group if name in seen.keys() - listed and since - min(seen[name].values()) > patience
         ]
         if left_out:
             return f"The list leaves {', '.join(left_out)} out, whose letter has long been here: it is not answered."
+        # Who answered a list that did not open is in the next one: else the two sums would differ by what they sent.
+        for step, failed, added in reversed(self.study.steps()[:-1]):
+            if added is None or added.which:
+                break
+            for name in {name for of in failed.groups if self.identity.name in of for name in of} - listed.keys():
+                if self._is_there(TWO, TWO, step.number, name):
+                    return f"{name} answered the last list, which did not open, and is not in this one."
         return ""
 
     def _look(self, step: Step) -> None:

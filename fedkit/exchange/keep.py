@@ -4,9 +4,14 @@ import fcntl
 import os
 import tempfile
 from pathlib import Path
+from typing import IO
 
 from fedkit.encryption.identities import Identity
 from fedkit.exchange.folder import quoted
+
+
+_LOCKS: dict[Path, IO] = {}  # of this process, by place
+_OWNERS: dict[Path, "Keep"] = {}
 
 
 class Keep:
@@ -25,11 +30,13 @@ class Keep:
         if home is not None:
             self._place = Path(home, f"fedkit-study.{study[:16]}.{quoted(identity.name)}.{role}").expanduser()
             self._place.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = open(self._place / ".lock", "a")  # held until this process ends
+            if self._place not in _LOCKS:  # held until this process ends
+                _LOCKS[self._place] = open(self._place / ".lock", "a")
             try:
-                fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.lockf(_LOCKS[self._place], fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise ValueError(f"Another process takes part with {self._place}: stop it first, or wait.") from None
+            _OWNERS[self._place] = self
             for half in self._place.glob(".half-*"):  # what a process that was killed was writing
                 half.unlink()
 
@@ -53,6 +60,8 @@ class Keep:
         if self._place is None:
             self._memory[name] = data
             return
+        if _OWNERS[self._place] is not self:
+            raise ValueError(f"Something newer in this process takes part with {self._place}: go on with that.")
         descriptor, aside = tempfile.mkstemp(dir=self._place, prefix=".half-")
         try:
             with open(descriptor, "wb") as file:

@@ -5,6 +5,7 @@ aloud, or stands on the roster, is compared by whoever takes the letter.
 """
 
 import base64
+import hashlib
 import json
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ class Signed(NamedTuple):
     study: str  # and where it stands, as `envelopes.About` says
     purpose: str  # what it is
     content: bytes  # what it says
+    whole: bytes  # SHA-256 of the file
 
     def json(self) -> dict:
         """Return the content, where it is a JSON object; MessageError if it is none."""
@@ -59,7 +61,8 @@ def read(
     about, content = envelopes.read(found.data[KEY:], found.data[:KEY], **expected)
     if about.hospitals != (about.sender,):
         raise MessageError(f"{about.sender} sent what is {', '.join(about.hospitals):.200}'s: each sends its own.")
-    return Signed(found.digest, about.sender, found.data[:KEY], about.study, about.purpose, content)
+    whole = hashlib.sha256(found.data).digest()
+    return Signed(found.digest, about.sender, found.data[:KEY], about.study, about.purpose, content, whole)
 
 
 def packed(data: bytes) -> str:

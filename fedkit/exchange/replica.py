@@ -152,8 +152,8 @@ class Replica:
         if step.purpose == "statistics":
             try:
                 rows = self._split(lambda own: total[1:]).hospitals[self.hospital.name]
-            except ValueError as problem:
-                raise MessageError(f"The rows cannot be prepared with these statistics. {problem}") from None
+            except ValueError:
+                raise MessageError("The rows cannot be prepared with the sums of all hospitals' statistics.") from None
             return held._replace(rows=rows, weights=self.work.start(), sums=total[1:])
         if step.purpose == "bounds":
             return held
@@ -166,8 +166,8 @@ class Replica:
             return held
         try:
             mean, _ = divided(total)
-        except MessageError as problem:  # nonsense under a good signature: all find the same, and go on alike
-            self.study.refused(f"sum-{step.number}", "", f"Round {step.round} changes nothing. {problem}")
+        except MessageError:  # nonsense under a good signature: all find the same, and go on alike
+            self.study.refused(f"sum-{step.number}", "", f"Round {step.round} changes nothing: its sum is of no use.")
             return held._replace()
         mean = np.clip(mean[len(settings.layers) : -2], -settings.most_change, settings.most_change)
         state = held.state

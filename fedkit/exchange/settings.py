@@ -120,6 +120,7 @@ class Settings:
         for name, what in {"hidden": "units of hidden layers", "sizes": "numbers of each part"}.items():
             value = getattr(self, name)
             yield name, isinstance(value, tuple) and all(_whole(each, 1, 10**9) for each in value), f"a tuple of {what}"
+        yield "sizes", sum(self.layers) <= 10**8, "of 100,000,000 numbers at the most"
         least = {"rounds": 1, "epochs": 1, "seed": 0, "quorum": FEWEST, "most_hospitals": FEWEST, "budget": 0}
         for name, at_least in least.items():
             yield name, _whole(getattr(self, name), at_least), f"a whole number, {at_least} or more"

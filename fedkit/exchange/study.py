@@ -6,6 +6,7 @@ study (the maker) and who coordinates; the maker's opening names the hospitals a
 who makes the group's key (the key maker); and the coordinator's lists and sums say how far it is.
 """
 
+import hashlib
 import json
 import struct
 from collections.abc import Callable, Iterable, Iterator
@@ -107,6 +108,7 @@ class Study:
         self.id, self.maker_is, self.day = "", ("", b""), ""
         self.settings: Settings | None = None
         self._first: list[InCharge] = []
+        self._invited = self._opened = b""
         self._noticed: set[tuple[str, str]] = set()
         self._begin("", None)
 
@@ -155,10 +157,10 @@ class Study:
 
     def steps(self) -> list[tuple[Step, Closed | None, Added | None]]:
         """Return each number so far with its list and its sum: the last one has no sum yet."""
-        step, found, voided = FIRST, [], set()
+        step, found, fresh = FIRST, [], False
         while self.roster is not None and not step.ended:
             lists, number = self._by_who_is_in_charge(LIST, step.number), step.number
-            if step.purpose != "update" or step.round in voided:  # an update outgrows its bound once a round at most
+            if step.purpose != "update" or fresh:  # bounds are added up once from a model
                 lists = {digest: closed for digest, closed in lists.items() if closed.groups}
             sums = self._by_who_is_in_charge(SUM, number)
             sums = {d: a for d, a in sums.items() if a.list in lists and a.fits(lists[a.list])}
@@ -168,9 +170,21 @@ class Study:
             void = closed is not None and not closed.groups
             if added is None and not void:
                 return found
-            voided |= {step.round} if void else set()
+            if added is not None and added.which:
+                fresh = step.purpose == "bounds"
             step = step.after(self.settings, "void" if void else "added" if added.which else "given up")
         return [*found, (step, None, None)]
+
+    @property
+    def promised(self) -> tuple[set[str], bool]:
+        """Whose updates count now, since their bounds were in the last sum; and whether bounds were added up alone."""
+        names, fresh = set(), False
+        for step, closed, added in self.steps():
+            if added is not None and added.which and step.purpose in ("bounds", "update"):
+                if step.purpose == "bounds" or not fresh:
+                    names = {name for at in added.which for name in closed.groups[at]}
+                fresh = step.purpose == "bounds"
+        return names, fresh
 
     def _by_who_is_in_charge(self, what: str, number: int) -> dict:
         sender = self.in_charge(number)[:2]
@@ -197,6 +211,11 @@ class Study:
     def group_key(self) -> Signed | None:
         """The letter with the group's key that counts."""
         return self.group_keys.get(self.key_maker)
+
+    @property
+    def agreed(self) -> bytes:
+        """SHA-256 of all that was agreed on before the first sum, with the letter of the group's key."""
+        return hashlib.sha256(self._invited + self._opened + self.group_key.whole).digest()
 
     @property
     def parameters(self) -> Parameters:
@@ -240,6 +259,7 @@ class Study:
 
     def _read_invitation(self, found: Found) -> None:
         self.settings, self.maker_is, first, self.day = joining.invitation(found, self.invitation)
+        self._invited = hashlib.sha256(found.data).digest()
         self.id, self._first = found.digest, [first]
         self._begin("", None)
 
@@ -251,6 +271,7 @@ class Study:
         # A maker that was started again, and not shown its opening, may have written a second one.
         if not self.opening or letter.digest < self.opening:
             self._begin(letter.digest, opened)
+            self._opened = letter.whole
 
     def _read_handover(self, found: Found) -> None:
         letter = joining.signed_by(letters.read(found, self.id, "handover", 0), *self.maker_is)
@@ -283,5 +304,5 @@ class Study:
         by, known = (letter.sender, letter.public), self._said.setdefault((what, number), {})
         if by not in {each[:2] for each in self.coordinators}:
             raise MessageError(f"{letter.sender} is not in charge of number {number}.")
-        if len(known) < _MOST or letter.digest in known:
+        if sum(one == by for one, _ in known.values()) < _MOST or letter.digest in known:
             known[letter.digest] = by, said
