@@ -848,3 +848,11 @@ def test_a_log_that_somebody_wrote_is_read_or_refused_with_a_sentence(room, even
     path.write_bytes(audit._chained(1, audit.START, event)[0] + b"\n")
     with contextlib.nullcontext() if event == {} else pytest.raises(ValueError, match=r"is not there|say nothing"):
         events(room.root)
+
+
+def test_a_group_s_key_for_another_opening_is_none(tmp_path, undisturbed):
+    room = Class(tmp_path).open()
+    said = {"opening": "0" * 32, "sealed": dict.fromkeys(NAMES, "")}
+    room.post(room.identities[A], "group", said, "group")
+    assert room.step(B)[B].stage == "keys"
+    room.ends_well(undisturbed, "is for another opening of this study")
