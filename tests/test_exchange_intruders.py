@@ -57,6 +57,8 @@ def test_letters_that_a_hospital_signed_and_that_are_none(room, undisturbed):
         (bytes(len(honest)), "update", about),
     ):
         made.append(room.post(room.identities[C], place, content, purpose, 3, study=room.maker.study.id + study.hex()))
+    made.append(room.post(Identity(C, b"X" * 32), place, honest, "update", 3, study=room.maker.study.id + about.hex()))
+    made.append(room.post(room.identities[C], place, honest, "update", 3, study="f" * 32 + about.hex()))
     assert room.coordinator.step().waits_for == A
     path.unlink()
     assert room.step(A)[A].stage == "round"
@@ -64,6 +66,8 @@ def test_letters_that_a_hospital_signed_and_that_are_none(room, undisturbed):
         (room.root / place / found.name).unlink()
     room.restart(*NAMES)
     room.ends_well(undisturbed)
+    for why in ("is signed with another key than theirs", "belongs to another training"):
+        assert why in room.sentences
     for why in ("it is an old one sent again", "'bounds' where something else is added up", "than its hidden numbers"):
         assert why in room.sentences
 
@@ -528,6 +532,19 @@ def test_one_poisoned_update_stops_nobody_and_the_model_is_finite(tmp_path, nons
     assert {status.stage for status in room.play()} == {"done"}
     assert len(room.models()) == 1
     assert all(np.isfinite(weight).all() for weight in room.hospitals[A].weights)
+
+
+def test_a_promise_of_more_than_was_agreed_on_costs_the_others_no_digits(tmp_path, nonsense, undisturbed):
+    def promise(keys, vector, weight, shrink):
+        if keys.number == 0:
+            vector[:2] = 1e30 * shrink
+        return vector, weight
+
+    nonsense(promise)
+    room = Class(tmp_path).open()
+    room.play()
+    (model,) = room.models()
+    assert np.abs(np.frombuffer(model, np.float32) - np.frombuffer(undisturbed, np.float32)).max() < 1e-3
 
 
 class Spoiled(Logistic):
