@@ -873,3 +873,18 @@ def test_a_group_s_key_for_another_opening_is_none(tmp_path, undisturbed):
     room.post(room.identities[A], "group", said, "group")
     assert room.step(B)[B].stage == "keys"
     room.ends_well(undisturbed, "is for another opening of this study")
+
+
+def test_a_backup_from_just_before_a_letter_sends_no_second_one(tmp_path):
+    """Rule 7, where no list has answered yet: only the letter in the folder tells."""
+    room = Class(tmp_path).open().until(1, TWO)
+    room.coordinator.step()
+    shutil.copytree(room.home, f"{room.home} backup")
+    room.step(A)
+    shutil.rmtree(room.home)
+    shutil.copytree(f"{room.home} backup", room.home)
+    table = room.federation[A].table
+    table.loc[table.index, "x0"] += 3.0 * np.arange(len(table))
+    room.restart(A)
+    assert "an old copy of this disk was put back?" in room.step(A)[A].note
+    assert len([path for path in room.files(ONE, 2) if ".Hospital%200." in path.name]) == 1
