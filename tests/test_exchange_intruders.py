@@ -883,8 +883,9 @@ def test_a_backup_from_just_before_a_letter_sends_no_second_one(tmp_path):
     room.step(A)
     shutil.rmtree(room.home)
     shutil.copytree(f"{room.home} backup", room.home)
-    table = room.federation[A].table
-    table.loc[table.index, "x0"] += 3.0 * np.arange(len(table))
+    first, *others = room.federation
+    first = dataclasses.replace(first, table=first.table.assign(x0=1.0), labels=first.labels[::-1].copy())
+    room.federation = dataclasses.replace(room.federation, hospitals=(first, *others))
     room.restart(A)
     assert "an old copy of this disk was put back?" in room.step(A)[A].note
     assert len([path for path in room.files(ONE, 2) if ".Hospital%200." in path.name]) == 1
