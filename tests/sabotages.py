@@ -308,7 +308,6 @@ exchange/study.py: exchange_intruders exchange
 exchange/replica.py: algorithms exchange exchange_intruders
     if self.work.keeps and counted: => if self.work.keeps:
     if self.work.keeps and counted: => if False:
-    mean = np.clip(mean[ => mean = (lambda mean, *cut: mean)(mean[
     np.clip(vector, -most, most) => vector
     np.clip(total[1 : 1 + layers], 2.0**-60, most) => total[1 : 1 + layers]
 exchange/coordinator.py: exchange_intruders exchange

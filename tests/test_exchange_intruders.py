@@ -57,6 +57,8 @@ def test_letters_that_a_hospital_signed_and_that_are_none(room, undisturbed):
         (bytes(len(honest)), "update", about),
     ):
         made.append(room.post(room.identities[C], place, content, purpose, 3, study=room.maker.study.id + study.hex()))
+    made.append(room.post(Identity(C, b"X" * 32), place, honest, "update", 3, study=room.maker.study.id + about.hex()))
+    made.append(room.post(room.identities[C], place, honest, "update", 3, study="f" * 32 + about.hex()))
     assert room.coordinator.step().waits_for == A
     path.unlink()
     assert room.step(A)[A].stage == "round"
@@ -64,6 +66,8 @@ def test_letters_that_a_hospital_signed_and_that_are_none(room, undisturbed):
         (room.root / place / found.name).unlink()
     room.restart(*NAMES)
     room.ends_well(undisturbed)
+    for why in ("is signed with another key than theirs", "belongs to another training"):
+        assert why in room.sentences
     for why in ("it is an old one sent again", "'bounds' where something else is added up", "than its hidden numbers"):
         assert why in room.sentences
 
@@ -530,6 +534,19 @@ def test_one_poisoned_update_stops_nobody_and_the_model_is_finite(tmp_path, nons
     assert all(np.isfinite(weight).all() for weight in room.hospitals[A].weights)
 
 
+def test_a_promise_of_more_than_was_agreed_on_costs_the_others_no_digits(tmp_path, nonsense, undisturbed):
+    def promise(keys, vector, weight, shrink):
+        if keys.number == 0:
+            vector[:2] = 1e30 * shrink
+        return vector, weight
+
+    nonsense(promise)
+    room = Class(tmp_path).open()
+    room.play()
+    (model,) = room.models()
+    assert np.abs(np.frombuffer(model, np.float32) - np.frombuffer(undisturbed, np.float32)).max() < 1e-3
+
+
 class Spoiled(Logistic):
     """From round 2 on, as a spoiled model makes it: every honest update is larger than anybody may promise."""
 
@@ -848,3 +865,27 @@ def test_a_log_that_somebody_wrote_is_read_or_refused_with_a_sentence(room, even
     path.write_bytes(audit._chained(1, audit.START, event)[0] + b"\n")
     with contextlib.nullcontext() if event == {} else pytest.raises(ValueError, match=r"is not there|say nothing"):
         events(room.root)
+
+
+def test_a_group_s_key_for_another_opening_is_none(tmp_path, undisturbed):
+    room = Class(tmp_path).open()
+    said = {"opening": "0" * 32, "sealed": dict.fromkeys(NAMES, "")}
+    room.post(room.identities[A], "group", said, "group")
+    assert room.step(B)[B].stage == "keys"
+    room.ends_well(undisturbed, "is for another opening of this study")
+
+
+def test_a_backup_from_just_before_a_letter_sends_no_second_one(tmp_path):
+    """Rule 7, where no list has answered yet: only the letter in the folder tells."""
+    room = Class(tmp_path).open().until(1, TWO)
+    room.coordinator.step()
+    shutil.copytree(room.home, f"{room.home} backup")
+    room.step(A)
+    shutil.rmtree(room.home)
+    shutil.copytree(f"{room.home} backup", room.home)
+    first, *others = room.federation
+    first = dataclasses.replace(first, table=first.table.assign(x0=1.0), labels=first.labels[::-1].copy())
+    room.federation = dataclasses.replace(room.federation, hospitals=(first, *others))
+    room.restart(A)
+    assert "an old copy of this disk was put back?" in room.step(A)[A].note
+    assert len([path for path in room.files(ONE, 2) if ".Hospital%200." in path.name]) == 1
