@@ -131,7 +131,7 @@ def test_a_roster_is_a_mapping_that_does_not_change():
 @pytest.mark.parametrize(
     ("keys", "sentence"),
     [
-        ({"Basel": BASEL.public, "Bern": BASEL.public}, "Basel and Bern have the same public key"),
+        ({"Basel": BASEL.public, "Bern": BASEL.public}, "Basel and Bern have keys of one fingerprint"),
         ({"Basel": BASEL.public[:31]}, "public key of Basel must be 32 bytes"),
         ({"Basel": BASEL.public.hex()[:32]}, "public key of Basel must be 32 bytes"),
         ({"": BASEL.public}, "1 to 100 printable"),

@@ -5,10 +5,20 @@ import pickle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nacl.bindings import crypto_box_seal, crypto_sign_ed25519_pk_to_curve25519
+from nacl.bindings import crypto_box_seal
 
 from fedkit.encryption import vault
-from fedkit.encryption.identities import Identity, check_name, fingerprint, seal_to, verify
+from fedkit.encryption.identities import (
+    Identity,
+    check_name,
+    exchange_key,
+    fingerprint,
+    is_exchange_key,
+    seal_for,
+    skeleton,
+    unseal_by,
+    verify,
+)
 
 PASSPHRASE = "correct horse battery staple"
 NAMES = ["北京协和医院", "St. John's (east) #2", "x" * 100]
@@ -64,25 +74,38 @@ def test_what_is_shown_of_it_is_no_secret_and_it_is_not_pickled():
 
 @given(st.binary(max_size=300), st.data())
 def test_what_is_sealed_opens_for_one_person_unchanged(text, data):
-    sealed = seal_to(BASEL.public, text)
-    assert len(sealed) == len(text) + 48
-    assert BASEL.unseal(sealed) == text
-    assert seal_to(BASEL.public, text) != sealed
-    by_libsodium = crypto_box_seal(text, crypto_sign_ed25519_pk_to_curve25519(BASEL.public))
-    assert BASEL.unseal(by_libsodium) == text
-    with pytest.raises(ValueError, match="not sealed for Universitätsspital Zürich"):
-        ZURICH.unseal(sealed)
-    at = data.draw(st.integers(0, 8 * len(sealed) - 1))
-    changed = (int.from_bytes(sealed, "little") ^ 1 << at).to_bytes(len(sealed), "little")
-    for other in (changed, sealed[:-1], sealed + b"\0", sealed[:40], b""):
-        with pytest.raises(ValueError, match="or changed"):
-            BASEL.unseal(other)
+    mine, other = exchange_key(b"1" * 32), exchange_key(b"2" * 32)
+    public = mine.public_key().public_bytes_raw()
+    sealed, kept = seal_for(public, text), BASEL.locked(text, "keys")
+    assert unseal_by(mine, sealed) == unseal_by(mine, crypto_box_seal(text, public)) == text
+    assert BASEL.unlocked(kept, "keys") == text
+    assert sealed != seal_for(public, text)
+    at = data.draw(st.integers(0, 8 * len(kept) - 1))
+    changed = (int.from_bytes(kept, "little") ^ 1 << at).to_bytes(len(kept), "little")
+    for identity, bad, about in [
+        (ZURICH, kept, "keys"),
+        (BASEL, kept, "own"),
+        (BASEL, changed, "keys"),
+        (BASEL, b"", ""),
+    ]:
+        with pytest.raises(ValueError, match="damaged, or another's"):
+            identity.unlocked(bad, about)
+    for key, bad in [(other, sealed), (mine, sealed[:-1]), (mine, sealed + b"\0"), (mine, b"")]:
+        with pytest.raises(ValueError, match="or was changed"):
+            unseal_by(key, bad)
 
 
-@pytest.mark.parametrize("public", [b"", bytes(31), bytes(32), b"\1" + bytes(31), b"\xff" * 32, "x" * 32, None])
-def test_nothing_is_sealed_to_what_is_no_key(public):
-    with pytest.raises(ValueError, match=r"ask for `identity\.public`"):
-        seal_to(public, b"text")
+@pytest.mark.parametrize("public", [b"", bytes(31), bytes(32), b"\1" + bytes(31), "x" * 32, None])
+def test_a_key_for_exchanges_is_one(public):
+    assert not is_exchange_key(public)
+    assert is_exchange_key(exchange_key().public_key().public_bytes_raw())
+
+
+@pytest.mark.parametrize(
+    "name", ["CIinic A", "clinic a", "Cl\u0456ni\u0441 \u0410", "Clinic A\ufe0f", "Clinic A\u3164", "Ｃlinic A"]
+)
+def test_names_that_look_alike_have_one_skeleton(name):
+    assert skeleton(name) == skeleton("Clinic A") != skeleton("Clinic B")
 
 
 @given(st.binary(min_size=32, max_size=32))

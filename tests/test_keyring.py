@@ -441,7 +441,7 @@ def test_a_sum_that_was_changed_is_refused_and_nothing_is_said_of_its_numbers(wh
     for keys in (here["Davos"], here["Aarau"]):
         with pytest.raises(MessageError, match=REFUSED):
             keys.open([(hostile, listed)], WIDE)
-        with pytest.raises(MessageError, match="no second one is"):
+        with pytest.raises(MessageError, match="no second ones are"):
             keys.open([(found.to_bytes(WHOLE), listed)], WIDE)
 
 
@@ -466,7 +466,7 @@ def test_one_sum_is_opened_a_list_and_a_second_one_is_refused_unread(monkeypatch
     assert np.array_equal(again(davos, stores).open([(first, listed)], WIDE)[0], numbers)
     monkeypatch.setattr(keyring, "Sum", None)
     for keys in (davos, again(davos, stores)):
-        with pytest.raises(MessageError, match="Another sum was opened for this list: no second one is"):
+        with pytest.raises(MessageError, match="Other sums were opened for this number: no second ones are"):
             keys.open([(second, listed)], WIDE)
 
 

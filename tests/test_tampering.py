@@ -85,7 +85,7 @@ def test_where_a_share_does_not_come_the_round_is_played_again_without_and_count
 
 
 @pytest.mark.parametrize(
-    ("numbers", "rounds", "sentence"), [((1, 4, 7), 2, r"\(update, number 7\)"), ((0,), 0, r"\(bounds, number 0\)")]
+    ("numbers", "rounds", "sentence"), [((1, 3, 6), 2, r"\(update, number 6\)"), ((0,), 0, r"\(bounds, number 0\)")]
 )
 def test_the_third_update_that_does_not_open_ends_it_and_the_first_bounds(numbers, rounds, sentence):
     """Chur, whose share was not heard, is back in the next round, with new bounds."""

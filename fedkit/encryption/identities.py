@@ -139,7 +139,8 @@ def skeleton(name: str) -> str:
         for char in unicodedata.normalize("NFKD", name)
         if unicodedata.category(char)[0] in "LNPS" and char not in _BLANK
     )
-    return "".join(map(_prototype, "".join(map(_prototype, seen)).casefold()))
+    alike = "".join(map(_prototype, "".join(map(_prototype, seen)).casefold()))
+    return alike.translate(str.maketrans("l1|", "iii"))  # a large i is a small l, and a small i in another case
 
 
 def _prototype(char: str) -> str:

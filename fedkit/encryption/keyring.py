@@ -149,7 +149,7 @@ class Keyring:
         # Should all memory of this letter be lost, the same numbers give the same letter, others another key.
         secret = _hash(now.pop("own"), "letter", now["about"], hashlib.sha256(values).digest())
         key = ring.small(_hash(secret, "key"), self._ring.size)
-        hidden = self._ring.hide(values, _hash(now["about"], "public"), key, _hash(secret, "noise"))
+        hidden = self._ring.hide(values, public_seed(now["about"]), key, _hash(secret, "noise"))
         now["letter"] = Letter(now["about"], hidden).to_bytes(self.parameters)
         now |= {"key": key.tobytes(), "values": values.tobytes()}
         self.save()
@@ -261,7 +261,7 @@ class Keyring:
         if np.abs(key).max() > COINS * hospitals:
             raise refused
         try:
-            values = self._ring.show(total.hidden, _hash(now["about"], "public"), key)
+            values = self._ring.show(total.hidden, public_seed(now["about"]), key)
         except ValueError:  # keys within the range, but all at its end: made, and drawn by nobody
             raise refused from None
         if (total.tag - number) % PRIME != _tag(now["group"], label, values, self._ring.size):
@@ -386,6 +386,11 @@ def divided(numbers: np.ndarray) -> tuple[np.ndarray, float]:
             "signature. Leave hospitals out to find whose."
         )
     return numbers[1:] / numbers[0], float(numbers[0])
+
+
+def public_seed(about: bytes) -> bytes:
+    """Return what everybody stretches into the public polynomials of the letters of a sum."""
+    return _hash(about, "public")
 
 
 def _hash(key: bytes, what: str, *parts: bytes) -> bytes:

@@ -574,7 +574,7 @@ view
 
 # %% [markdown]
 # *In the picture: on the left 14 bars, one a weight; the bias is the longest and `chol` is 0. On the right a square of
-# noise with dark stripes*: of each eight bytes the last is small, whatever is inside.
+# noise with dark stripes.* Of each eight bytes the last is small, whatever is inside.
 #
 # ## The price
 #

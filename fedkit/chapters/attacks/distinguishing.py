@@ -128,7 +128,7 @@ def solves(seen: Seen) -> int:
     def values(integers: np.ndarray) -> np.ndarray:
         return integers[: 2 * ring.size].reshape(2, -1).astype(object) @ powers
 
-    one, other = values(ring.public(keyring._public(letter.about), 2).reshape(-1))
+    one, other = values(ring.public(keyring.public_seed(letter.about), 2).reshape(-1))
     for sign in (1, -1):
         first, second = values(seen.plain(sign)) * seen.parameters.delta - values(letter.hidden)
         if (first * other - second * one) % q == 0:
@@ -144,8 +144,8 @@ def opens(seen: Seen) -> int:
     shut = [(total.hidden, total.key, 2), *((seen.letter(name).hidden, keys[name], seen.signs[name]) for name in keys)]
     masks = [np.zeros(ring.size, np.uint32)]
     if seen.keys:  # it is in C's memory
-        masks.append(seen.keys._masks(keyring._hash(seen.keys._state["now"]["group"], "share", total.label))[0])
-    about = keyring._public(seen.letter("A").about)
+        masks.append(seen.keys._masks(seen.keys._state["now"]["group"], total.label)[0])
+    about = keyring.public_seed(seen.letter("A").about)
     tried = ((hidden, key - mask, sign) for hidden, key, sign in shut for mask in masks)
     return seen.nearest(*(ring.show(hidden, about, centred(key, modulo)) / sign for hidden, key, sign in tried))
 
