@@ -90,7 +90,7 @@ def replaced_in(said, name, code):
 
 HOSTILE_LISTS = {
     "leaves C out": (lambda room, said: without(said, C), "leaves Hospital 2 out, whose letter has long been here"),
-    "two are no quorum": (lambda room, said: without(said, B, C), "leaves"),
+    "two are no quorum": (lambda room, said: without(said, B, C), "no more would count"),
     "a letter that is not there": (lambda room, said: replaced_in(said, B, "ab" * 32), "that are listed are not in"),
     "an old letter": (
         lambda room, said: replaced_in(said, B, messages.digest(room.content(ONE, 2, B)).hex()),
@@ -249,7 +249,7 @@ def test_hospitals_that_hold_different_sums_are_never_added_up(tmp_path):
     assert "follow" in room.coordinator.step().waits_for + room.sentences or room.coordinator.step().waits_for
 
 
-KEPT = "sum-00003"
+KEPT = "opened-00003"
 
 
 # What is put back, vanishes, or fills up
@@ -351,7 +351,7 @@ def test_a_full_disk_leaves_nothing_behind_and_nothing_is_sent_that_is_not_kept(
                 assert {hospital.step().acted for hospital in room.hospitals.values()} == {False}
     assert not room.files("incoming")
     assert not room.files(ONE, 4)
-    assert not list(room.home.rglob(".*"))
+    assert not list(room.home.rglob(".half-*"))
     room.ends_well(undisturbed)
 
 
@@ -711,10 +711,10 @@ def test_whatever_stands_in_a_letter_it_is_taken_or_refused(value, field):
         "columns": {},
         "versions": {},
     } | {field: value}
-    written = letters.Signed("d", "Teacher", bytes(32), "", "", json.dumps(said).encode())
+    written = letters.Signed("d", "Teacher", bytes(32), "", "", json.dumps(said).encode(), b"")
     for reader in (
         joining.handover,
-        joining.opening,
+        lambda letter: joining.opening(letter, SETTINGS),
         lambda letter: joining.key_maker(letter, {"X": bytes(32)}),
         lambda letter: Settings.from_json(letter.json().get("settings")),
     ):

@@ -23,6 +23,8 @@ from fedkit.encryption.schemes import Parameters
 SLOTS = 2048  # of a ciphertext: N / 2
 SCALE, ROOM_BITS = 2.0**34, 24
 _SIZE = struct.Struct("<I")
+# Adding needs none of the other keys.
+_NO_MORE = {"save_public_key": False, "save_galois_keys": False, "save_relin_keys": False}
 
 
 class SharedKeys:
@@ -37,11 +39,11 @@ class SharedKeys:
         self._context.global_scale = SCALE
         # digits of numbers that must be exact need whole units of a slot
         self.parameters = Parameters(hospitals, 1, ROOM_BITS, 128, 2 * SLOTS, 60, 60, ROOM_BITS)
-        self.server = SharedServer(self._context.serialize(save_secret_key=False))
+        self.server = SharedServer(self._context.serialize(save_secret_key=False, **_NO_MORE))
 
     def secret_bytes(self) -> int:
         """Return how many bytes are handed to each other hospital."""
-        return len(self._context.serialize(save_secret_key=True))
+        return len(self._context.serialize(save_secret_key=True, **_NO_MORE))
 
     def encrypt(self, vector: np.ndarray, weight: float, layout: Layout | None = None) -> bytes:
         """Encrypt the weight, and weight x vector [p]: ValueError if a number is too large for the sum to hold.

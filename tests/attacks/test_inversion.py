@@ -6,7 +6,6 @@ from honest import sent
 
 from fedkit import aggregators, models, preparation
 from fedkit.chapters.attacks import inference, inversion
-from fedkit.records import Ledger
 
 LOGISTIC = models.logistic_regression()
 
