@@ -144,8 +144,8 @@ encryption/promises.py: aggregators
     and not (largest > self._bounds).any() =>
     (self.own, weight) if weight else => (self.own, weight) if True else
 encryption/shared.py: shared
-    serialize(save_secret_key=False)) => serialize(save_secret_key=True))
-    serialize(save_secret_key=True)) => serialize())
+    serialize(save_secret_key=False, **_NO_MORE)) => serialize(save_secret_key=True))
+    serialize(save_secret_key=True, **_NO_MORE)) => serialize())
     if total is not None and [one.size() for one in found] != [one.size() for one in total]: => if False:
     if not np.abs(numbers).max() <= 2**ROOM_BITS / self.parameters.hospitals: => if False:
     if not found or at != len(message): => if at != len(message):
@@ -296,12 +296,14 @@ exchange/work.py: algorithms
     if ours != settings.algorithm: => if False:
 exchange/keep.py: exchange exchange_intruders
     self._identity.locked(data, f"{self._study} {name}") => data
+    if _OWNERS[self._place] is not self: => if False:
+    fcntl.LOCK_EX | fcntl.LOCK_NB => fcntl.LOCK_SH
     os.unlink(aside) => pass
 exchange/study.py: exchange_intruders exchange
     if letter.json().get("opening") != self.opening: => if False:
     bool(closed.groups) and all( => all(
-    if step.purpose != "update" or step.round in voided: => if step.round in voided:
-    if step.purpose != "update" or step.round in voided: => if step.purpose != "update":
+    if step.purpose != "update" or fresh: => if fresh:
+    if step.purpose != "update" or fresh: => if step.purpose != "update":
     if by not in {each[:2] for each in self.coordinators}: => if False:
     if pinned not in ("", letter.digest): => if False:
     if len(set(homes)) == len(homes) and all(groups): => if True:
@@ -326,7 +328,9 @@ exchange/hospital.py: exchange exchange_intruders
     if left_out: => if False:
     elif keys.listed != listed: => elif False:
     if self._keys.number < number: => if False:
-    if self._is_there(TWO, TWO, number, size): => if False:
+    if self._is_there(TWO, TWO, number, self.identity.name): => if False:
+    if len(counts) < self._keys.least: => if False:
+    if self._is_there(TWO, TWO, step.number, name): => if False:
     for group in groups if name in group for other => for group in groups for other
     and self._keys.listed is None: => and False:
     if keys.number > number or keys.letter is None: => if keys.letter is None:

@@ -8,6 +8,7 @@ from exchange_parts import Class, Logistic, federation
 
 from fedkit import aggregators, exchange, hospitals, learning, models, records
 from fedkit.chapters.figures.studies import study_grid
+from fedkit.encryption import messages
 from fedkit.encryption.identities import Identity, fingerprint
 from fedkit.exchange import Folder, Maker, Participant, Settings, joining, results, rounds
 from fedkit.exchange.__main__ import main
@@ -576,3 +577,67 @@ def test_settings_come_back_from_json_and_count_the_numbers():
     for said in (None, [], {}, 3, "text", {"title": "t"}):
         with pytest.raises(ValueError, match="settings cannot be used"):
             Settings.from_json(said)
+
+
+# What two sums show by their difference
+
+
+def closed(room, number, *names):
+    """The coordinator's list of these hospitals' letters, whoever else's are there."""
+    about = room.hospitals[names[0]]._keys.about.hex()
+    codes = {name: messages.digest(room.content(ONE, number, name)).hex() for name in names}
+    return room.post(room.boss, rounds.place(LIST, number), {"about": about, "groups": [codes]}, "list", number)
+
+
+def test_of_a_list_enough_must_count_since_others_send_nothing_but_promises(tmp_path):
+    """Else a sum of five, of whom one was in the last sum, would be that one's update."""
+    room = Class(tmp_path, federation(5), rounds=4, **PATIENCE).open().until(2)
+    names = room.federation.names
+    room.coordinator.step()
+    room.step()
+    room.coordinator.step()
+    room.step(*names[:3])
+    wait(room)  # the others are late
+    room.step(*names[:3])
+    room.coordinator.step()
+    room.step(names[0], *names[3:])
+    assert room.coordinator.study.promised == ({*names[:3]}, False)
+    closed(room, 4, names[0], *names[3:])
+    said = room.step(names[0])[names[0]]
+    assert said.note.startswith("Of those listed 1 promised how large their update is")
+    assert not [path for path in room.files(TWO, 4)]
+
+
+def test_who_answered_a_list_that_did_not_open_is_in_the_next_one(four):
+    four.until(3)
+    four.coordinator.step()
+    four.step(A, B, C)
+    wait(four)  # Hospital 3 never answered: given up
+    four.until(4)
+    closed(four, 4, A, B, "Hospital 3")
+    four.letter(ONE, 4, C).unlink()
+    four.restart(A)
+    assert "Hospital 2 answered the last list, which did not open" in four.step(A)[A].note
+
+
+def test_bounds_are_added_up_once_from_a_model(room):
+    room.until(2)
+    room.post(room.boss, rounds.place(LIST, 2), {"about": "", "groups": []}, "list", 2)
+    room.step()
+    assert room.hospitals[A].study.step[:2] == (2, "update")
+    assert {status.stage for status in room.play()} == {"done"}
+
+
+def test_one_process_goes_on_with_a_home_and_in_it_what_came_last(room):
+    script = (
+        "import sys; from fedkit.exchange.keep import Keep; from fedkit.encryption.identities import Identity\n"
+        "Keep(sys.argv[1], Identity(sys.argv[2], b'01' * 16), sys.argv[3], 'participant')"
+    )
+    first = room.hospitals[A]
+    told = [sys.executable, "-c", script, room.home, A, first.study.id]
+    refused = subprocess.run(told, capture_output=True, text=True, check=False)
+    assert "Another process takes part with" in refused.stderr
+    room.restart(A)
+    room.step(A)
+    with pytest.raises(ValueError, match="Something newer in this process takes part"):
+        first.keep.write("keys", b"")

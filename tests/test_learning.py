@@ -167,8 +167,7 @@ def test_layers_in_the_clear_go_by_the_models_names(federation):
 
 def test_encrypted_runs_repeat_bit_by_bit_with_bfv(federation):
     one, other = (
-        learning.train_federated(federation, rounds=3, aggregator=aggregators.EncryptedMean()).weights
-        for _ in range(2)
+        learning.train_federated(federation, rounds=3, aggregator=aggregators.EncryptedMean()).weights for _ in range(2)
     )
     assert all(np.array_equal(a, b) for a, b in zip(one["shared"], other["shared"], strict=True))
 

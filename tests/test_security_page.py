@@ -40,6 +40,7 @@ def test_each_claim_has_a_test_and_faults_that_turn_its_file_red(row):
         "Not safe from a quantum computer.",
         "All but one.",
         "A hospital and the coordinator choose the model.",
+        "Sums of changing lists can be compared.",
         "Nonsense stops rounds, unnamed.",
         "Erased is not gone.",
         "A stolen disk reads on.",
