@@ -151,7 +151,7 @@ def letters(world):
     states = ["counted", "posted", "late", "missing", "awaited"]
     rows = [(round, name, state) for (round, state), name in product(enumerate(states), world.hospitals)]
     waiting = f"round 3 of 4: waiting for {', '.join(world.hospitals)}"
-    return study_grid(pd.DataFrame(rows, columns=["round", "hospital", "state"]), waiting)
+    return study_grid(pd.DataFrame(rows, columns=["number", "hospital", "state"]), waiting)
 
 
 def paired(world):

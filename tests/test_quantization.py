@@ -84,7 +84,7 @@ def test_what_does_not_fit_is_refused():
     layout = Layout((packed_layer(3, 1.0, PARAMETERS),))
     with pytest.raises(ValueError, match="agreed on 3 numbers, and this vector has 4"):
         layout.encode(np.zeros(4))
-    with pytest.raises(ValueError, match="beyond the 1 that one hospital has room for"):
+    with pytest.raises(ValueError, match="beyond what one hospital has room for"):
         layout.encode(np.array([0.0, 1.1, 0.0]))
 
 

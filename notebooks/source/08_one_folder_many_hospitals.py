@@ -545,7 +545,7 @@ def lie(where, study, names):
     """Post a list of some, signed by the teacher as the real one is."""
     sent = read("one", 0, where)
     group = {name: hashlib.sha256(sent[name].content).hexdigest() for name in names}
-    said = {"about": sent["Hungary"].study, "groups": [group]}
+    said = {"about": sent["Hungary"].study.removeprefix(study), "groups": [group]}
     about = About(study, "list", 0, "Teacher", ("Teacher",))
     return letters.post(Folder(where), rounds.place("list", 0), said, about, teacher)
 
