@@ -440,7 +440,7 @@ pd.Series(read_by_server, name="prevalence, read from one update").round(3).to_f
 # promise that they make it impossible.
 #
 # The server needs only the *mean*. Can it make the mean without reading the updates? This is notebook 03: the
-# hospitals hide what they send under **keys** of their own, and the server has none.
+# hospitals use **keys** of their own, the server none.
 
 # %%
 holds = pd.DataFrame(
