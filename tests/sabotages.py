@@ -127,7 +127,7 @@ encryption/envelopes.py: tampering envelopes
     "purpose": purpose, "round": round, "sender": sender} => "purpose": purpose, "sender": sender}
     if found < 0 or (found > most if size is None else found != size): => if found < 0:
     len(about.hospitals) and _written(about) == head: => len(about.hospitals):
-    if (owner := owners.setdefault(identities.fingerprint(public), name)) != name: => if (owner := owners.setdefault(public, name)) is None:
+    if (owner := owners.setdefault(identities.fingerprint(public), name)) != name: => if (owner := None):
 encryption/together.py: tampering aggregators
     if about.hospitals != (name,): => if False:
     if about.hospitals != tuple(listed): => if False:
@@ -327,7 +327,7 @@ exchange/hospital.py: exchange exchange_intruders
     if missing := [name for name, code in listed.items() => if missing := [name for name, code in []
     if left_out: => if False:
     elif keys.listed != listed: => elif False:
-    if self._keys.number < number: => if False:
+    if self._keys.number < number and => if False and
     if self._is_there(TWO, TWO, number, self.identity.name): => if False:
     if len(counts) < self._keys.least: => if False:
     if self._is_there(TWO, TWO, step.number, name): => if False:

@@ -605,7 +605,7 @@ def test_of_a_list_enough_must_count_since_others_send_nothing_but_promises(tmp_
     closed(room, 4, names[0], *names[3:])
     said = room.step(names[0])[names[0]]
     assert said.note.startswith("Of those listed 1 promised how large their update is")
-    assert not [path for path in room.files(TWO, 4)]
+    assert not room.files(TWO, 4)
 
 
 def test_who_answered_a_list_that_did_not_open_is_in_the_next_one(four):

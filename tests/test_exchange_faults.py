@@ -466,7 +466,9 @@ def test_killed_processes_on_a_faulty_folder_make_the_same_model():
 
 def test_nothing_is_ever_said_twice_in_two_ways_by_who_is_killed_between_two_system_calls():
     """Rule 6: of each number at most one letter one and one letter two of a hospital, one list and one sum."""
-    assert sum(study["kills"] for study in played("boundary", STUDIES)) >= 5 * STUDIES
+    kills = [study["kills"] for study in played("boundary", STUDIES)]
+    assert min(kills) >= 1
+    assert sum(kills) >= 5 * STUDIES
 
 
 def test_a_hostile_coordinator_learns_no_update_and_stops_nobody_s_program():

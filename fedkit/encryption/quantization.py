@@ -61,8 +61,8 @@ class Layer:
         steps = numbers / self.step
         if max(steps.max(initial=0), -steps.min(initial=0)) > self.limit:
             raise ValueError(
-                f"A number of {np.abs(numbers).max():.3g} (patients x update) is beyond what one hospital has room for: "
-                "did the training diverge?"
+                f"A number of {np.abs(numbers).max():.3g} (patients x update) is beyond what one hospital has room "
+                "for: did the training diverge?"
             )
         if dither is None or self.bits >= EXACT_BITS:  # what is exact is not left to chance
             return np.rint(steps, out=steps)

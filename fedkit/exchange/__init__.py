@@ -8,11 +8,11 @@
     Coordinator(folder, identity, invitation="K7QM-...", home="~/study").run()   # who adds up: often the maker
     show(folder, invitation="K7QM-...")                                # on the projector
 
-All that anybody writes is *letters*: signed files that are never changed (`folder`, `letters`). What counts follows from
-the letters alone (`study`), so every process can be stopped at any moment and started again; what it must not forget, it
-keeps at `home` (`keep`). A sum takes two letters of each hospital (`encryption.keyring`): the first is its hidden update;
-the coordinator lists whose arrived; the second opens exactly the sum of that list. To read one hospital's update, all
-others of its list would have to work together.
+All that anybody writes is *letters*: signed files that are never changed (`folder`, `letters`). What counts follows
+from the letters alone (`study`), so every process can be stopped at any moment and started again; what it must not
+forget, it keeps at `home` (`keep`). A sum takes two letters of each hospital (`encryption.keyring`): the first is its
+hidden update; the coordinator lists whose arrived; the second opens exactly the sum of that list. To read one
+hospital's update, all others of its list would have to work together.
 """
 
 from fedkit.exchange.coordinator import Coordinator

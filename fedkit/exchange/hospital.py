@@ -82,7 +82,7 @@ class Participant(Player):
 
     @property
     def replica(self) -> Replica:
-        """This hospital's copy of the model."""
+        """The hospital's own copy of the model."""
         if self._replica is None:
             self._replica = Replica(self.study, self.rows, self.work, self.keep.read, self.keep.write)
         return self._replica
@@ -236,7 +236,7 @@ class Participant(Player):
         return True
 
     def _follow(self) -> Step:
-        """Open the sums that are there, in order, and go on with what they say; return the last number that has ended."""
+        """Open the sums that are there, in order, and go on with what they say; return the last that has ended."""
         study, replica, last = self.study, self.replica, rounds.FIRST
         for step, closed, added in study.steps():
             if added is None and (closed is None or closed.groups):
@@ -299,12 +299,11 @@ class Participant(Player):
     def _remembered(self, step: Step) -> None:
         """See that the folder holds no first letter of this hospital's for a number that it has not begun."""
         number = step.number
-        if self._keys.number < number:
-            if self._is_there(ONE, step.purpose, number, self.identity.name):
-                raise Stopped(f"The folder holds a letter one of number {number} that is not remembered here: {OLD}")
+        if self._keys.number < number and self._is_there(ONE, step.purpose, number, self.identity.name):
+            raise Stopped(f"The folder holds a letter one of number {number} that is not remembered here: {OLD}")
 
     def _second(self, step: Step, closed: Closed) -> bool:
-        """Put the second letter in the folder, if this hospital is listed, and may answer; say whether it was missing."""
+        """Put the second letter in the folder, if the list may be answered; say whether it was missing."""
         name, keys, number = self.identity.name, self._keys, step.number
         listed = next((group for group in closed.groups if name in group), None)
         if listed is None or keys.number != number or keys.letter is None:

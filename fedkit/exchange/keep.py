@@ -1,4 +1,4 @@
-"""What a party keeps on a disk of its own: sealed with its identity, replaced as a whole, there before a letter leaves."""
+"""What a party keeps on a disk of its own: sealed, replaced as a whole, and there before a letter leaves."""
 
 import fcntl
 import os
@@ -8,7 +8,6 @@ from typing import IO
 
 from fedkit.encryption.identities import Identity
 from fedkit.exchange.folder import quoted
-
 
 _LOCKS: dict[Path, IO] = {}  # of this process, by place
 _OWNERS: dict[Path, "Keep"] = {}
@@ -31,7 +30,7 @@ class Keep:
             self._place = Path(home, f"fedkit-study.{study[:16]}.{quoted(identity.name)}.{role}").expanduser()
             self._place.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self._place not in _LOCKS:  # held until this process ends
-                _LOCKS[self._place] = open(self._place / ".lock", "a")
+                _LOCKS[self._place] = open(self._place / ".lock", "a")  # noqa: SIM115
             try:
                 fcntl.lockf(_LOCKS[self._place], fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:

@@ -167,7 +167,7 @@ class Maker(Party):
         self.journal.write("key maker", who=name)
 
     def hand_over(self, name: str, public: bytes, from_number: int | None = None) -> int:
-        """Let somebody else add up, from the number that is returned on: lists and sums by others do not count any more.
+        """Let somebody else add up, from the number that is returned on: what others add up does not count any more.
 
         name, public : who
         from_number : of the sum that is open if None

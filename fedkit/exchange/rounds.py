@@ -65,7 +65,7 @@ def parameters(settings: Settings, hospitals: int) -> Parameters:
 
 
 def layout(settings: Settings, parameters: Parameters, purpose: str, promises: Promises | None = None) -> Layout:
-    """How the numbers of a sum become integers; how wide they are does not depend on the promises, which may be None."""
+    """How the numbers of a sum become integers; how many there are does not depend on the promises, if any."""
     numeric, levels = len(settings.numeric), sum(map(len, settings.categorical.values()))
     sizes = {"statistics": 1 + 3 * numeric + levels, "bounds": len(settings.layers), "scores": 2 * len(METRICS)}
     if purpose != "update":
