@@ -25,8 +25,8 @@ CASES = {
     "hostile_head": (3000, "taken|malformed|has round|has purpose|has study|has sender"),
     "hostile_content": (
         5000,
-        "taken|has room for|This is not a it is|This is not a key|for another sum|letter of coefficients are|"
-        "for another list|key share for|A sum of|A letter of|beyond the it is|tag beyond|not the sum of",
+        "taken|has room for|This is no letter|This is no key|This is no sum|for another sum|"
+        "for another list|beyond the it is|a tag that is|not the sum of",
     ),
 }
 

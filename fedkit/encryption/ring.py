@@ -15,7 +15,7 @@ taken apart into so many pieces that the bound holds for the norms at hand, whic
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -54,6 +54,7 @@ class Ring:
     def __init__(self, parameters: Parameters) -> None:
         self.size, self.modulus, self.delta = parameters.ring_dimension, parameters.modulus, parameters.delta
         self.bits, doublings = parameters.modulus_bits, 3 * math.log2(self.size)
+        self._fold = (1 << self.bits) % self.modulus  # below 2^21
         # Square roots of the roots of unity: by them, x^N = -1 becomes x^N = 1.
         self._turn = np.exp(1j * np.pi * np.arange(self.size) / self.size)
         self._back = self._turn.conj()
@@ -73,56 +74,35 @@ class Ring:
             found = np.concatenate([found, words]) if len(found) else words
         return found.view(np.int64).reshape(count, self.size) - self.modulus // 2
 
-    def times(self, a: np.ndarray, s: np.ndarray) -> np.ndarray:
-        """Multiply polynomials by a small one, exactly: int64, shape [n, N], congruent modulo q, between ±2^62.
+    def times(self, s: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        """Return what multiplies polynomials, int64 [n, N] between ±q, by a small one [N], exactly modulo q.
 
-        a : int64, shape [n, N], between ±q
-        s : int64, shape [N]; ValueError if it is too large to be a sum of keys
+        Its results lie between ±2^62; it raises a ValueError if s is too large to be a sum of keys.
         """
-        return np.concatenate([product.copy() for product in self._products(np.split(a, len(a)), s)])
+        spectrum, length = np.fft.fft(s * self._turn), float(np.linalg.norm(s))
 
-    def _products(self, blocks: Iterable[np.ndarray], s: np.ndarray) -> Iterator[np.ndarray]:
-        """Yield the products of some polynomials after the other with s; each lasts until the next."""
-        spectrum, length, work = np.fft.fft(s * self._turn), float(np.linalg.norm(s)), ()
-        for a in blocks:
-            if not work or work[0].shape != a.shape:  # the last may be a smaller block
-                z = np.empty(a.shape, np.complex128)
-                work = z, z.view(float), np.empty((len(a), 2 * self.size), np.int64), np.empty_like(a), np.empty_like(a)
-            if not any(self._times(a, spectrum, length, pieces, work) for pieces in (2, 4)):
+        def product(a: np.ndarray) -> np.ndarray:
+            for width in (-(-self.bits // 2), -(-self.bits // 4)):
+                pairs = self._pairs(a, width)
+                if self._error * length * max(np.linalg.norm(z.view(float), axis=1).max() for z in pairs) < 0.5:
+                    break
+            else:
                 raise ValueError("The sum of the keys is too large to multiply exactly: it is no sum of keys.")
-            yield work[-1]
+            found = [np.fft.ifft(np.fft.fft(z * self._turn) * spectrum) * self._back for z in pairs]
+            pieces = [np.rint(part).astype(np.int64) for z in found for part in (z.real, z.imag)]  # below 2^46
+            total, low = pieces.pop(), self.bits - width
+            for piece in reversed(pieces):  # times 2^width, modulo q
+                total = (total >> low) * self._fold + ((total & (1 << low) - 1) << width) + piece
+            return total
 
-    def _times(self, a: np.ndarray, spectrum: np.ndarray, length: float, pieces: int, work: Sequence) -> bool:
-        """Take `a` apart into pieces, two of which are one complex number; False where rounding might go wrong."""
-        z, flat, whole, over, total = work
-        width, fold = -(-self.bits // pieces), (1 << self.bits) % self.modulus
-        half, low = 1 << width - 1, self.bits - width
-        lifted = a + sum(half << width * piece for piece in range(pieces - 1))
-        for first in range(pieces - 2, -1, -2):
-            for piece, place in ((first, z.real), (first + 1, z.imag)):
-                np.right_shift(lifted, width * piece, out=over)
-                if piece < pieces - 1:
-                    over &= 2 * half - 1
-                    over -= half
-                place[:] = over
-            if self._error * length * math.sqrt(max(np.vdot(row, row) for row in flat)) >= 0.5:
-                return False
-            for factor, transform in ((self._turn, np.fft.fft), (spectrum, np.fft.ifft)):
-                z *= factor
-                transform(z, out=z)
-            z *= self._back
-            whole[:] = np.rint(flat, out=flat)
-            for piece, own in ((first + 1, whole[:, 1::2]), (first, whole[:, ::2])):  # below 2^46, by the bound
-                if piece == pieces - 1:
-                    total[:] = own
-                    continue
-                np.right_shift(total, low, out=over)  # times 2^width, modulo q; fold is below 2^21
-                total &= (1 << low) - 1
-                total <<= width
-                over *= fold
-                total += over
-                total += own
-        return True
+        return product
+
+    def _pairs(self, a: np.ndarray, width: int) -> list[np.ndarray]:
+        """Take `a` apart into pieces of so many bits, two of which are one complex number."""
+        places, half = range(0, self.bits, width)[:-1], 1 << width - 1
+        lifted = a + sum(half << place for place in places)
+        pieces = [(lifted >> place & 2 * half - 1) - half for place in places] + [lifted >> places[-1] + width]
+        return [low + 1j * high for low, high in zip(pieces[::2], pieces[1::2], strict=True)]
 
     def hide(self, values: np.ndarray, public: bytes, s: np.ndarray, noise: bytes) -> np.ndarray:
         """Hide integers [n] under a small key: uint64, shape [n].
@@ -154,11 +134,11 @@ class Ring:
 
     def _stretched(self, public: bytes, s: np.ndarray, count: int) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield a block of places among so many coefficients, and what a s has there."""
-        stream, each = _stream(public), max(BLOCK, self.size)
-        lengths = [min(each, count - at) for at in range(0, count, each)]
-        blocks = (self._uniform(stream, -(-length // self.size)) for length in lengths)
-        for at, product in enumerate(self._products(blocks, s)):
-            yield slice(at * each, at * each + lengths[at]), product.reshape(-1)[: lengths[at]]
+        stream, times, each = _stream(public), self.times(s), max(BLOCK, self.size)
+        for at in range(0, count, each):
+            length = min(each, count - at)
+            product = times(self._uniform(stream, -(-length // self.size)))
+            yield slice(at, at + length), product.reshape(-1)[:length]
 
     def _reduced(self, numbers: np.ndarray) -> np.ndarray:
         """Reduce to 0 ... q - 1, in place."""

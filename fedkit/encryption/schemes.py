@@ -55,7 +55,7 @@ class Parameters(NamedTuple):
 
     def coefficients(self, numbers: int) -> int:
         """Coefficients for the numbers of an update."""
-        return math.ceil(numbers / self.fields if self.bits <= self.room_bits else numbers * self.digits(self.bits))
+        return -(-numbers // self.fields) * self.digits(self.bits)
 
     def message_bytes(self, coefficients: int) -> int:
         """Bytes that one hospital sends in a round for so many coefficients: ciphertext, and key share."""

@@ -51,7 +51,7 @@ def unmasked(which):
         return result
 
     def masks(self, key, label):
-        return (np.zeros(self._ring.size, np.uint32), 0) if key in found else exact(self, key, label)
+        return (np.zeros(self._ring.size, np.int64), 0) if key in found else exact(self, key, label)
 
     return {(keyring, "_hash"): hashed, (keyring.Keyring, "_masks"): masks}
 
