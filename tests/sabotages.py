@@ -34,13 +34,13 @@ encryption/keyring.py: keyring
     repr(self.parameters).encode() => b""
     *parts, coefficients.to_bytes(8)) => *parts)
     parts = state["number"].to_bytes(8), => parts = bytes(8),
-    state |= {"head": _hash( => state |= {"tail": _hash(
+    state |= {"head": head, => state |= {"tail": head,
     if name not in self.within]) => if False])
     if len(listed) < FEWEST: => if False:
     (name.encode(), *self.members[name], listed[name]) => (name.encode(), *self.members[name])
     (name.encode(), *self.members[name], listed[name]) => (name.encode(), listed[name])
     {"number": state["number"] + 1} => {"number": state["number"]}
-    "pair", study, *(part for each in both for part in each)) => "pair")
+    "pair", study, *itertools.chain(*both)) => "pair")
     if any(len(set(keys)) < len(members) for => if any(False for
     if name not in members or members[name].exchange != public: => if False:
     shared = exchange.exchange( => shared = (exchange.exchange if any(members[other][1]) else lambda key: bytes(32))(

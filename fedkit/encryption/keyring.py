@@ -14,6 +14,7 @@ Francati and Ateniese, CCS 2022.
 import hashlib
 import hmac
 import io
+import itertools
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, NoReturn
@@ -260,16 +261,17 @@ class Keyring:
             within = set(now["listed"]) if state["within"] is None else set(now["listed"]) & {*state["within"]}
             state["within"] = sorted(within)
         if now["opened"] and "refused" not in now:
-            each = [part for label, seen in sorted(now["opened"].items()) for part in (bytes.fromhex(label), seen)]
-            state |= {"head": _hash(state["head"], "sum", self.number.to_bytes(8), *each), "within": None}
+            each = [(bytes.fromhex(label), seen) for label, seen in sorted(now["opened"].items())]
+            head = _hash(state["head"], "sum", self.number.to_bytes(8), *itertools.chain(*each))
+            state |= {"head": head, "within": None}
         state["now"] = {}
 
     def _order(self, listed: Listed) -> list[str]:
         return sorted(listed, key=lambda name: self.members[name].identity)
 
     def _label(self, about: bytes, listed: Listed) -> bytes:
-        each = ((name.encode(), *self.members[name], listed[name]) for name in self._order(listed))
-        return _hash(about, "list", *(part for member in each for part in member))
+        each = [(name.encode(), *self.members[name], listed[name]) for name in self._order(listed)]
+        return _hash(about, "list", *itertools.chain(*each))
 
     def _masks(self, secret: bytes, label: bytes) -> tuple[np.ndarray, int]:
         """Stretch a secret into what hides a share for a list: of its coefficients, and of its tag."""
@@ -330,7 +332,7 @@ def join(
         except ValueError:
             raise ValueError(f"The exchange key of {other} is none: it would make a secret that all know.") from None
         both = sorted([(public, name.encode()), (members[other].exchange, other.encode())])
-        pairs[other] = _hash(shared, "pair", study, *(part for each in both for part in each))
+        pairs[other] = _hash(shared, "pair", study, *itertools.chain(*both))
     state = {"study": study, "head": study, "number": 0, "group": group, "own": own, "pairs": pairs, "now": {}}
     state |= {"known": sorted(known), "least": least, "budget": budget, "failed": 0, "within": None}
     return Keyring(name, parameters, members, state)

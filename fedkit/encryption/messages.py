@@ -139,7 +139,8 @@ def _unpacked(data: memoryview, parameters: Parameters, size: int) -> np.ndarray
 
 def _bits(values: np.ndarray, bits: int) -> bytes:
     """Write numbers modulo 2^bits one behind the other, lowest bit first."""
-    return np.packbits(values[:, None] >> np.arange(bits) & 1, bitorder="little").tobytes()
+    each = values.astype("<u4")[:, None].view(np.uint8)
+    return np.packbits(np.unpackbits(each, axis=1, count=bits, bitorder="little"), bitorder="little").tobytes()
 
 
 def _key_and_tag(data: bytes, at: int, parameters: Parameters, hospitals: int) -> tuple[np.ndarray, int]:
