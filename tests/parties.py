@@ -150,10 +150,10 @@ def unmasked(one, share, listed, secrets, mask):
 def forged(one, listed, key, values):
     """The sum that these keys and numbers would give: made by somebody who is a hospital and the server."""
     parameters, here = one.parameters, Ring(one.parameters)
-    words, number = group_mask(one, listed)
+    bits, name = parameters.share_bits(len(listed)), label(one, one.about, listed)
+    words, number = masks(kept(one)["group"], name, here.size)
     product = here.times(key)(public(parameters, one.about, -(-len(values) // here.size))).ravel()[: len(values)]
     hidden = (values.astype(object) * here.delta - product) % here.modulus
-    bits, name = parameters.share_bits(len(listed)), label(one, one.about, listed)
     shared = (key.astype(np.uint32) + words) & np.uint32((1 << bits) - 1)
     check = (tag(kept(one)["group"], name, values, here.size) + number) % PRIME
     return Sum(name, len(listed), hidden.astype(np.uint64), shared, check).to_bytes(parameters)

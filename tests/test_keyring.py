@@ -267,17 +267,6 @@ def test_a_hospital_that_is_killed_anywhere_posts_one_letter_and_one_share_a_num
     assert len(set.union(*posted.values())) == 8
 
 
-def test_what_is_stored_comes_back():
-    here, aarau = (found := Parties(stores=(stores := {}))), found["Aarau"]
-    letters, listed = here.send(vectors())
-    before = again(aarau, stores)
-    assert (before.letter, before.number, before.about, before.listed) == (letters["Aarau"], 0, aarau.about, None)
-    share = aarau.share(listed)
-    after = again(aarau, stores)
-    assert before.share(listed) == after.share(listed) == share
-    assert after.listed == listed
-
-
 def test_if_all_memory_of_a_letter_is_lost_the_same_numbers_give_the_same_letter_and_others_another_key():
     """A backup was restored, and the folder hides what was posted: with one key, two letters tell their difference."""
     own = vectors(size=2000)
@@ -360,6 +349,18 @@ def test_a_number_whose_share_went_out_and_that_did_not_open_is_charged(purpose,
     with pytest.raises(MessageError, match="a person must find out why"):
         again(here["Aarau"], stores).begin("scores", 3)
     assert here["Aarau"]._state["failed"] == budget
+
+
+def test_after_a_list_that_did_not_open_nobody_new_is_listed():
+    here = Parties()
+    for names, refused in [(NAMES[:3], False), (NAMES, True), (NAMES[1:], True), (NAMES[:3], False)]:
+        _, listed = here.send(vectors())
+        listed = {name: listed[name] for name in names}
+        if refused:
+            with pytest.raises(MessageError, match="Davos was not in the last list, which did not open"):
+                here["Basel"].share(listed)
+        else:
+            here["Basel"].share(listed)
 
 
 def test_what_opened_and_what_nobody_shared_costs_nothing():
@@ -503,10 +504,11 @@ def test_patients_that_cannot_be_are_named(weight):
         here["Aarau"].decrypt(total, listed)
 
 
-def test_sums_of_strangers_or_of_another_layout_do_not_open():
+def test_sums_of_strangers_of_two_or_of_another_layout_do_not_open():
     here, found, listed, _ = played()
     for names, layout, sentence in [
         (listed | {"X": bytes(32)}, None, "'X' is in a sum, and not on the roster"),
+        ({name: listed[name] for name in NAMES[:2]}, None, "A sum of 2 hospitals would show what each sent"),
         (listed, packed(1000, parameters=WHOLE), "A letter has 2006 coefficients, and 1006 are to be opened"),
     ]:
         with pytest.raises(MessageError, match=sentence):

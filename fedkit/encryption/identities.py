@@ -57,9 +57,8 @@ class Identity:
         try:
             return self._box(about).decrypt(data)
         except (CryptoError, ValueError):
-            raise ValueError(
-                f"This is not what {self.name} sealed as {about!r}: it is damaged, or another's."
-            ) from None
+            said = f"This is not what {self.name} sealed as {about!r}"
+            raise ValueError(f"{said}: it is damaged, or another's.") from None
 
     def _box(self, about: str) -> SecretBox:
         return SecretBox(hmac.digest(bytes(self._key), f"fedkit locked {about}".encode(), "sha256"))

@@ -172,17 +172,12 @@ class Keyring:
         if listed.get(self.name) != messages.digest(now["letter"]):
             raise MessageError(f"{self.name}'s letter is not the one in this list: nothing is shared.")
         if self.within is not None and (new := [name for name in listed if name not in self.within]):
-            raise MessageError(
-                f"The last list did not open, and {new[0]} was not in it: the difference of the two sums would be what "
-                f"{new[0]} sent."
-            )
+            raise MessageError(f"{new[0]} was not in the last list, which did not open: sums would differ by its part.")
         if len(listed) < self._state["least"]:
             raise MessageError(f"{len(listed)} hospitals are listed, and {self._state['least']} are the fewest here.")
         if (known := len(listed.keys() & {*self._state["known"]} - {self.name})) < KNOWN:
-            raise MessageError(
-                f"The list names {known} hospitals whose fingerprint was compared here, and {KNOWN} must be: "
-                "the others may all be one."
-            )
+            said = f"The list names {known} hospitals whose fingerprint was compared here, and {KNOWN} must be"
+            raise MessageError(f"{said}: the others may all be one.")
 
     def decrypt(self, total: bytes, listed: Listed, layout: Layout | None = None) -> tuple[np.ndarray, float]:
         """Open a list's sum, and divide: the weighted mean, float64 of shape [p], and the number of patients.
@@ -253,10 +248,9 @@ class Keyring:
             return
         if "share" in now and ("refused" in now or now["label"] not in now["opened"]):
             if state["failed"] >= (0 if now["purpose"] in _WITHOUT else state["budget"]):
-                raise MessageError(
-                    f"Shares of {self.name} went out for a sum that did not open ({now['purpose']}, number "
-                    f"{self.number}), and no more of that is allowed: a person must find out why, and begin anew."
-                )
+                what = f"a sum that did not open ({now['purpose']}, number {self.number})"
+                said = f"Shares of {self.name} went out for {what}, and no more of that is allowed"
+                raise MessageError(f"{said}: a person must find out why, and begin anew.")
             state["failed"] += 1
             within = set(now["listed"]) if state["within"] is None else set(now["listed"]) & {*state["within"]}
             state["within"] = sorted(within)
@@ -346,10 +340,8 @@ def restore(name: str, parameters: Parameters, members: Mapping[str, Member], st
 def divided(numbers: np.ndarray) -> tuple[np.ndarray, float]:
     """Divide a sum of weight x vector by the sum of the weights, its first number; MessageError if there is none."""
     if not 0 < numbers[0] < 2**53:
-        raise MessageError(
-            "The hospitals' patients sum to zero, or to no number of patients: nobody has any, or a message was "
-            "nonsense under a good signature. Leave hospitals out to find whose."
-        )
+        said = "The hospitals' patients sum to zero, or to no number of patients"
+        raise MessageError(f"{said}: nobody has any, or a message was nonsense. Leave hospitals out to find whose.")
     return numbers[1:] / numbers[0], float(numbers[0])
 
 

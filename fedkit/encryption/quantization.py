@@ -42,10 +42,7 @@ class Layer:
         """Return whole steps, to the nearest, or up or down at random in proportion; ValueError beyond the limit."""
         steps = numbers / self.step
         if not max(steps.max(initial=0), -steps.min(initial=0)) <= self.limit:  # NaN is not, either
-            raise ValueError(
-                f"A number of {np.abs(numbers).max():.3g} (patients x update) is beyond what one hospital has room "
-                "for: did the training diverge?"
-            )
+            raise too_large(numbers)
         if dither is None or self.bits >= EXACT_BITS:  # what is exact is not left to chance
             return np.rint(steps, out=steps)
         return np.floor(steps + dither.random(len(steps)))
@@ -138,6 +135,12 @@ class Layout:
         sizes = [getattr(layer, measure) for layer in self.layers]
         each = zip(self.layers, sizes, accumulate(sizes), strict=True)
         return [(layer, whole[end - size : end]) for layer, size, end in each]
+
+
+def too_large(numbers: np.ndarray) -> ValueError:
+    """Return the error that names the largest of the numbers that a hospital wanted to send."""
+    said = f"A number of {np.abs(numbers).max():.3g} (patients x update) is beyond what one hospital has room for"
+    return ValueError(f"{said}: did the training diverge?")
 
 
 def maxima(vector: np.ndarray, sizes: Sequence[int]) -> np.ndarray:

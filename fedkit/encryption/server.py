@@ -48,9 +48,8 @@ class Server:
     def total(self) -> bytes:
         """Return the sum; ValueError if shares are missing, or there is nothing to add."""
         if self._hidden is None or self.letters != self.shares:
-            raise ValueError(
-                f"{self.letters} letters and {self.shares} key shares came: nobody can open a sum of less than all."
-            )
+            said = f"{self.letters} letters and {self.shares} key shares came"
+            raise ValueError(f"{said}: nobody can open a sum of less than all.")
         return Sum(self._label, self.letters, self._hidden, self._key, self._tag).to_bytes(self._parameters)
 
 

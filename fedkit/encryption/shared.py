@@ -17,7 +17,7 @@ import numpy as np
 from fedkit.compat.tenseal import ts
 from fedkit.encryption.keyring import divided
 from fedkit.encryption.messages import MessageError
-from fedkit.encryption.quantization import Layout
+from fedkit.encryption.quantization import Layout, too_large
 from fedkit.encryption.schemes import Parameters
 
 SLOTS = 2048  # of a ciphertext: N / 2
@@ -53,10 +53,7 @@ class SharedKeys:
         numbers = np.asarray(vector, np.float64) * weight
         numbers = np.append(weight, numbers if layout is None else layout.encode(numbers))
         if not np.abs(numbers).max() <= 2**ROOM_BITS / self.parameters.hospitals:
-            raise ValueError(
-                f"A number of {np.abs(numbers).max():.3g} (patients x update) is beyond what one hospital has room "
-                "for: did the training diverge?"
-            )
+            raise too_large(numbers)
         parts = [numbers[at : at + SLOTS].tolist() for at in range(0, len(numbers), SLOTS)]
         return _joined(ts.ckks_vector(self._context, part) for part in parts)
 

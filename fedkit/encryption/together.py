@@ -55,10 +55,8 @@ class Together:
 
     def __init__(self, hospitals: Sequence[str], parameters: Parameters, ledger: Any, network: Network) -> None:
         if len(hospitals) < FEWEST or SERVER in hospitals:
-            raise ValueError(
-                f"An encrypted sum needs {FEWEST} hospitals or more (of two, each reads the other's part), and none "
-                f"may be called {SERVER!r}: these are {', '.join(map(str, hospitals))}."
-            )
+            said = f"An encrypted sum needs {FEWEST} hospitals or more, and none may be called {SERVER!r}"
+            raise ValueError(f"{said}: these are {', '.join(map(str, hospitals))}.")
         parts = -(-len(hospitals) // MOST_LISTED)
         self.groups = [tuple(hospitals[at::parts]) for at in range(parts)]
         self.parameters, self._network = parameters, network
@@ -168,11 +166,9 @@ class Together:
             total = self._signed(server.total(), SERVER, "sum", listed)
         return self._network(SERVER, total), listed, readable
 
-    def _taken(
-        self, asked: _Asked, name: str, sent: Mapping[str, bytes], server: Server
-    ) -> tuple[bytes, np.ndarray | float]:
-        """At the server: add a first letter, and what is readable beside it, or raise a MessageError."""
-        readable: np.ndarray | float = 0.0
+    def _taken(self, asked: _Asked, name: str, sent: Mapping[str, bytes], server: Server) -> tuple[bytes, Any]:
+        """At the server: add a first letter, and return it with what is readable beside it, or raise a MessageError."""
+        readable = 0.0
         if "clear" in sent:
             _, content = self._read(sent["clear"], name, "clear", 4 * len(asked.clear[name]))
             readable = np.frombuffer(content, "<f4").astype(np.float64)
