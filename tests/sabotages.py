@@ -84,18 +84,18 @@ encryption/keyring.py: keyring
     if not 0 < numbers[0] < 2**53: => if False:
     def __reduce__ => def _reduce
 encryption/ring.py: ring
-    own += _tossed(stream, len(own)) => pass
+    own += _tossed(coins, len(own)) => pass
     heads -= COINS => heads[:] = np.bitwise_count(np.frombuffer(raw, "<u8", count) & np.uint64(2**12 - 1)) - np.int64(6)
     heads -= COINS => heads[:] = np.frombuffer(raw, "<u8", count).astype(np.int64) % 3 - 1
     own = values[part] * self.delta => own = values[part] * self.delta + values[part] % 2
-    for z in pairs) < 0.5: => for z in pairs) < 1e9:
+    axis=-1).max() < 0.5: => axis=-1).max() < 1e9:
     words = words[words < np.uint64(self.modulus)] => words = words % np.uint64(self.modulus)
     np.minimum(part, part - np.uint64(modulus), out=part) => pass
     own -= product => pass
 encryption/ring.py: keyring
     own -= product => pass
 encryption/ring.py: attacks/test_distinguishing
-    own += _tossed(stream, len(own)) => pass
+    own += _tossed(coins, len(own)) => pass
 encryption/keyring.py: attacks/test_distinguishing
     key = ring.small( => key = 0 * ring.small(
     "group": _hash(state["group"], "sum", about), => "group": about,
@@ -354,7 +354,7 @@ encryption/keyring.py: 03_federated_learning_with_encryption
     ring.small(_hash(secret, "key"), self._ring.size) => np.zeros(self._ring.size, np.int64)
     key, tag = key + sign * words, tag + sign * number => pass
 encryption/ring.py: 03_federated_learning_with_encryption
-    own += _tossed(stream, len(own)) => pass
+    own += _tossed(coins, len(own)) => pass
 encryption/keyring.py: 04_comparison_of_outcomes
     ring.small(_hash(secret, "key"), self._ring.size) => np.zeros(self._ring.size, np.int64)
 encryption/keyring.py: 06_gradient_leakage

@@ -151,7 +151,6 @@ def _prototype(char: str) -> str:
 def check_name(name: str) -> str:
     """Return a name as it is, if it can be read aloud, sent and printed; ValueError if not."""
     if not isinstance(name, str) or not (1 <= len(name) <= 100 and name == name.strip() and name.isprintable()):
-        raise ValueError(
-            f"A name has 1 to 100 printable characters, with no space before or after, and this is {name!r:.120}."
-        )
+        said = "A name has 1 to 100 printable characters, with no space before or after"
+        raise ValueError(f"{said}, and this is {name!r:.120}.")
     return name

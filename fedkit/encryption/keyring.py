@@ -269,7 +269,7 @@ class Keyring:
 
     def _masks(self, secret: bytes, label: bytes) -> tuple[np.ndarray, int]:
         """Stretch a secret into what hides a share for a list: of its coefficients, and of its tag."""
-        raw = ring.stretch(_hash(secret, "share", label), 16 + 4 * self._ring.size)
+        raw = ring.stream(_hash(secret, "share", label))(16 + 4 * self._ring.size)
         return np.frombuffer(raw, "<u4", -1, 16).astype(np.int64), int.from_bytes(raw[:16], "little") % PRIME
 
     def save(self) -> None:
@@ -364,7 +364,7 @@ def _tag(group: bytes, label: bytes, values: np.ndarray, size: int) -> int:
     """
     starts, total = range(0, len(values), size), 0
     size = min(size, len(values))
-    drawn = np.frombuffer(ring.stretch(_hash(group, "check", label), 8 * (size + len(starts))), "<i8") & PRIME
+    drawn = np.frombuffer(ring.stream(_hash(group, "check", label))(8 * (size + len(starts))), "<i8") & PRIME
     along = _pieces(drawn[:size], 21).T
     for at, across in zip(starts, drawn[size:].tolist(), strict=True):
         row = _pieces(values[at : at + size], 19)

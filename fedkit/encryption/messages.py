@@ -115,9 +115,8 @@ def _head(data: bytes, head: struct.Struct, mark: bytes, length: Callable[..., i
         found = head.unpack_from(data)
         if len(data) == length(*found[2:]):
             return found
-    raise MessageError(
-        f"This is no {_NAMES[mark]} of the length it should have: it is damaged, or of another version of the kit."
-    )
+    said = f"This is no {_NAMES[mark]} of the length it should have"
+    raise MessageError(f"{said}: it is damaged, or of another version of the kit.")
 
 
 def _packed(hidden: np.ndarray, parameters: Parameters) -> bytes:

@@ -24,24 +24,20 @@ from fedkit.encryption.packing import BLOCK
 from fedkit.encryption.schemes import COINS, Parameters
 
 
-def stretch(key: bytes, size: int) -> bytes:
-    """Return the first bytes of a pseudo-random stream (AES-256, counter mode): a key of 32 bytes is used once."""
-    return _stream(key)(size)
-
-
-def small(key: bytes, count: int) -> np.ndarray:
-    """Draw from the centred binomial distribution with `COINS` coins a side: int64, shape [count], within ±`COINS`."""
-    return _tossed(_stream(key), count)
-
-
-def _stream(key: bytes) -> Callable[[int], bytes]:
+def stream(key: bytes) -> Callable[[int], bytes]:
+    """Return what gives the next bytes of a pseudo-random stream (AES-256, counter mode): a key is used once."""
     update = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor().update
     return lambda size: update(bytes(size))
 
 
-def _tossed(stream: Callable[[int], bytes], count: int) -> np.ndarray:
+def small(key: bytes, count: int) -> np.ndarray:
+    """Draw from the centred binomial distribution with `COINS` coins a side: int64, shape [count], within ±`COINS`."""
+    return _tossed(stream(key), count)
+
+
+def _tossed(coins: Callable[[int], bytes], count: int) -> np.ndarray:
     """Count heads: the difference of two binomials of n coins each is one binomial of 2 n coins, less n."""
-    raw = stream(12 * count)
+    raw = coins(12 * count)
     heads = np.bitwise_count(np.frombuffer(raw, "<u8", count)).astype(np.int64)
     heads += np.bitwise_count(np.frombuffer(raw, "<u4", count, 8 * count) & np.uint32(2 ** (2 * COINS - 64) - 1))
     heads -= COINS
@@ -62,13 +58,13 @@ class Ring:
 
     def public(self, key: bytes, count: int) -> np.ndarray:
         """Stretch a key that everybody knows into uniform polynomials: int64, shape [count, N]."""
-        return self._reduced(self._uniform(_stream(key), count))
+        return self._reduced(self._uniform(stream(key), count))
 
-    def _uniform(self, stream: Callable[[int], bytes], count: int) -> np.ndarray:
+    def _uniform(self, bytes_: Callable[[int], bytes], count: int) -> np.ndarray:
         """Take the next words of a stream, without those not below the modulus; centred, for a small norm."""
         found = np.empty(0, np.uint64)
         while wanted := count * self.size - len(found):
-            words = np.frombuffer(stream(8 * wanted), "<u8") & np.uint64((1 << self.bits) - 1)
+            words = np.frombuffer(bytes_(8 * wanted), "<u8") & np.uint64((1 << self.bits) - 1)
             if words.max() >= self.modulus:
                 words = words[words < np.uint64(self.modulus)]
             found = np.concatenate([found, words]) if len(found) else words
@@ -83,26 +79,31 @@ class Ring:
 
         def product(a: np.ndarray) -> np.ndarray:
             for width in (-(-self.bits // 2), -(-self.bits // 4)):
-                pairs = self._pairs(a, width)
-                if self._error * length * max(np.linalg.norm(z.view(float), axis=1).max() for z in pairs) < 0.5:
+                z = self._pairs(a, width)
+                if self._error * length * np.linalg.norm(z.view(float), axis=-1).max() < 0.5:
                     break
             else:
                 raise ValueError("The sum of the keys is too large to multiply exactly: it is no sum of keys.")
-            found = [np.fft.ifft(np.fft.fft(z * self._turn) * spectrum) * self._back for z in pairs]
-            pieces = [np.rint(part).astype(np.int64) for z in found for part in (z.real, z.imag)]  # below 2^46
-            total, low = pieces.pop(), self.bits - width
+            for factor, transform in ((self._turn, np.fft.fft), (spectrum, np.fft.ifft)):
+                z *= factor
+                transform(z, out=z)
+            z *= self._back
+            whole, low = np.rint(z.view(float)).astype(np.int64), self.bits - width  # below 2^46, by the bound
+            *pieces, total = (pair[:, part::2] for pair in whole for part in (0, 1))
             for piece in reversed(pieces):  # times 2^width, modulo q
                 total = (total >> low) * self._fold + ((total & (1 << low) - 1) << width) + piece
             return total
 
         return product
 
-    def _pairs(self, a: np.ndarray, width: int) -> list[np.ndarray]:
-        """Take `a` apart into pieces of so many bits, two of which are one complex number."""
+    def _pairs(self, a: np.ndarray, width: int) -> np.ndarray:
+        """Take `a` apart into pieces of so many bits, two to a complex number: complex128, shape [pairs, n, N]."""
         places, half = range(0, self.bits, width)[:-1], 1 << width - 1
         lifted = a + sum(half << place for place in places)
         pieces = [(lifted >> place & 2 * half - 1) - half for place in places] + [lifted >> places[-1] + width]
-        return [low + 1j * high for low, high in zip(pieces[::2], pieces[1::2], strict=True)]
+        z = np.empty((len(pieces) // 2, *a.shape), np.complex128)
+        z.real, z.imag = pieces[::2], pieces[1::2]
+        return z
 
     def hide(self, values: np.ndarray, public: bytes, s: np.ndarray, noise: bytes) -> np.ndarray:
         """Hide integers [n] under a small key: uint64, shape [n].
@@ -111,10 +112,10 @@ class Ring:
         public, noise : keys of 32 bytes for the stretches that `a` and the noise come from
         s : int64, shape [N], from `small`
         """
-        hidden, stream = np.empty(len(values), np.int64), _stream(noise)
+        hidden, coins = np.empty(len(values), np.int64), stream(noise)
         for part, product in self._stretched(public, s, len(values)):
             own = values[part] * self.delta
-            own += _tossed(stream, len(own))
+            own += _tossed(coins, len(own))
             own -= product
             hidden[part] = self._reduced(own)
         return hidden.view(np.uint64)
@@ -134,10 +135,10 @@ class Ring:
 
     def _stretched(self, public: bytes, s: np.ndarray, count: int) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield a block of places among so many coefficients, and what a s has there."""
-        stream, times, each = _stream(public), self.times(s), max(BLOCK, self.size)
+        uniform, times, each = stream(public), self.times(s), max(BLOCK, self.size)
         for at in range(0, count, each):
             length = min(each, count - at)
-            product = times(self._uniform(stream, -(-length // self.size)))
+            product = times(self._uniform(uniform, -(-length // self.size)))
             yield slice(at, at + length), product.reshape(-1)[:length]
 
     def _reduced(self, numbers: np.ndarray) -> np.ndarray:
