@@ -10,7 +10,7 @@ from fedkit import encryption
 from fedkit.encryption import Member, digest
 from fedkit.encryption.messages import PRIME, Letter, Share, Sum
 from fedkit.encryption.quantization import Layout, exact_layer, packed_layer
-from fedkit.encryption.ring import Ring, stretch
+from fedkit.encryption.ring import Ring, stream
 
 SMALL = encryption.choose(4, numbers=14, bits=12)
 WHOLE = SMALL._replace(sent_bits=28)  # which sends every bit
@@ -103,7 +103,7 @@ def label(one, about, listed):
 
 def masks(secret, label, size=1024):
     """What a secret adds to a share: to its coefficients, and to its tag."""
-    raw = stretch(hashed(secret, "share", label), 16 + 4 * size)
+    raw = stream(hashed(secret, "share", label))(16 + 4 * size)
     return np.frombuffer(raw, "<u4", size, 16), int.from_bytes(raw[:16], "little") % PRIME
 
 
@@ -111,7 +111,7 @@ def tag(group, label, values, size):
     """The check of a sum, in Python's integers."""
     size = min(size, len(values))
     count = -(-len(values) // size)
-    drawn = np.frombuffer(stretch(hashed(group, "check", label), 8 * (size + count)), "<u8").astype(object) % 2**61
+    drawn = np.frombuffer(stream(hashed(group, "check", label))(8 * (size + count)), "<u8").astype(object) % 2**61
     each = np.outer(drawn[size:], drawn[:size]).ravel()[: len(values)]
     return int((each * values).sum()) % PRIME
 
@@ -150,10 +150,10 @@ def unmasked(one, share, listed, secrets, mask):
 def forged(one, listed, key, values):
     """The sum that these keys and numbers would give: made by somebody who is a hospital and the server."""
     parameters, here = one.parameters, Ring(one.parameters)
-    words, number = group_mask(one, listed)
-    product = here.times(public(parameters, one.about, -(-len(values) // here.size)), key).ravel()[: len(values)]
-    hidden = (values.astype(object) * here.delta - product) % here.modulus
     bits, name = parameters.share_bits(len(listed)), label(one, one.about, listed)
+    words, number = masks(kept(one)["group"], name, here.size)
+    product = here.times(key)(public(parameters, one.about, -(-len(values) // here.size))).ravel()[: len(values)]
+    hidden = (values.astype(object) * here.delta - product) % here.modulus
     shared = (key.astype(np.uint32) + words) & np.uint32((1 << bits) - 1)
     check = (tag(kept(one)["group"], name, values, here.size) + number) % PRIME
     return Sum(name, len(listed), hidden.astype(np.uint64), shared, check).to_bytes(parameters)

@@ -34,14 +34,14 @@ encryption/keyring.py: keyring
     repr(self.parameters).encode() => b""
     *parts, coefficients.to_bytes(8)) => *parts)
     parts = state["number"].to_bytes(8), => parts = bytes(8),
-    state |= {"head": _hash( => state |= {"tail": _hash(
+    state |= {"head": head, => state |= {"tail": head,
     if name not in self.within]) => if False])
     if len(listed) < FEWEST: => if False:
     (name.encode(), *self.members[name], listed[name]) => (name.encode(), *self.members[name])
     (name.encode(), *self.members[name], listed[name]) => (name.encode(), listed[name])
     {"number": state["number"] + 1} => {"number": state["number"]}
-    "pair", study, *(part for each in both for part in each)) => "pair")
-    if len(set(keys)) < len(members): => if False:
+    "pair", study, *itertools.chain(*both)) => "pair")
+    if any(len(set(keys)) < len(members) for => if any(False for
     if name not in members or members[name].exchange != public: => if False:
     shared = exchange.exchange( => shared = (exchange.exchange if any(members[other][1]) else lambda key: bytes(32))(
     if least < FEWEST: => if False:
@@ -68,7 +68,6 @@ encryption/keyring.py: keyring
     (0 if now["purpose"] in _WITHOUT else state["budget"]) => state["budget"]
     ("refused" in now or now["label"] not in now["opened"]) => "refused" in now
     ("refused" in now or now["label"] not in now["opened"]) => now["label"] not in now["opened"]
-    key = ring.small( => key = 0 * ring.small(
     ring.small(_hash(secret, "key"), => ring.small(_hash(self._state["study"], self.name),
     if mine == 0: => if mine == -1:
     "group": _hash(state["group"], "sum", about), => "group": about,
@@ -80,23 +79,26 @@ encryption/keyring.py: keyring
     except ValueError:  # keys => except ZeroDivisionError:  # keys
     now["refused"] = True => pass
     if strangers := [name for name in listed if name not in self.members]: => if strangers := []:
-    if whole.coefficients != len(values): => if False:
-    if not np.isfinite(vector).all(): => if False:
+    if whole.coefficients != self.size: => if False:
     and weight == int(weight)) => )
     if not 0 < numbers[0] < 2**53: => if False:
     def __reduce__ => def _reduce
 encryption/ring.py: ring
-    own += _tossed(stream, len(own)) => pass
+    own += _tossed(coins, len(own)) => pass
     heads -= COINS => heads[:] = np.bitwise_count(np.frombuffer(raw, "<u8", count) & np.uint64(2**12 - 1)) - np.int64(6)
     heads -= COINS => heads[:] = np.frombuffer(raw, "<u8", count).astype(np.int64) % 3 - 1
     own = values[part] * self.delta => own = values[part] * self.delta + values[part] % 2
-    if self._error * length * math.sqrt(max(np.vdot(row, row) for row in flat)) >= 0.5: => if False:
+    axis=-1).max() < 0.5: => axis=-1).max() < 1e9:
     words = words[words < np.uint64(self.modulus)] => words = words % np.uint64(self.modulus)
     np.minimum(part, part - np.uint64(modulus), out=part) => pass
     own -= product => pass
 encryption/ring.py: keyring
-    own += _tossed(stream, len(own)) => pass
     own -= product => pass
+encryption/ring.py: attacks/test_distinguishing
+    own += _tossed(coins, len(own)) => pass
+encryption/keyring.py: attacks/test_distinguishing
+    key = ring.small( => key = 0 * ring.small(
+    "group": _hash(state["group"], "sum", about), => "group": about,
 encryption/keyring.py: aggregators
     encode(np.array([weight])) => encode(np.array([weight]), dither)
 encryption/ring.py: schemes aggregators
@@ -107,13 +109,13 @@ encryption/server.py: keyring
     if self.shares and found.label != self._label: => if False:
     if self._hidden is None or self.letters != self.shares: => if False:
 encryption/messages.py: messages
-    if hospitals < 1 or len(data) => if len(data)
-    if len(data) != letter_bytes(parameters, size): => if False:
+    if len(data) == length(*found[2:]): => if True:
+    if not 1 <= hospitals <= => if not hospitals <=
     if not 1 <= hospitals <= parameters.hospitals or => if
     if int(part.max()) > (parameters.modulus - 1) >> dropped: => if False:
-    if tag >= PRIME: => if False:
+    or tag >= PRIME: => :
     part |= np.uint64(1 << dropped - 1) => pass
-    or data[:4] != mark: => :
+    and data[:4] == mark: => :
 encryption/schemes.py: schemes
     128: {1024: 27, 2048: 54, => 128: {1024: 27, 2048: 56,
     COINS = 42 => COINS = 21
@@ -121,7 +123,7 @@ encryption/schemes.py: schemes
 encryption/schemes.py: keyring
     return (2 * COINS * hospitals).bit_length() => return (2 * COINS * hospitals).bit_length() - 1
 encryption/envelopes.py: tampering envelopes
-    if not identities.verify(public, data[4:68], _signed(head, digest)): => if False:
+    if not identities.verify(public, data[4:68], _signed(head, content)): => if False:
     {"study": study, "purpose": purpose, "round" => {"purpose": purpose, "round"
     {"study": study, "purpose": purpose, "round" => {"study": study, "round"
     "purpose": purpose, "round": round, "sender": sender} => "purpose": purpose, "sender": sender}
@@ -133,10 +135,11 @@ encryption/together.py: tampering aggregators
     if about.hospitals != tuple(listed): => if False:
     if not np.isfinite(readable).all(): => if False:
     if len(hospitals) < FEWEST or SERVER in hospitals: => if SERVER in hospitals:
-    phases = dict.fromkeys(sent, "refused") => pass
+    phases = dict.fromkeys(messages_, "refused") => pass
     silent.add(name) => pass
     parts = -(-len(hospitals) // MOST_LISTED) => parts = 1
-    self.roster[sender], **self._about => self.identities[sender].public[::-1], **self._about
+    self.roster[sender], **expected => self.identities[sender].public[::-1], **expected
+    keys.accept(sums) => pass
 encryption/promises.py: aggregators
     _KEEP = 0.95 => _KEEP = 0.0
     _GROWTH = 2.0 => _GROWTH = 1.0
@@ -146,7 +149,7 @@ encryption/promises.py: aggregators
 encryption/shared.py: shared
     serialize(save_secret_key=False, **_NO_MORE)) => serialize(save_secret_key=True))
     serialize(save_secret_key=True, **_NO_MORE)) => serialize())
-    if total is not None and [one.size() for one in found] != [one.size() for one in total]: => if False:
+    if total and [one.size() for one in found] != [one.size() for one in total]: => if False:
     if not np.abs(numbers).max() <= 2**ROOM_BITS / self.parameters.hospitals: => if False:
     if not found or at != len(message): => if at != len(message):
 encryption/identities.py: identities
@@ -161,6 +164,9 @@ encryption/vault.py: vault
     _COST = 17 => _COST = 14
     _COSTS = range(14, 21) => _COSTS = range(64)
     salt, nonce = os.urandom(16), os.urandom(12) => salt, nonce = os.urandom(16), bytes(12)
+encryption/quantization.py: quantization keyring
+    not max(steps.max(initial=0), -steps.min(initial=0)) <= self.limit: => max(steps.max(), -steps.min()) > self.limit:
+    if numbers.shape != (self.size,): => if len(numbers) != self.size:
 encryption/quantization.py: quantization
     2 ** (bits - 1) - 1 - int(np.ceil(hospitals * rounding)) => 2 ** (bits - 1) - 1
     max(steps.max(initial=0), -steps.min(initial=0)) => steps.max(initial=0)
@@ -346,17 +352,17 @@ exchange/classroom.py: classroom
     if file.is_relative_to(Path(where).resolve()): => if False:
 encryption/keyring.py: 03_federated_learning_with_encryption
     ring.small(_hash(secret, "key"), self._ring.size) => np.zeros(self._ring.size, np.int64)
-    (key + words, tag + number) if is_added else (key - words, tag - number) => (key, tag)
+    key, tag = key + sign * words, tag + sign * number => pass
 encryption/ring.py: 03_federated_learning_with_encryption
-    own += _tossed(stream, len(own)) => pass
+    own += _tossed(coins, len(own)) => pass
 encryption/keyring.py: 04_comparison_of_outcomes
     ring.small(_hash(secret, "key"), self._ring.size) => np.zeros(self._ring.size, np.int64)
 encryption/keyring.py: 06_gradient_leakage
     ring.small(_hash(secret, "key"), self._ring.size) => np.zeros(self._ring.size, np.int64)
 encryption/keyring.py: 05_communication_cost
     ring.small(_hash(secret, "key"), self._ring.size) => np.zeros(self._ring.size, np.int64)
-encryption/together.py: robust
-    self.any, contents = self.keyrings[name], => contents =
+encryption/together.py: robust aggregators
+    if name not in numbers): => if False):
 chapters/attacks/distinguishing.py: attacks/test_distinguishing
     (attacker(seen) or random.choice((-1, 1))) > 0 => random.choice((-1, 1)) > 0
     map(seen.letter, "AAC", (-1, -2, -1)) => map(seen.letter, "AAA", (-1, -2, -2))

@@ -1,4 +1,4 @@
-"""What may become of a signed message on its way: a table that every door is shown, and that `fuzzing` adds chance to.
+"""What may become of a signed message on its way: a table that every door is shown; `test_fuzz` adds chance to it.
 
 The format of an envelope is written down here a second time, so that whoever tampers can sign what they like.
 """

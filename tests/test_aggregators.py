@@ -230,7 +230,7 @@ def test_groups_of_one_number_are_lists_of_their_own():
         assert len(letters) == 9
         assert len({(each["study"], each["round"]) for each in letters}) == 1
         silent.add("hospital 1")
-    assert {keys.failed for keys in training.state.parties.keyrings.values()} == {0}
+    assert {keys._state["failed"] for keys in training.state.parties.keyrings.values()} == {0}
 
 
 def test_the_ledger_counts_every_byte():

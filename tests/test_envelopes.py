@@ -1,6 +1,5 @@
 """What is wrong with a message that was tampered with is said in `test_tampering`, a sentence for each way."""
 
-import hashlib
 from inspect import signature
 
 import pytest
@@ -51,8 +50,8 @@ def test_the_format_is_the_one_written_down():
         ({"size": 99}, "room for 100 bytes of content, and 99 were expected"),
         ({"size": 101}, "room for 100 bytes of content, and 101 were expected"),
         ({"most": 99}, "room for 100 bytes of content, and at most 99 were expected"),
-        ({"data": None}, "is bytes, and this is a NoneType"),
-        ({"data": bytearray(MESSAGE)}, "is bytes, and this is a bytearray"),
+        *[({"data": data}, "no message of this version") for data in (None, bytearray(MESSAGE), MESSAGE[:69])],
+        ({"data": MESSAGE[:100]}, "room for 0 bytes of content"),
         ({"data": LONG}, "has study 'x{79}, and '0123456789abcdef' is"),
     ],
 )
@@ -99,33 +98,12 @@ def test_what_is_expected_is_always_said():
     assert [one.name for one in parameters if one.default is not one.empty] == ["most"], "which is 0"
 
 
-def test_others_check_who_signed_what_without_its_content():
-    short = envelopes.heading(MESSAGE)
-    assert len(short) == len(MESSAGE) - len(CONTENT) + 32
-    expected = {field: EXPECTED[field] for field in ("study", "purpose", "round", "sender")}
-    assert envelopes.read_heading(short, ZURICH.public, **expected) == (ABOUT, hashlib.sha256(CONTENT).digest())
-    hostile = [MESSAGE, short[:-1], short + b"x", b"", short[:-32] + bytes(32), *(short[:at] for at in (3, 69, 100))]
-    hostile += [short[:at] + bytes([short[at] ^ 1]) + short[at + 1 :] for at in range(len(short))]
-    for bad in hostile:
-        with pytest.raises(MessageError):
-            envelopes.read_heading(bad, ZURICH.public, **expected)
-    for field, other in {"study": "f", "purpose": "scores", "round": 4, "sender": "Basel"}.items():
-        with pytest.raises(MessageError, match=f"has {field} "):
-            envelopes.read_heading(short, ZURICH.public, **expected | {field: other})
-
-
-def test_a_roster_is_a_mapping_that_does_not_change():
-    keys = {"Basel": BASEL.public, ZURICH.name: ZURICH.public}
-    roster = Roster(keys)
-    keys["Bern"] = bytes(32)
-    assert roster == {"Basel": BASEL.public, ZURICH.name: ZURICH.public}
-    assert ("Bern" in roster, "Basel" in roster) == (False, True)
-    with pytest.raises(TypeError):
-        roster["Bern"] = bytes(32)
+def test_a_roster_knows_whom_it_names_and_nobody_else():
+    roster = Roster({"Basel": BASEL.public, ZURICH.name: ZURICH.public})
+    assert (roster[ZURICH.name], "Bern" in roster) == (ZURICH.public, False)
     with pytest.raises(MessageError, match="'Bern' is not on the roster: only Basel, Universitätsspital Zürich take"):
         roster["Bern"]
     assert roster.fingerprints() == {"Basel": fingerprint(BASEL.public), ZURICH.name: fingerprint(ZURICH.public)}
-    assert fingerprint(BASEL.public) in repr(roster)
 
 
 @pytest.mark.parametrize(

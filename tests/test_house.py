@@ -18,7 +18,7 @@ SOURCE = TESTS.parent / "notebooks" / "source"
 # package's top folder is core.
 ROOMS = {
     "compat": (410, set()),
-    "encryption": (2150, {"compat"}),
+    "encryption": (1950, {"compat"}),
     "core": (2300, {"compat", "encryption"}),
     "chapters": (3700, {"core", "compat", "encryption"}),
     "exchange": (3100, {"core", "compat", "encryption", "chapters"}),

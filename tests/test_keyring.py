@@ -267,17 +267,6 @@ def test_a_hospital_that_is_killed_anywhere_posts_one_letter_and_one_share_a_num
     assert len(set.union(*posted.values())) == 8
 
 
-def test_what_is_stored_comes_back():
-    here, aarau = (found := Parties(stores=(stores := {}))), found["Aarau"]
-    letters, listed = here.send(vectors())
-    before = again(aarau, stores)
-    assert (before.letter, before.number, before.about, before.listed) == (letters["Aarau"], 0, aarau.about, None)
-    share = aarau.share(listed)
-    after = again(aarau, stores)
-    assert before.share(listed) == after.share(listed) == share
-    assert after.listed == listed
-
-
 def test_if_all_memory_of_a_letter_is_lost_the_same_numbers_give_the_same_letter_and_others_another_key():
     """A backup was restored, and the folder hides what was posted: with one key, two letters tell their difference."""
     own = vectors(size=2000)
@@ -359,7 +348,19 @@ def test_a_number_whose_share_went_out_and_that_did_not_open_is_charged(purpose,
         here["Aarau"].encrypt("update", np.ones(3), 5)
     with pytest.raises(MessageError, match="a person must find out why"):
         again(here["Aarau"], stores).begin("scores", 3)
-    assert here["Aarau"].failed == budget
+    assert here["Aarau"]._state["failed"] == budget
+
+
+def test_after_a_list_that_did_not_open_nobody_new_is_listed():
+    here = Parties()
+    for names, refused in [(NAMES[:3], False), (NAMES, True), (NAMES[1:], True), (NAMES[:3], False)]:
+        _, listed = here.send(vectors())
+        listed = {name: listed[name] for name in names}
+        if refused:
+            with pytest.raises(MessageError, match="Davos was not in the last list, which did not open"):
+                here["Basel"].share(listed)
+        else:
+            here["Basel"].share(listed)
 
 
 def test_what_opened_and_what_nobody_shared_costs_nothing():
@@ -369,7 +370,7 @@ def test_what_opened_and_what_nobody_shared_costs_nothing():
         for keys in here.keys.values():
             keys.decrypt(total, listed)
         here.send(vectors())  # never listed
-    assert [keys.failed for keys in here.keys.values()] == [0] * 4
+    assert [keys._state["failed"] for keys in here.keys.values()] == [0] * 4
 
 
 # Rules 14 to 17: what is opened
@@ -495,19 +496,20 @@ def test_what_does_not_belong_into_a_sum_leaves_it_as_it_was():
     assert server.total() == Parties().play(vectors())[0]
 
 
-@pytest.mark.parametrize(("weight", "sentence"), [(0, "patients sum to zero"), (2**53, "sum to no number of")])
-def test_patients_that_cannot_be_are_named(weight, sentence):
+@pytest.mark.parametrize("weight", [0, 2**53])
+def test_patients_that_cannot_be_are_named(weight):
     here = Parties()
     total, listed, _ = here.play(dict.fromkeys(NAMES, np.zeros(3)), weight=weight)
-    with pytest.raises(MessageError, match=sentence):
+    with pytest.raises(MessageError, match="sum to zero, or to no number of patients"):
         here["Aarau"].decrypt(total, listed)
 
 
-def test_sums_of_strangers_or_of_another_layout_do_not_open():
+def test_sums_of_strangers_of_two_or_of_another_layout_do_not_open():
     here, found, listed, _ = played()
     for names, layout, sentence in [
         (listed | {"X": bytes(32)}, None, "'X' is in a sum, and not on the roster"),
-        (listed, packed(1000, parameters=WHOLE), "1006 coefficients were agreed on, and 2006 came back"),
+        ({name: listed[name] for name in NAMES[:2]}, None, "A sum of 2 hospitals would show what each sent"),
+        (listed, packed(1000, parameters=WHOLE), "A letter has 2006 coefficients, and 1006 are to be opened"),
     ]:
         with pytest.raises(MessageError, match=sentence):
             here["Davos"].open([(found.to_bytes(WHOLE), names)], layout)
@@ -516,9 +518,8 @@ def test_sums_of_strangers_or_of_another_layout_do_not_open():
 @pytest.mark.parametrize(
     ("vector", "weight", "sentence"),
     [
-        ([1.0, np.nan], 5, "Number 1 of the update is nan"),
-        ([-np.inf, 1.0], 5, "Number 0 of the update is -inf"),
-        *[(bad, 5, "shape") for bad in ([[1.0]], [])],
+        *[([1.0, bad], 5, "A number of (nan|inf) .* did the training diverge") for bad in (np.nan, -np.inf)],
+        ([[1.0]], 5, "1 numbers in a row were agreed on, and this has shape"),
         *[([1.0], bad, f"whole number of patients, and {bad}") for bad in (-1, 2.5, np.nan, np.inf)],
         *[(*bad, "beyond") for bad in (([1e30], 5), ([0.0], 1e200))],
     ],
@@ -536,53 +537,3 @@ def test_keys_are_not_shown_nor_copied():
     for way in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(TypeError, match="a copy would use them twice"):
             way(keys)
-
-
-# The proof that it is encrypted: a game, which is won each time where it is not
-
-
-def powers(choice):
-    """Rows that turn coefficients into values at the roots of x^N = -1, and back."""
-    size, q = choice.ring_dimension, choice.modulus
-    root = next(r for r in (pow(g, (q - 1) // (2 * size), q) for g in range(2, 99)) if pow(r, size, q) == q - 1)
-    table, odd = np.array([pow(root, k, q) for k in range(2 * size)]), np.outer(2 * np.arange(size) + 1, range(size))
-    return table[odd % (2 * size)], table[-odd.T % (2 * size)] * pow(size, -1, q) % q
-
-
-def reads(letter, candidate, tables):
-    """Take the packed integers out, if there is no key."""
-    return np.array_equal(opens(WHOLE, letter, np.zeros(1024, np.int64)), candidate)
-
-
-def inverts(letter, candidate, tables):
-    """Divide by the public polynomial, if there is no noise: what is left is a key only for the right numbers."""
-    (there, back), found, q = tables, Letter.from_bytes(letter, WHOLE), WHOLE.modulus
-    rest = candidate[:1024] * WHOLE.delta - found.hidden[:1024].view(np.int64)
-    a, rest = ((there * (row % q) % q).sum(axis=1) % q for row in (parties.public(WHOLE, found.about, 1)[0], rest))
-    quotient = rest * np.array([pow(int(one), -1, q) if one else 0 for one in a]) % q
-    key = (back * quotient % q).sum(axis=1) % q
-    return np.minimum(key, q - key).max() <= COINS
-
-
-def weak_letter(keys, vector, attacker):
-    """A letter without a key, or without noise, as a fault would make it."""
-    values = encoded(vector, WIDE, WHOLE)
-    keys.begin("update", len(values))
-    key, noise = ring.small(bytes(32), 1024), ring.small(secret("noise"), len(values))
-    key, noise = (0 * key, noise) if attacker is reads else (key, 0 * noise)
-    product = ring.Ring(WHOLE).times(parties.public(WHOLE, keys.about, 2), key).ravel()[: len(values)]
-    return Letter(keys.about, ((values * WHOLE.delta + noise - product) % WHOLE.modulus).astype(np.uint64)).to_bytes(
-        WHOLE
-    )
-
-
-@pytest.mark.parametrize("attacker", [reads, inverts])
-@pytest.mark.parametrize("weak", [False, True])
-def test_a_letter_does_not_tell_which_of_two_updates_it_holds(attacker, weak):
-    """40 games: a coin wins less than 2 or more than 38 of them once in 10^10 times."""
-    two, keys, tables, won = [*vectors(size=2000).values()][:2], Parties(parameters=WHOLE)["Aarau"], powers(WHOLE), 0
-    for coin in np.random.default_rng().integers(0, 2, 40):
-        own = two[coin]
-        letter = weak_letter(keys, own, attacker) if weak else keys.encrypt("update", own, 5, WIDE)
-        won += attacker(letter, encoded(two[1], WIDE, WHOLE), tables) == coin
-    assert won == 40 if weak else 2 <= won <= 38

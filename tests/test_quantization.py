@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedkit.encryption import quantization, schemes
-from fedkit.encryption.quantization import EXACT_STEP, Layout, exact_layer, headroom, packed_layer
+from fedkit.encryption.quantization import EXACT_STEP, Layout, exact_layer, packed_layer
 
 PARAMETERS = schemes.choose(4, numbers=10**6)  # two numbers to a coefficient
 HOSPITALS = st.sampled_from([1, 2, 3, 8, 25, 1000])
@@ -12,13 +12,14 @@ BITS = st.sampled_from([4, 8, 12, 17, 26, 40])
 
 
 @given(st.integers(2, 52), st.integers(1, 6241), st.sampled_from([0.5, 1.0]))
-def test_headroom_is_tight(bits, hospitals, rounding):
+def test_a_packed_layer_leaves_no_more_room_than_rounding_takes(bits, hospitals, rounding):
     worst, largest = int(np.ceil(hospitals * rounding)), 2 ** (bits - 1) - 1
+    parameters = PARAMETERS._replace(bits=bits, hospitals=hospitals)
     if largest <= worst:
         with pytest.raises(ValueError, match="no room"):
-            headroom(bits, hospitals, rounding)
+            packed_layer(1, 1.0, parameters, rounding)
     else:  # the worst sum fits, and one step more would not
-        assert headroom(bits, hospitals, rounding) + worst == largest
+        assert packed_layer(1, 1.0, parameters, rounding).limit + worst == largest
 
 
 @settings(deadline=None)
@@ -82,10 +83,12 @@ def test_layers_keep_their_own_steps_and_places_and_rounded_is_what_arrives():
 
 def test_what_does_not_fit_is_refused():
     layout = Layout((packed_layer(3, 1.0, PARAMETERS),))
-    with pytest.raises(ValueError, match="agreed on 3 numbers, and this vector has 4"):
-        layout.encode(np.zeros(4))
-    with pytest.raises(ValueError, match="beyond what one hospital has room for"):
-        layout.encode(np.array([0.0, 1.1, 0.0]))
+    for odd in (np.zeros(4), np.zeros((3, 1)), np.zeros(0)):
+        with pytest.raises(ValueError, match="3 numbers in a row were agreed on"):
+            layout.encode(odd)
+    for beyond in (1.1, np.nan, -np.inf):
+        with pytest.raises(ValueError, match="beyond what one hospital has room for"):
+            layout.encode(np.array([0.0, beyond, 0.0]))
 
 
 def test_maxima_are_a_layers_own():

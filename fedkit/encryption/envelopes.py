@@ -10,7 +10,7 @@ import functools
 import hashlib
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from fedkit.encryption import identities
@@ -50,8 +50,7 @@ def sign(content: bytes, about: About, identity: Identity) -> bytes:
     head = _written(about)
     if len(head) > 0xFFFF:
         raise ValueError(f"The names of {len(about.hospitals)} hospitals take {len(head)} bytes, and 65535 fit.")
-    signature = identity.sign(_signed(head, hashlib.sha256(content).digest()))
-    return _FRAME.pack(_MARK, signature, len(head)) + head + content
+    return _FRAME.pack(_MARK, identity.sign(_signed(head, content)), len(head)) + head + content
 
 
 def read(
@@ -74,7 +73,9 @@ def read(
     study, purpose, round, sender : what `About` must say; its `hospitals` are for the caller to compare
     size, most : bytes of the content: exactly `size`, or if that is None, at most `most`
     """
-    start = _start(data, sender)
+    if not isinstance(data, bytes) or len(data) < _FRAME.size or not data.startswith(_MARK):
+        raise MessageError(f"What came from {sender} is no message of this version of the kit: update both, ask again.")
+    start = content_start(data)
     found = len(data) - start
     if found < 0 or (found > most if size is None else found != size):
         allowed = f"at most {most}" if size is None else f"{size}"
@@ -82,23 +83,8 @@ def read(
             f"The message from {sender} has room for {max(found, 0)} bytes of content, and {allowed} were expected: "
             "it was cut or made longer, or was made with other settings."
         )
-    about, _ = read_heading(heading(data), public, study=study, purpose=purpose, round=round, sender=sender)
-    return about, data[start:]
-
-
-def heading(data: bytes) -> bytes:
-    """Return an envelope with the SHA-256 of its content in place of it: what others can check the signature of."""
-    start = _FRAME.size + _FRAME.unpack_from(data)[2]
-    return data[:start] + hashlib.sha256(memoryview(data)[start:]).digest()
-
-
-def read_heading(
-    data: bytes, public: bytes, *, study: str | None, purpose: str | None, round: int, sender: str
-) -> tuple[About, bytes]:
-    """Check what `heading` cut out of an envelope, as `read` does: what it is, and the SHA-256 of its content."""
-    start = _start(data, sender)
-    head, digest = data[_FRAME.size : start], data[start:]
-    if not identities.verify(public, data[4:68], _signed(head, digest)):
+    head, content = data[_FRAME.size : start], data[start:]
+    if not identities.verify(public, data[4:68], _signed(head, content)):
         raise MessageError(
             f"The message said to be from {sender} is not signed with {sender}'s key "
             f"({identities.fingerprint(public)}): it was changed on the way, or somebody else sent it."
@@ -112,59 +98,42 @@ def read_heading(
                 f"A message signed by {sender} has {field} {said!r:.80}, and {wanted!r:.80} is expected: "
                 f"{_HINTS[field]}."
             )
-    return about, digest
+    return about, content
 
 
-class Roster(Mapping[str, bytes]):
-    """Who takes part: names, and the public key that each signs with (32 bytes, compared over the phone); it is fixed.
+def content_start(data: bytes) -> int:
+    """Where the content of an envelope begins."""
+    return _FRAME.size + _FRAME.unpack_from(data)[2]
 
-    ValueError if a name is none (`identities.check_name`), a key is not 32 bytes, or two have the same key. A name that
-    is not on it raises a MessageError from ``roster[name]``, and from ``get``.
+
+class Roster(dict[str, bytes]):
+    """Who takes part: names, and the public key that each signs with (32 bytes, compared over the phone).
+
+    ValueError if a name is none (`identities.check_name`), a key is not 32 bytes, or two have the same key. For a name
+    that is not on it, ``roster[name]`` raises a MessageError.
     """
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
-        self._keys, owners = dict(keys), {}
-        for name, public in self._keys.items():
+        super().__init__(keys)
+        owners: dict[str, str] = {}
+        for name, public in self.items():
             identities.check_name(name)
             if not isinstance(public, bytes) or len(public) != 32:
                 raise ValueError(f"The public key of {name} must be 32 bytes: ask them for `identity.public`.")
             if (owner := owners.setdefault(identities.fingerprint(public), name)) != name:
                 raise ValueError(f"{owner} and {name} have keys of one fingerprint: each hospital makes its own.")
 
-    def __getitem__(self, name: str) -> bytes:
-        if name not in self._keys:
-            raise MessageError(f"{name!r:.120} is not on the roster: only {', '.join(self._keys)} take part.")
-        return self._keys[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._keys
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._keys)
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def __repr__(self) -> str:
-        return f"Roster({self.fingerprints()})"
+    def __missing__(self, name: str) -> bytes:
+        raise MessageError(f"{name!r:.120} is not on the roster: only {', '.join(self)} take part.")
 
     def fingerprints(self) -> dict[str, str]:
         """Name -> fingerprint, for people to compare."""
-        return {name: identities.fingerprint(public) for name, public in self._keys.items()}
+        return {name: identities.fingerprint(public) for name, public in self.items()}
 
 
-def _start(data: bytes, sender: str) -> int:
-    """Where the content of an envelope begins."""
-    if not isinstance(data, bytes):
-        raise MessageError(f"A message from {sender} is bytes, and this is a {type(data).__name__}.")
-    if len(data) < _FRAME.size or not data.startswith(_MARK):
-        raise MessageError(f"What came from {sender} is no message of this version of the kit: update both, ask again.")
-    return _FRAME.size + _FRAME.unpack_from(data)[2]
-
-
-def _signed(head: bytes, digest: bytes) -> bytes:
+def _signed(head: bytes, content: bytes) -> bytes:
     """Return what is signed: all of it, the content as its SHA-256."""
-    return _DOMAIN + struct.pack("<H", len(head)) + head + digest
+    return _DOMAIN + struct.pack("<H", len(head)) + head + hashlib.sha256(content).digest()
 
 
 @functools.lru_cache(maxsize=256)  # who plays all parties reads what it has just written

@@ -14,16 +14,14 @@ import unicodedata
 from typing import NoReturn
 
 from confusable_homoglyphs import confusables
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, PublicKey, SealedBox
+from nacl.secret import SecretBox
 from nacl.signing import SigningKey, VerifyKey
 
 from fedkit.encryption import vault
 
-_KIND = "identity"
 _BLANK = "\u115f\u1160\u2800"  # letters and signs that show as nothing
 # Crockford's digits have no I, L, O or U: nothing to mistake on the phone.
 _CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789ABCDEFGHJKMNPQRSTVWXYZ")
@@ -51,31 +49,28 @@ class Identity:
         return self._key.sign(data).signature
 
     def locked(self, data: bytes, about: str) -> bytes:
-        """Seal data for oneself, to be kept on a disk; `about` says what it is, and is vouched for (AES-256-GCM)."""
-        nonce = os.urandom(12)
-        return nonce + self._cipher.encrypt(nonce, data, about.encode())
+        """Seal data for oneself, to be kept on a disk; only as `about`, which says what it is, does it open."""
+        return self._box(about).encrypt(data)
 
     def unlocked(self, data: bytes, about: str) -> bytes:
         """Return what `locked` sealed; ValueError if it is damaged, or another's."""
         try:
-            return self._cipher.decrypt(data[:12], data[12:], about.encode())
-        except (InvalidTag, ValueError):
-            raise ValueError(
-                f"This is not what {self.name} sealed as {about!r}: it is damaged, or another's."
-            ) from None
+            return self._box(about).decrypt(data)
+        except (CryptoError, ValueError):
+            said = f"This is not what {self.name} sealed as {about!r}"
+            raise ValueError(f"{said}: it is damaged, or another's.") from None
 
-    @functools.cached_property
-    def _cipher(self) -> AESGCM:
-        return AESGCM(hmac.digest(self._key.encode(), b"fedkit locked", "sha256"))
+    def _box(self, about: str) -> SecretBox:
+        return SecretBox(hmac.digest(bytes(self._key), f"fedkit locked {about}".encode(), "sha256"))
 
     def save(self, path: str | os.PathLike, passphrase: str) -> None:
         """Keep it in a new file, sealed with the passphrase; raises what `vault.save` does."""
-        vault.save(path, _KIND, bytes(self._key) + self.name.encode(), passphrase)
+        vault.save(path, bytes(self._key) + self.name.encode(), passphrase)
 
     @classmethod
     def load(cls, path: str | os.PathLike, passphrase: str) -> "Identity":
         """Return the identity that was saved; raises what `vault.load` does."""
-        secret = vault.load(path, _KIND, passphrase)
+        secret = vault.load(path, passphrase)
         return cls(secret[32:].decode(), secret[:32])
 
     def __repr__(self) -> str:
@@ -156,7 +151,6 @@ def _prototype(char: str) -> str:
 def check_name(name: str) -> str:
     """Return a name as it is, if it can be read aloud, sent and printed; ValueError if not."""
     if not isinstance(name, str) or not (1 <= len(name) <= 100 and name == name.strip() and name.isprintable()):
-        raise ValueError(
-            f"A name has 1 to 100 printable characters, with no space before or after, and this is {name!r:.120}."
-        )
+        said = "A name has 1 to 100 printable characters, with no space before or after"
+        raise ValueError(f"{said}, and this is {name!r:.120}.")
     return name

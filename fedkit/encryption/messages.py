@@ -10,6 +10,7 @@ message has follows from its head, and any other length is refused. Nothing is p
 
 import hashlib
 import struct
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,8 @@ from fedkit.encryption import packing
 from fedkit.encryption.schemes import Parameters
 
 PRIME = 2**61 - 1  # tags are numbers below it
-_LETTER, _SHARE, _SUM = b"FKL1", b"FKS1", b"FKT1"
+_NAMES = {b"FKL1": "letter", b"FKS1": "key share", b"FKT1": "sum"}
+_LETTER, _SHARE, _SUM = _NAMES
 _ONE, _TWO, _TOTAL = struct.Struct("<4s32sQ"), struct.Struct("<4s32s"), struct.Struct("<4s32sQI")
 _TAG = struct.Struct("<Q")
 
@@ -39,10 +41,8 @@ class Letter(NamedTuple):
 
     @classmethod
     def from_bytes(cls, data: bytes, parameters: Parameters) -> "Letter":
-        """Take apart what arrived; MessageError if it is no such letter."""
-        _, about, size = _head(data, _ONE, _LETTER, "a hospital's letter")
-        if len(data) != letter_bytes(parameters, size):
-            raise MessageError(f"A letter of {size} coefficients has {len(data)} bytes: it is damaged.")
+        """Take apart what arrived; MessageError if it is no letter."""
+        _, about, size = _head(data, _ONE, _LETTER, lambda size: letter_bytes(parameters, size))
         return cls(about, _unpacked(memoryview(data)[_ONE.size :], parameters, size))
 
 
@@ -50,7 +50,7 @@ class Share(NamedTuple):
     """A second letter taken apart."""
 
     label: bytes
-    key: np.ndarray  # uint32, shape [N]
+    key: np.ndarray  # int64 modulo 2^`share_bits`, shape [N]
     tag: int
 
     def to_bytes(self, parameters: Parameters, hospitals: int) -> bytes:
@@ -60,9 +60,7 @@ class Share(NamedTuple):
     @classmethod
     def from_bytes(cls, data: bytes, parameters: Parameters, hospitals: int) -> "Share":
         """Take apart what arrived; MessageError if it is no share in a sum of so many hospitals."""
-        _, label = _head(data, _TWO, _SHARE, "a hospital's key share")
-        if hospitals < 1 or len(data) != share_bytes(parameters, hospitals):
-            raise MessageError(f"A key share for {hospitals} hospitals has {len(data)} bytes: it is damaged.")
+        _, label = _head(data, _TWO, _SHARE, lambda: share_bytes(parameters, hospitals))
         return cls(label, *_key_and_tag(data, _TWO.size, parameters, hospitals))
 
 
@@ -72,7 +70,7 @@ class Sum(NamedTuple):
     label: bytes
     hospitals: int
     hidden: np.ndarray  # uint64, shape [coefficients]
-    key: np.ndarray  # uint32, shape [N]
+    key: np.ndarray  # as in `Share`
     tag: int
 
     def to_bytes(self, parameters: Parameters) -> bytes:
@@ -84,9 +82,7 @@ class Sum(NamedTuple):
     @classmethod
     def from_bytes(cls, data: bytes, parameters: Parameters) -> "Sum":
         """Take apart what arrived; MessageError if it is no sum."""
-        _, label, size, hospitals = _head(data, _TOTAL, _SUM, "a sum")
-        if not 1 <= hospitals <= parameters.hospitals or len(data) != sum_bytes(parameters, size, hospitals):
-            raise MessageError(f"A sum of {hospitals} hospitals has {len(data)} bytes: it is damaged.")
+        _, label, size, hospitals = _head(data, _TOTAL, _SUM, lambda *claimed: sum_bytes(parameters, *claimed))
         at = _TOTAL.size + packing.byte_count(size, parameters.sent_bits)
         hidden = _unpacked(memoryview(data)[_TOTAL.size : at], parameters, size)
         return cls(label, hospitals, hidden, *_key_and_tag(data, at, parameters, hospitals))
@@ -113,12 +109,14 @@ def digest(letter: bytes) -> bytes:
     return hashlib.sha256(letter).digest()
 
 
-def _head(data: bytes, head: struct.Struct, mark: bytes, what: str) -> tuple:
-    if not isinstance(data, bytes) or len(data) < head.size or data[:4] != mark:
-        raise MessageError(
-            f"This is not {what}, it is damaged, or another version of the kit made it: ask for it again."
-        )
-    return head.unpack_from(data)
+def _head(data: bytes, head: struct.Struct, mark: bytes, length: Callable[..., int]) -> tuple:
+    """Read the head of a message, if all of it has the length that its head claims."""
+    if isinstance(data, bytes) and len(data) >= head.size and data[:4] == mark:
+        found = head.unpack_from(data)
+        if len(data) == length(*found[2:]):
+            return found
+    said = f"This is no {_NAMES[mark]} of the length it should have"
+    raise MessageError(f"{said}: it is damaged, or of another version of the kit.")
 
 
 def _packed(hidden: np.ndarray, parameters: Parameters) -> bytes:
@@ -139,14 +137,15 @@ def _unpacked(data: memoryview, parameters: Parameters, size: int) -> np.ndarray
 
 
 def _bits(values: np.ndarray, bits: int) -> bytes:
-    """Write numbers below 2^bits one behind the other, lowest bit first."""
-    return np.packbits((values[:, None] >> np.arange(bits, dtype=np.uint32)) & 1, bitorder="little").tobytes()
+    """Write numbers modulo 2^bits one behind the other, lowest bit first."""
+    each = values.astype("<u4")[:, None].view(np.uint8)
+    return np.packbits(np.unpackbits(each, axis=1, count=bits, bitorder="little"), bitorder="little").tobytes()
 
 
 def _key_and_tag(data: bytes, at: int, parameters: Parameters, hospitals: int) -> tuple[np.ndarray, int]:
+    """Read what `_bits` wrote, and the tag behind it."""
     bits, (tag,) = parameters.share_bits(hospitals), _TAG.unpack_from(data, len(data) - _TAG.size)
-    if tag >= PRIME:
-        raise MessageError("A message has a tag beyond its prime: it is damaged.")
+    if not 1 <= hospitals <= parameters.hospitals or tag >= PRIME:
+        raise MessageError(f"A message has a tag that is none, or is of {hospitals} hospitals: it is damaged.")
     each = np.unpackbits(np.frombuffer(data, np.uint8, len(data) - _TAG.size - at, at), bitorder="little")
-    each = each[: parameters.ring_dimension * bits].reshape(-1, bits)
-    return each.astype(np.uint32) @ (np.uint32(1) << np.arange(bits, dtype=np.uint32)), tag
+    return each.reshape(-1, bits).astype(np.int64) @ (1 << np.arange(bits)), tag

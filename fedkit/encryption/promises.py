@@ -31,22 +31,16 @@ class Promises:
     own : what is promised next, shape [layers]: to be kept where a process may end
     """
 
+    counts = property(lambda self: self._weight > 0)  # bool: whether the last sum of bounds held this hospital's
+    # Layout: of bounds alone
+    bounds_layout = property(lambda self: Layout((quantization.exact_layer(len(self.sizes), self._parameters),)))
+
     def __init__(self, sizes: Sequence[int], parameters: Parameters, reach: float = 0.5) -> None:
         self.sizes, self._parameters, self._reach = list(sizes), parameters, reach
         self._bounds, self._weight = np.zeros(len(self.sizes)), 0.0  # kept, and heard by the others
         self.own = self._bounds
         self.layout: Layout | None = None
         self._fresh = False  # whether bounds were added up alone, from the model that is trained from now
-
-    @property
-    def counts(self) -> bool:
-        """Whether the last sum of bounds held this hospital's."""
-        return self._weight > 0
-
-    @property
-    def bounds_layout(self) -> Layout:
-        """Of bounds alone."""
-        return Layout((quantization.exact_layer(len(self.sizes), self._parameters),))
 
     def keeps(self, vector: np.ndarray, weight: float) -> bool:
         """Whether an update [p] is as small as was promised, and was promised at all."""

@@ -8,7 +8,7 @@ to stay inside its field, or it spills into the next one and nobody notices. Two
 - `exact_layer`: a fixed, fine step, and so many bits that each hospital may use one K-th of the room. Needs no
   agreement; for the few numbers that are agreed on.
 - `packed_layer`: few bits. Each hospital promises a bound on its own numbers, the bounds are added up, encrypted like
-  everything else, and the step is the sum of the bounds divided by the `headroom` of a field.
+  everything else, and the step is their sum divided by what is left of a field once all have rounded.
 """
 
 from collections.abc import Sequence
@@ -22,21 +22,6 @@ from fedkit.encryption.packing import BLOCK, gather, pack, spread, unpack
 from fedkit.encryption.schemes import EXACT_BITS, Parameters
 
 EXACT_STEP = 2.0**-128
-
-
-def headroom(bits: int, hospitals: int, rounding: float = 0.5) -> int:
-    """How large a sum of bounds may be, in steps, to fit a signed field of so many bits once rounded.
-
-    M + hospitals * rounding <= 2^(bits-1) - 1, where rounding moves a number by half a step to the nearest, or by a
-    whole one at random. ValueError if the hospitals' rounding alone fills the field.
-    """
-    room = 2 ** (bits - 1) - 1 - int(np.ceil(hospitals * rounding))
-    if room < 1:
-        raise ValueError(
-            f"A field of {bits} bits has no room for the sum of {hospitals} hospitals: use more bits, or fewer "
-            "hospitals."
-        )
-    return room
 
 
 @dataclass(frozen=True)
@@ -54,16 +39,10 @@ class Layer:
     coefficients = property(lambda self: -(-self.size // self.fields) * self.digits)  # int: how many the layer fills
 
     def round(self, numbers: np.ndarray, dither: np.random.Generator | None = None) -> np.ndarray:
-        """Return whole steps, to the nearest, or up or down at random in proportion: float64, shape of the numbers.
-
-        ValueError if a number is beyond the limit.
-        """
+        """Return whole steps, to the nearest, or up or down at random in proportion; ValueError beyond the limit."""
         steps = numbers / self.step
-        if max(steps.max(initial=0), -steps.min(initial=0)) > self.limit:
-            raise ValueError(
-                f"A number of {np.abs(numbers).max():.3g} (patients x update) is beyond what one hospital has room "
-                "for: did the training diverge?"
-            )
+        if not max(steps.max(initial=0), -steps.min(initial=0)) <= self.limit:  # NaN is not, either
+            raise too_large(numbers)
         if dither is None or self.bits >= EXACT_BITS:  # what is exact is not left to chance
             return np.rint(steps, out=steps)
         return np.floor(steps + dither.random(len(steps)))
@@ -78,16 +57,16 @@ class Layer:
         integers = steps.astype(np.int64) if self.bits < 63 else np.array([int(step) for step in steps], dtype=object)
         return spread(integers, self.digit_bits, self.digits)
 
-    def decode(self, coefficients: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Turn a sum of encoded layers, int64, into numbers: float64, shape [size], in `out` if there is one."""
-        out = np.empty(self.size) if out is None else out
+    def decode(self, coefficients: np.ndarray) -> np.ndarray:
+        """Turn a sum of encoded layers, int64, into numbers: float64, shape [size]."""
         if self.digits > 1:
-            return np.multiply(gather(coefficients, self.digit_bits, self.digits).astype(float), self.step, out=out)
+            return gather(coefficients, self.digit_bits, self.digits).astype(float) * self.step
+        numbers = np.empty(self.size)
         for at in range(0, len(coefficients), BLOCK):
-            part = out[at * self.fields : (at + BLOCK) * self.fields]
-            integers = unpack(coefficients[at : at + BLOCK], self.bits, self.fields, len(part))
-            np.multiply(integers, self.step, out=part)
-        return out
+            part = numbers[at * self.fields : (at + BLOCK) * self.fields]
+            part[:] = unpack(coefficients[at : at + BLOCK], self.bits, self.fields, len(part))
+            part *= self.step
+        return numbers
 
 
 @lru_cache
@@ -109,14 +88,18 @@ def weight_layer(parameters: Parameters) -> Layer:
 def packed_layer(size: int, bound: float, parameters: Parameters, rounding: float = 0.5) -> Layer:
     """Layer of few bits, with a step as fine as the hospitals' bounds allow.
 
+    ValueError if the hospitals' rounding alone fills the field.
+
     size : how many numbers
     bound : sum over hospitals of the largest number, up or down, that each may send; it was itself rounded to steps of
         `EXACT_STEP`, and computed in float64: what that may have cut off is added
     parameters : their `bits` are the width of the field
-    rounding : see `headroom`
+    rounding : how far it moves a number at the most: half a step to the nearest, a whole one at random
     """
     bits, hospitals = parameters.bits, parameters.hospitals
-    room = headroom(bits, hospitals, rounding)
+    room = 2 ** (bits - 1) - 1 - int(np.ceil(hospitals * rounding))  # for the sum of bounds, in steps
+    if room < 1:
+        raise ValueError(f"{bits} bits have no room for the sum of {hospitals} hospitals: use more, or fewer of them.")
     step = (bound + hospitals * EXACT_STEP * rounding) * (1 + 2.0**-50) / room
     return Layer(size, step, bits, room, parameters.fields, parameters.digits(bits), parameters.digit_bits)
 
@@ -133,28 +116,31 @@ class Layout:
     def encode(self, numbers: np.ndarray, dither: np.random.Generator | None = None, weight: float = 1.0) -> np.ndarray:
         """Round and pack weight x numbers: int64, shape [coefficients].
 
-        numbers : shape [size], finite; ValueError if there are more or fewer, or one is beyond its layer's limit
+        numbers : ValueError if their shape is not [size], or one is beyond its layer's limit
         dither : rounds up or down at random, not to the nearest step: the error of many rounds is zero on average
         """
-        if len(numbers) != self.size:
-            raise ValueError(f"The hospitals agreed on {self.size} numbers, and this vector has {len(numbers)}.")
-        return np.concatenate([layer.encode(part, dither, weight) for layer, part in self._parts(numbers)])
+        if numbers.shape != (self.size,):
+            raise ValueError(f"{self.size} numbers in a row were agreed on, and this has shape {numbers.shape}.")
+        return np.concatenate([layer.encode(part, dither, weight) for layer, part in self._parts(numbers, "size")])
 
     def rounded(self, numbers: np.ndarray) -> np.ndarray:
         """Return what arrives of the numbers when they are rounded to the nearest step: shape [size]."""
-        return np.concatenate([layer.round(part) * layer.step for layer, part in self._parts(numbers)])
+        return np.concatenate([layer.round(part) * layer.step for layer, part in self._parts(numbers, "size")])
 
     def decode(self, coefficients: np.ndarray) -> np.ndarray:
         """Turn a sum of encoded vectors into numbers: float64, shape [size]."""
-        numbers, at, start = np.empty(self.size), 0, 0
-        for layer in self.layers:
-            layer.decode(coefficients[start : start + layer.coefficients], numbers[at : at + layer.size])
-            at, start = at + layer.size, start + layer.coefficients
-        return numbers
+        return np.concatenate([layer.decode(part) for layer, part in self._parts(coefficients, "coefficients")])
 
-    def _parts(self, numbers: np.ndarray) -> list[tuple[Layer, np.ndarray]]:
-        ends = accumulate(layer.size for layer in self.layers)
-        return [(layer, numbers[end - layer.size : end]) for layer, end in zip(self.layers, ends, strict=True)]
+    def _parts(self, whole: np.ndarray, measure: str) -> list[tuple[Layer, np.ndarray]]:
+        sizes = [getattr(layer, measure) for layer in self.layers]
+        each = zip(self.layers, sizes, accumulate(sizes), strict=True)
+        return [(layer, whole[end - size : end]) for layer, size, end in each]
+
+
+def too_large(numbers: np.ndarray) -> ValueError:
+    """Return the error that names the largest of the numbers that a hospital wanted to send."""
+    said = f"A number of {np.abs(numbers).max():.3g} (patients x update) is beyond what one hospital has room for"
+    return ValueError(f"{said}: did the training diverge?")
 
 
 def maxima(vector: np.ndarray, sizes: Sequence[int]) -> np.ndarray:

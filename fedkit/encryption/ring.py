@@ -15,7 +15,7 @@ taken apart into so many pieces that the bound holds for the norms at hand, whic
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -24,24 +24,20 @@ from fedkit.encryption.packing import BLOCK
 from fedkit.encryption.schemes import COINS, Parameters
 
 
-def stretch(key: bytes, size: int) -> bytes:
-    """Return the first bytes of a pseudo-random stream (AES-256, counter mode): a key of 32 bytes is used once."""
-    return _stream(key)(size)
-
-
-def small(key: bytes, count: int) -> np.ndarray:
-    """Draw from the centred binomial distribution with `COINS` coins a side: int64, shape [count], within ±`COINS`."""
-    return _tossed(_stream(key), count)
-
-
-def _stream(key: bytes) -> Callable[[int], bytes]:
+def stream(key: bytes) -> Callable[[int], bytes]:
+    """Return what gives the next bytes of a pseudo-random stream (AES-256, counter mode): a key is used once."""
     update = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor().update
     return lambda size: update(bytes(size))
 
 
-def _tossed(stream: Callable[[int], bytes], count: int) -> np.ndarray:
+def small(key: bytes, count: int) -> np.ndarray:
+    """Draw from the centred binomial distribution with `COINS` coins a side: int64, shape [count], within ±`COINS`."""
+    return _tossed(stream(key), count)
+
+
+def _tossed(coins: Callable[[int], bytes], count: int) -> np.ndarray:
     """Count heads: the difference of two binomials of n coins each is one binomial of 2 n coins, less n."""
-    raw = stream(12 * count)
+    raw = coins(12 * count)
     heads = np.bitwise_count(np.frombuffer(raw, "<u8", count)).astype(np.int64)
     heads += np.bitwise_count(np.frombuffer(raw, "<u4", count, 8 * count) & np.uint32(2 ** (2 * COINS - 64) - 1))
     heads -= COINS
@@ -54,6 +50,7 @@ class Ring:
     def __init__(self, parameters: Parameters) -> None:
         self.size, self.modulus, self.delta = parameters.ring_dimension, parameters.modulus, parameters.delta
         self.bits, doublings = parameters.modulus_bits, 3 * math.log2(self.size)
+        self._fold = (1 << self.bits) % self.modulus  # below 2^21
         # Square roots of the roots of unity: by them, x^N = -1 becomes x^N = 1.
         self._turn = np.exp(1j * np.pi * np.arange(self.size) / self.size)
         self._back = self._turn.conj()
@@ -61,68 +58,52 @@ class Ring:
 
     def public(self, key: bytes, count: int) -> np.ndarray:
         """Stretch a key that everybody knows into uniform polynomials: int64, shape [count, N]."""
-        return self._reduced(self._uniform(_stream(key), count))
+        return self._reduced(self._uniform(stream(key), count))
 
-    def _uniform(self, stream: Callable[[int], bytes], count: int) -> np.ndarray:
+    def _uniform(self, bytes_: Callable[[int], bytes], count: int) -> np.ndarray:
         """Take the next words of a stream, without those not below the modulus; centred, for a small norm."""
         found = np.empty(0, np.uint64)
         while wanted := count * self.size - len(found):
-            words = np.frombuffer(stream(8 * wanted), "<u8") & np.uint64((1 << self.bits) - 1)
+            words = np.frombuffer(bytes_(8 * wanted), "<u8") & np.uint64((1 << self.bits) - 1)
             if words.max() >= self.modulus:
                 words = words[words < np.uint64(self.modulus)]
             found = np.concatenate([found, words]) if len(found) else words
         return found.view(np.int64).reshape(count, self.size) - self.modulus // 2
 
-    def times(self, a: np.ndarray, s: np.ndarray) -> np.ndarray:
-        """Multiply polynomials by a small one, exactly: int64, shape [n, N], congruent modulo q, between ±2^62.
+    def times(self, s: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        """Return what multiplies polynomials, int64 [n, N] between ±q, by a small one [N], exactly modulo q.
 
-        a : int64, shape [n, N], between ±q
-        s : int64, shape [N]; ValueError if it is too large to be a sum of keys
+        Its results lie between ±2^62; it raises a ValueError if s is too large to be a sum of keys.
         """
-        return np.concatenate([product.copy() for product in self._products(np.split(a, len(a)), s)])
+        spectrum, length = np.fft.fft(s * self._turn), float(np.linalg.norm(s))
 
-    def _products(self, blocks: Iterable[np.ndarray], s: np.ndarray) -> Iterator[np.ndarray]:
-        """Yield the products of some polynomials after the other with s; each lasts until the next."""
-        spectrum, length, work = np.fft.fft(s * self._turn), float(np.linalg.norm(s)), ()
-        for a in blocks:
-            if not work or work[0].shape != a.shape:  # the last may be a smaller block
-                z = np.empty(a.shape, np.complex128)
-                work = z, z.view(float), np.empty((len(a), 2 * self.size), np.int64), np.empty_like(a), np.empty_like(a)
-            if not any(self._times(a, spectrum, length, pieces, work) for pieces in (2, 4)):
+        def product(a: np.ndarray) -> np.ndarray:
+            for width in (-(-self.bits // 2), -(-self.bits // 4)):
+                z = self._pairs(a, width)
+                if self._error * length * np.linalg.norm(z.view(float), axis=-1).max() < 0.5:
+                    break
+            else:
                 raise ValueError("The sum of the keys is too large to multiply exactly: it is no sum of keys.")
-            yield work[-1]
-
-    def _times(self, a: np.ndarray, spectrum: np.ndarray, length: float, pieces: int, work: Sequence) -> bool:
-        """Take `a` apart into pieces, two of which are one complex number; False where rounding might go wrong."""
-        z, flat, whole, over, total = work
-        width, fold = -(-self.bits // pieces), (1 << self.bits) % self.modulus
-        half, low = 1 << width - 1, self.bits - width
-        lifted = a + sum(half << width * piece for piece in range(pieces - 1))
-        for first in range(pieces - 2, -1, -2):
-            for piece, place in ((first, z.real), (first + 1, z.imag)):
-                np.right_shift(lifted, width * piece, out=over)
-                if piece < pieces - 1:
-                    over &= 2 * half - 1
-                    over -= half
-                place[:] = over
-            if self._error * length * math.sqrt(max(np.vdot(row, row) for row in flat)) >= 0.5:
-                return False
             for factor, transform in ((self._turn, np.fft.fft), (spectrum, np.fft.ifft)):
                 z *= factor
                 transform(z, out=z)
             z *= self._back
-            whole[:] = np.rint(flat, out=flat)
-            for piece, own in ((first + 1, whole[:, 1::2]), (first, whole[:, ::2])):  # below 2^46, by the bound
-                if piece == pieces - 1:
-                    total[:] = own
-                    continue
-                np.right_shift(total, low, out=over)  # times 2^width, modulo q; fold is below 2^21
-                total &= (1 << low) - 1
-                total <<= width
-                over *= fold
-                total += over
-                total += own
-        return True
+            whole, low = np.rint(z.view(float)).astype(np.int64), self.bits - width  # below 2^46, by the bound
+            *pieces, total = (pair[:, part::2] for pair in whole for part in (0, 1))
+            for piece in reversed(pieces):  # times 2^width, modulo q
+                total = (total >> low) * self._fold + ((total & (1 << low) - 1) << width) + piece
+            return total
+
+        return product
+
+    def _pairs(self, a: np.ndarray, width: int) -> np.ndarray:
+        """Take `a` apart into pieces of so many bits, two to a complex number: complex128, shape [pairs, n, N]."""
+        places, half = range(0, self.bits, width)[:-1], 1 << width - 1
+        lifted = a + sum(half << place for place in places)
+        pieces = [(lifted >> place & 2 * half - 1) - half for place in places] + [lifted >> places[-1] + width]
+        z = np.empty((len(pieces) // 2, *a.shape), np.complex128)
+        z.real, z.imag = pieces[::2], pieces[1::2]
+        return z
 
     def hide(self, values: np.ndarray, public: bytes, s: np.ndarray, noise: bytes) -> np.ndarray:
         """Hide integers [n] under a small key: uint64, shape [n].
@@ -131,10 +112,10 @@ class Ring:
         public, noise : keys of 32 bytes for the stretches that `a` and the noise come from
         s : int64, shape [N], from `small`
         """
-        hidden, stream = np.empty(len(values), np.int64), _stream(noise)
+        hidden, coins = np.empty(len(values), np.int64), stream(noise)
         for part, product in self._stretched(public, s, len(values)):
             own = values[part] * self.delta
-            own += _tossed(stream, len(own))
+            own += _tossed(coins, len(own))
             own -= product
             hidden[part] = self._reduced(own)
         return hidden.view(np.uint64)
@@ -154,11 +135,11 @@ class Ring:
 
     def _stretched(self, public: bytes, s: np.ndarray, count: int) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield a block of places among so many coefficients, and what a s has there."""
-        stream, each = _stream(public), max(BLOCK, self.size)
-        lengths = [min(each, count - at) for at in range(0, count, each)]
-        blocks = (self._uniform(stream, -(-length // self.size)) for length in lengths)
-        for at, product in enumerate(self._products(blocks, s)):
-            yield slice(at * each, at * each + lengths[at]), product.reshape(-1)[: lengths[at]]
+        uniform, times, each = stream(public), self.times(s), max(BLOCK, self.size)
+        for at in range(0, count, each):
+            length = min(each, count - at)
+            product = times(self._uniform(uniform, -(-length // self.size)))
+            yield slice(at, at + length), product.reshape(-1)[:length]
 
     def _reduced(self, numbers: np.ndarray) -> np.ndarray:
         """Reduce to 0 ... q - 1, in place."""

@@ -55,7 +55,7 @@ class Parameters(NamedTuple):
 
     def coefficients(self, numbers: int) -> int:
         """Coefficients for the numbers of an update."""
-        return math.ceil(numbers / self.fields if self.bits <= self.room_bits else numbers * self.digits(self.bits))
+        return -(-numbers // self.fields) * self.digits(self.bits)
 
     def message_bytes(self, coefficients: int) -> int:
         """Bytes that one hospital sends in a round for so many coefficients: ciphertext, and key share."""
@@ -103,11 +103,9 @@ def choose(hospitals: int = 16, *, numbers: int = 4096, bits: int = 26, security
         raise ValueError(f"An update has at least one number, and {numbers} were asked for.")
     if not 4 <= bits <= 52:
         raise ValueError(f"A number gets 4 to 52 bits, not {bits}: float32 itself has 24.")
-    if bits < (hospitals - 1).bit_length() + 3:
-        raise ValueError(
-            f"{bits} bits have no room for the sum of {hospitals} hospitals: ask for at least "
-            f"{(hospitals - 1).bit_length() + 3} bits, or for fewer hospitals."
-        )
+    if bits < (least := (hospitals - 1).bit_length() + 3):
+        said = f"{bits} bits have no room for the sum of {hospitals} hospitals"
+        raise ValueError(f"{said}: ask for at least {least} bits, or for fewer hospitals.")
     options = [
         Parameters(hospitals, numbers, bits, security, ring, modulus_bits, sent, room)
         for ring, modulus_bits in MODULUS_BITS[security].items()

@@ -19,7 +19,7 @@ class Server:
     def __init__(self, parameters: Parameters, about: bytes | None = None, coefficients: int | None = None) -> None:
         self._parameters, self._about, self._coefficients = parameters, about, coefficients
         self._hidden: np.ndarray | None = None
-        self._key, self._tag, self._label = np.zeros(parameters.ring_dimension, np.uint32), 0, b""
+        self._key, self._tag, self._label = np.zeros(parameters.ring_dimension, np.int64), 0, b""
         self.letters = self.shares = 0
 
     def take(self, letter: bytes) -> None:
@@ -48,11 +48,9 @@ class Server:
     def total(self) -> bytes:
         """Return the sum; ValueError if shares are missing, or there is nothing to add."""
         if self._hidden is None or self.letters != self.shares:
-            raise ValueError(
-                f"{self.letters} letters and {self.shares} key shares came: nobody can open a sum of less than all."
-            )
-        key = self._key & np.uint32((1 << self._parameters.share_bits(self.letters)) - 1)
-        return Sum(self._label, self.letters, self._hidden, key, self._tag).to_bytes(self._parameters)
+            said = f"{self.letters} letters and {self.shares} key shares came"
+            raise ValueError(f"{said}: nobody can open a sum of less than all.")
+        return Sum(self._label, self.letters, self._hidden, self._key, self._tag).to_bytes(self._parameters)
 
 
 def add(parameters: Parameters, letters: Mapping[str, bytes], shares: Mapping[str, bytes]) -> bytes:

@@ -17,7 +17,7 @@ import numpy as np
 from fedkit.compat.tenseal import ts
 from fedkit.encryption.keyring import divided
 from fedkit.encryption.messages import MessageError
-from fedkit.encryption.quantization import Layout
+from fedkit.encryption.quantization import Layout, too_large
 from fedkit.encryption.schemes import Parameters
 
 SLOTS = 2048  # of a ciphertext: N / 2
@@ -48,26 +48,20 @@ class SharedKeys:
     def encrypt(self, vector: np.ndarray, weight: float, layout: Layout | None = None) -> bytes:
         """Encrypt the weight, and weight x vector [p]: ValueError if a number is too large for the sum to hold.
 
-        vector, weight : an update, shape [p], and a number of patients
         layout : of numbers that must be exact: whole digits; real numbers, with noise, if None
         """
-        numbers = np.concatenate([[weight], np.asarray(vector, np.float64) * weight])
-        if layout is not None:
-            numbers = np.concatenate([numbers[:1], layout.encode(numbers[1:])])
+        numbers = np.asarray(vector, np.float64) * weight
+        numbers = np.append(weight, numbers if layout is None else layout.encode(numbers))
         if not np.abs(numbers).max() <= 2**ROOM_BITS / self.parameters.hospitals:
-            raise ValueError(
-                f"A number of {np.abs(numbers).max():.3g} (patients x update) is beyond what one hospital has room "
-                "for: did the training diverge?"
-            )
+            raise too_large(numbers)
         parts = [numbers[at : at + SLOTS].tolist() for at in range(0, len(numbers), SLOTS)]
-        return _joined(ts.ckks_vector(self._context, part).serialize() for part in parts)
+        return _joined(ts.ckks_vector(self._context, part) for part in parts)
 
     def decrypt(self, total: bytes, layout: Layout | None = None) -> tuple[np.ndarray, float]:
         """Decrypt, and divide: the weighted mean [p] and the number of patients; MessageError if it does not open."""
         numbers = np.concatenate([one.decrypt() for one in _read(self._context, total)])
-        weight = np.rint(numbers[:1])
         rest = numbers[1:] if layout is None else layout.decode(np.rint(numbers[1:]).astype(np.int64))
-        return divided(np.concatenate([weight, rest]))
+        return divided(np.append(np.rint(numbers[0]), rest))
 
 
 class SharedServer:
@@ -76,37 +70,30 @@ class SharedServer:
     def __init__(self, public: bytes) -> None:
         self.public, self._context = public, ts.context_from(public)
 
-    is_private = property(lambda self: self._context.is_private())  # bool: whether there is a secret key inside
-
-    def read(self, message: bytes) -> list:
-        """Take a message apart; MessageError if TenSEAL cannot."""
-        return _read(self._context, message)
-
     def add(self, messages: Iterable[bytes]) -> bytes:
         """Add messages up; MessageError if one is damaged or of another length, or there is none."""
-        total = None
-        for message in messages:
-            found = self.read(message)
-            if total is not None and [one.size() for one in found] != [one.size() for one in total]:
+        total: list = []
+        for found in (_read(self._context, message) for message in messages):
+            if total and [one.size() for one in found] != [one.size() for one in total]:
                 raise MessageError("Messages of different lengths cannot be added up.")
-            total = found if total is None else [one + other for one, other in zip(total, found, strict=True)]
-        if total is None:
+            total = [one + other for one, other in zip(total, found, strict=True)] if total else found
+        if not total:
             raise MessageError("There is no message to add: at least one hospital must send one.")
-        return _joined(one.serialize() for one in total)
+        return _joined(total)
 
 
-def _joined(parts: Iterable[bytes]) -> bytes:
-    return b"".join(_SIZE.pack(len(part)) + part for part in parts)
+def _joined(parts: Iterable["ts.CKKSVector"]) -> bytes:
+    return b"".join(_SIZE.pack(len(part)) + part for part in (one.serialize() for one in parts))
 
 
-def _read(context: "ts.Context", message: bytes) -> list:
-    """Return the ciphertexts in a message, whose sender was checked."""
+def _read(context: "ts.Context", message: bytes) -> list["ts.CKKSVector"]:
+    """Return the ciphertexts in a message, whose sender was checked; MessageError if TenSEAL cannot."""
     found, at = [], 0
     try:
         while at < len(message):
-            (size,) = _SIZE.unpack_from(message, at)
-            found.append(ts.ckks_vector_from(context, message[at + _SIZE.size : at + _SIZE.size + size]))
-            at += _SIZE.size + size
+            start = at + _SIZE.size
+            at = start + _SIZE.unpack_from(message, at)[0]
+            found.append(ts.ckks_vector_from(context, message[start:at]))
     except (RuntimeError, TypeError, ValueError, struct.error):
         found = []
     if not found or at != len(message):

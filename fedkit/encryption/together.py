@@ -55,10 +55,8 @@ class Together:
 
     def __init__(self, hospitals: Sequence[str], parameters: Parameters, ledger: Any, network: Network) -> None:
         if len(hospitals) < FEWEST or SERVER in hospitals:
-            raise ValueError(
-                f"An encrypted sum needs {FEWEST} hospitals or more (of two, each reads the other's part), and none "
-                f"may be called {SERVER!r}: these are {', '.join(map(str, hospitals))}."
-            )
+            said = f"An encrypted sum needs {FEWEST} hospitals or more, and none may be called {SERVER!r}"
+            raise ValueError(f"{said}: these are {', '.join(map(str, hospitals))}.")
         parts = -(-len(hospitals) // MOST_LISTED)
         self.groups = [tuple(hospitals[at::parts]) for at in range(parts)]
         self.parameters, self._network = parameters, network
@@ -67,19 +65,18 @@ class Together:
         exchange = {name: X25519PrivateKey.generate() for name in hospitals}
         members = {n: Member(self.roster[n], key.public_key().public_bytes_raw()) for n, key in exchange.items()}
         self.keyrings: dict[str, Keyring] = {}
-        study, group, opened = os.urandom(32), os.urandom(32), {}
+        study, group = os.urandom(32), os.urandom(32)
         for name in hospitals:
             peers = next(each for each in self.groups if name in each)
             how = {"own": os.urandom(32), "known": peers, "peers": peers}
             with ledger.timed(name, "keys"):
-                keys = keyring.join(name, parameters, study, members, exchange[name], group, **how)
-            self.keyrings[name], keys.opened = keys, opened
+                self.keyrings[name] = keyring.join(name, parameters, study, members, exchange[name], group, **how)
             # Two public keys, signed: each hospital's go to the server, and all of them come back.
             ledger.add(name, "up", "keys", 2 * 32 + 64)
             ledger.add(name, "down", "keys", len(self.roster) * (2 * 32 + 64))
             if name != hospitals[0]:
                 ledger.add(hospitals[0], "peer", "keys", _SEALED)
-        self.any = next(iter(self.keyrings.values()))  # keys that are at the number that is made now
+        self._any = self.keyrings[hospitals[0]]  # all go the same way: number, label and size of letters
 
     def sums(
         self,
@@ -95,66 +92,19 @@ class Together:
 
         A ValueError names whose numbers cannot be encrypted; a MessageError says why no sum opened.
         """
-        found, groups = [], groups or self.groups
-        silent = {"", *numbers} - {name for group in groups for name in group}  # who is in no list is not heard either
+        groups, found, silent = groups or self.groups, [], {""}
+        numbers = {name: numbers[name] for group in groups for name in group if name in numbers}
         while silent and not found:
-            silent, numbers = set(), {name: own for name, own in numbers.items() if name not in silent}
+            numbers, silent = {name: own for name, own in numbers.items() if name not in silent}, set()
             asked = _Asked(purpose, layout, numbers, ledger, dither, clear or {})
             for keys in (keys for name, keys in self.keyrings.items() if name not in numbers):
                 keys.begin(purpose, keys.coefficients(layout))
-            sums = [self._sum(asked, group, silent) for group in groups]
+            sent = {name: self._sent(asked, name) for name in numbers}
+            sums = [self._sum(asked, {name: sent[name] for name in group if name in sent}, silent) for group in groups]
             found = self._opened(asked, list(filter(None, sums)))
         if not found:
             raise MessageError(f"No list of {FEWEST} hospitals could be heard ({purpose}): nothing can be added up.")
         return found
-
-    def _sum(self, asked: _Asked, group: Sequence[str], silent: set[str]) -> tuple | None:
-        """Add up a group's letters, and the shares for their list: the sum, its list and what was readable, if any.
-
-        Whose share does not come is added to those who are silent.
-        """
-        server, listed, headings, readable = None, {}, 0, 0.0
-        for name in filter(asked.numbers.__contains__, group):
-            sent = self._sent(asked, name)
-            began, phases = perf_counter(), dict.fromkeys(sent, "send") | {"clear": "clear"}
-            server = server or Server(self.parameters, self.any.about, self.any.size)
-            try:
-                letter, extra = self._taken(asked, name, sent, server)
-                listed[name], readable = messages.digest(letter), readable + extra
-                headings += len(sent[asked.purpose]) - len(letter) + _DIGEST
-            except MessageError:
-                phases = dict.fromkeys(sent, "refused")
-            for what, message in sent.items():
-                asked.ledger.add(name, "up", phases[what], len(message))
-            asked.ledger.add(SERVER, "", "add", seconds=perf_counter() - began)
-        if len(listed) < FEWEST:
-            return None
-        with asked.ledger.timed(SERVER, "add"):
-            closed = self._signed(b"".join(listed.values()), SERVER, "list", listed)
-        closed = self._network(SERVER, closed)
-        began = perf_counter()
-        about, content = self._read(closed, SERVER, "list", _DIGEST * len(listed))
-        digests = (content[at : at + _DIGEST] for at in range(0, len(content), _DIGEST))
-        read, seconds = dict(zip(about.hospitals, digests, strict=True)), perf_counter() - began
-        for name in listed:
-            began = perf_counter()
-            share = self._signed(self.keyrings[name].share(read), name, "share")
-            asked.ledger.add(name, "", "share", seconds=perf_counter() - began + seconds)
-            # The others' headings come with the list: who signed which letter, and for which sum.
-            asked.ledger.add(name, "down", "list", len(closed) + headings)
-            share, began, phase = self._network(name, share), perf_counter(), "share"
-            size = messages.share_bytes(self.parameters, len(read))
-            try:
-                server.take_share(self._read(share, name, "share", size)[1])
-            except MessageError:
-                phase = "refused"
-                silent.add(name)
-            asked.ledger.add(name, "up", phase, len(share))
-            asked.ledger.add(SERVER, "", "add", seconds=perf_counter() - began)
-        if silent & listed.keys():
-            return None
-        with asked.ledger.timed(SERVER, "add"):
-            return self._network(SERVER, self._signed(server.total(), SERVER, "sum", listed)), listed, readable
 
     def _sent(self, asked: _Asked, name: str) -> dict[str, bytes]:
         """At a hospital: what arrives of its first letter, and of what it sends readable."""
@@ -162,27 +112,69 @@ class Together:
         with asked.ledger.timed(name, "encrypt"):
             try:
                 letter = self.keyrings[name].encrypt(asked.purpose, vector, weight, asked.layout, asked.dither(vector))
-            except MessageError:
-                raise
-            except ValueError as problem:
-                raise ValueError(f"{name}: {problem}") from problem
-            self.any, contents = self.keyrings[name], {asked.purpose: letter}
+            except ValueError as problem:  # or a MessageError
+                raise type(problem)(f"{name}: {problem}") from problem
+            contents = {asked.purpose: letter}
             if name in asked.clear:
                 contents["clear"] = (asked.clear[name] * weight).astype("<f4").tobytes()
             signed = {what: self._signed(content, name, what) for what, content in contents.items()}
         return {what: self._network(name, message) for what, message in signed.items()}
 
-    def _taken(
-        self, asked: _Asked, name: str, sent: Mapping[str, bytes], server: Server
-    ) -> tuple[bytes, np.ndarray | float]:
-        """At the server: add a first letter, and what is readable beside it, or raise a MessageError."""
-        readable: np.ndarray | float = 0.0
+    def _sum(self, asked: _Asked, sent: Mapping[str, Mapping[str, bytes]], silent: set[str]) -> tuple | None:
+        """Add up a group's letters, and the shares for their list: the sum, its list and what was readable, if any.
+
+        Whose share does not come is added to those who are silent.
+        """
+        ledger, server = asked.ledger, Server(self.parameters, self._any.about, self._any.size)
+        listed, headings, readable = {}, 0, 0.0
+        for name, messages_ in sent.items():
+            phases = dict.fromkeys(messages_, "send") | {"clear": "clear"}
+            with ledger.timed(SERVER, "add"):
+                try:
+                    letter, extra = self._taken(asked, name, messages_, server)
+                    listed[name], readable = messages.digest(letter), readable + extra
+                    headings += len(messages_[asked.purpose]) - len(letter) + _DIGEST
+                except MessageError:
+                    phases = dict.fromkeys(messages_, "refused")
+            for what, message in messages_.items():
+                ledger.add(name, "up", phases[what], len(message))
+        if len(listed) < FEWEST:
+            return None
+        with ledger.timed(SERVER, "add"):
+            closed = self._signed(b"".join(listed.values()), SERVER, "list", listed)
+        closed = self._network(SERVER, closed)
+        for name in listed:
+            with ledger.timed(name, "share"):
+                about, content = self._read(closed, SERVER, "list", _DIGEST * len(listed))
+                digests = (content[at : at + _DIGEST] for at in range(0, len(content), _DIGEST))
+                share = self.keyrings[name].share(dict(zip(about.hospitals, digests, strict=True)))
+                share = self._signed(share, name, "share")
+            # The others' headings come with the list: who signed which letter, and for which sum.
+            ledger.add(name, "down", "list", len(closed) + headings)
+            share, phase = self._network(name, share), "share"
+            with ledger.timed(SERVER, "add"):
+                try:
+                    size = messages.share_bytes(self.parameters, len(listed))
+                    server.take_share(self._read(share, name, "share", size)[1])
+                except MessageError:
+                    phase = "refused"
+                    silent.add(name)
+            ledger.add(name, "up", phase, len(share))
+        if silent & listed.keys():
+            return None
+        with ledger.timed(SERVER, "add"):
+            total = self._signed(server.total(), SERVER, "sum", listed)
+        return self._network(SERVER, total), listed, readable
+
+    def _taken(self, asked: _Asked, name: str, sent: Mapping[str, bytes], server: Server) -> tuple[bytes, Any]:
+        """At the server: add a first letter, and return it with what is readable beside it, or raise a MessageError."""
+        readable = 0.0
         if "clear" in sent:
             _, content = self._read(sent["clear"], name, "clear", 4 * len(asked.clear[name]))
             readable = np.frombuffer(content, "<f4").astype(np.float64)
             if not np.isfinite(readable).all():
                 raise MessageError(f"{name} sent numbers in the clear that are not finite: they cannot be added.")
-        size = messages.letter_bytes(self.parameters, self.any.size)
+        size = messages.letter_bytes(self.parameters, self._any.size)
         about, letter = self._read(sent[asked.purpose], name, asked.purpose, size)
         if about.hospitals != (name,):
             raise MessageError(f"{name} sent the numbers of {', '.join(about.hospitals)}: each sends its own.")
@@ -190,37 +182,33 @@ class Together:
         return letter, readable
 
     def _opened(self, asked: _Asked, totals: list[tuple]) -> list[Opened]:
-        """At each hospital: read and open what the server added up."""
+        """At each hospital: read and open what the server added up; the first does it for all."""
         if not totals:
             return []
         began, sums = perf_counter(), []
         for answer, listed, _ in totals:
-            size = messages.sum_bytes(self.parameters, self.any.size, len(listed))
+            size = messages.sum_bytes(self.parameters, self._any.size, len(listed))
             about, content = self._read(answer, SERVER, "sum", size)
             if about.hospitals != tuple(listed):
                 raise MessageError("The server says that it added up other hospitals than it listed.")
             sums.append((content, listed))
-        numbers = self.any.open(sums, asked.layout)
+        numbers = self._any.open(sums, asked.layout)
         seconds = perf_counter() - began
         for name, keys in self.keyrings.items():
-            if keys is not self.any:
-                keys.accept(sums)  # the same numbers: see `Keyring.opened`
+            keys.accept(sums)
             asked.ledger.add(name, "", "decrypt", seconds=seconds)
             for answer, _, readable in totals:
                 asked.ledger.add(name, "down", "send", len(answer))
                 if np.ndim(readable):
                     asked.ledger.add(name, "down", "clear", 4 * len(readable))
-        return [
-            Opened(own, tuple(listed), np.asarray(readable))
-            for own, (_, listed, readable) in zip(numbers, totals, strict=True)
-        ]
-
-    def _about(self, sender: str, purpose: str) -> dict:
-        return {"study": self.any.about.hex(), "purpose": purpose, "round": self.any.number, "sender": sender}
+        each = zip(numbers, totals, strict=True)
+        return [Opened(own, tuple(listed), np.asarray(readable)) for own, (_, listed, readable) in each]
 
     def _signed(self, content: bytes, sender: str, purpose: str, hospitals: Listed | None = None) -> bytes:
-        about = About(**self._about(sender, purpose), hospitals=tuple(hospitals or (sender,)))
+        keys = self.keyrings.get(sender, self._any)
+        about = About(keys.about.hex(), purpose, keys.number, sender, tuple(hospitals or (sender,)))
         return envelopes.sign(content, about, self.identities[sender])
 
     def _read(self, message: bytes, sender: str, purpose: str, size: int) -> tuple[About, bytes]:
-        return envelopes.read(message, self.roster[sender], **self._about(sender, purpose), size=size)
+        expected = {"study": self._any.about.hex(), "purpose": purpose, "round": self._any.number, "sender": sender}
+        return envelopes.read(message, self.roster[sender], **expected, size=size)

@@ -1,6 +1,6 @@
 """Secrets at rest: one file each, sealed with a passphrase, that its owner alone can read.
 
-A file is a head in the clear (mark with version, kind, cost, salt, nonce) and the sealed secret. The key comes from the
+A file is a head in the clear (mark with version, cost, salt, nonce) and the sealed secret. The key comes from the
 passphrase by Scrypt (RFC 7914), with a salt of the file's own; AES-256-GCM (NIST SP 800-38D) seals the secret and
 vouches for the head. Nothing is pickled.
 """
@@ -13,8 +13,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-_HEAD = struct.Struct("<8s16sB16s12s")  # mark and version, kind, log2 of Scrypt's n, salt, nonce
-_MARK = b"fedkitV1"
+_HEAD = struct.Struct("<24sB16s12s")  # mark and version, log2 of Scrypt's n, salt, nonce
+_MARK = b"fedkitV1identity".ljust(24, b"\0")
 # Scrypt with n = 2^17, r = 8, p = 1 is the first that OWASP's Password Storage Cheat
 # Sheet names. A guess costs 128 MiB and a third of a second, here and for a thief.
 _COST = 17
@@ -23,18 +23,16 @@ _COSTS = range(14, 21)
 _LEAST = 12  # characters of a passphrase
 
 
-def save(path: str | os.PathLike, kind: str, secret: bytes, passphrase: str) -> None:
+def save(path: str | os.PathLike, secret: bytes, passphrase: str) -> None:
     """Seal a secret in a new file of mode 0600.
 
     path : FileExistsError if something is there: a secret is never overwritten
-    kind : what it is, readable in the file, 1 to 16 ASCII characters or ValueError; `load` wants the same
-    secret : any bytes
     passphrase : at least 12 characters or ValueError, however a keyboard composes them (NFKC)
     """
     if len(passphrase.strip()) < _LEAST:
         raise ValueError(f"A passphrase has at least {_LEAST} characters: take four words picked at random.")
     salt, nonce = os.urandom(16), os.urandom(12)
-    head = _HEAD.pack(_MARK, _field(kind), _COST, salt, nonce)
+    head = _HEAD.pack(_MARK, _COST, salt, nonce)
     sealed = _cipher(passphrase, _COST, salt).encrypt(nonce, secret, head)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -50,11 +48,11 @@ def save(path: str | os.PathLike, kind: str, secret: bytes, passphrase: str) -> 
         raise
 
 
-def load(path: str | os.PathLike, kind: str, passphrase: str) -> bytes:
+def load(path: str | os.PathLike, passphrase: str) -> bytes:
     """Return the secret that `save` sealed.
 
-    ValueError if others may read or write the file, it is no such file or of another kind, asks for an absurd cost, or
-    does not open: wrong passphrase, or damaged.
+    ValueError if others may read or write the file, it is no such file, asks for an absurd cost, or does not open:
+    wrong passphrase, or damaged.
     """
     with open(path, "rb") as file:
         mode = os.fstat(file.fileno()).st_mode
@@ -66,10 +64,7 @@ def load(path: str | os.PathLike, kind: str, passphrase: str) -> bytes:
         )
     if len(data) < _HEAD.size or not data.startswith(_MARK):
         raise ValueError(f"{path} is damaged, or was not saved by this version of the kit: take your copy of it.")
-    _, found, cost, salt, nonce = _HEAD.unpack_from(data)
-    if found != _field(kind):
-        name = found.rstrip(b"\0").decode("ascii", "backslashreplace")
-        raise ValueError(f"{path} holds {name!r}, and {kind!r} is wanted: take the other file.")
+    _, cost, salt, nonce = _HEAD.unpack_from(data)
     if cost not in _COSTS:
         raise ValueError(f"{path} asks for Scrypt at 2^{cost}, which this kit does not write: it is not to be trusted.")
     try:
@@ -81,9 +76,3 @@ def load(path: str | os.PathLike, kind: str, passphrase: str) -> bytes:
 def _cipher(passphrase: str, cost: int, salt: bytes) -> AESGCM:
     text = unicodedata.normalize("NFKC", passphrase).encode("utf-8", "surrogatepass")
     return AESGCM(Scrypt(salt=salt, length=32, n=2**cost, r=8, p=1).derive(text))
-
-
-def _field(kind: str) -> bytes:
-    if not (kind.isascii() and kind.isprintable() and 1 <= len(kind) <= 16):
-        raise ValueError(f"The kind of a secret is 1 to 16 ASCII characters, and this is {kind!r}.")
-    return kind.encode().ljust(16, b"\0")

@@ -11,7 +11,7 @@ from fedkit.chapters.attacks.distinguishing import game, luck, scene
 from fedkit.encryption import keyring, ring, shared
 
 GAMES = 36
-EXACT = keyring._hash, lambda key, count: TOSSED(ring._stream(key), count)
+EXACT = keyring._hash, lambda key, count: TOSSED(ring.stream(key), count)
 TOSSED = ring._tossed
 NOTHING = {(ring, "_tossed"): lambda stream, count: np.zeros(count, np.int64)}
 
@@ -37,7 +37,7 @@ def zeros(key, count):
 
 def keys_from(small):
     """Only keys are drawn so; noise as ever."""
-    return {(keyring, "ring"): SimpleNamespace(small=small, Ring=ring.Ring, stretch=ring.stretch)}
+    return {(keyring, "ring"): SimpleNamespace(small=small, Ring=ring.Ring, stream=ring.stream)}
 
 
 def unmasked(which):
@@ -51,7 +51,7 @@ def unmasked(which):
         return result
 
     def masks(self, key, label):
-        return (np.zeros(self._ring.size, np.uint32), 0) if key in found else exact(self, key, label)
+        return (np.zeros(self._ring.size, np.int64), 0) if key in found else exact(self, key, label)
 
     return {(keyring, "_hash"): hashed, (keyring.Keyring, "_masks"): masks}
 

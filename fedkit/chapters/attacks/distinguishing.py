@@ -64,7 +64,7 @@ def overheard(aggregator: Callable[..., Aggregator], rounds: Sequence[Vectors], 
     sums: list[dict[str, list[bytes]]] = []
 
     def tap(sender: str, message: bytes) -> bytes:
-        content = message[len(envelopes.heading(message)) - 32 :] if message[:4] == b"FKE1" else message
+        content = message[envelopes.content_start(message) :] if message[:4] == b"FKE1" else message
         sums[-1].setdefault(sender, []).append(content)
         return message
 
