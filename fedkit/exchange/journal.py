@@ -1,7 +1,6 @@
 """Who did what and when, in chains of hashes: one file a process, so that two never write to one."""
 
 import json
-import os
 import secrets
 import stat
 import time
@@ -12,8 +11,6 @@ from fsspec.implementations.local import LocalFileSystem
 
 from fedkit.chapters import audit
 from fedkit.exchange.folder import LOG, Folder, Where, quoted
-
-_TAIL = 1 << 16  # bytes in which a log's last line is looked for
 
 
 class Journal:
@@ -95,11 +92,8 @@ def events(folder: Where) -> list[dict]:
 
 
 def _head(path: Path) -> str | None:
-    """Return the hash in the last whole line of a log, however large the file; none if there is no such line."""
+    """Return the head of a log, however large the file; none if its last line is damaged."""
     try:
-        with audit.opened(path) as file:
-            file.seek(max(os.fstat(file.fileno()).st_size - _TAIL, 0))
-            lines = file.read(_TAIL).split(b"\n")[:-1]
-        return str(json.loads(lines[-1])["sha256"])
-    except (IndexError, KeyError, OSError, RecursionError, TypeError, ValueError):
+        return audit.head(path)
+    except (OSError, ValueError):
         return None

@@ -31,11 +31,16 @@ class Signed(NamedTuple):
     content: bytes  # what it says
     whole: bytes  # SHA-256 of the file
 
-    def json(self) -> dict:
-        """Return the content, where it is a JSON object; MessageError if it is none."""
+    @property
+    def by(self) -> tuple[str, bytes]:
+        """Who signed, and with which key."""
+        return self.sender, self.public
+
+    def json(self, **kinds: type) -> dict:
+        """Return the content, a JSON object whose fields named here are of these kinds; MessageError if it is none."""
         try:
             value = json.loads(self.content)
-            if isinstance(value, dict):
+            if isinstance(value, dict) and all(type(value.get(field)) is kind for field, kind in kinds.items()):
                 return value
         except (RecursionError, ValueError):
             pass

@@ -15,7 +15,7 @@ from fedkit.encryption.keyring import Member
 from fedkit.encryption.messages import MessageError
 from fedkit.exchange import joining, letters, rounds
 from fedkit.exchange.folder import Found, Where
-from fedkit.exchange.joining import NEW
+from fedkit.exchange.joining import NEW, Named
 from fedkit.exchange.letters import SMALL
 from fedkit.exchange.party import Party
 from fedkit.exchange.settings import Settings
@@ -88,20 +88,7 @@ class Maker(Party):
         """Return who asked to join, in the order of their names; ValueError before there is an invitation."""
         if not self.resume():
             raise ValueError(f"{self.identity.name} has not invited anybody here: call `invite` first.")
-        for found in self.folder.new("request", _REQUEST):
-            try:
-                letter = letters.read(found, self.study.id, "request", 0)
-                problems = tuple(joining.misfits(self.study.settings, letter.json()))
-                member = Member(letter.public, letters.unpacked(letter.json(), "exchange"))
-                if not is_exchange_key(member.exchange):
-                    raise MessageError(f"{letter.sender} asks with a key for exchanges that is none.")
-            except MessageError as problem:
-                self.study.refused(found.digest, found.sender, str(problem))
-                continue
-            new = Request(letter.sender, fingerprint(letter.public), member, found.digest, problems)
-            known = self._asked.get((new.name, letter.public))
-            if known is None or (bool(new.problems), new.digest) < (bool(known.problems), known.digest):
-                self._asked[new.name, letter.public] = new
+        self.study.take("request", self._read_request, _REQUEST)
         requests = [self._asked[key] for key in sorted(self._asked)]
         names = Counter(skeleton(each.name) for each in requests)
         keys = Counter(key for each in requests for key in each.member)
@@ -109,6 +96,16 @@ class Maker(Party):
             each._replace(twice=names[skeleton(each.name)] > 1 or max(map(keys.__getitem__, each.member)) > 1)
             for each in requests
         ]
+
+    def _read_request(self, found: Found) -> None:
+        letter = letters.read(found, self.study.id, "request", 0)
+        member = Member(letter.public, letters.unpacked(letter.json(), "exchange"))
+        if not is_exchange_key(member.exchange):
+            raise MessageError(f"{letter.sender} asks with a key for exchanges that is none.")
+        problems = tuple(joining.misfits(self.study.settings, letter.json()))
+        new = Request(letter.sender, fingerprint(letter.public), member, found.digest, problems)
+        known = self._asked.setdefault(letter.by, new)
+        self._asked[letter.by] = min(new, known, key=lambda each: (bool(each.problems), each.digest))
 
     def step(self) -> list[Request]:
         """Tell those who cannot join why, and return who asked."""
@@ -162,8 +159,7 @@ class Maker(Party):
             raise ValueError(f"{name} is none of the hospitals of an open study, and one of them makes the key.")
         if self.study.group_key is not None:
             raise ValueError(f"The key that {self.study.key_maker} made is in use: it stays.")
-        number = 1 + max(each.number for each in self.study.key_makers)
-        self.post("handover", {"key_maker": name, "number": number}, "handover")
+        self._name({"key_maker": name}, self.study.key_makers)
         self.journal.write("key maker", who=name)
 
     def hand_over(self, name: str, public: bytes, from_number: int | None = None) -> int:
@@ -176,10 +172,13 @@ class Maker(Party):
             raise ValueError(f"{self.identity.name} has not invited anybody here: there is nothing to hand over.")
         from_number = self.study.step.number if from_number is None else from_number
         said = {"coordinator": name, "key": letters.packed(public), "from_number": from_number}
-        number = 1 + max((each.number for each in self.study.coordinators), default=0)
-        self.post("handover", said | {"number": number}, "handover")
+        self._name(said, self.study.coordinators)
         self.journal.write("handover", who=name, from_number=from_number)
         return from_number
+
+    def _name(self, said: dict, before: list[Named]) -> None:
+        number = 1 + max(each.number for each in before)
+        self.post("handover", said | {"number": number}, "handover")
 
 
 def _seat(name: str) -> list[str | int]:
