@@ -316,9 +316,11 @@ exchange/arrivals.py: exchange_intruders exchange
     if letter.public != study.roster[sender]: => if False:
     if not letter.study.startswith(study.id): => if False:
     if what == ONE and ( => if False and (
+exchange/party.py: exchange_intruders
+    if code in self.folder.digests(place, len(data)) and ( => if self._looks[place] > 1 and (
 exchange/coordinator.py: exchange_intruders exchange
     if in_charge[:2] != (self.identity.name, self.identity.public): => if False:
-    return place in self._posted and => return False and
+    for what in (LIST, SUM): => for what in ():
     least = study.least => least = 1
 exchange/maker.py: exchange
     sorted(names, key=_seat) => sorted(names)
@@ -329,14 +331,13 @@ exchange/hospital.py: exchange exchange_intruders
     if left_out: => if False:
     elif keys.listed != listed: => elif False:
     if self._keys.number < step.number and => if False and
-    if self._arrivals.of(self.identity.name, TWO, step): => if False:
+    if self._arrivals.look(TWO, step, self.identity.name): => if False:
     if len(counts) < self._keys.least: => if False:
-    if self._arrivals.of(name, TWO, failed.step): => if False:
+    if self._arrivals.look(TWO, failed.step, name): => if False:
     for other in study.group(name) if => for other in study.roster if
     and self._keys.listed is None: => and False:
     if keys.number > number or keys.letter is None: => if keys.letter is None:
     self._keys = None  # what is not on the disk did not happen => pass
-    if self._asked not in self.folder.digests("request"): => if not self._asked:
     if kept.get("opening") != self.study.opening: => if True:
     if len(known) < KNOWN: => if False:
     study.refused(tally.added.digest, "", "A sum was refused.") => study.refused("", "", study.sums(tally)[0][0].hex())

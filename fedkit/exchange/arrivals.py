@@ -18,6 +18,7 @@ class Arrived(NamedTuple):
     """A hospital's letter that could be counted."""
 
     file: str  # digest of the letter
+    sender: str
     about: str  # which sum it is for; "" if an update outgrew its bound
     code: bytes  # digest of its content, which stands for a first letter in a list
     size: int  # bytes of its content
@@ -29,40 +30,30 @@ class Arrivals:
 
     def __init__(self, study: Study, clock: Callable[[], float]) -> None:
         self._study, self._clock = study, clock
-        self._letters: dict[tuple[str, int], dict[str, list[Arrived]]] = {}
+        self._letters: dict[tuple[str, int], list[Arrived]] = {}
 
-    def look(self, what: str, step: Step, sender: str | None = None) -> dict[str, list[Arrived]]:
-        """Read the first or second letters (`ONE`, `TWO`) of a number, of one sender or of all, that are new.
+    def look(self, what: str, step: Step, sender: str | None = None) -> list[Arrived]:
+        """Read the first or second letters (`ONE`, `TWO`) of a number that are new, and return all so far.
 
-        Returns all so far, by sender.
+        sender : whose letters; everybody's if None
         """
-        study, found = self._study, self._letters.setdefault((what, step.number), {})
+        study, found = self._study, self._letters.setdefault((what, step.number), [])
         size = study.letter_bytes(step) if what == ONE else study.share_bytes
 
         def read(letter: Found) -> None:
-            of, arrived = found.setdefault(letter.sender, []), self._read(letter, what, step, size)
-            if len(of) < _MOST and arrived.file not in [other.file for other in of]:
-                of.append(arrived)
+            arrived = self._read(letter, what, step, size)
+            before = [each.file for each in found if each.sender == arrived.sender]
+            if len(before) < _MOST and arrived.file not in before:
+                found.append(arrived)
 
         study.take(rounds.place(what, step.number), read, size + letters.OVERHEAD, sender)
-        return {name: of for name, of in found.items() if of}
+        return [each for each in found if sender in (None, each.sender)]
 
-    def of(self, sender: str, what: str, step: Step) -> list[Arrived]:
-        """Look for one hospital's letters."""
-        return self.look(what, step, sender).get(sender, [])
-
-    def about(self, what: str, step: Step, about: str) -> dict[str, Arrived]:
-        """Look, and return who sent what for a sum: of more than one, the letter with the smallest digest."""
-        found = self.look(what, step)
-        mine = {name: [each for each in of if each.about == about] for name, of in found.items()}
-        return {name: min(of) for name, of in sorted(mine.items()) if of}
-
-    def content(self, what: str, number: int, name: str, arrived: Arrived | None) -> bytes:
-        """Read what a listed letter holds once more; OSError if it is not there, or cannot be read now."""
-        place = rounds.place(what, number)
-        data = arrived and self._study.folder.find(place, arrived.file, arrived.size + letters.OVERHEAD)
+    def content(self, what: str, number: int, arrived: Arrived) -> bytes:
+        """Read what a letter holds once more; OSError if it cannot be read now."""
+        data = self._study.folder.find(rounds.place(what, number), arrived.file, arrived.size + letters.OVERHEAD)
         if data is None:
-            raise OSError(f"The letter of {name} is listed, and cannot be read now.")
+            raise OSError(f"The letter of {arrived.sender} is listed, and cannot be read now.")
         return data[-arrived.size :]
 
     def _read(self, found: Found, what: str, step: Step, size: int) -> Arrived:
@@ -81,4 +72,4 @@ class Arrivals:
                 len(content) != size or messages.Letter.from_bytes(content, study.parameters).about.hex() != about
             ):
                 raise MessageError(f"{sender} sent something else than its hidden numbers for this sum.")
-        return Arrived(found.digest, about, messages.digest(content), len(content), self._clock())
+        return Arrived(found.digest, sender, about, messages.digest(content), len(content), self._clock())

@@ -14,7 +14,7 @@ from fedkit.encryption.messages import MessageError
 from fedkit.encryption.server import Server
 from fedkit.exchange import rounds
 from fedkit.exchange.arrivals import OUTGROWN, Arrived
-from fedkit.exchange.folder import Where, digest
+from fedkit.exchange.folder import Where
 from fedkit.exchange.party import Player, Status
 from fedkit.exchange.rounds import LIST, ONE, SUM, TWO, Step
 from fedkit.exchange.study import Added, Closed
@@ -27,7 +27,6 @@ class Coordinator(Player):
         super().__init__(folder, identity, **party)
         self._answered: dict[int, set[str]] = {}  # of the last number that was given up: whose shares came
         self._since: dict[tuple[str, int], float] = {}
-        self._posted: dict[str, str] = {}  # place -> digest of the letter
 
     def step(self) -> Status:
         """Look at what arrived, say what is to be said, and how things are."""
@@ -46,30 +45,31 @@ class Coordinator(Player):
             return Status("round", round, rounds_, in_charge.name, "Somebody else is in charge of this round.")
         if study.group_key is None:
             return Status("keys", waits_for=study.key_maker)
+        acted = Status("round", round, rounds_, ", ".join(study.roster), acted=True)
         for number in range(max(step.number - 1, 0), step.number + 1):
             for what in (LIST, SUM):
-                if self._lost(what, number):
-                    return self._said(step, what, number)
+                if self._said(what, number):
+                    return acted
+        what = LIST if closed is None else SUM
+        if self.keep.read(rounds.place(what, step.number)) is not None:
+            return Status("round", round, rounds_, self.identity.name, "What was decided is not shown here yet.")
         missing, content = self._list(step) if closed is None else self._sum(step, closed)
         if content is None:
             return Status("round", round, rounds_, ", ".join(missing))
-        what = LIST if closed is None else SUM
         self.keep.write(rounds.place(what, step.number), content)
-        return self._said(step, what, step.number)
+        self._said(what, step.number)
+        return acted
 
-    def _lost(self, what: str, number: int) -> bool:
-        """Whether a list or a sum was decided, and is not there: lost on the way, or this is another process."""
+    def _said(self, what: str, number: int) -> bool:
+        """Post a list or a sum that was decided, if it is not there; say whether it was missing."""
         place = rounds.place(what, number)
-        if place not in self._posted and (kept := self.keep.read(place)) is not None:
-            self._posted[place] = digest(self.letter(kept, what, number))
-        return place in self._posted and self._posted[place] not in self.folder.digests(place)
-
-    def _said(self, step: Step, what: str, number: int) -> Status:
-        """Post a list, or a sum, as it is kept."""
-        found = self.post(rounds.place(what, number), self.keep.read(rounds.place(what, number)), what, number)
-        self.journal.write({LIST: "listed", SUM: "added"}[what], number=number, digest=found.digest)
-        self.study.refresh(found)
-        return Status("round", step.round, self.study.settings.rounds, ", ".join(self.study.roster), acted=True)
+        if (kept := self.keep.read(place)) is None:
+            return False
+        said = {LIST: "listed", SUM: "added"}[what]
+        missing = self.put(place, self.letter(kept, what, number), said, number=number)
+        if missing:
+            self.study.refresh()
+        return missing
 
     def _late(self, what: str, number: int, seconds: float | None) -> bool:
         since = self._since.setdefault((what, number), self._clock())
@@ -79,12 +79,12 @@ class Coordinator(Player):
         """Close the list of a number: who is waited for, or what is to be said."""
         study, settings, number = self.study, self.study.settings, step.number
         found, (promised, fresh) = self._arrivals.look(ONE, step), study.promised
-        outgrown = sorted(name for name, of in found.items() if not all(each.about for each in of))
+        outgrown = sorted({each.sender for each in found if not each.about})
         if outgrown and not fresh:
             return [], json.dumps({"about": "", "groups": [], OUTGROWN: outgrown}).encode()
-        votes = Counter(about for of in found.values() for about in {each.about for each in of} - {""})
-        about = min(votes, key=lambda about: (-votes[about], about), default="")
-        arrived = self._arrivals.about(ONE, step, about) if about else {}
+        votes = Counter(about for _, about in {(each.sender, each.about) for each in found if each.about})
+        about = min(votes, key=lambda about: (-votes[about], about), default=None)
+        arrived = _of(found, about)
         # After lists that did not open, those who were in them alone: see `Keyring.within`.
         within = set(study.roster).intersection(*(each.listed for each in study.failed))
         chosen = {name: each for name, each in arrived.items() if name in within}
@@ -101,9 +101,9 @@ class Coordinator(Player):
         answered = self._answered.get(number - 1, set()) - chosen.keys()  # a list without them would not be answered
         if not groups or (missing and not late) or answered:
             return missing or [name for name in study.roster if name not in chosen], None
-        for name, of in found.items():
-            if name not in arrived:
-                study.refused(of[0].file, name, f"{name} follows another sum than most.")
+        for each in found:
+            if each.sender not in arrived:
+                study.refused(each.file, each.sender, f"{each.sender} follows another sum than most.")
         return [], json.dumps({"about": about, "groups": groups}).encode()
 
     def _away(self, number: int) -> set[str]:
@@ -117,7 +117,7 @@ class Coordinator(Player):
         """Add up a list: who is waited for, or what is to be said."""
         study, seconds, number = self.study, self.study.settings.share_seconds, step.number
         found = self._arrivals.look(ONE, step)
-        shares = self._arrivals.about(TWO, step, closed.about.hex())
+        shares = _of(self._arrivals.look(TWO, step), closed.about.hex())
         missing = [name for group in closed.groups for name in group if name not in shares]
         if missing and not self._late(TWO, number, seconds):
             return missing, None
@@ -134,12 +134,21 @@ class Coordinator(Player):
         self._answered = {} if sums else {number: {*shares}}
         return [], Added.content(closed.digest, sums)
 
-    def _added(self, step: Step, about: bytes, group: Listed, found: dict, shares: dict[str, Arrived]) -> bytes:
+    def _added(
+        self, step: Step, about: bytes, group: Listed, found: list[Arrived], shares: dict[str, Arrived]
+    ) -> bytes:
         """Add up a group's letters, read once more one by one, and their shares; OSError if one cannot be read now."""
         server = Server(self.study.parameters, about, self.study.coefficients(step))
         for name, code in group.items():
-            letter = next((each for each in found.get(name, []) if each.code == code), None)
-            server.take(self._arrivals.content(ONE, step.number, name, letter))
+            letter = next((each for each in found if (each.sender, each.code) == (name, code)), None)
+            if letter is None:
+                raise OSError(f"The letter of {name} is listed, and is not there.")
+            server.take(self._arrivals.content(ONE, step.number, letter))
         for name in group:
-            server.take_share(self._arrivals.content(TWO, step.number, name, shares[name]))
+            server.take_share(self._arrivals.content(TWO, step.number, shares[name]))
         return server.total()
+
+
+def _of(found: list[Arrived], about: str | None) -> dict[str, Arrived]:
+    """Who sent what for a sum: of more than one letter, the one with the smallest digest."""
+    return {each.sender: each for each in sorted(found, reverse=True) if each.about == about}

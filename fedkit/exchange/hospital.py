@@ -29,7 +29,6 @@ from fedkit.exchange.work import Training
 from fedkit.hospitals import Hospital
 
 EVERYBODY = "everybody"  # whom the maker let in is trusted: nobody's fingerprint was compared here
-_READ_EACH = 8  # of so many looks, one reads what is listed
 
 
 class Stopped(Exception):  # noqa: N818 - a person decides
@@ -61,10 +60,9 @@ class Participant(Player):
         self.rows, self.known = rows, known
         self.study.pinned = lambda: (self.keep.read("opening") or b"").decode()
         self._make_work = work
+        self._request = b""  # the letter by which it asks to join
         self._keys: Keyring | None = None
-        self._asked = ""  # digest of the request
         self._listed: dict[str, float] = {}  # list -> since when it is here
-        self._looks = 0
 
     @cached_property
     def work(self) -> Training:
@@ -155,23 +153,21 @@ class Participant(Player):
         study = self.study
         if why := joining.strange_levels(study.settings, self.rows.table):
             return Status("refused", note=" ".join(why))
-        if self._asked not in self.folder.digests("request"):
+        if not self._request:
             if self.keep.read("exchange") is None:
                 self.keep.write("exchange", exchange_key().private_bytes_raw() + os.urandom(32))  # and its own secret
             public = exchange_key(self.keep.read("exchange")[:32]).public_key().public_bytes_raw()
-            said = joining.request(study.settings, self.rows.table, public)
-            self._asked = self.post("request", said, "request").digest
-            self.journal.write("asked", invitation=study.invitation, digest=self._asked)
+            self._request = self.letter(joining.request(study.settings, self.rows.table, public), "request")
+        if self.put("request", self._request, "asked", invitation=study.invitation):
             return Status("opening", acted=True)
-        why: list[str] = []
-        study.take("refusal", lambda found: why.extend(self._told(found)))
-        return Status("refused", note=" ".join(why)) if why else Status("opening", waits_for=study.maker_is[0])
 
-    def _told(self, found: Found) -> list[str]:
-        """Read why the maker refuses this hospital's request; nothing if it is another's."""
-        letter = joining.signed_by(letters.read(found, self.study.id, "refusal", 0), *self.study.maker_is)
-        said = letter.json(request=str, why=list)
-        return [str(why) for why in said["why"] if said["request"] == self._asked]
+        def read(refusal: Found) -> None:
+            said = study.by_maker(refusal, "refusal").json(request=str, why=list)
+            why.extend(str(each) for each in said["why"] if said["request"] == digest(self._request))
+
+        why: list[str] = []
+        study.take("refusal", read)
+        return Status("refused", note=" ".join(why)) if why else Status("opening", waits_for=study.maker_is[0])
 
     def _join(self) -> Status | None:
         """Make this hospital's keys, or read them; say what is waited for, or nothing once they are there."""
@@ -215,11 +211,7 @@ class Participant(Player):
             sealed = {name: letters.packed(seal_for(who.exchange, group)) for name, who in members.items()}
             kept = {"opening": self.study.opening, "sealed": sealed}
             self.keep.write("group", json.dumps(kept).encode())
-            self.journal.write("made the group's key")
-        if digest(self.letter(kept, "group")) in self.folder.digests("group"):
-            return False
-        self.study.refresh(self.post("group", kept, "group"))
-        return True
+        return self.put("group", self.letter(kept, "group"), "made the group's key")
 
     def _follow(self) -> Step:
         """Open the sums that are there, in order, and go on with what they say; return the last that has ended."""
@@ -269,7 +261,7 @@ class Participant(Player):
     def _remembered(self, step: Step) -> None:
         """See that the folder holds no first letter of this hospital's for a number that it has not begun."""
         name = self.identity.name
-        if self._keys.number < step.number and any(each.about for each in self._arrivals.of(name, ONE, step)):
+        if self._keys.number < step.number and any(each.about for each in self._arrivals.look(ONE, step, name)):
             raise Stopped(f"The folder holds a letter one of number {step.number} that is not remembered here: {OLD}")
 
     def _second(self, step: Step, closed: Closed) -> bool:
@@ -281,7 +273,7 @@ class Participant(Player):
             if why := self._why_not(step, listed, closed):
                 self.study.why_not = why
                 return False
-            if self._arrivals.of(self.identity.name, TWO, step):
+            if self._arrivals.look(TWO, step, self.identity.name):
                 raise Stopped(f"The folder holds a letter two of number {number} that is not remembered here: {OLD}")
             self.study.chosen[LIST, number] = closed.digest
         elif keys.listed != listed:
@@ -293,9 +285,9 @@ class Participant(Player):
         """Say why a list is not answered (now), "" if it is."""
         study, keys, me = self.study, self._keys, self.identity.name
         seen: dict[str, dict[bytes, float]] = {}  # who -> their letters -> since when
-        for name, of in self._arrivals.look(ONE, step).items():
-            if codes := {each.code: each.since for each in of if each.about == keys.about.hex()}:
-                seen[name] = codes
+        for each in self._arrivals.look(ONE, step):
+            if each.about == keys.about.hex():
+                seen.setdefault(each.sender, {})[each.code] = each.since
         if closed.about != self._keys.about:
             return "The letters of this list follow another sum than is held here."
         counts = listed.keys() & study.promised[0] if step.purpose == "update" else listed
@@ -312,19 +304,11 @@ class Participant(Player):
         # Who answered a list that did not open is in the next one: else the two sums would differ by what they sent.
         for failed in study.failed:
             for name in failed.closed.of(me).keys() - listed.keys():
-                if self._arrivals.of(name, TWO, failed.step):
+                if self._arrivals.look(TWO, failed.step, name):
                     return f"{name} answered the last list, which did not open, and is not in this one."
         return ""
 
     def _put(self, what: str, number: int, content: bytes | dict, purpose: str, about: str = "") -> bool:
-        """Put a letter in the folder, the same bytes each time, if it is not there; say whether it was missing."""
-        place, data = rounds.place(what, number), self.letter(content, purpose, number, self.study.id + about)
-        code, self._looks = digest(data), self._looks + 1
-        # Now and then what is listed is also read: somebody may have written something else under its name.
-        if code in self.folder.digests(place, len(data)) and (
-            self._looks % _READ_EACH or self.folder.find(place, code, len(data)) is not None
-        ):
-            return False
-        found = self.folder.post(place, self.identity.name, data)
-        self.journal.write("posted", number=number, digest=found.digest)
-        return True
+        """Put a letter of a number in the folder, if it is not there; say whether it was missing."""
+        data = self.letter(content, purpose, number, self.study.id + about)
+        return self.put(rounds.place(what, number), data, "posted", number=number)

@@ -58,11 +58,9 @@ def post(folder: Folder, place: str, content: bytes | dict, about: About, identi
     return folder.post(place, identity.name, signed(content, about, identity))
 
 
-def read(
-    found: Found, study: str | None, purpose: str | None, number: int, size: int | None = None, most: int = SMALL
-) -> Signed:
+def read(found: Found, study: str | None, purpose: str | None, number: int, most: int = SMALL) -> Signed:
     """Check the signature of a letter, with the key in it, and all that `envelopes.read` does; MessageError if not."""
-    expected = {"study": study, "purpose": purpose, "round": number, "sender": found.sender, "size": size, "most": most}
+    expected = {"study": study, "purpose": purpose, "round": number, "sender": found.sender, "size": None, "most": most}
     about, content = envelopes.read(found.data[KEY:], found.data[:KEY], **expected)
     if about.hospitals != (about.sender,):
         raise MessageError(f"{about.sender} sent what is {', '.join(about.hospitals):.200}'s: each sends its own.")

@@ -82,7 +82,7 @@ class Maker(Party):
 
     def _begin(self, invitation: Found) -> None:
         self.study.invitation = fingerprint(invitation.data)
-        self.study.refresh(invitation)
+        self.study.follow(invitation)
 
     def requests(self) -> list[Request]:
         """Return who asked to join, in the order of their names; ValueError before there is an invitation."""
@@ -147,7 +147,8 @@ class Maker(Party):
         for request in taken:
             self.journal.write("approved", who=request.name, key=request.fingerprint)
         said = {"hospitals": hospitals, "groups": groups, "key_maker": key_maker}
-        self.study.refresh(self.post("opening", said, "opening"))
+        self.post("opening", said, "opening")
+        self.study.refresh()
 
     def choose_key_maker(self, name: str) -> None:
         """Let another hospital make the group's key, where the first one does not come.

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -9,10 +10,12 @@ from fedkit.encryption.envelopes import About
 from fedkit.encryption.identities import Identity
 from fedkit.exchange import letters
 from fedkit.exchange.arrivals import Arrivals
-from fedkit.exchange.folder import Folder, Found, Where
+from fedkit.exchange.folder import Folder, Found, Where, digest
 from fedkit.exchange.journal import Journal
 from fedkit.exchange.keep import Keep
 from fedkit.exchange.study import Study
+
+_READ_EACH = 8  # of so many looks, one reads what is listed
 
 
 class Status(NamedTuple):
@@ -77,7 +80,7 @@ class Party:
             "refused", digest=digest, sender=sender, why=why
         )
         self.folder.notice = lambda name, why: self.study.refused(name, "", why)
-        self._home, self._keep = home, None
+        self._home, self._keep, self._looks = home, None, Counter()
 
     @property
     def keep(self) -> Keep:
@@ -94,6 +97,19 @@ class Party:
     def post(self, place: str, content: bytes | dict, purpose: str, number: int = 0, study: str = "") -> Found:
         """Sign a content and put it in the folder."""
         return self.folder.post(place, self.identity.name, self.letter(content, purpose, number, study))
+
+    def put(self, place: str, data: bytes, event: str, **about: object) -> bool:
+        """Put a letter in the folder if it is not there, and note an event then; say whether it was missing."""
+        code = digest(data)
+        self._looks[place] += 1
+        # Now and then what is listed is also read: somebody may have written something else under its name.
+        if code in self.folder.digests(place, len(data)) and (
+            self._looks[place] % _READ_EACH or self.folder.find(place, code, len(data)) is not None
+        ):
+            return False
+        self.folder.post(place, self.identity.name, data)
+        self.journal.write(event, digest=code, **about)
+        return True
 
 
 class Player(Party):

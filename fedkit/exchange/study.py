@@ -162,41 +162,29 @@ class Study:
         self._said: dict[tuple[str, int], dict[str, Closed | Added]] = {}
         self.folder.forget()
 
-    def refresh(self, *posted: Found) -> None:
-        """Read what is new, and what was just posted, whether it is listed already or not."""
+    def refresh(self) -> None:
+        """Read what is new."""
         self.folder.places()  # of which some may be shown twice
         if not self.id:
-            self.take("invitation", self._read_invitation, posted=posted)
+            self.take("invitation", self.follow)
         if self.id:
-            self.take("opening", self._read_opening, posted=posted)
+            self.take("opening", self._read_opening)
         if self.roster is None:
             return
-        self.take("handover", self._read_handover, posted=posted)
-        self.take("group", self._read_group_key, (len(self.roster) + 1) * _SEALED, posted=posted)
+        self.take("handover", self._read_handover)
+        self.take("group", self._read_group_key, (len(self.roster) + 1) * _SEALED)
         known = -1
         while known < self.step.number:
             known = self.step.number
             for number in range(max(known - 1, 0), known + 1):  # of the last one there may be a second sum
-                self.take(rounds.place(LIST, number), partial(self._read_list, number), posted=posted)
-                most = self._sum_bytes + letters.OVERHEAD
-                self.take(rounds.place(SUM, number), partial(self._read_sum, number), most, posted=posted)
+                self.take(rounds.place(LIST, number), partial(self._read_list, number))
+                self.take(
+                    rounds.place(SUM, number), partial(self._read_sum, number), self._sum_bytes + letters.OVERHEAD
+                )
 
-    def take(
-        self,
-        place: str,
-        read: Callable[[Found], object],
-        most: int = SMALL,
-        sender: str | None = None,
-        posted: Iterable[Found] = (),
-    ) -> None:
-        """Have each letter of a place read that is new; that for which `read` raises a MessageError is refused.
-
-        place, most, sender : see `Folder.new`
-        posted : letters that may not be listed yet
-        """
-        for found in itertools.chain(
-            (each for each in posted if each.place == place), self.folder.new(place, most, sender)
-        ):
+    def take(self, place: str, read: Callable[[Found], object], most: int = SMALL, sender: str | None = None) -> None:
+        """Have each letter of a place read that is new (see `Folder.new`); what raises a MessageError is refused."""
+        for found in self.folder.new(place, most, sender):
             try:
                 read(found)
             except MessageError as problem:
@@ -321,14 +309,19 @@ class Study:
         each = max(rounds.sum_bytes(self.settings, self.parameters, purpose, hospitals) for purpose in purposes)
         return SMALL + len(self.groups) * each
 
-    def _read_invitation(self, found: Found) -> None:
+    def follow(self, found: Found) -> None:
+        """Take the invitation, if this is the one that was read aloud; MessageError if not."""
         self.settings, self.maker_is, first, self.day = joining.invitation(found, self.invitation)
         self._invited = hashlib.sha256(found.data).digest()
         self.id, self._first = found.digest, [first]
         self._begin("", None)
 
+    def by_maker(self, found: Found, purpose: str) -> Signed:
+        """Read a letter that the maker alone may write; MessageError if somebody else wrote it."""
+        return joining.signed_by(letters.read(found, self.id, purpose, 0), *self.maker_is)
+
     def _read_opening(self, found: Found) -> None:
-        letter = joining.signed_by(letters.read(found, self.id, "opening", 0), *self.maker_is)
+        letter = self.by_maker(found, "opening")
         opened, pinned = joining.opening(letter, self.settings), self.pinned()
         if pinned not in ("", letter.digest):
             raise MessageError(f"{letter.sender} opened the study once more, with others: it was joined as it was.")
@@ -338,7 +331,7 @@ class Study:
             self._opened = letter.whole
 
     def _read_handover(self, found: Found) -> None:
-        letter = joining.signed_by(letters.read(found, self.id, "handover", 0), *self.maker_is)
+        letter = self.by_maker(found, "handover")
         if "key_maker" in letter.json():
             known, new = self.key_makers, joining.key_maker(letter, self.roster)
         else:
