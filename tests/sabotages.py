@@ -327,7 +327,7 @@ exchange/maker.py: exchange
     if not request.problems and not request.twice] => if not request.problems]
 exchange/hospital.py: exchange exchange_intruders
     if closed.about != self._keys.about: => if False:
-    if missing := [name for name, code in listed.items() => if missing := [name for name, code in []
+    listed.items() - {(each.sender, each.code) for each in here}): => []):
     if left_out: => if False:
     elif keys.listed != listed: => elif False:
     if self._keys.number < step.number and => if False and

@@ -38,7 +38,8 @@ class Arrivals:
         sender : whose letters; everybody's if None
         """
         study, found = self._study, self._letters.setdefault((what, step.number), [])
-        size = study.letter_bytes(step) if what == ONE else study.share_bytes
+        size = messages.share_bytes(study.parameters, max(map(len, study.groups)))  # the most that one has
+        size = study.letter_bytes(step) if what == ONE else size
 
         def read(letter: Found) -> None:
             arrived = self._read(letter, what, step, size)

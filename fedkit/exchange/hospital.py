@@ -31,10 +31,6 @@ from fedkit.hospitals import Hospital
 EVERYBODY = "everybody"  # whom the maker let in is trusted: nobody's fingerprint was compared here
 
 
-class Stopped(Exception):  # noqa: N818 - a person decides
-    """The study cannot go on here."""
-
-
 class Participant(Player):
     """A hospital in a study; see `Party`.
 
@@ -95,7 +91,7 @@ class Participant(Player):
             return Status("opening", waits_for=study.maker_is[0], note="So far, it was opened without you.")
         try:
             return (self._join() if self._keys is None else None) or self._go_on()
-        except Stopped as problem:
+        except MessageError as problem:  # the study cannot go on here, and a person decides
             return Status("stopped", study.step.round, study.settings.rounds, note=str(problem))
         except OSError as problem:
             self._keys = None  # what is not on the disk did not happen
@@ -113,7 +109,8 @@ class Participant(Player):
         step, closed, _ = study.steps()[-1]
         if step.purpose == "stopped":
             once = f"The {last.purpose} could not be added up, and are not sent twice"
-            raise Stopped(f"{'Too many sums were given up' if last.purpose == 'update' else once}: begin a new study.")
+            many = "Too many sums were given up"
+            raise MessageError(f"{many if last.purpose == 'update' else once}: begin a new study.")
         if step.ended:
             self._keys.finish()
             same = f"{len(study.roster)} hospitals; those that hold this model say {self.model_fingerprint}."
@@ -124,7 +121,7 @@ class Participant(Player):
                 self._begun(step)
             acted = self._first(step) or (closed is not None and self._second(step, closed))
         except ValueError as problem:  # of rows, of training, or of what others sent: a person must look
-            raise Stopped(str(problem)) from problem
+            raise MessageError(str(problem)) from problem
         late = closed is not None and not closed.of(name)
         note = f"Sum {step.number} is made without you." if late else study.why_not
         return Status("round", step.round, rounds_, study.in_charge(step.number).name, note, acted)
@@ -134,7 +131,7 @@ class Participant(Player):
         """The model so far, float32 arrays; none before the statistics are in."""
         if self._keys is None:
             return []
-        with contextlib.suppress(Stopped):
+        with contextlib.suppress(MessageError):
             self._follow()
         return list(self.replica.held.weights)
 
@@ -219,31 +216,28 @@ class Participant(Player):
         for tally in study.steps():
             if not tally.end:
                 break
-            last, numbers = tally.step, None
+            last, numbers, known = tally.step, None, replica.known(tally.step.number)
+            if not known:
+                self._begun(last)
+            if tally.end != "added":
+                continue
+            if not known and name in tally.counted and self._keys.listed is None:
+                raise MessageError(f"Number {last.number} went on with a letter that is not remembered here: {OLD}")
             try:
-                if tally.end != "added":
-                    self._begun(last)
-                    continue
-                if not replica.known(last.number):
-                    self._begun(last)
-                    if name in tally.counted and self._keys.listed is None:
-                        raise Stopped(f"Number {last.number} went on with a letter that is not remembered here: {OLD}")
+                if not known:
                     study.chosen[SUM, last.number] = tally.added.digest
                     layout = rounds.layout(study.settings, study.parameters, last.purpose, replica.promises)
                     numbers = self._keys.open(study.sums(tally), layout)
                 replica.take(last, numbers, name in tally.counted)
-            except MessageError as problem:
+            except MessageError:
                 study.refused(tally.added.digest, "", "A sum was refused.")
-                raise Stopped(str(problem)) from problem
+                raise
         return last
 
     def _begun(self, step: Step) -> None:
         """See that the keys of a number are made, also where this hospital had no letter in it."""
         if self._keys.number < step.number:
-            try:
-                self._keys.begin(step.purpose, self.study.coefficients(step))
-            except MessageError as problem:
-                raise Stopped(str(problem)) from problem
+            self._keys.begin(step.purpose, self.study.coefficients(step))
 
     def _first(self, step: Step) -> bool:
         """Put the first letter of a number in the folder, if it is not there; say whether it was missing."""
@@ -262,7 +256,8 @@ class Participant(Player):
         """See that the folder holds no first letter of this hospital's for a number that it has not begun."""
         name = self.identity.name
         if self._keys.number < step.number and any(each.about for each in self._arrivals.look(ONE, step, name)):
-            raise Stopped(f"The folder holds a letter one of number {step.number} that is not remembered here: {OLD}")
+            why = f"The folder holds a letter one of number {step.number} that is not remembered here: {OLD}"
+            raise MessageError(why)
 
     def _second(self, step: Step, closed: Closed) -> bool:
         """Put the second letter in the folder, if the list may be answered; say whether it was missing."""
@@ -274,7 +269,8 @@ class Participant(Player):
                 self.study.why_not = why
                 return False
             if self._arrivals.look(TWO, step, self.identity.name):
-                raise Stopped(f"The folder holds a letter two of number {number} that is not remembered here: {OLD}")
+                why = f"The folder holds a letter two of number {number} that is not remembered here: {OLD}"
+                raise MessageError(why)
             self.study.chosen[LIST, number] = closed.digest
         elif keys.listed != listed:
             self.study.why_not = "Another list came for this number, and a number is answered once."
@@ -284,21 +280,17 @@ class Participant(Player):
     def _why_not(self, step: Step, listed: Listed, closed: Closed) -> str:
         """Say why a list is not answered (now), "" if it is."""
         study, keys, me = self.study, self._keys, self.identity.name
-        seen: dict[str, dict[bytes, float]] = {}  # who -> their letters -> since when
-        for each in self._arrivals.look(ONE, step):
-            if each.about == keys.about.hex():
-                seen.setdefault(each.sender, {})[each.code] = each.since
+        here = [each for each in self._arrivals.look(ONE, step) if each.about == keys.about.hex()]
         if closed.about != self._keys.about:
             return "The letters of this list follow another sum than is held here."
         counts = listed.keys() & study.promised[0] if step.purpose == "update" else listed
         if len(counts) < self._keys.least:
             return f"Of those listed {len(counts)} promised how large their update is: no more would count in this sum."
-        if missing := [name for name, code in listed.items() if code not in seen.get(name, {})]:
+        if missing := sorted(name for name, _ in listed.items() - {(each.sender, each.code) for each in here}):
             return f"The letters of {', '.join(missing)} that are listed are not in the folder yet."
-        # Whose letter came long before the list, and who could be in it.
         late = self._listed.setdefault(closed.digest, self._clock()) - (study.settings.deadline_seconds or 0.0) / 2
-        could = [name for name in study.group(me) if keys.within is None or name in keys.within]
-        left_out = [name for name in could if name in seen.keys() - listed and min(seen[name].values()) < late]
+        could = set(study.group(me)) if keys.within is None else set(study.group(me)) & {*keys.within}
+        left_out = sorted(could & {each.sender for each in here if each.since < late} - listed.keys())
         if left_out:
             return f"The list leaves {', '.join(left_out)} out, whose letter has long been here: it is not answered."
         # Who answered a list that did not open is in the next one: else the two sums would differ by what they sent.

@@ -1,6 +1,5 @@
 """The maker of a study: invites, looks at who asks to join, opens it, and hands the coordination over."""
 
-import contextlib
 import json
 import re
 import time
@@ -16,7 +15,6 @@ from fedkit.encryption.messages import MessageError
 from fedkit.exchange import joining, letters, rounds
 from fedkit.exchange.folder import Found, Where
 from fedkit.exchange.joining import NEW, Named
-from fedkit.exchange.letters import SMALL
 from fedkit.exchange.party import Party
 from fedkit.exchange.settings import Settings
 
@@ -67,9 +65,12 @@ class Maker(Party):
         """Go on with the study that this maker began here, and say if there is one; ValueError if there are two."""
         if not self.study.invitation:
             own = []
-            for found in self.folder.new("invitation", SMALL):
-                with contextlib.suppress(MessageError):  # a stranger's: nobody reads it
-                    own += [found] * (letters.read(found, NEW, "invitation", 0).public == self.identity.public)
+
+            def read(found: Found) -> None:
+                if letters.read(found, NEW, "invitation", 0).public == self.identity.public:
+                    own.append(found)
+
+            self.study.take("invitation", read)
             if len(own) > 1:
                 raise ValueError(
                     f"{self.folder.root} holds {len(own)} studies of {self.identity.name}'s: say the invitation= that "
@@ -86,8 +87,7 @@ class Maker(Party):
 
     def requests(self) -> list[Request]:
         """Return who asked to join, in the order of their names; ValueError before there is an invitation."""
-        if not self.resume():
-            raise ValueError(f"{self.identity.name} has not invited anybody here: call `invite` first.")
+        self._must_resume()
         self.study.take("request", self._read_request, _REQUEST)
         requests = [self._asked[key] for key in sorted(self._asked)]
         names = Counter(skeleton(each.name) for each in requests)
@@ -161,25 +161,25 @@ class Maker(Party):
         if self.study.group_key is not None:
             raise ValueError(f"The key that {self.study.key_maker} made is in use: it stays.")
         self._name({"key_maker": name}, self.study.key_makers)
-        self.journal.write("key maker", who=name)
 
-    def hand_over(self, name: str, public: bytes, from_number: int | None = None) -> int:
-        """Let somebody else add up, from the number that is returned on: what others add up does not count any more.
+    def hand_over(self, name: str, public: bytes) -> int:
+        """Let somebody else, by name and key, add up from the number on that is open now, and return it.
 
-        name, public : who
-        from_number : of the sum that is open if None
+        ValueError before there is an invitation.
         """
-        if not self.resume():
-            raise ValueError(f"{self.identity.name} has not invited anybody here: there is nothing to hand over.")
-        from_number = self.study.step.number if from_number is None else from_number
+        self._must_resume()
+        from_number = self.study.step.number
         said = {"coordinator": name, "key": letters.packed(public), "from_number": from_number}
         self._name(said, self.study.coordinators)
-        self.journal.write("handover", who=name, from_number=from_number)
         return from_number
 
     def _name(self, said: dict, before: list[Named]) -> None:
         number = 1 + max(each.number for each in before)
-        self.post("handover", said | {"number": number}, "handover")
+        self.put("handover", self.letter(said | {"number": number}, "handover"), "handover", **said)
+
+    def _must_resume(self) -> None:
+        if not self.resume():
+            raise ValueError(f"{self.identity.name} has not invited anybody here: call `invite` first.")
 
 
 def _seat(name: str) -> list[str | int]:

@@ -271,11 +271,6 @@ class Study:
         """The fewest hospitals of a list."""
         return self.settings.quorum if len(self.groups) == 1 else FEWEST
 
-    @property
-    def share_bytes(self) -> int:
-        """Most bytes of a second letter."""
-        return messages.share_bytes(self.parameters, max(map(len, self.groups)))
-
     def coefficients(self, step: Step) -> int:
         """How many coefficients it has, the weight's included."""
         return rounds.coefficients(self.settings, self.parameters, step.purpose)

@@ -2,7 +2,6 @@
 
 import sys
 import time
-from collections.abc import Callable
 from typing import NamedTuple
 
 import pandas as pd
@@ -122,7 +121,6 @@ def show(
     invitation: str,
     participant: Participant | None = None,
     poll_seconds: float = 2.0,
-    until: Callable[[Progress], bool] = lambda progress: progress.done,
 ) -> Progress:
     """Show how a study is going, as `Watch` sees it, again and again in one place: a picture in a notebook, or text."""
     watch, place, before = Watch(folder, invitation, participant), None, ""
@@ -130,7 +128,7 @@ def show(
         progress = watch.look()
         if str(progress) != before:
             before, place = str(progress), _shown(progress, place)
-        if until(progress):
+        if progress.done:
             return progress
         time.sleep(poll_seconds)
 
