@@ -59,7 +59,7 @@ class Arrivals:
 
     def _read(self, found: Found, what: str, step: Step, size: int) -> Arrived:
         """Check all that a letter says of itself; MessageError if it is not what its place says."""
-        study, letter = self._study, letters.read(found, None, None, step.number, most=size)
+        study, letter = self._study, letters.read(found, None, None, step.number)
         sender, content, purpose = letter.sender, letter.content, step.purpose if what == ONE else TWO
         if letter.public != study.roster[sender]:
             raise MessageError(f"A letter in {sender}'s name is signed with another key than theirs.")

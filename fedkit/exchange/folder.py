@@ -26,6 +26,7 @@ from fedkit.chapters import audit
 _LETTER = re.compile(r"([0-9a-f]{32})\.([\w.~%-]{1,150})(?: [^/]{1,80})?\.letter(?: [^/]{1,80})?", re.ASCII)
 _PATIENCE = 8  # looks at a file that stays half written, before it is complained about
 INCOMING, LOG = "incoming", "log"
+SMALL = 1 << 20  # most bytes of a letter that holds no sum
 
 
 class Found(NamedTuple):

@@ -108,8 +108,10 @@ class Participant(Player):
         last = self._follow()
         step, closed, _ = study.steps()[-1]
         if step.purpose == "stopped":
-            once = f"The {last.purpose} could not be added up, and are not sent twice"
-            many = "Too many sums were given up"
+            once, many = (
+                f"The {last.purpose} could not be added up, and are not sent twice",
+                "Too many sums were given up",
+            )
             raise MessageError(f"{many if last.purpose == 'update' else once}: begin a new study.")
         if step.ended:
             self._keys.finish()
@@ -302,5 +304,5 @@ class Participant(Player):
 
     def _put(self, what: str, number: int, content: bytes | dict, purpose: str, about: str = "") -> bool:
         """Put a letter of a number in the folder, if it is not there; say whether it was missing."""
-        data = self.letter(content, purpose, number, self.study.id + about)
+        data = self.letter(content, purpose, number, about)
         return self.put(rounds.place(what, number), data, "posted", number=number)

@@ -73,21 +73,17 @@ def events(folder: Where) -> list[dict]:
 
     ValueError if a file was changed, or one that another is the sequel of is missing or lost lines.
     """
-    folder, found, heads = Folder.opened(folder), [], {}
-    files = sorted(Path(folder.root, LOG).glob("*.jsonl"))
-    for path in files:
+    found, files = [], {path.name: path for path in sorted(Path(Folder.opened(folder).root, LOG).glob("*.jsonl"))}
+    for name, path in files.items():
         lines = audit.verify(path)
         if not all(isinstance(event, dict) for event in lines):
-            raise ValueError(f"{path.name} holds lines that say nothing: somebody else wrote it.")
-        for event in lines:
-            found.append(event | {"writer": path.name.split(".")[0], "file": path.name})
-        if lines and lines[0].get("before") is not None:
-            heads[path.name] = lines[0]["before"], lines[0].get("head")
-    for name, (before, head) in heads.items():
-        before = next((path for path in files if path.name == before), None)
-        if before is None:
-            raise ValueError(f"{name} is the sequel of a file that is not there: it was removed.")
-        audit.verify(before, None if head is None else str(head))
+            raise ValueError(f"{name} holds lines that say nothing: somebody else wrote it.")
+        found += [event | {"writer": name.split(".")[0], "file": name} for event in lines]
+        before, head = (lines[0].get(key) for key in ("before", "head")) if lines else (None, None)
+        if before is not None:
+            if str(before) not in files:
+                raise ValueError(f"{name} is the sequel of a file that is not there: it was removed.")
+            audit.verify(files[str(before)], head and str(head))
     return found
 
 

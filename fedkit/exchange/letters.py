@@ -17,7 +17,6 @@ from fedkit.exchange.folder import Folder, Found
 
 KEY = 32  # bytes of a public key
 OVERHEAD = 2048  # most bytes of a letter that are not content
-SMALL = 1 << 20  # bytes of a letter that holds no sum
 
 
 class Signed(NamedTuple):
@@ -58,10 +57,11 @@ def post(folder: Folder, place: str, content: bytes | dict, about: About, identi
     return folder.post(place, identity.name, signed(content, about, identity))
 
 
-def read(found: Found, study: str | None, purpose: str | None, number: int, most: int = SMALL) -> Signed:
+def read(found: Found, study: str | None, purpose: str | None, number: int) -> Signed:
     """Check the signature of a letter, with the key in it, and all that `envelopes.read` does; MessageError if not."""
-    expected = {"study": study, "purpose": purpose, "round": number, "sender": found.sender, "size": None, "most": most}
-    about, content = envelopes.read(found.data[KEY:], found.data[:KEY], **expected)
+    expected = {"study": study, "purpose": purpose, "round": number, "sender": found.sender}
+    most = len(found.data)  # `Folder.new` reads no file that is too long
+    about, content = envelopes.read(found.data[KEY:], found.data[:KEY], **expected, size=None, most=most)
     if about.hospitals != (about.sender,):
         raise MessageError(f"{about.sender} sent what is {', '.join(about.hospitals):.200}'s: each sends its own.")
     whole = hashlib.sha256(found.data).digest()

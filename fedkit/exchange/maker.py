@@ -18,7 +18,6 @@ from fedkit.exchange.joining import NEW, Named
 from fedkit.exchange.party import Party
 from fedkit.exchange.settings import Settings
 
-_REQUEST = 1 << 16  # most bytes of a request
 PLACES = ("invitation", "request", "refusal", "opening", "group", "handover")
 
 
@@ -54,7 +53,7 @@ class Maker(Party):
             said["day"] = time.strftime("%Y-%m-%d", time.gmtime())
             said["nonce"] = self.identity.sign(json.dumps([said, self.folder.root]).encode())[:16].hex()
             self.journal.write("invited", title=settings.title)
-            self._begin(self.post("invitation", said, "invitation", study=NEW))
+            self._begin(self._post("invitation", said, NEW))
             numbers = range(settings.rounds + 3)  # statistics, bounds, each round, scores; more may be needed
             self.folder.make([*PLACES, *(rounds.place(what, n) for what in rounds.LETTERS for n in numbers)])
         if self.study.settings != settings or self.study.in_charge(0)[:2] != (name, public):
@@ -88,7 +87,7 @@ class Maker(Party):
     def requests(self) -> list[Request]:
         """Return who asked to join, in the order of their names; ValueError before there is an invitation."""
         self._must_resume()
-        self.study.take("request", self._read_request, _REQUEST)
+        self.study.take("request", self._read_request)
         requests = [self._asked[key] for key in sorted(self._asked)]
         names = Counter(skeleton(each.name) for each in requests)
         keys = Counter(key for each in requests for key in each.member)
@@ -112,7 +111,7 @@ class Maker(Party):
         requests = self.requests()
         for request in requests:
             if request.problems and self.study.roster is None:
-                self.post("refusal", {"request": request.digest, "why": list(request.problems)}, "refusal")
+                self._post("refusal", {"request": request.digest, "why": list(request.problems)})
                 self.study.refused(request.digest, request.name, " ".join(request.problems))
         return requests
 
@@ -146,8 +145,7 @@ class Maker(Party):
         groups = [group.tolist() for group in np.array_split(sorted(names, key=_seat), parts)]
         for request in taken:
             self.journal.write("approved", who=request.name, key=request.fingerprint)
-        said = {"hospitals": hospitals, "groups": groups, "key_maker": key_maker}
-        self.post("opening", said, "opening")
+        self._post("opening", {"hospitals": hospitals, "groups": groups, "key_maker": key_maker})
         self.study.refresh()
 
     def choose_key_maker(self, name: str) -> None:
@@ -174,8 +172,11 @@ class Maker(Party):
         return from_number
 
     def _name(self, said: dict, before: list[Named]) -> None:
-        number = 1 + max(each.number for each in before)
-        self.put("handover", self.letter(said | {"number": number}, "handover"), "handover", **said)
+        self._post("handover", said | {"number": 1 + max(each.number for each in before)})
+        self.journal.write("handover", **said)
+
+    def _post(self, what: str, content: dict, about: str = "") -> Found:
+        return self.folder.post(what, self.identity.name, self.letter(content, what, about=about))
 
     def _must_resume(self) -> None:
         if not self.resume():

@@ -10,7 +10,7 @@ from fedkit.encryption.envelopes import About
 from fedkit.encryption.identities import Identity
 from fedkit.exchange import letters
 from fedkit.exchange.arrivals import Arrivals
-from fedkit.exchange.folder import Folder, Found, Where, digest
+from fedkit.exchange.folder import Folder, Where, digest
 from fedkit.exchange.journal import Journal
 from fedkit.exchange.keep import Keep
 from fedkit.exchange.study import Study
@@ -89,14 +89,10 @@ class Party:
             self._keep = Keep(self._home, self.identity, self.study.id, type(self).__name__.lower())
         return self._keep
 
-    def letter(self, content: bytes | dict, purpose: str, number: int = 0, study: str = "") -> bytes:
-        """Sign a content; see `envelopes.About`. The same content is the same letter."""
+    def letter(self, content: bytes | dict, purpose: str, number: int = 0, about: str = "") -> bytes:
+        """Sign a content, for a sum of this study if `about` says which: the same content is the same letter."""
         name = self.identity.name
-        return letters.signed(content, About(study or self.study.id, purpose, number, name, (name,)), self.identity)
-
-    def post(self, place: str, content: bytes | dict, purpose: str, number: int = 0, study: str = "") -> Found:
-        """Sign a content and put it in the folder."""
-        return self.folder.post(place, self.identity.name, self.letter(content, purpose, number, study))
+        return letters.signed(content, About(self.study.id + about, purpose, number, name, (name,)), self.identity)
 
     def put(self, place: str, data: bytes, event: str, **about: object) -> bool:
         """Put a letter in the folder if it is not there, and note an event then; say whether it was missing."""

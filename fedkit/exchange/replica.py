@@ -57,7 +57,7 @@ class Replica:
         self.alone = Federation(settings.title, (hospital,), settings.numeric, settings.categorical)
         self.held, self.scores, self._keep = Held(), {}, keep
         self.promises = Promises(settings.layers, study.parameters)
-        self._trained: tuple[Held | None, tuple] = None, ()  # from where, and what `Work.train` returned
+        self._trained: tuple[Held | None, tuple] = None, ()  # from where, and what `Training.train` returned
         self._done = -1
 
     def known(self, number: int) -> bool:

@@ -21,14 +21,13 @@ from fedkit.encryption.keyring import FEWEST, Listed, Member
 from fedkit.encryption.messages import MessageError
 from fedkit.encryption.schemes import Parameters
 from fedkit.exchange import joining, letters, rounds
-from fedkit.exchange.folder import Folder, Found
+from fedkit.exchange.folder import SMALL, Folder, Found
 from fedkit.exchange.joining import Named
-from fedkit.exchange.letters import SMALL, Signed
+from fedkit.exchange.letters import Signed
 from fedkit.exchange.rounds import FIRST, LIST, SUM, Step
 from fedkit.exchange.settings import Settings
 
 _HEAD = struct.Struct("<I")  # length of what a sum says of itself
-_SEALED = 1 << 10  # most bytes of a hospital's copy of the group's key, made text, with its name
 _MOST = 8  # lists, and sums, of a number that are looked at
 
 
@@ -172,15 +171,14 @@ class Study:
         if self.roster is None:
             return
         self.take("handover", self._read_handover)
-        self.take("group", self._read_group_key, (len(self.roster) + 1) * _SEALED)
+        self.take("group", self._read_group_key)
         known = -1
         while known < self.step.number:
             known = self.step.number
-            for number in range(max(known - 1, 0), known + 1):  # of the last one there may be a second sum
+            for step in [each.step for each in self.steps()[-2:] if not each.step.ended]:  # of the last, a second sum
+                number, size = step.number, self.sum_bytes(step, len(self.members))
                 self.take(rounds.place(LIST, number), partial(self._read_list, number))
-                self.take(
-                    rounds.place(SUM, number), partial(self._read_sum, number), self._sum_bytes + letters.OVERHEAD
-                )
+                self.take(rounds.place(SUM, number), partial(self._read_sum, number), SMALL + len(self.groups) * size)
 
     def take(self, place: str, read: Callable[[Found], object], most: int = SMALL, sender: str | None = None) -> None:
         """Have each letter of a place read that is new (see `Folder.new`); what raises a MessageError is refused."""
@@ -275,6 +273,10 @@ class Study:
         """How many coefficients it has, the weight's included."""
         return rounds.coefficients(self.settings, self.parameters, step.purpose)
 
+    def sum_bytes(self, step: Step, hospitals: int) -> int:
+        """Length of the sum of one list."""
+        return rounds.sum_bytes(self.settings, self.parameters, step.purpose, hospitals)
+
     def group(self, name: str) -> tuple[str, ...]:
         """Whom a hospital may be listed with, itself included."""
         return next(group for group in self.groups if name in group)
@@ -287,8 +289,7 @@ class Study:
             raise OSError(f"The sum number {step.number} is in the folder, and cannot be read yet.")
         numbers = io.BytesIO(data[len(data) - added.numbers :])
         for group in (closed.groups[which] for which in added.which):
-            size = rounds.sum_bytes(self.settings, self.parameters, step.purpose, len(group))
-            found.append((numbers.read(size), group))
+            found.append((numbers.read(self.sum_bytes(step, len(group))), group))
         return found
 
     def refused(self, digest: str, sender: str, sentence: str) -> None:
@@ -296,13 +297,6 @@ class Study:
         if (digest, sender) not in self._noticed:
             self._noticed.add((digest, sender))
             self.notice(digest, sender, sentence)
-
-    @property
-    def _sum_bytes(self) -> int:
-        """Most bytes that a letter with sums has."""
-        purposes, hospitals = ("statistics", "update", "scores"), len(self.members)
-        each = max(rounds.sum_bytes(self.settings, self.parameters, purpose, hospitals) for purpose in purposes)
-        return SMALL + len(self.groups) * each
 
     def follow(self, found: Found) -> None:
         """Take the invitation, if this is the one that was read aloud; MessageError if not."""
@@ -336,7 +330,7 @@ class Study:
             self.folder.forget()  # their letters may be here, and may have been refused
 
     def _read_group_key(self, found: Found) -> None:
-        letter = letters.read(found, self.id, "group", 0, most=len(self.members) * _SEALED)
+        letter = letters.read(found, self.id, "group", 0)
         maker = letter.sender if letter.sender in {each.name for each in self.key_makers} else self.key_maker
         joining.signed_by(letter, maker, self.roster[maker])
         if letter.json().get("opening") != self.opening:
@@ -349,7 +343,7 @@ class Study:
         self._take_said(LIST, number, Closed.read(letter, self))
 
     def _read_sum(self, number: int, found: Found) -> None:
-        letter = letters.read(found, self.id, SUM, number, most=self._sum_bytes)
+        letter = letters.read(found, self.id, SUM, number)
         self._take_said(SUM, number, Added.read(letter, len(found.data)))
 
     def _take_said(self, what: str, number: int, said: Closed | Added) -> None:
