@@ -9,7 +9,6 @@ from collections import Counter
 from typing import Any
 
 from fedkit.encryption.identities import Identity
-from fedkit.encryption.keyring import Listed
 from fedkit.encryption.messages import MessageError
 from fedkit.encryption.server import Server
 from fedkit.exchange import rounds
@@ -116,16 +115,18 @@ class Coordinator(Player):
     def _sum(self, step: Step, closed: Closed) -> tuple[list[str], bytes | None]:
         """Add up a list: who is waited for, or what is to be said."""
         study, seconds, number = self.study, self.study.settings.share_seconds, step.number
-        found = self._arrivals.look(ONE, step)
+        ones = {(each.sender, each.code): each for each in self._arrivals.look(ONE, step)}
         shares = _of(self._arrivals.look(TWO, step), closed.about.hex())
-        missing = [name for group in closed.groups for name in group if name not in shares]
+        listed = [each for group in closed.groups for each in group.items()]
+        missing = [name for name, code in listed if name not in shares or (name, code) not in ones]
         if missing and not self._late(TWO, number, seconds):
             return missing, None
         sums = {}
         for at, group in enumerate(closed.groups):
-            if group.keys() <= shares.keys():
+            if not group.keys() & missing:
+                letters = [ones[each] for each in group.items()]
                 try:
-                    sums[at] = self._added(step, closed.about, group, found, shares)
+                    sums[at] = self._added(step, closed.about, letters, [shares[name] for name in group])
                 except OSError as problem:  # a letter is not shown just now, or is gone for good
                     if not self._late(TWO, number, seconds):
                         return [str(problem)], None
@@ -134,18 +135,13 @@ class Coordinator(Player):
         self._answered = {} if sums else {number: {*shares}}
         return [], Added.content(closed.digest, sums)
 
-    def _added(
-        self, step: Step, about: bytes, group: Listed, found: list[Arrived], shares: dict[str, Arrived]
-    ) -> bytes:
+    def _added(self, step: Step, about: bytes, letters: list[Arrived], shares: list[Arrived]) -> bytes:
         """Add up a group's letters, read once more one by one, and their shares; OSError if one cannot be read now."""
         server = Server(self.study.parameters, about, self.study.coefficients(step))
-        for name, code in group.items():
-            letter = next((each for each in found if (each.sender, each.code) == (name, code)), None)
-            if letter is None:
-                raise OSError(f"The letter of {name} is listed, and is not there.")
+        for letter in letters:
             server.take(self._arrivals.content(ONE, step.number, letter))
-        for name in group:
-            server.take_share(self._arrivals.content(TWO, step.number, shares[name]))
+        for share in shares:
+            server.take_share(self._arrivals.content(TWO, step.number, share))
         return server.total()
 
 

@@ -73,8 +73,9 @@ def ledger(study: Study) -> pd.DataFrame:
             for hospital in group:
                 notes.add(hospital, "up", "send", ones.get(hospital, one))
                 notes.add(hospital, "up", "share", twos.get(hospital, messages.share_bytes(parameters, len(group))))
-                for other in group.keys() - {hospital}:  # whose letters it looks at before it answers
-                    notes.add(hospital, "down", "list", ones.get(other, one))
+                for other in group:  # whose letters it looks at before it answers
+                    if other != hospital:
+                        notes.add(hospital, "down", "list", ones.get(other, one))
         names = study.folder.names(rounds.place(rounds.LIST, step.number))
         for hospital in study.roster:
             notes.add(hospital, "down", "list", sum(size for name, size in names.items() if name[:32] == closed.digest))

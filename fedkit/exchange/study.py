@@ -264,11 +264,6 @@ class Study:
         """Length of a first letter of a number."""
         return messages.letter_bytes(self.parameters, self.coefficients(step))
 
-    @property
-    def least(self) -> int:
-        """The fewest hospitals of a list."""
-        return self.settings.quorum if len(self.groups) == 1 else FEWEST
-
     def coefficients(self, step: Step) -> int:
         """How many coefficients it has, the weight's included."""
         return rounds.coefficients(self.settings, self.parameters, step.purpose)
@@ -276,6 +271,11 @@ class Study:
     def sum_bytes(self, step: Step, hospitals: int) -> int:
         """Length of the sum of one list."""
         return rounds.sum_bytes(self.settings, self.parameters, step.purpose, hospitals)
+
+    @property
+    def least(self) -> int:
+        """The fewest hospitals of a list."""
+        return self.settings.quorum if len(self.groups) == 1 else FEWEST
 
     def group(self, name: str) -> tuple[str, ...]:
         """Whom a hospital may be listed with, itself included."""
