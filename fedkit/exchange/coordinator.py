@@ -90,7 +90,7 @@ class Coordinator(Player):
         least = study.least
         groups = [{name: chosen[name].code.hex() for name in group if name in chosen} for group in study.groups]
         groups = [group for group in groups if len(group) >= least]
-        missing = [name for name in study.roster if name in within - chosen.keys() - self._away(number)]
+        missing = [name for name in study.roster if name in within - chosen.keys() - self._away()]
         late = self._late(ONE, number, settings.deadline_seconds)
         if step.purpose == "update" and (late or not missing):  # others promise now, and count from the next sum on
             enough = [group for group in groups if len(group.keys() & promised) >= least]
@@ -105,7 +105,7 @@ class Coordinator(Player):
                 study.refused(each.file, each.sender, f"{each.sender} follows another sum than most.")
         return [], json.dumps({"about": about, "groups": groups}).encode()
 
-    def _away(self, number: int) -> set[str]:
+    def _away(self) -> set[str]:
         """Whom nobody waits for, where there is a deadline: who was not in the last list, nor has come back since."""
         last = next((each.listed for each in reversed(self.study.steps()[:-1]) if each.listed), None)
         if self.study.settings.deadline_seconds is None or last is None:

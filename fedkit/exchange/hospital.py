@@ -118,8 +118,8 @@ class Participant(Player):
             same = f"{len(study.roster)} hospitals; those that hold this model say {self.model_fingerprint}."
             return Status("done", rounds_, rounds_, note=same)
         try:
+            self._remembered(step)
             if closed is not None:  # who comes after the list was closed sends nothing, and opens the sum all the same
-                self._remembered(step)
                 self._begun(step)
             acted = self._first(step) or (closed is not None and self._second(step, closed))
         except ValueError as problem:  # of rows, of training, or of what others sent: a person must look
@@ -245,7 +245,6 @@ class Participant(Player):
         """Put the first letter of a number in the folder, if it is not there; say whether it was missing."""
         keys, number = self._keys, step.number
         if keys.number < number:
-            self._remembered(step)
             if (numbers := self.replica.numbers(step)) is None:
                 return self._put(ONE, number, {"number": number}, OUTGROWN)
             layout = rounds.layout(self.study.settings, self.study.parameters, step.purpose, self.replica.promises)
