@@ -82,7 +82,7 @@ class Coordinator(Player):
         if outgrown and not fresh:
             return [], json.dumps({"about": "", "groups": [], OUTGROWN: outgrown}).encode()
         votes = Counter(about for _, about in {(each.sender, each.about) for each in found if each.about})
-        about = min(votes, key=lambda about: (-votes[about], about), default=None)
+        about = max(sorted(votes), key=votes.get, default=None)
         arrived = _of(found, about)
         # After lists that did not open, those who were in them alone: see `Keyring.within`.
         within = set(study.roster).intersection(*(each.listed for each in study.failed))

@@ -1,9 +1,8 @@
 """A shared folder in which files only ever appear, whole and under the hash of their content.
 
-A synchronised folder (Google Drive, say) shows files late, in any order, half written,
-or twice as "name (1)". None of that matters to a reader who takes a file only if its
-content hashes to its name, and each content once. Nobody ever changes a file, so there
-is nothing to lock.
+A synchronised folder (Google Drive, say) shows files late, in any order, half written, or twice as "name (1)". None of
+that matters to a reader who takes a file only if its content hashes to its name, and each content once. Nobody ever
+changes a file, so there is nothing to lock.
 """
 
 import contextlib

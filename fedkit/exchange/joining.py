@@ -52,25 +52,25 @@ def invitation(found: Found, spoken: str) -> tuple[Settings, tuple[str, bytes], 
         )
     letter = letters.read(found, NEW, "invitation", 0)
     settings, day = Settings.from_json(letter.json().get("settings")), letter.json().get("day")
-    return settings, (letter.sender, letter.public), _coordinator(letter, 0, 0), str(day)
+    return settings, letter.by, _coordinator(letter, 0, 0), str(day)
 
 
 def opening(letter: Signed, settings: Settings) -> Opening:
     """Read an opening; MessageError if it is malformed."""
-    said = letter.json()
-    hospitals, groups, maker = said.get("hospitals"), said.get("groups"), said.get("key_maker")
+    said = letter.json(hospitals=dict, groups=list, key_maker=str)
+    hospitals, groups, maker = said["hospitals"], said["groups"], said["key_maker"]
     try:
-        if not isinstance(maker, str) or maker not in hospitals:
+        if maker not in hospitals:
             raise ValueError("It names nobody who makes the group's key.")
         members = {
             name: Member(*(unpacked(hospitals[name], key) for key in Member._fields)) for name in sorted(hospitals)
         }
         for keys in zip(*members.values(), strict=True):
             Roster(dict(zip(members, keys, strict=True)))  # which looks at names and keys
-        if len(members) > settings.most_hospitals or not all(
-            is_exchange_key(each.exchange) for each in members.values()
-        ):
-            raise ValueError("It names more hospitals than were agreed on, or a key for exchanges that is none.")
+        if not all(is_exchange_key(each.exchange) for each in members.values()):
+            raise ValueError("It names a key for exchanges that is none.")
+        if len(members) > settings.most_hospitals:
+            raise ValueError("It names more hospitals than were agreed on.")
         if len(set(map(skeleton, members))) < len(members):
             raise ValueError("It names two hospitals that look alike.")
         parameters(settings, len(members))

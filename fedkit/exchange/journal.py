@@ -1,5 +1,6 @@
 """Who did what and when, in chains of hashes: one file a process, so that two never write to one."""
 
+import contextlib
 import json
 import secrets
 import stat
@@ -16,12 +17,11 @@ from fedkit.exchange.folder import LOG, Folder, Where, quoted
 class Journal:
     """Writes one process's events to the folder's log (see `audit`), where the folder is on a disk or mounted.
 
-    It shows that lines were changed, and not who wrote them: letters are signed, the log
-    is not. The first line names the last file of the same writer and its head, so that the
-    files are one chain, too, and a missing one is missed.
+    It shows that lines were changed, and not who wrote them: letters are signed, the log is not. The first line names
+    the last file of the same writer and its head, so that the files are one chain, too, and a missing one is missed.
 
-    Whoever may write to the folder may spoil its log, and stops no study by that: a file that
-    is not as this process left it gets a sequel, and where none can be made, events are lost.
+    Whoever may write to the folder may spoil its log, and stops no study by that: a file that is not as this process
+    left it gets a sequel, and where none can be made, events are lost.
     """
 
     def __init__(self, folder: Folder, writer: str) -> None:
@@ -52,8 +52,9 @@ class Journal:
         if self._log is None:
             self._place.mkdir(parents=True, exist_ok=True)
             files = (path for path in self._place.glob(f"{self._writer}.*.jsonl") if stat.S_ISREG(path.lstat().st_mode))
-            before = max(files, default=None)
-            head = before and _head(before)
+            before, head = max(files, default=None), None
+            with contextlib.suppress(OSError, ValueError):  # its last line is damaged: it is named all the same
+                head = before and audit.head(before)
         else:
             before, head = self._log.path, self._head
         path = self._place / f"{self._writer}.{time.time_ns():020}.{secrets.token_hex(4)}.jsonl"
@@ -83,13 +84,5 @@ def events(folder: Where) -> list[dict]:
         if before is not None:
             if str(before) not in files:
                 raise ValueError(f"{name} is the sequel of a file that is not there: it was removed.")
-            audit.verify(files[str(before)], head and str(head))
+            audit.verify(files[str(before)], None if head is None else str(head))
     return found
-
-
-def _head(path: Path) -> str | None:
-    """Return the head of a log, however large the file; none if its last line is damaged."""
-    try:
-        return audit.head(path)
-    except (OSError, ValueError):
-        return None

@@ -4,6 +4,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import cached_property, partial
 from typing import NamedTuple
 
 from fedkit.encryption.envelopes import About
@@ -76,18 +77,14 @@ class Party:
         self.folder, self.identity, self._clock = Folder.opened(folder), identity, clock
         self.study, self.journal = Study(self.folder, invitation), Journal(self.folder, identity.name)
         self._arrivals = Arrivals(self.study, clock)
-        self.study.notice = lambda digest, sender, why: self.journal.write(
-            "refused", digest=digest, sender=sender, why=why
-        )
+        self.study.notice = partial(self.journal.write, "refused")
         self.folder.notice = lambda name, why: self.study.refused(name, "", why)
-        self._home, self._keep, self._looks = home, None, Counter()
+        self._home, self._looks = home, Counter()
 
-    @property
+    @cached_property
     def keep(self) -> Keep:
         """What outlives the process, once the study is known."""
-        if self._keep is None:
-            self._keep = Keep(self._home, self.identity, self.study.id, type(self).__name__.lower())
-        return self._keep
+        return Keep(self._home, self.identity, self.study.id, type(self).__name__.lower())
 
     def letter(self, content: bytes | dict, purpose: str, number: int = 0, about: str = "") -> bytes:
         """Sign a content, for a sum of this study if `about` says which: the same content is the same letter."""

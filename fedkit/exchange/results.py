@@ -92,10 +92,8 @@ def prune(study: Study, keep_numbers: int = 4) -> int:
     if keep_numbers < 1:
         raise ValueError(f"The last sum keeps its letters, and keep_numbers is {keep_numbers}: say 1 or more.")
     study.refresh()
-    removed = 0
-    for step, _, _ in study.steps()[: -1 - keep_numbers]:
-        for what in (ONE, TWO):
-            for name in study.folder.names(rounds.place(what, step.number)):
-                study.folder.remove(rounds.place(what, step.number), name)
-                removed += 1
-    return removed
+    old = [rounds.place(what, each.step.number) for each in study.steps()[: -1 - keep_numbers] for what in (ONE, TWO)]
+    files = [(place, name) for place in old for name in study.folder.names(place)]
+    for file in files:
+        study.folder.remove(*file)
+    return len(files)

@@ -1,9 +1,8 @@
 """What a folder's letters say about a study: its settings, who takes part, and how far it is.
 
-It is a function of the letters in the folder and of one thing that people tell each
-other: the fingerprint of the invitation. The invitation says what is trained, who made the
-study (the maker) and who coordinates; the maker's opening names the hospitals and, among them,
-who makes the group's key (the key maker); and the coordinator's lists and sums say how far it is.
+It is a function of the letters in the folder and of one thing that people tell each other: the fingerprint of the
+invitation. That says what is trained, who made the study (the maker) and who coordinates; the maker's opening names the
+hospitals and, of them, who makes the group's key (the key maker); the coordinator's lists and sums say how far it is.
 """
 
 import hashlib
@@ -133,13 +132,13 @@ class Study:
     coordinators, key_makers : whom the maker ever put in charge of adding up, or asked to make the group's key
     chosen : of a number's lists and sums, the one that a hospital took, where there are more
     why_not : what was wrong with the last letter that was not taken
-    notice : ``notice(digest, sender, sentence)`` is told, once a letter, what is refused
+    notice : ``notice(digest=, sender=, why=)`` is told, once a letter, what is refused
     pinned : tells the opening that a hospital joined by: no other one counts for it any more
     """
 
     def __init__(self, folder: Folder, invitation: str) -> None:
         self.folder, self.invitation = folder, invitation.strip().upper()
-        self.notice: Callable[[str, str, str], None] = lambda digest, sender, sentence: None
+        self.notice: Callable[..., None] = lambda **about: None
         self.pinned: Callable[[], str] = str
         self.id, self.maker_is, self.day = "", ("", b""), ""
         self.settings: Settings | None = None
@@ -176,9 +175,9 @@ class Study:
         while known < self.step.number:
             known = self.step.number
             for step in [each.step for each in self.steps()[-2:] if not each.step.ended]:  # of the last, a second sum
-                number, size = step.number, self.sum_bytes(step, len(self.members))
-                self.take(rounds.place(LIST, number), partial(self._read_list, number))
-                self.take(rounds.place(SUM, number), partial(self._read_sum, number), SMALL + len(self.groups) * size)
+                size = SMALL + len(self.groups) * self.sum_bytes(step, len(self.members))
+                for what, most in ((LIST, SMALL), (SUM, size)):
+                    self.take(rounds.place(what, step.number), partial(self._read_said, what, step.number), most)
 
     def take(self, place: str, read: Callable[[Found], object], most: int = SMALL, sender: str | None = None) -> None:
         """Have each letter of a place read that is new (see `Folder.new`); what raises a MessageError is refused."""
@@ -296,7 +295,7 @@ class Study:
         """Tell `notice`, once a letter."""
         if (digest, sender) not in self._noticed:
             self._noticed.add((digest, sender))
-            self.notice(digest, sender, sentence)
+            self.notice(digest=digest, sender=sender, why=sentence)
 
     def follow(self, found: Found) -> None:
         """Take the invitation, if this is the one that was read aloud; MessageError if not."""
@@ -338,15 +337,9 @@ class Study:
         known = self.group_keys.get(maker)
         self.group_keys[maker] = letter if known is None or letter.digest < known.digest else known
 
-    def _read_list(self, number: int, found: Found) -> None:
-        letter = letters.read(found, self.id, LIST, number)
-        self._take_said(LIST, number, Closed.read(letter, self))
-
-    def _read_sum(self, number: int, found: Found) -> None:
-        letter = letters.read(found, self.id, SUM, number)
-        self._take_said(SUM, number, Added.read(letter, len(found.data)))
-
-    def _take_said(self, what: str, number: int, said: Closed | Added) -> None:
+    def _read_said(self, what: str, number: int, found: Found) -> None:
+        letter = letters.read(found, self.id, what, number)
+        said = Closed.read(letter, self) if what == LIST else Added.read(letter, len(found.data))
         known = self._said.setdefault((what, number), {})
         if said.by not in {each[:2] for each in self.coordinators}:
             raise MessageError(f"{said.by[0]} is not in charge of number {number}.")

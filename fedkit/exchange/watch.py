@@ -55,22 +55,17 @@ class Watch:
             for place in (rounds.place(what, step.number) for what in (ONE, TWO)):
                 if place not in self._sizes or step.number >= tallies[-1].step.number - 1:  # older ones do not change
                     self._sizes[place] = self.folder.senders(place)
+        begun = [each for each in tallies if not each.step.ended]
         rows = [
             (each.step.number, name, state, self._size(ONE, each.step, name) + self._size(TWO, each.step, name))
-            for each in tallies
-            if not each.step.ended
+            for each in begun
             for name, state in self._states(each).items()
         ]
         letters = pd.DataFrame(rows, columns=["number", "hospital", "state", "bytes"])
         scores = self._participant.scores if self._participant else {}
-        sums = pd.DataFrame(
-            [
-                (*step, added is not None, scores.get(step.round - 1, {}).get("auroc", (float("nan"),))[0])
-                for step, _, added in tallies
-                if not step.ended
-            ],
-            columns=["number", "purpose", "round", "closed", "auroc"],
-        )
+        sums = pd.DataFrame([each.step for each in begun], columns=Step._fields)
+        sums["closed"] = [each.added is not None for each in begun]
+        sums["auroc"] = [scores.get(round - 1, {}).get("auroc", (float("nan"),))[0] for round in sums["round"]]
         names = list(study.roster) if study.roster else sorted(self.folder.senders("request")) if study.id else []
         return Progress(self._sentence(tallies, names), names, letters, sums, bool(tallies) and tallies[-1].step.ended)
 
@@ -101,9 +96,8 @@ class Watch:
             return f"{title}: {len(names)} asked to join."
         if study.group_key is None:
             return f"{title}: {len(names)} hospitals; {study.key_maker} makes the group's key."
-        size = sum(each.added.size for each in tallies if each.added) + sum(
-            sum(of.values()) for of in self._sizes.values()
-        )
+        size = sum(sum(of.values()) for of in self._sizes.values())
+        size += sum(each.added.size for each in tallies if each.added)
         total, step = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB", tallies[-1].step
         if step.ended:
             return f"{title}: {step.purpose}, {len(names)} hospitals, {total}."
@@ -116,12 +110,7 @@ class Watch:
         return f"{title}: {what}, {len(here)} of {len(names)} letters, {letter}: {waits}; {total}."
 
 
-def show(
-    folder: Where,
-    invitation: str,
-    participant: Participant | None = None,
-    poll_seconds: float = 2.0,
-) -> Progress:
+def show(folder: Where, invitation: str, participant: Participant | None = None, poll_seconds: float = 2.0) -> Progress:
     """Show how a study is going, as `Watch` sees it, again and again in one place: a picture in a notebook, or text."""
     watch, place, before = Watch(folder, invitation, participant), None, ""
     while True:
