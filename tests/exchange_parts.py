@@ -137,7 +137,7 @@ class Class:
         return Folder(self.root).post(place, sender, data)
 
     def post(self, identity, place, content, purpose, number=0, study=""):
-        """What somebody signs, in the folder, whatever their software says; see `Party.post`."""
+        """What somebody signs, in the folder, whatever their software says; see `Party.letter`."""
         about = About(study or self.maker.study.id, purpose, number, identity.name, (identity.name,))
         return letters.post(Folder(self.root), place, content, about, identity)
 
@@ -161,7 +161,7 @@ class Class:
     def content(self, what, number, sender="Teacher"):
         """The content of somebody's letter of a number."""
         found = next(each for each in Folder(self.root).new(rounds.place(what, number), 10**7) if each.sender == sender)
-        return letters.read(found, None, None, number, most=10**7).content
+        return letters.read(found, None, None, number).content
 
     @property
     def counted(self):

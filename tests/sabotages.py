@@ -291,7 +291,7 @@ exchange/folder.py: exchange_folder exchange_intruders
     if size > largest: => if False:
     sender.isprintable() and match => match
     entry["type"] == "file" and not entry.get("islink") and => True and
-    if (place, hash_, said) in self._taken: => if any(one[:2] == (place, hash_) for one in self._taken):
+    (place, hash_, said) in self._taken or => any(one[:2] == (place, hash_) for one in self._taken) or
     os.replace(path1, path2) => __import__("shutil").move(path1, path2)
     os.path.islink(f"{self.root}/{parent}"): => False:
     self.filesystem.rm_file(aside) => pass
@@ -310,7 +310,7 @@ exchange/study.py: exchange_intruders exchange
     bool(closed.groups) and all( => all(
     if step.purpose != "update" or fresh: => if fresh:
     if step.purpose != "update" or fresh: => if step.purpose != "update":
-    if by not in {each[:2] for each in self.coordinators}: => if False:
+    if said.by not in {each[:2] for each in self.coordinators}: => if False:
     if pinned not in ("", letter.digest): => if False:
     if len(set(homes)) == len(homes) and all(groups): => if True:
 exchange/replica.py: algorithms exchange exchange_intruders
@@ -318,33 +318,35 @@ exchange/replica.py: algorithms exchange exchange_intruders
     if self.work.keeps and counted: => if False:
     np.clip(vector, -most, most) => vector
     np.clip(total[1 : 1 + layers], 2.0**-60, most) => total[1 : 1 + layers]
-exchange/coordinator.py: exchange_intruders exchange
-    if letter.public != study.roster[letter.sender]: => if False:
+exchange/arrivals.py: exchange_intruders exchange
+    if letter.public != study.roster[sender]: => if False:
     if not letter.study.startswith(study.id): => if False:
+    if what == ONE and ( => if False and (
+exchange/party.py: exchange_intruders
+    if code in self.folder.digests(place, len(data)) and ( => if self._looks[place] > 1 and (
+exchange/coordinator.py: exchange_intruders exchange
     if in_charge[:2] != (self.identity.name, self.identity.public): => if False:
-    if len(letter.content) != size or found.about.hex() != letter.study: => if False:
-    return place in self._posted and => return False and
-    least = settings.quorum if => least = 1 if
+    for what in (LIST, SUM): => for what in ():
+    least = study.least => least = 1
 exchange/maker.py: exchange
     sorted(names, key=_seat) => sorted(names)
     if not request.problems and not request.twice] => if not request.problems]
 exchange/hospital.py: exchange exchange_intruders
     if closed.about != self._keys.about: => if False:
-    if missing := [name for name, code in listed.items() => if missing := [name for name, code in []
+    listed.items() - {(each.sender, each.code) for each in here}): => []):
     if left_out: => if False:
     elif keys.listed != listed: => elif False:
-    if self._keys.number < number and => if False and
-    if self._is_there(TWO, TWO, number, self.identity.name): => if False:
+    if self._keys.number < step.number and => if False and
+    if self._arrivals.look(TWO, step, self.identity.name): => if False:
     if len(counts) < self._keys.least: => if False:
-    if self._is_there(TWO, TWO, step.number, name): => if False:
-    for group in groups if name in group for other => for group in groups for other
+    if self._arrivals.look(TWO, failed.step, name): => if False:
+    for other in study.group(name) if => for other in study.roster if
     and self._keys.listed is None: => and False:
     if keys.number > number or keys.letter is None: => if keys.letter is None:
     self._keys = None  # what is not on the disk did not happen => pass
-    if self._asked not in self._digests("request"): => if not self._asked:
     if kept.get("opening") != self.study.opening: => if True:
     if len(known) < KNOWN: => if False:
-    study.refused(added.digest, "", "A sum was refused.") => study.refused(added.digest, "", data.hex())
+    study.refused(tally.added.digest, "", "A sum was refused.") => study.refused("", "", study.sums(tally)[0][0].hex())
     letters.packed(seal_for(who.exchange, group)) => letters.packed(group)
 exchange/rounds.py: exchange
     purpose = "update" if purpose == "update" else "stopped" => pass

@@ -49,7 +49,7 @@ class Log:
                 f"This event cannot be logged ({problem}): use text, finite numbers, lists and dicts."
             ) from None
         with opened(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT) as file:
-            number, head = self._last(file)
+            number, head = _last(file, self.path)
             line, head = _chained(number + 1, head, event)
             if len(line) >= LONGEST:
                 raise ValueError(f"This event has {len(line):,} bytes, and a line of the log less than {LONGEST:,}.")
@@ -58,14 +58,11 @@ class Log:
             os.fsync(file.fileno())
         return head
 
-    def _last(self, file: BinaryIO) -> tuple[int, str]:
-        """Return number and hash of the last line; 0 and `START` if there is none."""
-        file.seek(max(file.seek(0, os.SEEK_END) - LONGEST, 0))
-        tail = file.read(LONGEST)
-        if not tail:
-            return 0, START
-        found = _parsed(tail[tail.rfind(b"\n", 0, -1) + 1 :], self.path, "the last line")
-        return found["line"], found["sha256"]
+
+def head(path: str | Path) -> str:
+    """Return the last line's hash, and look at no other line; a `DamagedLogError` says what is wrong with it."""
+    with opened(path) as file:
+        return _last(file, path)[1]
 
 
 def verify(path: str | Path, head: str | None = None) -> list[dict[str, Any]]:
@@ -107,6 +104,16 @@ def opened(path: str | Path, how: int = os.O_RDONLY) -> BinaryIO:
         os.close(file)
         raise DamagedLogError(sentence)
     return os.fdopen(file, "a+b" if how & os.O_APPEND else "rb")
+
+
+def _last(file: BinaryIO, path: str | Path) -> tuple[int, str]:
+    """Return number and hash of the last line; 0 and `START` if there is none."""
+    file.seek(max(file.seek(0, os.SEEK_END) - LONGEST, 0))
+    tail = file.read(LONGEST)
+    if not tail:
+        return 0, START
+    found = _parsed(tail[tail.rfind(b"\n", 0, -1) + 1 :], path, "the last line")
+    return found["line"], found["sha256"]
 
 
 def _chained(number: int, previous: str, event: dict[str, Any]) -> tuple[bytes, str]:

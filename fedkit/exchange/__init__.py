@@ -20,10 +20,10 @@ from fedkit.exchange.folder import Folder
 from fedkit.exchange.hospital import EVERYBODY, Participant
 from fedkit.exchange.journal import events
 from fedkit.exchange.maker import Maker
+from fedkit.exchange.party import Status
 from fedkit.exchange.rehearsal import rehearse
 from fedkit.exchange.results import prune, run
 from fedkit.exchange.settings import Settings
-from fedkit.exchange.status import Status
 from fedkit.exchange.watch import Watch, show
 
 __all__ = [

@@ -13,11 +13,9 @@ def main(arguments: list[str] | None = None) -> None:
     watch = commands.add_parser("watch", help="show how a study is going, until it is done")
     watch.add_argument("folder", help="a path, or a URL that fsspec knows")
     watch.add_argument("invitation", help="fingerprint of the invitation, as it was read aloud")
-    watch.add_argument("--once", action="store_true", help="look once")
     given = parser.parse_args(arguments)
-    until = (lambda progress: True) if given.once else (lambda progress: progress.done)
     with contextlib.suppress(KeyboardInterrupt):
-        show(given.folder, given.invitation, until=until)
+        show(given.folder, given.invitation)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from fedkit.encryption.identities import Identity, fingerprint
 from fedkit.exchange import Coordinator, Folder, Maker, Participant, Settings, results, watch
 from fedkit.exchange.folder import quoted
 from fedkit.exchange.hospital import EVERYBODY
-from fedkit.exchange.work import Training, Work
+from fedkit.exchange.work import Training
 from fedkit.hospitals import Federation
 
 DRIVE = "/content/drive"
@@ -48,7 +48,7 @@ def play(
     deadline_seconds: float = 120.0,
     home: str | os.PathLike | None = None,
     poll_seconds: float = 3.0,
-    work: Callable[[Settings], Work] = Training,
+    work: Callable[[Settings], Training] = Training,
 ) -> None:
     """Play one part until the study is done. Stopped and started again, it goes on where the study is.
 
@@ -91,12 +91,7 @@ def play(
         hospital.known = _known()
     if status.stage == "done":
         mean, patients = hospital.scores[hospital.study.settings.rounds]["auroc"]
-        place, study = _home(home) / f"fedkit-study.{hospital.study.id[:8]}", None
-        while study is None:
-            try:
-                study = results.run(hospital, federation)
-            except OSError:  # a sum cannot be read just now
-                time.sleep(poll_seconds)
+        place, study = _home(home) / f"fedkit-study.{hospital.study.id[:8]}", results.run(hospital, federation)
         study.save(place)
         here = study.final("auroc")[name]
         print(f"AUROC at the test patients of all hospitals: {mean:.3f} (mean, {patients} patients); here {here:.3f}.")

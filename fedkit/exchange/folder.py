@@ -1,9 +1,8 @@
 """A shared folder in which files only ever appear, whole and under the hash of their content.
 
-A synchronised folder (Google Drive, say) shows files late, in any order, half written,
-or twice as "name (1)". None of that matters to a reader who takes a file only if its
-content hashes to its name, and each content once. Nobody ever changes a file, so there
-is nothing to lock.
+A synchronised folder (Google Drive, say) shows files late, in any order, half written, or twice as "name (1)". None of
+that matters to a reader who takes a file only if its content hashes to its name, and each content once. Nobody ever
+changes a file, so there is nothing to lock.
 """
 
 import contextlib
@@ -11,6 +10,7 @@ import hashlib
 import os
 import re
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 from urllib.parse import quote, unquote
@@ -23,8 +23,9 @@ from fedkit.chapters import audit
 
 # What stands behind a space is a synchroniser's: "name (1)", "name - Copy", "name (conflicted copy)".
 _LETTER = re.compile(r"([0-9a-f]{32})\.([\w.~%-]{1,150})(?: [^/]{1,80})?\.letter(?: [^/]{1,80})?", re.ASCII)
-_PATIENCE = 8  # how often a file may be found half written before it is complained about
+_PATIENCE = 8  # looks at a file that stays half written, before it is complained about
 INCOMING, LOG = "incoming", "log"
+SMALL = 1 << 20  # most bytes of a letter that holds no sum
 
 
 class Found(NamedTuple):
@@ -70,7 +71,8 @@ class Folder:
         self.root = root.rstrip("/")
         self.notice: Callable[[str, str], None] = lambda name, sentence: None
         self._taken: set[tuple[str, str, str]] = set()
-        self._half: dict[tuple[str, str, int], int] = {}
+        self._looks: Counter[tuple[str, str, int]] = Counter()  # at letters that could not be read yet
+        self._told: set[str] = set()
         self._twins: dict[str, list[str]] = {}  # of places that a synchroniser shows twice
 
     @classmethod
@@ -104,30 +106,30 @@ class Folder:
                 raise
         return Found(place, name, digest(data), sender, data)
 
-    def new(self, place: str, largest: int) -> Iterator[Found]:
+    def new(self, place: str, largest: int, sender: str | None = None) -> Iterator[Found]:
         """Yield the letters of a place that were not yielded before, in the order of their digests, one at a time.
 
         largest : bytes: a file that is listed with more is never read
+        sender : whose letters; everybody's if None
         """
         for name, size in sorted(self.names(place).items()):
             hash_, said = parts(name)
-            if (place, hash_, said) in self._taken:
+            if (place, hash_, said) in self._taken or (sender is not None and said != sender):
                 continue
             if size > largest:
-                self._complain(place, name, size, f"it has {size:,} bytes, and {largest:,} are the most here")
+                self._complain(place, name, f"it has {size:,} bytes, and {largest:,} are the most here")
                 continue
-            tries = self._half.get((place, name, size), 0)
-            if tries & (tries - 1) and tries > 2:  # then look at it again after 1, 2, 4, 8, ... more times
-                self._half[place, name, size] += 1
+            self._looks[place, name, size] += 1
+            looks = self._looks[place, name, size]
+            if looks & (looks - 1):  # what is only half there is read at the looks 1, 2, 4, 8, ...
                 continue
             data = self.read(place, name, largest)
-            if data is None:
-                self._half[place, name, size] = tries + 1
-                if tries + 1 >= _PATIENCE:
-                    self._complain(place, name, -1, "its content is not what its name says: half written, or changed")
-                continue
-            self._taken.add((place, hash_, said))
-            yield Found(place, name, hash_, said, data)
+            if data is not None:
+                del self._looks[place, name, size]
+                self._taken.add((place, hash_, said))
+                yield Found(place, name, hash_, said, data)
+            elif looks >= _PATIENCE:
+                self._complain(place, name, "its content is not what its name says: half written, or changed")
 
     def forget(self) -> None:
         """Yield every letter once more: what was made of them is to be thought over."""
@@ -139,7 +141,7 @@ class Folder:
             try:
                 data = self.filesystem.cat_file(f"{self.root}/{where}/{name}", 0, largest + 1)
             except PermissionError:
-                self._complain(place, name, -2, "its writer's account lets nobody else read: say `umask 022` there")
+                self._complain(place, name, "its writer's account lets nobody else read: say `umask 022` there")
                 continue
             except OSError:  # it was listed, and has not arrived, or is gone
                 continue
@@ -166,6 +168,14 @@ class Folder:
                     sizes[name] = entry["size"]
         return sizes
 
+    def digests(self, place: str, size: int | None = None) -> set[str]:
+        """Digests of the letters in a place; of those that are listed with so many bytes, if it is given."""
+        return {parts(name)[0] for name, listed in self.names(place).items() if size in (None, listed)}
+
+    def senders(self, place: str) -> dict[str, int]:
+        """Who is said to have sent letters to a place, and the bytes that the largest is listed with."""
+        return {parts(name)[1]: size for name, size in sorted(self.names(place).items(), key=lambda each: each[1])}
+
     def places(self) -> list[str]:
         """Names of all places, in order; which of them are shown twice, "name (1)", is remembered."""
         found = [each for each in self._entries(self.root) if each["type"] == "directory" and not each.get("islink")]
@@ -181,7 +191,7 @@ class Folder:
         try:
             return self.filesystem.ls(path, detail=True)
         except PermissionError:
-            self._complain(path, "", -2, "its maker's account lets nobody else in: say `umask 022` there")
+            self._complain(path, "", "its maker's account lets nobody else in: say `umask 022` there")
         except OSError:
             pass
         return []
@@ -191,10 +201,11 @@ class Folder:
         if parts(name):
             self.filesystem.rm_file(f"{self.root}/{place}/{name}")
 
-    def _complain(self, place: str, name: str, size: int, sentence: str) -> None:
-        if self._half.get((place, name, -size - 2)) is None:
-            self._half[place, name, -size - 2] = 0
-            self.notice(f"{place}/{name}", f"{place}/{name} is not read: {sentence}.")
+    def _complain(self, place: str, name: str, why: str) -> None:
+        sentence = f"{place}/{name} is not read: {why}."
+        if sentence not in self._told:
+            self._told.add(sentence)
+            self.notice(f"{place}/{name}", sentence)
 
 
 Where = Folder | str | os.PathLike  # what names a folder

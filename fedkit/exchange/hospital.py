@@ -7,34 +7,28 @@ moment, and started again. Who loses that cannot go on: the keys of sums to come
 import contextlib
 import json
 import os
-import time
 from collections.abc import Callable, Collection
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from fedkit.encryption import keyring, messages
+from fedkit.encryption import keyring
 from fedkit.encryption.identities import Identity, exchange_key, fingerprint, seal_for, unseal_by
-from fedkit.encryption.keyring import KNOWN, Keyring
+from fedkit.encryption.keyring import KNOWN, Keyring, Listed
 from fedkit.encryption.messages import MessageError
 from fedkit.exchange import joining, letters, rounds
-from fedkit.exchange.folder import Found, Where, digest, parts
-from fedkit.exchange.letters import SMALL
-from fedkit.exchange.party import Player
+from fedkit.exchange.arrivals import OUTGROWN
+from fedkit.exchange.folder import Found, Where, digest
+from fedkit.exchange.party import Player, Status
 from fedkit.exchange.replica import OLD, Replica, Scores
 from fedkit.exchange.rounds import LIST, ONE, SUM, TWO, Step
 from fedkit.exchange.settings import Settings
-from fedkit.exchange.status import Status
 from fedkit.exchange.study import Closed
-from fedkit.exchange.work import Training, Work
+from fedkit.exchange.work import Training
 from fedkit.hospitals import Hospital
 
 EVERYBODY = "everybody"  # whom the maker let in is trusted: nobody's fingerprint was compared here
-_MOST, _READ_EACH = 8, 8  # first letters of one hospital that are looked at; of so many looks, one reads what is listed
-OUTGROWN = "outgrown"  # what a hospital says in place of its letter whose update is larger than it promised
-
-
-class Stopped(Exception):  # noqa: N818 - a person decides
-    """The study cannot go on here."""
 
 
 class Participant(Player):
@@ -43,8 +37,7 @@ class Participant(Player):
     identity : the hospital's own
     rows : its patients, under the name of its identity, else a ValueError
     known : fingerprints that a person here compared with hospitals' of its group, or `EVERYBODY`
-    work : makes the `Work` from the settings
-    clock : tells seconds
+    work : makes what trains from the settings: `Training`, or what has its methods
     """
 
     def __init__(
@@ -53,39 +46,29 @@ class Participant(Player):
         identity: Identity,
         rows: Hospital,
         *,
-        invitation: str,
-        home: str | os.PathLike | None = None,
         known: Collection[str],
-        work: Callable[[Settings], Work] = Training,
-        clock: Callable[[], float] = time.monotonic,
+        work: Callable[[Settings], Training] = Training,
+        **party: Any,
     ) -> None:
         if rows.name != identity.name:
             raise ValueError(f"The rows are {rows.name}'s and the identity is {identity.name}'s: they must agree.")
-        super().__init__(folder, identity, invitation=invitation, home=home)
+        super().__init__(folder, identity, **party)
         self.rows, self.known = rows, known
         self.study.pinned = lambda: (self.keep.read("opening") or b"").decode()
-        self._make_work, self._clock = work, clock
-        self._work: Work | None = None
-        self._replica: Replica | None = None
+        self._make_work = work
+        self._request = b""  # the letter by which it asks to join
         self._keys: Keyring | None = None
-        self._asked = ""  # digest of the request
-        self._seen: dict[int, dict[str, dict[bytes, float]]] = {}  # number -> who -> their letters -> since when
         self._listed: dict[str, float] = {}  # list -> since when it is here
-        self._looks = 0
 
-    @property
-    def work(self) -> Work:
+    @cached_property
+    def work(self) -> Training:
         """What the study's settings ask for."""
-        if self._work is None:
-            self._work = self._make_work(self.study.settings)
-        return self._work
+        return self._make_work(self.study.settings)
 
-    @property
+    @cached_property
     def replica(self) -> Replica:
         """The hospital's own copy of the model."""
-        if self._replica is None:
-            self._replica = Replica(self.study, self.rows, self.work, self.keep.read, self.keep.write)
-        return self._replica
+        return Replica(self.study, self.rows, self.work, self.keep)
 
     def step(self) -> Status:
         """Do the next thing that is due, if there is one, and say how things are.
@@ -108,7 +91,7 @@ class Participant(Player):
             return Status("opening", waits_for=study.maker_is[0], note="So far, it was opened without you.")
         try:
             return (self._join() if self._keys is None else None) or self._go_on()
-        except Stopped as problem:
+        except MessageError as problem:  # the study cannot go on here, and a person decides
             return Status("stopped", study.step.round, study.settings.rounds, note=str(problem))
         except OSError as problem:
             self._keys = None  # what is not on the disk did not happen
@@ -125,29 +108,32 @@ class Participant(Player):
         last = self._follow()
         step, closed, _ = study.steps()[-1]
         if step.purpose == "stopped":
-            once = f"The {last.purpose} could not be added up, and are not sent twice"
-            raise Stopped(f"{'Too many sums were given up' if last.purpose == 'update' else once}: begin a new study.")
+            once, many = (
+                f"The {last.purpose} could not be added up, and are not sent twice",
+                "Too many sums were given up",
+            )
+            raise MessageError(f"{many if last.purpose == 'update' else once}: begin a new study.")
         if step.ended:
             self._keys.finish()
             same = f"{len(study.roster)} hospitals; those that hold this model say {self.model_fingerprint}."
             return Status("done", rounds_, rounds_, note=same)
         try:
+            self._remembered(step)
             if closed is not None:  # who comes after the list was closed sends nothing, and opens the sum all the same
-                self._remembered(step)
                 self._begun(step)
             acted = self._first(step) or (closed is not None and self._second(step, closed))
         except ValueError as problem:  # of rows, of training, or of what others sent: a person must look
-            raise Stopped(str(problem)) from problem
-        late = closed is not None and all(name not in group for group in closed.groups)
+            raise MessageError(str(problem)) from problem
+        late = closed is not None and not closed.of(name)
         note = f"Sum {step.number} is made without you." if late else study.why_not
         return Status("round", step.round, rounds_, study.in_charge(step.number).name, note, acted)
 
     @property
     def weights(self) -> list[np.ndarray]:
         """The model so far, float32 arrays; none before the statistics are in."""
-        if self.study.settings is None or self._keys is None:
+        if self._keys is None:
             return []
-        with contextlib.suppress(Stopped):
+        with contextlib.suppress(MessageError):
             self._follow()
         return list(self.replica.held.weights)
 
@@ -166,23 +152,21 @@ class Participant(Player):
         study = self.study
         if why := joining.strange_levels(study.settings, self.rows.table):
             return Status("refused", note=" ".join(why))
-        if self._asked not in self._digests("request"):
+        if not self._request:
             if self.keep.read("exchange") is None:
                 self.keep.write("exchange", exchange_key().private_bytes_raw() + os.urandom(32))  # and its own secret
             public = exchange_key(self.keep.read("exchange")[:32]).public_key().public_bytes_raw()
-            said = joining.request(study.settings, self.rows.table, public)
-            self._asked = self.post("request", said, "request").digest
-            self.journal.write("asked", invitation=study.invitation, digest=self._asked)
+            self._request = self.letter(joining.request(study.settings, self.rows.table, public), "request")
+        if self.put("request", self._request, "asked", invitation=study.invitation):
             return Status("opening", acted=True)
-        for found in self.folder.new("refusal", SMALL):
-            try:
-                letter = joining.signed_by(letters.read(found, study.id, "refusal", 0), *study.maker_is)
-                said = letter.json()
-                if said.get("request") == self._asked and isinstance(said.get("why"), list):
-                    return Status("refused", note=" ".join(map(str, said["why"])))
-            except MessageError as problem:
-                study.refused(found.digest, found.sender, str(problem))
-        return Status("opening", waits_for=study.maker_is[0])
+
+        def read(refusal: Found) -> None:
+            said = study.by_maker(refusal, "refusal").json(request=str, why=list)
+            why.extend(str(each) for each in said["why"] if said["request"] == digest(self._request))
+
+        why: list[str] = []
+        study.take("refusal", read)
+        return Status("refused", note=" ".join(why)) if why else Status("opening", waits_for=study.maker_is[0])
 
     def _join(self) -> Status | None:
         """Make this hospital's keys, or read them; say what is waited for, or nothing once they are there."""
@@ -192,25 +176,22 @@ class Participant(Player):
             self._keys.store = lambda data: self.keep.write("keys", data)
             self.keep.remove("exchange")
             return None
-        if self.keep.read("exchange") is None:
+        if (kept := self.keep.read("exchange")) is None:
             return Status("refused", note="The keys made to join are lost: join anew, in another study.")
         if study.key_maker == name and self._give_group_key():
             return Status("keys", acted=True)
-        groups = study.groups
-        others = [other for group in groups if name in group for other in group if other != name]  # who may be listed
+        others = [other for other in study.group(name) if other != name]  # who may be listed with it
         known = [n for n in others if self.known == EVERYBODY or fingerprint(study.roster[n]) in self.known]
         if len(known) < KNOWN:
             return Status("known", note=", ".join(f"{n} {fingerprint(study.roster[n])}" for n in others))
         if (letter := study.group_key) is None:
             return Status("keys", waits_for=study.key_maker, note=study.why_not)
-        kept = self.keep.read("exchange")
         exchange, own = exchange_key(kept[:32]), kept[32:]
         try:
             group = unseal_by(exchange, letters.unpacked(letter.json().get("sealed", {}), name))
             self._keys = keyring.join(
-                name, study.parameters, study.agreed, study.members, exchange,
-                group, own=own, known=known, peers=next(group for group in groups if name in group),
-                least=study.settings.quorum if len(groups) == 1 else keyring.FEWEST, budget=study.settings.budget,
+                name, study.parameters, study.agreed, study.members, exchange, group, own=own, known=known,
+                peers=study.group(name), least=study.least, budget=study.settings.budget,
             )  # fmt: skip
         except ValueError as problem:
             return Status("refused", note=f"The group's key by {letter.sender} cannot be used. {problem}")
@@ -229,171 +210,98 @@ class Participant(Player):
             sealed = {name: letters.packed(seal_for(who.exchange, group)) for name, who in members.items()}
             kept = {"opening": self.study.opening, "sealed": sealed}
             self.keep.write("group", json.dumps(kept).encode())
-            self.journal.write("made the group's key")
-        if digest(letters.signed(kept, self._about("group", 0), self.identity)) in self._digests("group"):
-            return False
-        self.study.refresh(self.post("group", kept, "group"))
-        return True
+        return self.put("group", self.letter(kept, "group"), "made the group's key")
 
     def _follow(self) -> Step:
         """Open the sums that are there, in order, and go on with what they say; return the last that has ended."""
-        study, replica, last = self.study, self.replica, rounds.FIRST
-        for step, closed, added in study.steps():
-            if added is None and (closed is None or closed.groups):
+        study, replica, last, name = self.study, self.replica, rounds.FIRST, self.identity.name
+        for tally in study.steps():
+            if not tally.end:
                 break
-            last = step
-            if added is None or not added.which:  # void, or given up
-                self._begun(step)
+            last, numbers, known = tally.step, None, replica.known(tally.step.number)
+            if not known:
+                self._begun(last)
+            if tally.end != "added":
                 continue
-            names = {name for at in added.which for name in closed.groups[at]}
-            if replica.known(step.number):
-                try:
-                    replica.take(step, None, self.identity.name in names)
-                except MessageError as problem:
-                    raise Stopped(str(problem)) from problem
-                continue
-            self._begun(step)
-            if self.identity.name in names and self._keys.listed is None:
-                raise Stopped(f"Number {step.number} went on with a letter that is not remembered here: {OLD}")
-            study.chosen[SUM, step.number] = added.digest
+            if not known and name in tally.counted and self._keys.listed is None:
+                raise MessageError(f"Number {last.number} went on with a letter that is not remembered here: {OLD}")
             try:
-                _, data = study.about_sum(added, step.number)
-                sums, at = [], 0
-                for group in added.which:
-                    size = rounds.sum_bytes(study.settings, study.parameters, step.purpose, len(closed.groups[group]))
-                    sums.append((data[at : at + size], closed.groups[group]))
-                    at += size
-                layout = rounds.layout(study.settings, study.parameters, step.purpose, replica.promises)
-                replica.take(step, self._keys.open(sums, layout), self.identity.name in names)
-            except MessageError as problem:
-                study.refused(added.digest, "", "A sum was refused.")
-                raise Stopped(str(problem)) from problem
+                if not known:
+                    study.chosen[SUM, last.number] = tally.added.digest
+                    layout = rounds.layout(study.settings, study.parameters, last.purpose, replica.promises)
+                    numbers = self._keys.open(study.sums(tally), layout)
+                replica.take(last, numbers, name in tally.counted)
+            except MessageError:
+                study.refused(tally.added.digest, "", "A sum was refused.")
+                raise
         return last
 
     def _begun(self, step: Step) -> None:
         """See that the keys of a number are made, also where this hospital had no letter in it."""
-        while self._keys.number < step.number:
-            missed = self.study.steps()[self._keys.number + 1][0]
-            try:
-                self._keys.begin(missed.purpose, self.study.coefficients(missed))
-            except MessageError as problem:
-                raise Stopped(str(problem)) from problem
+        if self._keys.number < step.number:
+            self._keys.begin(step.purpose, self.study.coefficients(step))
 
     def _first(self, step: Step) -> bool:
         """Put the first letter of a number in the folder, if it is not there; say whether it was missing."""
-        keys, place, number = self._keys, rounds.place(ONE, step.number), step.number
-        if number - 1 > keys.number:
-            self._begun(self.study.steps()[number - 1][0])
+        keys, number = self._keys, step.number
         if keys.number < number:
-            self._remembered(step)
-            if self.replica.outgrown(step):
-                said = {"number": number}
-                return self._put(place, letters.signed(said, self._about(OUTGROWN, number), self.identity), number)
-            vector, weight, scale = self.replica.promise(step)
+            if (numbers := self.replica.numbers(step)) is None:
+                return self._put(ONE, number, {"number": number}, OUTGROWN)
             layout = rounds.layout(self.study.settings, self.study.parameters, step.purpose, self.replica.promises)
-            keys.encrypt(step.purpose, vector, weight, layout, scale=scale)
+            keys.encrypt(step.purpose, *numbers, layout, scale=1.0)
         if keys.number > number or keys.letter is None:  # the folder shows less than it did, or nothing was sent
             return False
-        return self._posted(place, keys.letter, step.purpose, number)
+        return self._put(ONE, number, keys.letter, step.purpose, keys.about.hex())
 
     def _remembered(self, step: Step) -> None:
         """See that the folder holds no first letter of this hospital's for a number that it has not begun."""
-        number = step.number
-        if self._keys.number < number and self._is_there(ONE, step.purpose, number, self.identity.name):
-            raise Stopped(f"The folder holds a letter one of number {number} that is not remembered here: {OLD}")
+        name = self.identity.name
+        if self._keys.number < step.number and any(each.about for each in self._arrivals.look(ONE, step, name)):
+            why = f"The folder holds a letter one of number {step.number} that is not remembered here: {OLD}"
+            raise MessageError(why)
 
     def _second(self, step: Step, closed: Closed) -> bool:
         """Put the second letter in the folder, if the list may be answered; say whether it was missing."""
-        name, keys, number = self.identity.name, self._keys, step.number
-        listed = next((group for group in closed.groups if name in group), None)
-        if listed is None or keys.number != number or keys.letter is None:
+        keys, number, listed = self._keys, step.number, closed.of(self.identity.name)
+        if not listed or keys.number != number or keys.letter is None:
             return False
         if keys.listed is None:
-            self._look(step)
-            if why := self._why_not(listed, closed):
+            if why := self._why_not(step, listed, closed):
                 self.study.why_not = why
                 return False
-            if self._is_there(TWO, TWO, number, self.identity.name):
-                raise Stopped(f"The folder holds a letter two of number {number} that is not remembered here: {OLD}")
+            if self._arrivals.look(TWO, step, self.identity.name):
+                why = f"The folder holds a letter two of number {number} that is not remembered here: {OLD}"
+                raise MessageError(why)
             self.study.chosen[LIST, number] = closed.digest
         elif keys.listed != listed:
             self.study.why_not = "Another list came for this number, and a number is answered once."
             return False
-        return self._posted(rounds.place(TWO, number), keys.share(listed), TWO, number)
+        return self._put(TWO, number, keys.share(listed), TWO, keys.about.hex())
 
-    def _is_there(self, what: str, purpose: str, number: int, who: str) -> bool:
-        """Whether the folder holds a hospital's letter of a number."""
-        place, public = rounds.place(what, number), self.study.roster[who]
-        sizes = [messages.letter_bytes(self.study.parameters, self.study.coefficients(self.study.step))] * (what == ONE)
-        most = max(sizes, default=messages.share_bytes(self.study.parameters, len(self.study.members)))
-        for name in self.folder.names(place):
-            if parts(name)[1] == who and (data := self.folder.read(place, name, most + letters.OVERHEAD)):
-                with contextlib.suppress(MessageError):
-                    letter = letters.read(Found(place, name, *parts(name), data), None, purpose, number, most=most)
-                    if letter.public == public and letter.study.startswith(self.study.id):
-                        return True
-        return False
-
-    def _why_not(self, listed: dict[str, bytes], closed: Closed) -> str:
+    def _why_not(self, step: Step, listed: Listed, closed: Closed) -> str:
         """Say why a list is not answered (now), "" if it is."""
-        seen, now = self._seen.get(self._keys.number, {}), self._clock()
-        patience = (self.study.settings.deadline_seconds or 0.0) / 2
+        study, keys, me = self.study, self._keys, self.identity.name
+        here = [each for each in self._arrivals.look(ONE, step) if each.about == keys.about.hex()]
         if closed.about != self._keys.about:
             return "The letters of this list follow another sum than is held here."
-        counts = listed.keys() & self.study.promised[0] if self.study.step.purpose == "update" else listed
+        counts = listed.keys() & study.promised[0] if step.purpose == "update" else listed
         if len(counts) < self._keys.least:
             return f"Of those listed {len(counts)} promised how large their update is: no more would count in this sum."
-        if missing := [name for name, code in listed.items() if code not in seen.get(name, {})]:
+        if missing := sorted(name for name, _ in listed.items() - {(each.sender, each.code) for each in here}):
             return f"The letters of {', '.join(missing)} that are listed are not in the folder yet."
-        group = next(group for group in self.study.groups if self.identity.name in group)
-        group = [name for name in group if self._keys.within is None or name in self._keys.within]
-        since = self._listed.setdefault(closed.digest, now)
-        left_out = [
-            name for name in group if name in seen.keys() - listed and since - min(seen[name].values()) > patience
-        ]
+        late = self._listed.setdefault(closed.digest, self._clock()) - (study.settings.deadline_seconds or 0.0) / 2
+        could = set(study.group(me)) if keys.within is None else set(study.group(me)) & {*keys.within}
+        left_out = sorted(could & {each.sender for each in here if each.since < late} - listed.keys())
         if left_out:
             return f"The list leaves {', '.join(left_out)} out, whose letter has long been here: it is not answered."
         # Who answered a list that did not open is in the next one: else the two sums would differ by what they sent.
-        for step, failed, added in reversed(self.study.steps()[:-1]):
-            if added is None or added.which:
-                break
-            for name in {name for of in failed.groups if self.identity.name in of for name in of} - listed.keys():
-                if self._is_there(TWO, TWO, step.number, name):
+        for failed in study.failed:
+            for name in failed.closed.of(me).keys() - listed.keys():
+                if self._arrivals.look(TWO, failed.step, name):
                     return f"{name} answered the last list, which did not open, and is not in this one."
         return ""
 
-    def _look(self, step: Step) -> None:
-        """Read the first letters of the others for this number: who sent which, and since when it is here."""
-        study, number, seen = self.study, step.number, self._seen.setdefault(step.number, {})
-        for old in [old for old in self._seen if old < number]:
-            del self._seen[old]
-        size = messages.letter_bytes(study.parameters, study.coefficients(step))
-        for found in self.folder.new(rounds.place(ONE, number), size + letters.OVERHEAD):
-            with contextlib.suppress(MessageError):  # the coordinator refuses it, and says why
-                about = study.id + self._keys.about.hex()
-                letter = letters.read(found, about, step.purpose, number, size)
-                known = seen.setdefault(letter.sender, {})
-                if letter.public == study.roster[letter.sender] and len(known) < _MOST:
-                    known[messages.digest(letter.content)] = self._clock()
-
-    def _about(self, purpose: str, number: int) -> letters.About:
-        name = self.identity.name
-        return letters.About(self.study.id, purpose, number, name, (name,))
-
-    def _posted(self, place: str, content: bytes, purpose: str, number: int) -> bool:
-        """Put a letter in the folder, the same bytes each time, if it is not there; say whether it was missing."""
-        about = self._about(purpose, number)._replace(study=self.study.id + self._keys.about.hex())
-        return self._put(place, letters.signed(content, about, self.identity), number)
-
-    def _digests(self, place: str) -> set[str]:
-        return {name[:32] for name in self.folder.names(place)}
-
-    def _put(self, place: str, data: bytes, number: int) -> bool:
-        code, self._looks = digest(data), self._looks + 1
-        listed = any(parts(name)[0] == code for name, size in self.folder.names(place).items() if size == len(data))
-        # Now and then what is listed is also read: somebody may have written something else under its name.
-        if listed and (self._looks % _READ_EACH or self.folder.find(place, code, len(data)) is not None):
-            return False
-        found = self.folder.post(place, self.identity.name, data)
-        self.journal.write("posted", number=number, digest=found.digest)
-        return True
+    def _put(self, what: str, number: int, content: bytes | dict, purpose: str, about: str = "") -> bool:
+        """Put a letter of a number in the folder, if it is not there; say whether it was missing."""
+        data = self.letter(content, purpose, number, about)
+        return self.put(rounds.place(what, number), data, "posted", number=number)

@@ -21,21 +21,13 @@ NEW = "new"  # the study that an invitation belongs to: it has no id yet
 SAME = ("fedkit", "tenseal")  # versions that must be the same everywhere
 
 
-class InCharge(NamedTuple):
-    """Who adds up from a number on."""
+class Named(NamedTuple):
+    """Somebody whom the maker put in charge: of adding up from a number on, or of making the group's key."""
 
     name: str
     public: bytes
     from_number: int
     number: int  # of those named for a sum or an earlier one, the highest number counts
-    digest: str  # of the letter that says so
-
-
-class KeyMaker(NamedTuple):
-    """The hospital that makes the group's key."""
-
-    name: str
-    number: int  # the highest counts
     digest: str  # of the letter that says so
 
 
@@ -47,7 +39,7 @@ class Opening(NamedTuple):
     key_maker: str
 
 
-def invitation(found: Found, spoken: str) -> tuple[Settings, tuple[str, bytes], InCharge, str]:
+def invitation(found: Found, spoken: str) -> tuple[Settings, tuple[str, bytes], Named, str]:
     """Read an invitation: settings, name and key of the study's maker, who coordinates, and the day.
 
     Its fingerprint, as it was read aloud, stands for all that is in it, so that nobody can put another one in its
@@ -60,25 +52,25 @@ def invitation(found: Found, spoken: str) -> tuple[Settings, tuple[str, bytes], 
         )
     letter = letters.read(found, NEW, "invitation", 0)
     settings, day = Settings.from_json(letter.json().get("settings")), letter.json().get("day")
-    return settings, (letter.sender, letter.public), _coordinator(letter, 0, 0), str(day)
+    return settings, letter.by, _coordinator(letter, 0, 0), str(day)
 
 
 def opening(letter: Signed, settings: Settings) -> Opening:
     """Read an opening; MessageError if it is malformed."""
-    said = letter.json()
-    hospitals, groups, maker = said.get("hospitals"), said.get("groups"), said.get("key_maker")
+    said = letter.json(hospitals=dict, groups=list, key_maker=str)
+    hospitals, groups, maker = said["hospitals"], said["groups"], said["key_maker"]
     try:
-        if not isinstance(maker, str) or maker not in hospitals:
+        if maker not in hospitals:
             raise ValueError("It names nobody who makes the group's key.")
         members = {
             name: Member(*(unpacked(hospitals[name], key) for key in Member._fields)) for name in sorted(hospitals)
         }
         for keys in zip(*members.values(), strict=True):
             Roster(dict(zip(members, keys, strict=True)))  # which looks at names and keys
-        if len(members) > settings.most_hospitals or not all(
-            is_exchange_key(each.exchange) for each in members.values()
-        ):
-            raise ValueError("It names more hospitals than were agreed on, or a key for exchanges that is none.")
+        if not all(is_exchange_key(each.exchange) for each in members.values()):
+            raise ValueError("It names a key for exchanges that is none.")
+        if len(members) > settings.most_hospitals:
+            raise ValueError("It names more hospitals than were agreed on.")
         if len(set(map(skeleton, members))) < len(members):
             raise ValueError("It names two hospitals that look alike.")
         parameters(settings, len(members))
@@ -90,20 +82,18 @@ def opening(letter: Signed, settings: Settings) -> Opening:
     return Opening(members, groups, maker)
 
 
-def handover(letter: Signed) -> InCharge:
+def handover(letter: Signed) -> Named:
     """Read who coordinates from a sum on; MessageError if it is malformed."""
-    numbers = letter.json().get("from_number"), letter.json().get("number")
-    if not all(type(number) is int and 0 <= number < 10**6 for number in numbers):
-        raise MessageError(f"A handover by {letter.sender} does not say from which sum on: it is malformed.")
-    return _coordinator(letter, *numbers)
+    said = letter.json(from_number=int, number=int)
+    return _coordinator(letter, said["from_number"], said["number"])
 
 
-def key_maker(letter: Signed, roster: Roster) -> KeyMaker:
+def key_maker(letter: Signed, roster: Roster) -> Named:
     """Read which hospital makes the key, after all; MessageError if it is malformed."""
-    name, number = letter.json().get("key_maker"), letter.json().get("number")
-    if not isinstance(name, str) or name not in roster or type(number) is not int or not 0 < number < 10**6:
-        raise MessageError(f"A letter by {letter.sender} does not say which hospital makes the key: it is malformed.")
-    return KeyMaker(name, number, letter.digest)
+    said = letter.json(key_maker=str, number=int)
+    if said["key_maker"] not in roster:
+        raise MessageError(f"A letter by {letter.sender} asks {said['key_maker']!r:.120} for the key: no hospital.")
+    return Named(said["key_maker"], roster[said["key_maker"]], 0, said["number"], letter.digest)
 
 
 def signed_by(letter: Signed, name: str, public: bytes) -> Signed:
@@ -167,10 +157,10 @@ def _kind(column: pd.Series) -> str:
     return "numbers" if is_.is_numeric_dtype(column) and not is_.is_bool_dtype(column) else "categories"
 
 
-def _coordinator(letter: Signed, from_number: int, number: int) -> InCharge:
+def _coordinator(letter: Signed, from_number: int, number: int) -> Named:
     said = letter.json()
     try:
         name, public = check_name(said.get("coordinator")), unpacked(said, "key")
-        return InCharge(name, Roster({name: public})[name], from_number, number, letter.digest)
+        return Named(name, Roster({name: public})[name], from_number, number, letter.digest)
     except ValueError as problem:
         raise MessageError(f"The letter by {letter.sender} names no coordinator. {problem}") from None

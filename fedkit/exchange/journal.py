@@ -1,7 +1,7 @@
 """Who did what and when, in chains of hashes: one file a process, so that two never write to one."""
 
+import contextlib
 import json
-import os
 import secrets
 import stat
 import time
@@ -13,18 +13,15 @@ from fsspec.implementations.local import LocalFileSystem
 from fedkit.chapters import audit
 from fedkit.exchange.folder import LOG, Folder, Where, quoted
 
-_TAIL = 1 << 16  # bytes in which a log's last line is looked for
-
 
 class Journal:
     """Writes one process's events to the folder's log (see `audit`), where the folder is on a disk or mounted.
 
-    It shows that lines were changed, and not who wrote them: letters are signed, the log
-    is not. The first line names the last file of the same writer and its head, so that the
-    files are one chain, too, and a missing one is missed.
+    It shows that lines were changed, and not who wrote them: letters are signed, the log is not. The first line names
+    the last file of the same writer and its head, so that the files are one chain, too, and a missing one is missed.
 
-    Whoever may write to the folder may spoil its log, and stops no study by that: a file that
-    is not as this process left it gets a sequel, and where none can be made, events are lost.
+    Whoever may write to the folder may spoil its log, and stops no study by that: a file that is not as this process
+    left it gets a sequel, and where none can be made, events are lost.
     """
 
     def __init__(self, folder: Folder, writer: str) -> None:
@@ -55,8 +52,9 @@ class Journal:
         if self._log is None:
             self._place.mkdir(parents=True, exist_ok=True)
             files = (path for path in self._place.glob(f"{self._writer}.*.jsonl") if stat.S_ISREG(path.lstat().st_mode))
-            before = max(files, default=None)
-            head = before and _head(before)
+            before, head = max(files, default=None), None
+            with contextlib.suppress(OSError, ValueError):  # its last line is damaged: it is named all the same
+                head = before and audit.head(before)
         else:
             before, head = self._log.path, self._head
         path = self._place / f"{self._writer}.{time.time_ns():020}.{secrets.token_hex(4)}.jsonl"
@@ -76,30 +74,15 @@ def events(folder: Where) -> list[dict]:
 
     ValueError if a file was changed, or one that another is the sequel of is missing or lost lines.
     """
-    folder, found, heads = Folder.opened(folder), [], {}
-    files = sorted(Path(folder.root, LOG).glob("*.jsonl"))
-    for path in files:
+    found, files = [], {path.name: path for path in sorted(Path(Folder.opened(folder).root, LOG).glob("*.jsonl"))}
+    for name, path in files.items():
         lines = audit.verify(path)
         if not all(isinstance(event, dict) for event in lines):
-            raise ValueError(f"{path.name} holds lines that say nothing: somebody else wrote it.")
-        for event in lines:
-            found.append(event | {"writer": path.name.split(".")[0], "file": path.name})
-        if lines and lines[0].get("before") is not None:
-            heads[path.name] = lines[0]["before"], lines[0].get("head")
-    for name, (before, head) in heads.items():
-        before = next((path for path in files if path.name == before), None)
-        if before is None:
-            raise ValueError(f"{name} is the sequel of a file that is not there: it was removed.")
-        audit.verify(before, None if head is None else str(head))
+            raise ValueError(f"{name} holds lines that say nothing: somebody else wrote it.")
+        found += [event | {"writer": name.split(".")[0], "file": name} for event in lines]
+        before, head = (lines[0].get(key) for key in ("before", "head")) if lines else (None, None)
+        if before is not None:
+            if str(before) not in files:
+                raise ValueError(f"{name} is the sequel of a file that is not there: it was removed.")
+            audit.verify(files[str(before)], None if head is None else str(head))
     return found
-
-
-def _head(path: Path) -> str | None:
-    """Return the hash in the last whole line of a log, however large the file; none if there is no such line."""
-    try:
-        with audit.opened(path) as file:
-            file.seek(max(os.fstat(file.fileno()).st_size - _TAIL, 0))
-            lines = file.read(_TAIL).split(b"\n")[:-1]
-        return str(json.loads(lines[-1])["sha256"])
-    except (IndexError, KeyError, OSError, RecursionError, TypeError, ValueError):
-        return None

@@ -17,7 +17,6 @@ from fedkit.exchange.folder import Folder, Found
 
 KEY = 32  # bytes of a public key
 OVERHEAD = 2048  # most bytes of a letter that are not content
-SMALL = 1 << 20  # bytes of a letter that holds no sum
 
 
 class Signed(NamedTuple):
@@ -31,11 +30,16 @@ class Signed(NamedTuple):
     content: bytes  # what it says
     whole: bytes  # SHA-256 of the file
 
-    def json(self) -> dict:
-        """Return the content, where it is a JSON object; MessageError if it is none."""
+    @property
+    def by(self) -> tuple[str, bytes]:
+        """Who signed, and with which key."""
+        return self.sender, self.public
+
+    def json(self, **kinds: type) -> dict:
+        """Return the content, a JSON object whose fields named here are of these kinds; MessageError if it is none."""
         try:
             value = json.loads(self.content)
-            if isinstance(value, dict):
+            if isinstance(value, dict) and all(type(value.get(field)) is kind for field, kind in kinds.items()):
                 return value
         except (RecursionError, ValueError):
             pass
@@ -53,12 +57,11 @@ def post(folder: Folder, place: str, content: bytes | dict, about: About, identi
     return folder.post(place, identity.name, signed(content, about, identity))
 
 
-def read(
-    found: Found, study: str | None, purpose: str | None, number: int, size: int | None = None, most: int = SMALL
-) -> Signed:
+def read(found: Found, study: str | None, purpose: str | None, number: int) -> Signed:
     """Check the signature of a letter, with the key in it, and all that `envelopes.read` does; MessageError if not."""
-    expected = {"study": study, "purpose": purpose, "round": number, "sender": found.sender, "size": size, "most": most}
-    about, content = envelopes.read(found.data[KEY:], found.data[:KEY], **expected)
+    expected = {"study": study, "purpose": purpose, "round": number, "sender": found.sender}
+    most = len(found.data)  # `Folder.new` reads no file that is too long
+    about, content = envelopes.read(found.data[KEY:], found.data[:KEY], **expected, size=None, most=most)
     if about.hospitals != (about.sender,):
         raise MessageError(f"{about.sender} sent what is {', '.join(about.hospitals):.200}'s: each sends its own.")
     whole = hashlib.sha256(found.data).digest()

@@ -1,6 +1,5 @@
 """The maker of a study: invites, looks at who asks to join, opens it, and hands the coordination over."""
 
-import contextlib
 import json
 import re
 import time
@@ -15,12 +14,10 @@ from fedkit.encryption.keyring import Member
 from fedkit.encryption.messages import MessageError
 from fedkit.exchange import joining, letters, rounds
 from fedkit.exchange.folder import Found, Where
-from fedkit.exchange.joining import NEW
-from fedkit.exchange.letters import SMALL
+from fedkit.exchange.joining import NEW, Named
 from fedkit.exchange.party import Party
 from fedkit.exchange.settings import Settings
 
-_REQUEST = 1 << 16  # most bytes of a request
 PLACES = ("invitation", "request", "refusal", "opening", "group", "handover")
 
 
@@ -56,7 +53,7 @@ class Maker(Party):
             said["day"] = time.strftime("%Y-%m-%d", time.gmtime())
             said["nonce"] = self.identity.sign(json.dumps([said, self.folder.root]).encode())[:16].hex()
             self.journal.write("invited", title=settings.title)
-            self._begin(self.post("invitation", said, "invitation", study=NEW))
+            self._begin(self._post("invitation", said, NEW))
             numbers = range(settings.rounds + 3)  # statistics, bounds, each round, scores; more may be needed
             self.folder.make([*PLACES, *(rounds.place(what, n) for what in rounds.LETTERS for n in numbers)])
         if self.study.settings != settings or self.study.in_charge(0)[:2] != (name, public):
@@ -67,9 +64,12 @@ class Maker(Party):
         """Go on with the study that this maker began here, and say if there is one; ValueError if there are two."""
         if not self.study.invitation:
             own = []
-            for found in self.folder.new("invitation", SMALL):
-                with contextlib.suppress(MessageError):  # a stranger's: nobody reads it
-                    own += [found] * (letters.read(found, NEW, "invitation", 0).public == self.identity.public)
+
+            def read(found: Found) -> None:
+                if letters.read(found, NEW, "invitation", 0).public == self.identity.public:
+                    own.append(found)
+
+            self.study.take("invitation", read)
             if len(own) > 1:
                 raise ValueError(
                     f"{self.folder.root} holds {len(own)} studies of {self.identity.name}'s: say the invitation= that "
@@ -82,26 +82,12 @@ class Maker(Party):
 
     def _begin(self, invitation: Found) -> None:
         self.study.invitation = fingerprint(invitation.data)
-        self.study.refresh(invitation)
+        self.study.follow(invitation)
 
     def requests(self) -> list[Request]:
         """Return who asked to join, in the order of their names; ValueError before there is an invitation."""
-        if not self.resume():
-            raise ValueError(f"{self.identity.name} has not invited anybody here: call `invite` first.")
-        for found in self.folder.new("request", _REQUEST):
-            try:
-                letter = letters.read(found, self.study.id, "request", 0)
-                problems = tuple(joining.misfits(self.study.settings, letter.json()))
-                member = Member(letter.public, letters.unpacked(letter.json(), "exchange"))
-                if not is_exchange_key(member.exchange):
-                    raise MessageError(f"{letter.sender} asks with a key for exchanges that is none.")
-            except MessageError as problem:
-                self.study.refused(found.digest, found.sender, str(problem))
-                continue
-            new = Request(letter.sender, fingerprint(letter.public), member, found.digest, problems)
-            known = self._asked.get((new.name, letter.public))
-            if known is None or (bool(new.problems), new.digest) < (bool(known.problems), known.digest):
-                self._asked[new.name, letter.public] = new
+        self._must_resume()
+        self.study.take("request", self._read_request)
         requests = [self._asked[key] for key in sorted(self._asked)]
         names = Counter(skeleton(each.name) for each in requests)
         keys = Counter(key for each in requests for key in each.member)
@@ -110,12 +96,22 @@ class Maker(Party):
             for each in requests
         ]
 
+    def _read_request(self, found: Found) -> None:
+        letter = letters.read(found, self.study.id, "request", 0)
+        member = Member(letter.public, letters.unpacked(letter.json(), "exchange"))
+        if not is_exchange_key(member.exchange):
+            raise MessageError(f"{letter.sender} asks with a key for exchanges that is none.")
+        problems = tuple(joining.misfits(self.study.settings, letter.json()))
+        new = Request(letter.sender, fingerprint(letter.public), member, found.digest, problems)
+        known = self._asked.setdefault(letter.by, new)
+        self._asked[letter.by] = min(new, known, key=lambda each: (bool(each.problems), each.digest))
+
     def step(self) -> list[Request]:
         """Tell those who cannot join why, and return who asked."""
         requests = self.requests()
         for request in requests:
             if request.problems and self.study.roster is None:
-                self.post("refusal", {"request": request.digest, "why": list(request.problems)}, "refusal")
+                self._post("refusal", {"request": request.digest, "why": list(request.problems)})
                 self.study.refused(request.digest, request.name, " ".join(request.problems))
         return requests
 
@@ -149,8 +145,8 @@ class Maker(Party):
         groups = [group.tolist() for group in np.array_split(sorted(names, key=_seat), parts)]
         for request in taken:
             self.journal.write("approved", who=request.name, key=request.fingerprint)
-        said = {"hospitals": hospitals, "groups": groups, "key_maker": key_maker}
-        self.study.refresh(self.post("opening", said, "opening"))
+        self._post("opening", {"hospitals": hospitals, "groups": groups, "key_maker": key_maker})
+        self.study.refresh()
 
     def choose_key_maker(self, name: str) -> None:
         """Let another hospital make the group's key, where the first one does not come.
@@ -162,24 +158,29 @@ class Maker(Party):
             raise ValueError(f"{name} is none of the hospitals of an open study, and one of them makes the key.")
         if self.study.group_key is not None:
             raise ValueError(f"The key that {self.study.key_maker} made is in use: it stays.")
-        number = 1 + max(each.number for each in self.study.key_makers)
-        self.post("handover", {"key_maker": name, "number": number}, "handover")
-        self.journal.write("key maker", who=name)
+        self._name({"key_maker": name}, self.study.key_makers)
 
-    def hand_over(self, name: str, public: bytes, from_number: int | None = None) -> int:
-        """Let somebody else add up, from the number that is returned on: what others add up does not count any more.
+    def hand_over(self, name: str, public: bytes) -> int:
+        """Let somebody else, by name and key, add up from the number on that is open now, and return it.
 
-        name, public : who
-        from_number : of the sum that is open if None
+        ValueError before there is an invitation.
         """
-        if not self.resume():
-            raise ValueError(f"{self.identity.name} has not invited anybody here: there is nothing to hand over.")
-        from_number = self.study.step.number if from_number is None else from_number
+        self._must_resume()
+        from_number = self.study.step.number
         said = {"coordinator": name, "key": letters.packed(public), "from_number": from_number}
-        number = 1 + max((each.number for each in self.study.coordinators), default=0)
-        self.post("handover", said | {"number": number}, "handover")
-        self.journal.write("handover", who=name, from_number=from_number)
+        self._name(said, self.study.coordinators)
         return from_number
+
+    def _name(self, said: dict, before: list[Named]) -> None:
+        self._post("handover", said | {"number": 1 + max(each.number for each in before)})
+        self.journal.write("handover", **said)
+
+    def _post(self, what: str, content: dict, about: str = "") -> Found:
+        return self.folder.post(what, self.identity.name, self.letter(content, what, about=about))
+
+    def _must_resume(self) -> None:
+        if not self.resume():
+            raise ValueError(f"{self.identity.name} has not invited anybody here: call `invite` first.")
 
 
 def _seat(name: str) -> list[str | int]:

@@ -2,16 +2,57 @@
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
+from functools import cached_property, partial
+from typing import NamedTuple
 
 from fedkit.encryption.envelopes import About
 from fedkit.encryption.identities import Identity
 from fedkit.exchange import letters
-from fedkit.exchange.folder import Folder, Found, Where
+from fedkit.exchange.arrivals import Arrivals
+from fedkit.exchange.folder import Folder, Where, digest
 from fedkit.exchange.journal import Journal
 from fedkit.exchange.keep import Keep
-from fedkit.exchange.status import Status
 from fedkit.exchange.study import Study
+
+_READ_EACH = 8  # of so many looks, one reads what is listed
+
+
+class Status(NamedTuple):
+    """How things are with one process of a study."""
+
+    stage: str  # "away", "invitation", "opening", "known", "keys", "round", "done", "refused" or "stopped"
+    round: int = 0  # which is open,
+    rounds: int = 0  # of how many
+    waits_for: str = ""  # who is to do something next
+    note: str = ""  # what people should know
+    acted: bool = False  # whether something was done, so that the next thing may be due
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing more to do."""
+        return self.stage in ("done", "refused", "stopped")
+
+    def __str__(self) -> str:
+        round = (
+            "the statistics" if self.round == 0
+            else f"round {self.round} of {self.rounds}" if self.round <= self.rounds
+            else "the last scores"
+        )  # fmt: skip
+        sentence = {
+            "away": "The folder cannot be used now.",
+            "invitation": "There is no invitation with this fingerprint here yet.",
+            "opening": "Asked to join. The maker is to open the study.",
+            "known": "Compare fingerprints with two other hospitals, and name theirs (`known`).",
+            "keys": f"Waiting for the group's key{self.waits_for and f', which {self.waits_for} makes'}.",
+            "round": f"Waiting for {self.waits_for}: {round}.",
+            "done": "Done.",
+            "refused": "Not taking part.",
+            "stopped": "The study has stopped, and a person must decide.",
+        }[self.stage]
+        said = f"{sentence} {self.note}".strip()  # others' words may be in it, and a terminal obeys some characters
+        return "".join(char if char.isprintable() else "?" for char in said)
 
 
 class Party:
@@ -21,30 +62,47 @@ class Party:
     identity : their own
     invitation : fingerprint of the invitation, as it was read aloud
     home : folder of their own machine, outside the shared one, for what must outlive the process; memory if None
+    clock : tells seconds, for deadlines
     """
 
     def __init__(
-        self, folder: Where, identity: Identity, *, invitation: str, home: str | os.PathLike | None = None
+        self,
+        folder: Where,
+        identity: Identity,
+        *,
+        invitation: str,
+        home: str | os.PathLike | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.folder, self.identity = Folder.opened(folder), identity
+        self.folder, self.identity, self._clock = Folder.opened(folder), identity, clock
         self.study, self.journal = Study(self.folder, invitation), Journal(self.folder, identity.name)
-        self.study.notice = lambda digest, sender, why: self.journal.write(
-            "refused", digest=digest, sender=sender, why=why
-        )
+        self._arrivals = Arrivals(self.study, clock)
+        self.study.notice = partial(self.journal.write, "refused")
         self.folder.notice = lambda name, why: self.study.refused(name, "", why)
-        self._home, self._keep = home, None
+        self._home, self._looks = home, Counter()
 
-    @property
+    @cached_property
     def keep(self) -> Keep:
         """What outlives the process, once the study is known."""
-        if self._keep is None:
-            self._keep = Keep(self._home, self.identity, self.study.id, type(self).__name__.lower())
-        return self._keep
+        return Keep(self._home, self.identity, self.study.id, type(self).__name__.lower())
 
-    def post(self, place: str, content: bytes | dict, purpose: str, number: int = 0, study: str = "") -> Found:
-        """Sign a content and put it in the folder; see `envelopes.About`. The same content is the same letter."""
-        about = About(study or self.study.id, purpose, number, self.identity.name, (self.identity.name,))
-        return letters.post(self.folder, place, content, about, self.identity)
+    def letter(self, content: bytes | dict, purpose: str, number: int = 0, about: str = "") -> bytes:
+        """Sign a content, for a sum of this study if `about` says which: the same content is the same letter."""
+        name = self.identity.name
+        return letters.signed(content, About(self.study.id + about, purpose, number, name, (name,)), self.identity)
+
+    def put(self, place: str, data: bytes, event: str, **about: object) -> bool:
+        """Put a letter in the folder if it is not there, and note an event then; say whether it was missing."""
+        code = digest(data)
+        self._looks[place] += 1
+        # Now and then what is listed is also read: somebody may have written something else under its name.
+        if code in self.folder.digests(place, len(data)) and (
+            self._looks[place] % _READ_EACH or self.folder.find(place, code, len(data)) is not None
+        ):
+            return False
+        self.folder.post(place, self.identity.name, data)
+        self.journal.write(event, digest=code, **about)
+        return True
 
 
 class Player(Party):

@@ -11,7 +11,7 @@ from fedkit.exchange.folder import Folder
 from fedkit.exchange.hospital import EVERYBODY, Participant
 from fedkit.exchange.maker import Maker
 from fedkit.exchange.settings import Settings
-from fedkit.exchange.work import Training, Work
+from fedkit.exchange.work import Training
 from fedkit.hospitals import Federation
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def rehearse(
     *,
     silent: Collection[str] = (),
     algorithm: "Algorithm | None" = None,
-    work: Callable[[Settings], Work] = Training,
+    work: Callable[[Settings], Training] = Training,
     **settings: object,
 ) -> list[Participant]:
     """Play a study to its end, everybody in turn.

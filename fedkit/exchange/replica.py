@@ -9,9 +9,11 @@ from fedkit import evaluation
 from fedkit.encryption.keyring import divided
 from fedkit.encryption.messages import MessageError
 from fedkit.encryption.promises import Promises
+from fedkit.exchange import rounds
+from fedkit.exchange.keep import Keep
 from fedkit.exchange.rounds import METRICS, Step
 from fedkit.exchange.study import Study
-from fedkit.exchange.work import Work
+from fedkit.exchange.work import Training
 from fedkit.hospitals import Federation, Hospital
 from fedkit.preparation import Prepared, Split, local_sums, split
 
@@ -24,7 +26,7 @@ class Held(NamedTuple):
 
     rows : its patients, prepared, once the statistics are there
     weights : the model; empty before that
-    state : the optimizer's, and what the hospital keeps for itself: see `Work`
+    state : the optimizer's, and what the hospital keeps for itself: see `Training`
     sums : the statistics that rows are prepared with, as `Sums.to_vector` has them
     """
 
@@ -39,47 +41,42 @@ class Replica:
 
     study, hospital : what the folder says, and the hospital's rows
     work : what a round does
-    read, write : by name, what the hospital keeps of its own: see `Keep`
+    keep : what the hospital keeps of its own
 
     Attributes
     ----------
+    alone : the hospital as a federation of one
     held : what it holds after the sums so far
     scores : round -> what was said about the model of that round: metric -> mean over test patients, and their number
     promises : what it promised about the size of its updates
     """
 
-    def __init__(self, study: Study, hospital: Hospital, work: Work, read: Callable, write: Callable) -> None:
+    def __init__(self, study: Study, hospital: Hospital, work: Training, keep: Keep) -> None:
         self.study, self.hospital, self.work = study, hospital, work
-        self._read, self._write = read, write
-        self.held, self.scores = Held(), {}
-        self.promises = Promises(study.settings.layers, study.parameters)
-        self._trained: tuple[Held | None, tuple] = None, ()  # from where, and what `Work.train` returned
+        settings = study.settings
+        self.alone = Federation(settings.title, (hospital,), settings.numeric, settings.categorical)
+        self.held, self.scores, self._keep = Held(), {}, keep
+        self.promises = Promises(settings.layers, study.parameters)
+        self._trained: tuple[Held | None, tuple] = None, ()  # from where, and what `Training.train` returned
         self._done = -1
 
     def known(self, number: int) -> bool:
         """Whether what a number's sums say is kept here."""
-        return self._read(_kept("opened", number)) is not None
-
-    def promise(self, step: Step) -> tuple[np.ndarray, int, float]:
-        """Return what `numbers` does, after keeping what it promises."""
-        found = self.numbers(step)
-        if step.purpose in ("bounds", "update"):
-            weight = self._train(self.held, step.round)[2]
-            self._write(_kept("promise", step.number), np.append(self.promises.own, weight).astype("<f8").tobytes())
-        return found
+        return self._keep.read(rounds.place("opened", number)) is not None
 
     def take(self, step: Step, numbers: Sequence[np.ndarray] | None, counted: bool) -> None:
         """Go on with what the sums of a number say, or with what is kept of it if `numbers` is None."""
         if step.number <= self._done:
             return
         if numbers is not None:
-            self._write(_kept("opened", step.number), np.sum(numbers, axis=0).astype("<f8").tobytes())
+            opened = np.sum(numbers, axis=0).astype("<f8").tobytes()
+            self._keep.write(rounds.place("opened", step.number), opened)
         total = self._total(step.number)
         self.held = self._after(self.held, step, total, counted)
         if step.purpose in ("bounds", "update"):
             layers, weight = len(self.study.settings.layers), 0.0
             if counted:
-                if (kept := self._read(_kept("promise", step.number))) is None:
+                if (kept := self._keep.read(rounds.place("promise", step.number))) is None:
                     raise MessageError(f"What was promised for number {step.number} is not here: {OLD}")
                 *own, weight = np.frombuffer(kept, "<f8")
                 self.promises.own = np.array(own)
@@ -89,41 +86,39 @@ class Replica:
         self._done = step.number
 
     def _total(self, number: int) -> np.ndarray:
-        return np.frombuffer(self._read(_kept("opened", number)), "<f8")
+        return np.frombuffer(self._keep.read(rounds.place("opened", number)), "<f8")
 
     def history(self) -> Iterator[tuple[int, Held]]:
         """Go through the study once more: after each round, its number and what was held."""
         held = Held()
-        for step, closed, added in self.study.steps():
-            if added is not None and added.which:
-                names = {name for at in added.which for name in closed.groups[at]}
-                held = self._after(held, step, self._total(step.number), self.hospital.name in names)
-                if step.purpose != "bounds":
-                    yield step.round, held
+        for each in self.study.steps():
+            if each.counted:
+                held = self._after(held, each.step, self._total(each.step.number), self.hospital.name in each.counted)
+                if each.step.purpose != "bounds":
+                    yield each.step.round, held
 
-    def outgrown(self, step: Step) -> bool:
-        """Whether this hospital's update is larger than what it promised to all."""
-        vector, _, weight = self._train(self.held, step.round) if step.purpose == "update" else (None, None, 0)
-        return step.purpose == "update" and self.promises.counts and not self.promises.keeps(vector, weight)
+    def numbers(self, step: Step) -> tuple[np.ndarray, int] | None:
+        """Return what this hospital adds to a sum, shape [n], and its weight there, after keeping what it promises.
 
-    def numbers(self, step: Step) -> tuple[np.ndarray, int, float]:
-        """Return what this hospital adds to a sum, shape [n], its weight there, and what it is multiplied with.
-
-        ValueError if it has too few patients to test on any.
+        None if its update is larger than what it promised to all; ValueError if it has too few patients to test on any.
         """
-        settings, held = self.study.settings, self.held
+        settings = self.study.settings
         if step.purpose == "statistics":
             train = self.hospital.table.iloc[self._split().hospitals[self.hospital.name].train_rows]
-            return local_sums(train, settings.numeric, settings.categorical).to_vector(), 1, 1.0
+            return local_sums(train, settings.numeric, settings.categorical).to_vector(), 1
         if step.purpose == "scores":
-            return self._pairs(METRICS), 1, 1.0
-        vector, _, weight = self._train(held, step.round)
-        bounds = self.promises.bounds(vector, step.purpose == "bounds")
-        if step.purpose == "bounds":
-            return bounds * weight, weight, 1.0
-        pairs, counts = self._pairs(METRICS[:1]), self.promises.keeps(vector, weight)
-        # Who was not in the last sum promises first: its update would not fit, and so it counts no patients.
-        return np.concatenate([bounds * weight, vector * weight * counts, pairs]), weight * counts, 1.0
+            return self._pairs(METRICS), 1
+        vector, _, weight = self._train(self.held, step.round)
+        keeps = self.promises.keeps(vector, weight)
+        if step.purpose == "update" and self.promises.counts and not keeps:
+            return None
+        numbers = bounds = self.promises.bounds(vector, step.purpose == "bounds") * weight
+        if step.purpose == "update":
+            # Who was not in the last sum promises first: its update would not fit, and so it counts no patients.
+            numbers = np.concatenate([bounds, vector * weight * keeps, self._pairs(METRICS[:1])])
+        kept = np.append(self.promises.own, weight).astype("<f8").tobytes()
+        self._keep.write(rounds.place("promise", step.number), kept)
+        return numbers, weight if step.purpose == "bounds" else weight * keeps
 
     def _pairs(self, wanted: Sequence[str]) -> np.ndarray:
         """Scores of the model at the test patients x their number, and their number, a pair each."""
@@ -179,9 +174,4 @@ class Replica:
     def _split(self, add: Callable | None = None) -> Split:
         """Split the hospital's rows; with the sums of all hospitals, also prepare them."""
         settings = self.study.settings
-        alone = Federation(settings.title, (self.hospital,), settings.numeric, settings.categorical)
-        return split(alone, settings.seed, settings.test_fraction, add=add)
-
-
-def _kept(what: str, number: int) -> str:
-    return f"{what}-{number:05d}"
+        return split(self.alone, settings.seed, settings.test_fraction, add=add)

@@ -5,8 +5,8 @@ import pandas as pd
 from fedkit import evaluation
 from fedkit.encryption import messages
 from fedkit.exchange import rounds
-from fedkit.exchange.folder import parts
 from fedkit.exchange.hospital import Participant
+from fedkit.exchange.rounds import ONE, TWO
 from fedkit.exchange.study import Study
 from fedkit.hospitals import Federation
 from fedkit.preparation import split
@@ -28,8 +28,7 @@ def run(participant: Participant, federation: Federation | None = None) -> Run:
     settings, work = study.settings, replica.work
     if study.step.purpose != "done":
         raise ValueError(f"The study is not done: {participant.step()}")
-    own = Federation(settings.title, (participant.rows,), settings.numeric, settings.categorical)
-    federation = federation or own
+    federation = federation or replica.alone
     state, found, predictions = {}, [], []
     for round, held in replica.history():
         state[participant.rows.name] = held.state
@@ -65,28 +64,23 @@ def ledger(study: Study) -> pd.DataFrame:
     for hospital in study.roster:
         notes.add(hospital, "down", "keys", keys)
     for step, closed, added in study.steps():
-        if closed is None or added is None:
+        if added is None:
             continue
         notes.round = step.round
-        names = {what: study.folder.names(rounds.place(what, step.number)) for what in rounds.LETTERS}
-        one = messages.letter_bytes(parameters, study.coefficients(step))
+        ones, twos = (study.folder.senders(rounds.place(what, step.number)) for what in (ONE, TWO))
+        one = study.letter_bytes(step)
         for group in closed.groups:
-            contents = {"send": (rounds.ONE, one), "share": (rounds.TWO, messages.share_bytes(parameters, len(group)))}
             for hospital in group:
-                for phase, (what, content) in contents.items():
-                    notes.add(hospital, "up", phase, _size(names[what], hospital) or content)
-        lists = sum(size for name, size in names[rounds.LIST].items() if name[:32] == closed.digest)
+                notes.add(hospital, "up", "send", ones.get(hospital, one))
+                notes.add(hospital, "up", "share", twos.get(hospital, messages.share_bytes(parameters, len(group))))
+                for other in group:  # whose letters it looks at before it answers
+                    if other != hospital:
+                        notes.add(hospital, "down", "list", ones.get(other, one))
+        names = study.folder.names(rounds.place(rounds.LIST, step.number))
         for hospital in study.roster:
-            notes.add(hospital, "down", "list", lists)
+            notes.add(hospital, "down", "list", sum(size for name, size in names.items() if name[:32] == closed.digest))
             notes.add(hospital, "down", "send", added.size)
-            for other in study.roster:  # whose letters it looks at before it answers
-                if other != hospital and any(other in group and hospital in group for group in closed.groups):
-                    notes.add(hospital, "down", "list", _size(names[rounds.ONE], other) or one)
     return notes.frame()
-
-
-def _size(names: dict[str, int], sender: str) -> int:
-    return next((size for name, size in names.items() if parts(name)[1] == sender), 0)
 
 
 def prune(study: Study, keep_numbers: int = 4) -> int:
@@ -98,10 +92,8 @@ def prune(study: Study, keep_numbers: int = 4) -> int:
     if keep_numbers < 1:
         raise ValueError(f"The last sum keeps its letters, and keep_numbers is {keep_numbers}: say 1 or more.")
     study.refresh()
-    removed = 0
-    for step, _, _ in study.steps()[: -1 - keep_numbers]:
-        for what in (rounds.ONE, rounds.TWO):
-            for name in study.folder.names(rounds.place(what, step.number)):
-                study.folder.remove(rounds.place(what, step.number), name)
-                removed += 1
-    return removed
+    old = [rounds.place(what, each.step.number) for each in study.steps()[: -1 - keep_numbers] for what in (ONE, TWO)]
+    files = [(place, name) for place in old for name in study.folder.names(place)]
+    for file in files:
+        study.folder.remove(*file)
+    return len(files)

@@ -33,14 +33,10 @@ class Step(NamedTuple):
             purpose = "bounds"
         elif how == "given up":
             purpose = "update" if purpose == "update" else "stopped"
-        elif purpose == "statistics":
-            purpose, round = "bounds", 1
-        elif purpose == "bounds":
-            purpose = "update"
-        elif purpose == "update":
-            purpose, round = ("update" if round < settings.rounds else "scores"), round + 1
         else:
-            purpose = "done"
+            then = "update" if round < settings.rounds else "scores"
+            purpose = {"statistics": "bounds", "bounds": "update", "update": then, "scores": "done"}[purpose]
+            round += self.purpose in ("statistics", "update")
         if self.number >= 4 * (settings.rounds + 3):  # given up again and again
             purpose = "stopped"
         return Step(self.number + 1, purpose, round)

@@ -1,10 +1,10 @@
 """What a study is about: decided by its maker, signed, and the same for everybody."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fedkit.encryption.keyring import BUDGET, FEWEST
 from fedkit.encryption.messages import MessageError
@@ -62,9 +62,10 @@ class Settings:
     sizes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, right, wanted in self._rules():
-            if not right:
-                raise ValueError(f"A study's {name} must be {wanted}, and it is {getattr(self, name)!r:.200}.")
+        for names, right, wanted in self._rules():
+            for name in names.split():
+                if not right(value := getattr(self, name)):
+                    raise ValueError(f"A study's {name} must be {wanted}, and it is {value!r:.200}.")
 
     @classmethod
     def of(cls, federation: Federation, algorithm: "Algorithm | None" = None, **settings: object) -> "Settings":
@@ -110,29 +111,26 @@ class Settings:
         """All of it, as JSON has it."""
         return json.loads(json.dumps(asdict(self)))
 
-    def _rules(self) -> Iterator[tuple[str, bool, str]]:
-        """Yield name, whether it is right, and what is wanted: later rules rely on earlier ones."""
-        yield from ((name, _text(getattr(self, name)), "printable text") for name in ("title", "label", "algorithm"))
-        yield "numeric", _names(self.numeric), "names of columns, none twice"
-        yield "categorical", _levels(self.categorical), "levels of columns, none twice"
-        yield "categorical", not set(self.categorical) & set(self.numeric), "columns that are not numeric, too"
-        yield "numeric", len(self.columns) > 0, "columns to learn from"
-        for name, what in {"hidden": "units of hidden layers", "sizes": "numbers of each part"}.items():
-            value = getattr(self, name)
-            yield name, isinstance(value, tuple) and all(_whole(each, 1, 10**9) for each in value), f"a tuple of {what}"
-        yield "sizes", sum(self.layers) <= 10**8, "of 100,000,000 numbers at the most"
-        least = {"rounds": 1, "epochs": 1, "seed": 0, "quorum": FEWEST, "most_hospitals": FEWEST, "budget": 0}
-        for name, at_least in least.items():
-            yield name, _whole(getattr(self, name), at_least), f"a whole number, {at_least} or more"
-        yield "group_size", self.group_size is None or _whole(self.group_size, FEWEST), f"{FEWEST} or more, or None"
-        yield "batch_size", self.batch_size is None or _whole(self.batch_size, 1), "a whole number, or None"
-        yield "learning_rate", _number(self.learning_rate, 1e6), "a positive number"
-        yield "most_change", _number(self.most_change, 1e6), "a positive number"
-        yield "test_fraction", _number(self.test_fraction, 1 - 1e-9), "a number between 0 and 1"
-        for name in ("deadline_seconds", "share_seconds"):
-            yield name, getattr(self, name) is None or _number(getattr(self, name), 1e9), "a positive number, or None"
-        yield "bits", _whole(self.bits, 12, 52), "12 to 52"
-        yield "security", self.security in (128, 192, 256), "128, 192 or 256 bits"
+    def _rules(self) -> Iterator[tuple[str, Callable[[Any], bool], str]]:
+        """Yield names, what tells whether each is right, and what is wanted: later rules rely on earlier ones."""
+        yield "title label algorithm", _text, "printable text"
+        yield "numeric", _names, "names of columns, none twice"
+        yield "categorical", _levels, "levels of columns, none twice"
+        yield "categorical", lambda levels: not levels.keys() & set(self.numeric), "columns that are not numeric, too"
+        yield "numeric", lambda _: len(self.columns) > 0, "columns to learn from"
+        yield "hidden", _sizes, "a tuple of units of hidden layers"
+        yield "sizes", _sizes, "a tuple of numbers of each part"
+        yield "sizes", lambda _: sum(self.layers) <= 10**8, "of 100,000,000 numbers at the most"
+        yield "rounds epochs", _whole(1), "a whole number, 1 or more"
+        yield "quorum most_hospitals", _whole(FEWEST), f"a whole number, {FEWEST} or more"
+        yield "seed budget", _whole(0), "a whole number, 0 or more"
+        yield "group_size", _or_none(_whole(FEWEST)), f"{FEWEST} or more, or None"
+        yield "batch_size", _or_none(_whole(1)), "a whole number, or None"
+        yield "bits", _whole(12, 52), "12 to 52"
+        yield "learning_rate most_change", _number(1e6), "a positive number"
+        yield "test_fraction", _number(1 - 1e-9), "a number between 0 and 1"
+        yield "deadline_seconds share_seconds", _or_none(_number(1e9)), "a positive number, or None"
+        yield "security", (128, 192, 256).__contains__, "128, 192 or 256 bits"
 
     @classmethod
     def from_json(cls, values: object) -> "Settings":
@@ -158,9 +156,17 @@ def _levels(values: object) -> bool:
     return isinstance(values, dict) and _names(tuple(values)) and all(of and _names(of) for of in values.values())
 
 
-def _whole(value: object, least: int, most: int = 10**6) -> bool:
-    return type(value) is int and least <= value <= most
+def _sizes(values: object) -> bool:
+    return isinstance(values, tuple) and all(map(_whole(1, 10**9), values))
 
 
-def _number(value: object, most: float) -> bool:
-    return type(value) in (int, float) and 0 < value <= most
+def _whole(least: int, most: int = 10**6) -> Callable[[object], bool]:
+    return lambda value: type(value) is int and least <= value <= most
+
+
+def _number(most: float) -> Callable[[object], bool]:
+    return lambda value: type(value) in (int, float) and 0 < value <= most
+
+
+def _or_none(right: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: value is None or right(value)

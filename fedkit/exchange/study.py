@@ -1,39 +1,46 @@
 """What a folder's letters say about a study: its settings, who takes part, and how far it is.
 
-It is a function of the letters in the folder and of one thing that people tell each
-other: the fingerprint of the invitation. The invitation says what is trained, who made the
-study (the maker) and who coordinates; the maker's opening names the hospitals and, among them,
-who makes the group's key (the key maker); and the coordinator's lists and sums say how far it is.
+It is a function of the letters in the folder and of one thing that people tell each other: the fingerprint of the
+invitation. That says what is trained, who made the study (the maker) and who coordinates; the maker's opening names the
+hospitals and, of them, who makes the group's key (the key maker); the coordinator's lists and sums say how far it is.
 """
 
 import hashlib
+import io
+import itertools
 import json
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple
 
+from fedkit.encryption import messages
 from fedkit.encryption.envelopes import Roster
-from fedkit.encryption.keyring import Listed, Member
+from fedkit.encryption.keyring import FEWEST, Listed, Member
 from fedkit.encryption.messages import MessageError
 from fedkit.encryption.schemes import Parameters
 from fedkit.exchange import joining, letters, rounds
-from fedkit.exchange.folder import Folder, Found
-from fedkit.exchange.joining import InCharge, KeyMaker
-from fedkit.exchange.letters import SMALL, Signed
+from fedkit.exchange.folder import SMALL, Folder, Found
+from fedkit.exchange.joining import Named
+from fedkit.exchange.letters import Signed
 from fedkit.exchange.rounds import FIRST, LIST, SUM, Step
 from fedkit.exchange.settings import Settings
 
 _HEAD = struct.Struct("<I")  # length of what a sum says of itself
-_SEALED = 1 << 10  # most bytes of a hospital's copy of the group's key, made text, with its name
 _MOST = 8  # lists, and sums, of a number that are looked at
 
 
 class Closed(NamedTuple):
     """A list: whose first letters are added up, a group each; of no group where an update outgrew its bound."""
 
-    digest: str  # of its letter
+    by: tuple[str, bytes]  # who signed its letter
+    digest: str
     about: bytes
     groups: tuple[Listed, ...]
+
+    def of(self, name: str) -> Listed:
+        """Return the group that a hospital is in; nothing if it is in none."""
+        return next((group for group in self.groups if name in group), {})
 
     @classmethod
     def read(cls, letter: Signed, study: "Study") -> "Closed":
@@ -44,7 +51,7 @@ class Closed(NamedTuple):
             about, members = bytes.fromhex(said["about"]), [set(group) for group in study.groups]
             homes = [next(at for at, each in enumerate(members) if group.keys() <= each) for group in groups]
             if len(set(homes)) == len(homes) and all(groups):
-                return cls(letter.digest, about, groups)
+                return cls(letter.by, letter.digest, about, groups)
         except (AttributeError, KeyError, StopIteration, TypeError, ValueError):
             pass
         raise MessageError(f"A list by {letter.sender} is malformed, or not of the groups of this study.")
@@ -53,10 +60,12 @@ class Closed(NamedTuple):
 class Added(NamedTuple):
     """Sums of a list's groups, without their numbers."""
 
-    digest: str  # of its letter
+    by: tuple[str, bytes]  # who signed their letter
+    digest: str
     list: str  # digest of the list's letter
     which: tuple[int, ...]  # of the list's groups; none if all are given up
-    size: int  # bytes of the letter
+    size: int  # bytes of the letter,
+    numbers: int  # and of the sums, which lie behind each other at its end
 
     def fits(self, closed: Closed) -> bool:
         """Whether a list has the groups."""
@@ -69,17 +78,43 @@ class Added(NamedTuple):
         return _HEAD.pack(len(head)) + head + b"".join(sums.values())
 
     @classmethod
-    def read(cls, letter: Signed, size: int) -> tuple["Added", bytes]:
-        """Take it apart, and return the sums as they lie behind each other; MessageError if it is malformed."""
+    def read(cls, letter: Signed, size: int) -> "Added":
+        """Take it apart; MessageError if it is malformed."""
         try:
             (length,) = _HEAD.unpack_from(letter.content)
             said = json.loads(letter.content[_HEAD.size : _HEAD.size + length])
             which = tuple(said["which"])
             if all(type(at) is int and at >= 0 for at in which) and len(set(which)) == len(which):
-                return cls(letter.digest, str(said["list"]), which, size), letter.content[_HEAD.size + length :]
+                numbers = len(letter.content) - _HEAD.size - length
+                return cls(letter.by, letter.digest, str(said["list"]), which, size, numbers)
         except (KeyError, RecursionError, TypeError, ValueError, struct.error):
             pass
         raise MessageError(f"A sum by {letter.sender} is malformed: it is damaged.")
+
+
+class Tally(NamedTuple):
+    """A number: what is added up, its list, and its sum."""
+
+    step: Step
+    closed: Closed | None
+    added: Added | None
+
+    @property
+    def end(self) -> str:
+        """How it ended: "added", "given up", or "void", where an update outgrew its bound; "" while it is open."""
+        if self.added is not None:
+            return "added" if self.added.which else "given up"
+        return "void" if self.closed is not None and not self.closed.groups else ""
+
+    @property
+    def listed(self) -> set[str]:
+        """Who is on its list."""
+        return {name for group in self.closed.groups for name in group} if self.closed else set()
+
+    @property
+    def counted(self) -> set[str]:
+        """Who is in its sums."""
+        return {name for at in self.added.which for name in self.closed.groups[at]} if self.added else set()
 
 
 class Study:
@@ -97,17 +132,17 @@ class Study:
     coordinators, key_makers : whom the maker ever put in charge of adding up, or asked to make the group's key
     chosen : of a number's lists and sums, the one that a hospital took, where there are more
     why_not : what was wrong with the last letter that was not taken
-    notice : ``notice(digest, sender, sentence)`` is told, once a letter, what is refused
+    notice : ``notice(digest=, sender=, why=)`` is told, once a letter, what is refused
     pinned : tells the opening that a hospital joined by: no other one counts for it any more
     """
 
     def __init__(self, folder: Folder, invitation: str) -> None:
         self.folder, self.invitation = folder, invitation.strip().upper()
-        self.notice: Callable[[str, str, str], None] = lambda digest, sender, sentence: None
+        self.notice: Callable[..., None] = lambda **about: None
         self.pinned: Callable[[], str] = str
         self.id, self.maker_is, self.day = "", ("", b""), ""
         self.settings: Settings | None = None
-        self._first: list[InCharge] = []
+        self._first: list[Named] = []
         self._invited = self._opened = b""
         self._noticed: set[tuple[str, str]] = set()
         self._begin("", None)
@@ -120,92 +155,94 @@ class Study:
         self.roster = Roster({name: each.identity for name, each in self.members.items()}) if opened else None
         self.group_keys: dict[str, Signed] = {}
         self.coordinators = list(self._first)
-        self.key_makers = {KeyMaker(opened.key_maker, 0, opening)} if opened else set()
+        self.key_makers = [Named(opened.key_maker, self.roster[opened.key_maker], 0, 0, opening)] if opened else []
         self.chosen: dict[tuple[str, int], str] = {}
-        self._said: dict[tuple[str, int], dict[str, tuple[tuple[str, bytes], Closed | Added]]] = {}  # and by whom
+        self._said: dict[tuple[str, int], dict[str, Closed | Added]] = {}
         self.folder.forget()
 
-    def refresh(self, posted: Found | None = None) -> None:
-        """Read what is new, and what was just posted, whether it is listed already or not."""
+    def refresh(self) -> None:
+        """Read what is new."""
         self.folder.places()  # of which some may be shown twice
-
-        def new(place: str, most: int) -> Iterator[Found]:
-            if posted is not None and posted.place == place:
-                yield posted
-            yield from self.folder.new(place, most)
-
         if not self.id:
-            self._take(new("invitation", SMALL), self._read_invitation)
+            self.take("invitation", self.follow)
         if self.id:
-            self._take(new("opening", SMALL), self._read_opening)
+            self.take("opening", self._read_opening)
         if self.roster is None:
             return
-        self._take(new("handover", SMALL), self._read_handover)
-        self._take(new("group", (len(self.roster) + 1) * _SEALED), self._read_group_key)
+        self.take("handover", self._read_handover)
+        self.take("group", self._read_group_key)
         known = -1
         while known < self.step.number:
             known = self.step.number
-            for number in range(max(known - 1, 0), known + 1):  # of the last one there may be a second sum
-                self._take(new(rounds.place(LIST, number), SMALL), lambda found, at=number: self._read_list(found, at))
-                most = self._sum_bytes + letters.OVERHEAD
-                self._take(new(rounds.place(SUM, number), most), lambda found, at=number: self._read_sum(found, at))
+            for step in [each.step for each in self.steps()[-2:] if not each.step.ended]:  # of the last, a second sum
+                size = SMALL + len(self.groups) * self.sum_bytes(step, len(self.members))
+                for what, most in ((LIST, SMALL), (SUM, size)):
+                    self.take(rounds.place(what, step.number), partial(self._read_said, what, step.number), most)
+
+    def take(self, place: str, read: Callable[[Found], object], most: int = SMALL, sender: str | None = None) -> None:
+        """Have each letter of a place read that is new (see `Folder.new`); what raises a MessageError is refused."""
+        for found in self.folder.new(place, most, sender):
+            try:
+                read(found)
+            except MessageError as problem:
+                self.why_not = self.why_not if self.id else str(problem)
+                self.refused(found.digest, found.sender, str(problem))
 
     @property
     def step(self) -> Step:
         """What is being added up now."""
         return self.steps()[-1][0]
 
-    def steps(self) -> list[tuple[Step, Closed | None, Added | None]]:
-        """Return each number so far with its list and its sum: the last one has no sum yet."""
+    def steps(self) -> list[Tally]:
+        """Return each number so far: the last one is open, or the study has ended."""
         step, found, fresh = FIRST, [], False
         while self.roster is not None and not step.ended:
-            lists, number = self._by_who_is_in_charge(LIST, step.number), step.number
-            if step.purpose != "update" or fresh:  # bounds are added up once from a model
-                lists = {digest: closed for digest, closed in lists.items() if closed.groups}
-            sums = self._by_who_is_in_charge(SUM, number)
-            sums = {d: a for d, a in sums.items() if a.list in lists and a.fits(lists[a.list])}
-            added = self._one(SUM, number, sums)
-            closed = lists[added.list] if added else self._one(LIST, number, lists)
-            found.append((step, closed, added))
-            void = closed is not None and not closed.groups
-            if added is None and not void:
+            found.append(self._tally(step, fresh))
+            if not found[-1].end:
                 return found
-            if added is not None and added.which:
+            if found[-1].counted:
                 fresh = step.purpose == "bounds"
-            step = step.after(self.settings, "void" if void else "added" if added.which else "given up")
-        return [*found, (step, None, None)]
+            step = step.after(self.settings, found[-1].end)
+        return [*found, Tally(step, None, None)]
+
+    def _tally(self, step: Step, fresh: bool) -> Tally:
+        """Of a number's lists and sums, return those that were taken here, or else with the smallest digests."""
+        by = self.in_charge(step.number)[:2]
+        lists, sums = (
+            {digest: said for digest, said in self._said.get((what, step.number), {}).items() if said.by == by}
+            for what in (LIST, SUM)
+        )
+        if step.purpose != "update" or fresh:  # bounds are added up once from a model
+            lists = {digest: closed for digest, closed in lists.items() if closed.groups}
+        sums = {d: added for d, added in sums.items() if added.list in lists and added.fits(lists[added.list])}
+        added = sums.get(self.chosen.get((SUM, step.number)), sums[min(sums)] if sums else None)
+        taken = added.list if added else self.chosen.get((LIST, step.number))
+        return Tally(step, lists.get(taken, lists[min(lists)] if lists else None), added)
 
     @property
     def promised(self) -> tuple[set[str], bool]:
         """Whose updates count now, since their bounds were in the last sum; and whether bounds were added up alone."""
         names, fresh = set(), False
-        for step, closed, added in self.steps():
-            if added is not None and added.which and step.purpose in ("bounds", "update"):
-                if step.purpose == "bounds" or not fresh:
-                    names = {name for at in added.which for name in closed.groups[at]}
-                fresh = step.purpose == "bounds"
+        for each in self.steps():
+            if each.counted and each.step.purpose in ("bounds", "update"):
+                if each.step.purpose == "bounds" or not fresh:
+                    names = each.counted
+                fresh = each.step.purpose == "bounds"
         return names, fresh
 
-    def _by_who_is_in_charge(self, what: str, number: int) -> dict:
-        sender = self.in_charge(number)[:2]
-        return {digest: said for digest, (by, said) in self._said.get((what, number), {}).items() if by == sender}
+    @property
+    def failed(self) -> list[Tally]:
+        """The numbers before this one that were given up, back to one that was not, or was void."""
+        return list(itertools.takewhile(lambda each: each.end == "given up", reversed(self.steps()[:-1])))
 
-    def _one(self, what: str, number: int, found: dict) -> Closed | Added | None:
-        """Of lists or sums, the one that was taken here, or the one with the smallest digest."""
-        chosen = self.chosen.get((what, number))
-        return found.get(chosen) or (found[min(found)] if found else None)
-
-    def in_charge(self, number: int) -> InCharge:
+    def in_charge(self, number: int) -> Named:
         """Return who adds up under a number: of those named for it or earlier ones, the one named last."""
-        return min(
-            (each for each in self.coordinators if each.from_number <= number),
-            key=lambda each: (-each.number, each.digest),
-        )
+        return _last(each for each in self.coordinators if each.from_number <= number)
 
     @property
     def key_maker(self) -> str:
         """The hospital that makes the group's key, which is the one named last."""
-        return min(self.key_makers, key=lambda each: (-each.number, each.digest)).name
+        return _last(self.key_makers).name
 
     @property
     def group_key(self) -> Signed | None:
@@ -222,49 +259,57 @@ class Study:
         """Of the encryption: they follow from the settings and the number of hospitals."""
         return rounds.parameters(self.settings, len(self.members))
 
+    def letter_bytes(self, step: Step) -> int:
+        """Length of a first letter of a number."""
+        return messages.letter_bytes(self.parameters, self.coefficients(step))
+
     def coefficients(self, step: Step) -> int:
-        """How many coefficients a letter of this number has."""
+        """How many coefficients it has, the weight's included."""
         return rounds.coefficients(self.settings, self.parameters, step.purpose)
 
-    def about_sum(self, added: Added, number: int) -> tuple[Signed, bytes]:
-        """Read a sum once more, with its numbers; OSError if it cannot be read now."""
-        place = rounds.place(SUM, number)
-        data = self.folder.find(place, added.digest, added.size)
+    def sum_bytes(self, step: Step, hospitals: int) -> int:
+        """Length of the sum of one list."""
+        return rounds.sum_bytes(self.settings, self.parameters, step.purpose, hospitals)
+
+    @property
+    def least(self) -> int:
+        """The fewest hospitals of a list."""
+        return self.settings.quorum if len(self.groups) == 1 else FEWEST
+
+    def group(self, name: str) -> tuple[str, ...]:
+        """Whom a hospital may be listed with, itself included."""
+        return next(group for group in self.groups if name in group)
+
+    def sums(self, tally: Tally) -> list[tuple[bytes, Listed]]:
+        """Read the sums of a number once more: each, and its list; OSError if they cannot be read now."""
+        (step, closed, added), found = tally, []
+        data = self.folder.find(rounds.place(SUM, step.number), added.digest, added.size)
         if data is None:
-            raise OSError(f"The sum number {number} is in the folder, and cannot be read yet.")
-        by, _ = self._said[SUM, number][added.digest]
-        letter = letters.read(Found(place, "", added.digest, by[0], data), self.id, SUM, number, most=added.size)
-        return letter, Added.read(letter, added.size)[1]
+            raise OSError(f"The sum number {step.number} is in the folder, and cannot be read yet.")
+        numbers = io.BytesIO(data[len(data) - added.numbers :])
+        for group in (closed.groups[which] for which in added.which):
+            found.append((numbers.read(self.sum_bytes(step, len(group))), group))
+        return found
 
     def refused(self, digest: str, sender: str, sentence: str) -> None:
         """Tell `notice`, once a letter."""
         if (digest, sender) not in self._noticed:
             self._noticed.add((digest, sender))
-            self.notice(digest, sender, sentence)
+            self.notice(digest=digest, sender=sender, why=sentence)
 
-    @property
-    def _sum_bytes(self) -> int:
-        """Most bytes that a letter with sums has."""
-        purposes, hospitals = ("statistics", "update", "scores"), len(self.members)
-        each = max(rounds.sum_bytes(self.settings, self.parameters, purpose, hospitals) for purpose in purposes)
-        return SMALL + len(self.groups) * each
-
-    def _take(self, found: Iterable[Found], reader: Callable[[Found], None]) -> None:
-        for each in found:
-            try:
-                reader(each)
-            except MessageError as problem:
-                self.why_not = self.why_not if self.id else str(problem)
-                self.refused(each.digest, each.sender, str(problem))
-
-    def _read_invitation(self, found: Found) -> None:
+    def follow(self, found: Found) -> None:
+        """Take the invitation, if this is the one that was read aloud; MessageError if not."""
         self.settings, self.maker_is, first, self.day = joining.invitation(found, self.invitation)
         self._invited = hashlib.sha256(found.data).digest()
         self.id, self._first = found.digest, [first]
         self._begin("", None)
 
+    def by_maker(self, found: Found, purpose: str) -> Signed:
+        """Read a letter that the maker alone may write; MessageError if somebody else wrote it."""
+        return joining.signed_by(letters.read(found, self.id, purpose, 0), *self.maker_is)
+
     def _read_opening(self, found: Found) -> None:
-        letter = joining.signed_by(letters.read(found, self.id, "opening", 0), *self.maker_is)
+        letter = self.by_maker(found, "opening")
         opened, pinned = joining.opening(letter, self.settings), self.pinned()
         if pinned not in ("", letter.digest):
             raise MessageError(f"{letter.sender} opened the study once more, with others: it was joined as it was.")
@@ -274,17 +319,17 @@ class Study:
             self._opened = letter.whole
 
     def _read_handover(self, found: Found) -> None:
-        letter = joining.signed_by(letters.read(found, self.id, "handover", 0), *self.maker_is)
+        letter = self.by_maker(found, "handover")
         if "key_maker" in letter.json():
-            new = joining.key_maker(letter, self.roster)
-            if new not in self.key_makers:
-                self.key_makers.add(new)
-                self.folder.forget()  # their letter may be here, and may have been refused
-        elif (new := joining.handover(letter)) not in self.coordinators:  # letters may be read twice
-            self.coordinators.append(new)
+            known, new = self.key_makers, joining.key_maker(letter, self.roster)
+        else:
+            known, new = self.coordinators, joining.handover(letter)
+        if new not in known:
+            known.append(new)
+            self.folder.forget()  # their letters may be here, and may have been refused
 
     def _read_group_key(self, found: Found) -> None:
-        letter = letters.read(found, self.id, "group", 0, most=len(self.members) * _SEALED)
+        letter = letters.read(found, self.id, "group", 0)
         maker = letter.sender if letter.sender in {each.name for each in self.key_makers} else self.key_maker
         joining.signed_by(letter, maker, self.roster[maker])
         if letter.json().get("opening") != self.opening:
@@ -292,17 +337,15 @@ class Study:
         known = self.group_keys.get(maker)
         self.group_keys[maker] = letter if known is None or letter.digest < known.digest else known
 
-    def _read_list(self, found: Found, number: int) -> None:
-        letter = letters.read(found, self.id, LIST, number)
-        self._take_said(LIST, number, letter, Closed.read(letter, self))
+    def _read_said(self, what: str, number: int, found: Found) -> None:
+        letter = letters.read(found, self.id, what, number)
+        said = Closed.read(letter, self) if what == LIST else Added.read(letter, len(found.data))
+        known = self._said.setdefault((what, number), {})
+        if said.by not in {each[:2] for each in self.coordinators}:
+            raise MessageError(f"{said.by[0]} is not in charge of number {number}.")
+        if sum(each.by == said.by for each in known.values()) < _MOST:
+            known[said.digest] = said
 
-    def _read_sum(self, found: Found, number: int) -> None:
-        letter = letters.read(found, self.id, SUM, number, most=self._sum_bytes)
-        self._take_said(SUM, number, letter, Added.read(letter, len(found.data))[0])
 
-    def _take_said(self, what: str, number: int, letter: Signed, said: Closed | Added) -> None:
-        by, known = (letter.sender, letter.public), self._said.setdefault((what, number), {})
-        if by not in {each[:2] for each in self.coordinators}:
-            raise MessageError(f"{letter.sender} is not in charge of number {number}.")
-        if sum(one == by for one, _ in known.values()) < _MOST or letter.digest in known:
-            known[letter.digest] = by, said
+def _last(named: Iterable[Named]) -> Named:
+    return min(named, key=lambda each: (-each.number, each.digest))

@@ -1,7 +1,7 @@
 """What a hospital does with its rows in a round, and what everybody does with the mean."""
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,45 +10,21 @@ from fedkit.models import Arrays, unflatten
 from fedkit.preparation import Prepared
 
 if TYPE_CHECKING:  # a coordinator, and who watches, need no TensorFlow
-    from fedkit.learning import Algorithm
+    from fedkit.learning import Algorithm, Plan
 
 
-class Work(Protocol):
-    """The parts of a round that are no protocol. All are functions of what they are given: the same twice.
+class Training:
+    """The parts of a round that are no protocol, as `learning.train_federated` does them: by TensorFlow Federated.
 
-    `state` is the optimizer's, and what the hospital keeps for itself; None before the first round.
+    All are functions of what they are given, the same twice; another class that has them can take the place of this
+    one. `state` is the optimizer's, and what the hospital keeps for itself; None before the first round.
+
+    settings : of the study
+    algorithm : the one that they name, else a ValueError; federated averaging if None
 
     Attributes
     ----------
     name : of the algorithm; empty for federated averaging
-    keeps : whether a hospital keeps something by it: then a sum is followed only after training
-    """
-
-    name: str
-    keeps: bool
-
-    def start(self) -> Arrays:
-        """Return the weights before the first round: float32, in the shapes of the settings."""
-
-    def train(
-        self, weights: Arrays, state: Any, rows: Prepared, round: int, hospital: str
-    ) -> tuple[np.ndarray, Any, int]:
-        """Return what a hospital sends (float64, shape [n]), the state once that was counted, and its weight."""
-
-    def apply(self, weights: Arrays, state: Any, mean: np.ndarray) -> tuple[Arrays, Any]:
-        """Return the next weights and state, from the mean of what was sent, shape [n]."""
-
-    def predict(self, weights: Arrays, state: Any, features: np.ndarray) -> np.ndarray:
-        """Return the probability of the label for each row of features [n, d]: shape [n]."""
-
-
-class Training:
-    """The work as `learning.train_federated` does it: TensorFlow Federated's.
-
-    settings : of the study
-    algorithm : the one that they name; federated averaging if None
-
-    ValueError if they name another.
     """
 
     def __init__(self, settings: Settings, algorithm: "Algorithm | None" = None) -> None:
@@ -60,22 +36,22 @@ class Training:
         self.name = algorithm.name if algorithm else ""
 
     @cached_property
-    def _plan(self) -> Any:
+    def _plan(self) -> "Plan":
         return self._settings.plan(self._algorithm)
 
     @property
     def keeps(self) -> bool:
-        """See `Work`."""
+        """Whether a hospital keeps something by the algorithm: then a sum is followed only after training."""
         return bool(self._algorithm and self._algorithm.own(self.start()))
 
     def start(self) -> Arrays:
-        """See `Work`."""
+        """Return the weights before the first round: float32, in the shapes of the settings."""
         return self._settings.model.initial_weights(len(self._settings.columns), self._settings.seed)
 
     def train(
         self, weights: Arrays, state: Any, rows: Prepared, round: int, hospital: str
     ) -> tuple[np.ndarray, Any, int]:
-        """See `Work`."""
+        """Return what a hospital sends (float64, shape [n]), the state once that was counted, and its weight."""
         from fedkit import learning
 
         optimizer, own = state or (None, self._plan.algorithm.own(weights))
@@ -85,7 +61,7 @@ class Training:
         return local.sent, (optimizer, local.own), local.weight
 
     def apply(self, weights: Arrays, state: Any, mean: np.ndarray) -> tuple[Arrays, Any]:
-        """See `Work`."""
+        """Return the next weights and state, from the mean of what was sent, shape [n]."""
         from fedkit import learning
 
         optimizer, own = state or (None, self._plan.algorithm.own(weights))
@@ -95,6 +71,6 @@ class Training:
         return weights, (optimizer, own)
 
     def predict(self, weights: Arrays, state: Any, features: np.ndarray) -> np.ndarray:
-        """See `Work`."""
+        """Return the probability of the label for each row of features [n, d]: shape [n]."""
         _, own = state or (None, [])
         return self._plan.model.predict(self._plan.algorithm.local(weights, own), features)
