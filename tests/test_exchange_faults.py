@@ -207,7 +207,7 @@ class Faulty(LocalFileSystem):
         with open(path, "wb") as file:
             file.write(value[:half])
             file.flush()
-            time.sleep(0.002)
+            time.sleep(0.03)  # in which some are killed
             file.write(value[half:])
 
     def mv(self, path1, path2, **kwargs):
