@@ -1,9 +1,19 @@
+import os
+
 import hypothesis
 import pytest
 
 # A limit in time would find the slow machine, not the fault.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_disk():
+    """Nobody pulls the plug here: nothing waits until it is on the disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -17,12 +27,9 @@ def heart():
 @pytest.fixture(scope="session")
 def undisturbed():
     """The model of the study that `exchange_parts.Class` plays, when nothing goes wrong."""
-    from exchange_parts import Class
+    from exchange_parts import model_of
 
-    room = Class("memory://undisturbed").open()
-    room.play()
-    (model,) = room.models()
-    return model
+    return model_of()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from exchange_parts import Class
 
-from fedkit import aggregators, exchange, hospitals, learning, models, preparation
+from fedkit import aggregators, exchange, learning, models, preparation
 from fedkit.exchange import results
 from fedkit.exchange.work import Training
 from fedkit.learning import Algorithm
@@ -72,11 +72,6 @@ class KeepLast(Algorithm):
 
 
 HOW = {"rounds": 4, "epochs": 2, "seed": 3}
-
-
-@pytest.fixture(scope="module")
-def heart():
-    return hospitals.load("heart_disease")
 
 
 def vector(weights):
@@ -197,9 +192,7 @@ def test_a_letter_that_was_not_counted_changes_nothing_that_is_kept(scaffold):
     room.letter("one", 5, late).unlink()
     before = room.hospitals[late].replica.held.state[1]
     others = [name for name in room.federation.names if name != late]
-    room.coordinator.step()
-    room.time += 61
-    room.coordinator.step()
+    room.wait()
     room.step(*others)
     room.coordinator.step()
     assert room.counted[-1] == ("update", sorted(others))

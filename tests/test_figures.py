@@ -183,10 +183,7 @@ VALUES = {
     "remedies": remedies,
     "rows_read": lambda world: figures.rows_read(world.leaks("model", "patients")),
 }
-PLACES = {
-    "architecture": lambda world: diagrams.architecture(world.hospitals),
-    "study_grid": letters,
-}
+PLACES = {"architecture": lambda world: diagrams.architecture(world.hospitals), "study_grid": letters}
 NAMED = {
     "cost_by_method_and_phase": lambda world: figures.cost_by_method_and_phase(evaluation.costs(world.runs)),
     "cost_by_size": sizes,
