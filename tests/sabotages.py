@@ -135,7 +135,7 @@ encryption/together.py: tampering aggregators
     if about.hospitals != tuple(listed): => if False:
     if not np.isfinite(readable).all(): => if False:
     if len(hospitals) < FEWEST or SERVER in hospitals: => if SERVER in hospitals:
-    phases = dict.fromkeys(messages_, "refused") => pass
+    phases = dict.fromkeys(arrived, "refused") => pass
     silent.add(name) => pass
     parts = -(-len(hospitals) // MOST_LISTED) => parts = 1
     self.roster[sender], **expected => self.identities[sender].public[::-1], **expected
@@ -168,12 +168,12 @@ encryption/quantization.py: quantization keyring
     not max(steps.max(initial=0), -steps.min(initial=0)) <= self.limit: => max(steps.max(), -steps.min()) > self.limit:
     if numbers.shape != (self.size,): => if len(numbers) != self.size:
 encryption/quantization.py: quantization
+    if dither is None or self.bits >= EXACT_BITS: => if dither is None:
     2 ** (bits - 1) - 1 - int(np.ceil(hospitals * rounding)) => 2 ** (bits - 1) - 1
     max(steps.max(initial=0), -steps.min(initial=0)) => steps.max(initial=0)
     (2 ** (bits - 1) - 1) // parameters.hospitals => 2 ** (bits - 1) - 1
     EXACT_STEP = 2.0**-128 => EXACT_STEP = 2.0**-20
 encryption/quantization.py: aggregators
-    if dither is None or self.bits >= EXACT_BITS: => if dither is None:
     EXACT_STEP = 2.0**-128 => EXACT_STEP = 2.0**-40
 compat/tff.py: tff
     "stdin": subprocess.PIPE => "stdin": subprocess.DEVNULL

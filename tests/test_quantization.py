@@ -70,6 +70,8 @@ def test_stochastic_rounding_is_right_on_average():
     assert abs(rounded.mean() - 2.25) < 0.03  # four standard errors
     assert set(layer.round(numbers)) == {2}
     assert layer.round(np.array([-3.0] * 4000), rng).max() == -3  # what is whole stays
+    exact = exact_layer(4000, PARAMETERS).round(np.full(4000, 0.75 * EXACT_STEP), rng)
+    assert set(exact) == {1}, "what is exact is not left to chance"
 
 
 def test_layers_keep_their_own_steps_and_places_and_rounded_is_what_arrives():

@@ -60,11 +60,11 @@ class Ring:
         """Stretch a key that everybody knows into uniform polynomials: int64, shape [count, N]."""
         return self._reduced(self._uniform(stream(key), count))
 
-    def _uniform(self, bytes_: Callable[[int], bytes], count: int) -> np.ndarray:
+    def _uniform(self, source: Callable[[int], bytes], count: int) -> np.ndarray:
         """Take the next words of a stream, without those not below the modulus; centred, for a small norm."""
         found = np.empty(0, np.uint64)
         while wanted := count * self.size - len(found):
-            words = np.frombuffer(bytes_(8 * wanted), "<u8") & np.uint64((1 << self.bits) - 1)
+            words = np.frombuffer(source(8 * wanted), "<u8") & np.uint64((1 << self.bits) - 1)
             if words.max() >= self.modulus:
                 words = words[words < np.uint64(self.modulus)]
             found = np.concatenate([found, words]) if len(found) else words
@@ -135,10 +135,10 @@ class Ring:
 
     def _stretched(self, public: bytes, s: np.ndarray, count: int) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield a block of places among so many coefficients, and what a s has there."""
-        uniform, times, each = stream(public), self.times(s), max(BLOCK, self.size)
+        source, times, each = stream(public), self.times(s), max(BLOCK, self.size)
         for at in range(0, count, each):
             length = min(each, count - at)
-            product = times(self._uniform(uniform, -(-length // self.size)))
+            product = times(self._uniform(source, -(-length // self.size)))
             yield slice(at, at + length), product.reshape(-1)[:length]
 
     def _reduced(self, numbers: np.ndarray) -> np.ndarray:

@@ -127,16 +127,16 @@ class Together:
         """
         ledger, server = asked.ledger, Server(self.parameters, self._any.about, self._any.size)
         listed, headings, readable = {}, 0, 0.0
-        for name, messages_ in sent.items():
-            phases = dict.fromkeys(messages_, "send") | {"clear": "clear"}
+        for name, arrived in sent.items():
+            phases = dict.fromkeys(arrived, "send") | {"clear": "clear"}
             with ledger.timed(SERVER, "add"):
                 try:
-                    letter, extra = self._taken(asked, name, messages_, server)
+                    letter, extra = self._taken(asked, name, arrived, server)
                     listed[name], readable = messages.digest(letter), readable + extra
-                    headings += len(messages_[asked.purpose]) - len(letter) + _DIGEST
+                    headings += len(arrived[asked.purpose]) - len(letter) + _DIGEST
                 except MessageError:
-                    phases = dict.fromkeys(messages_, "refused")
-            for what, message in messages_.items():
+                    phases = dict.fromkeys(arrived, "refused")
+            for what, message in arrived.items():
                 ledger.add(name, "up", phases[what], len(message))
         if len(listed) < FEWEST:
             return None
