@@ -188,10 +188,29 @@ tables.py: tables hospitals
     if count < min_rows) => if count < 0)
 preparation.py: preparation hospitals
     kept[hospital.name]], *columns) => tested[hospital.name]], *columns)
-    Prepared(features[train], labels[train] => Prepared(features, labels
+    own = features[train], labels[train] => own = features, labels
     SeedSequence([seed, name]) => SeedSequence([seed])
     if not (np.abs(vector) < 2**53).all(): => if False:
+    math.sqrt(mean_square - mean**2) => math.sqrt(max(float(mean_square) - float(mean) ** 2, 0))
+    _BITS = {"sum": 117, "squares": 234} => _BITS = {"sum": 40, "squares": 80}
+    sum(value * value for value in whole) => int(sum(float(value * value) for value in whole))
+    if largest and not SMALLEST <= largest < LARGEST: => if False:
+    if largest and not SMALLEST <= largest < LARGEST: => if not largest < LARGEST:
+    raise ValueError(f"{hospital.name}: {problem}") from None => raise
+    or max(counted, default=0) > rows: => :
+    min([*counted, *spread], default=0) => min([*counted], default=0)
 learning.py: learning
+    slope + decay * w if w.shape.rank > 1 => slope if w.shape.rank > 1
+    if w.shape.rank > 1 else slope for => for
+    (task.together or len(task.labels)) => len(task.labels)
+    together = 0 if kind == "local" else => together =
+    if prepared == "alone": => if False:
+    f"{method}, prepared {prepared}" => method
+    table=hospital.table.iloc[rows], labels => table=hospital.table.iloc[: len(rows)], labels
+    rows = split.hospitals[hospital.name].train_rows => rows = split.hospitals[hospital.name].test_rows
+    tuple(one for one in parts if one.name not in leave_out) => tuple(parts)
+    min(losses, key=losses.get) => max(losses, key=losses.get)
+    [len(each.train_rows), len(each.test_rows)] => [len(each.test_rows), len(each.train_rows)]
     [seed, round, *client.encode()] => [seed, *client.encode()]
     [-part for part in step] => step
     if not np.isfinite(local.update).all(): => if False:
@@ -201,6 +220,7 @@ learning.py: learning
     method, federation.name, federation.sha256, repr(plan), seed => method, federation.name, federation.sha256, seed
     *home.glob("*.py"), =>
 aggregators.py: aggregators tampering
+    own.dtype.kind == "i" => True
     return weights @ np.asarray(vectors, => return np.ones(len(weights)) @ np.asarray(vectors,
     {"nearest": 0.5, "stochastic": 1.0, "feedback": 0.5} => dict.fromkeys(("nearest", "stochastic", "feedback"), 0.0)
     int.from_bytes(hashlib.sha256(vector.tobytes()).digest(), "big") => None
@@ -220,6 +240,8 @@ records.py: records
     (folder / "run.json").unlink(missing_ok=True) => pass
     for a, b in zip(ours, theirs, strict=True)])) <= tolerance => for a, b in zip(ours, theirs, strict=True)])) <= 1e-6
 evaluation.py: evaluation
+    interval(group["value"], ratio) => interval(group["value"])
+    dict.fromkeys(COUNTS, "sum") => dict.fromkeys(COUNTS, "first")
     (1 / kept.size + test_to_train) * kept.var(ddof=1) => kept.var(ddof=1) / kept.size
     healthy.searchsorted(ill, "right") => healthy.searchsorted(ill)
     LogisticRegression(C=np.inf, => LogisticRegression(C=1.0,
