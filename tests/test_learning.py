@@ -98,7 +98,7 @@ def by_scikit_learn(rows, penalty):
 @pytest.mark.parametrize("penalty", [1.0, 30])
 def test_the_penalty_is_scikit_learns(federation, penalty):
     """One over C; at each hospital over its own rows, together over all."""
-    to_the_end = {"rounds": 1, "epochs": 1500, "batch_size": None, "learning_rate": 0.5, "penalty": penalty}
+    to_the_end = {"rounds": 1, "epochs": 1500, "batch_size": None, "learning_rate": 1.0, "penalty": penalty}
     ours = learning.train_local(federation, prepared="alone", **to_the_end)
     for hospital in federation:
         rows = preparation.split(only(federation, hospital.name), 0).hospitals[hospital.name]
