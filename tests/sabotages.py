@@ -362,6 +362,10 @@ exchange/hospital.py: exchange exchange_intruders
     if len(known) < KNOWN: => if False:
     study.refused(added.digest, "", "A sum was refused.") => study.refused(added.digest, "", data.hex())
     letters.packed(seal_for(who.exchange, group)) => letters.packed(group)
+exchange/work.py: exchange
+    order, rows.together) => order)
+exchange/settings.py: exchange
+    "learning_rate", "penalty", "model") => "learning_rate", "model")
 exchange/rounds.py: exchange
     purpose = "update" if purpose == "update" else "stopped" => pass
 exchange/classroom.py: classroom
