@@ -421,10 +421,8 @@ def _begin(
         layers = [*plan.model.layers, *(f"more {number}" for number in range(1, len(shapes) + 1))]
         state = aggregator.start(names, dict(zip(layers, shapes, strict=False)), ledger)
         add = lambda sums: aggregator.total(state, "statistics", sums, ledger)  # noqa: E731
-    parts, rows = [federation], {}
-    if prepared == "alone":
-        parts = [replace(federation, hospitals=(one,)) for one in federation]
-    for part in parts:
+    rows = {}
+    for part in preparation.sharing(federation, prepared):
         rows |= preparation.split(part, seed, leave_out=plan.leave_out, add=add).hospitals
     train = {name: own for name, own in rows.items() if name not in plan.leave_out}
     clients = {name: (own.train_features, own.train_labels) for name, own in train.items()}

@@ -10,7 +10,7 @@ import hashlib
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import reduce
 
@@ -206,6 +206,11 @@ def prepare(table: pd.DataFrame, statistics: Statistics) -> np.ndarray:
 def _codes(column: pd.Series, levels: Sequence[str]) -> np.ndarray:
     """Position of each row's level, -1 where it is missing or unknown."""
     return np.asarray(pd.Categorical(column, categories=list(levels)).codes, dtype=np.int64)
+
+
+def sharing(federation: Federation, prepared: str) -> list[Federation]:
+    """Return who has statistics in common: all hospitals ("together"), or each with itself ("alone")."""
+    return [replace(federation, hospitals=(one,)) for one in federation] if prepared == "alone" else [federation]
 
 
 def split(

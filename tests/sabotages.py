@@ -186,11 +186,12 @@ hospitals.py: hospitals data
     digest.update(hospital.labels.astype("<i8").tobytes()) => pass
 tables.py: tables hospitals
     if count < min_rows) => if count < 0)
-preparation.py: preparation hospitals
+preparation.py: preparation hospitals learning
     kept[hospital.name]], *columns) => tested[hospital.name]], *columns)
     own = features[train], labels[train] => own = features, labels
     SeedSequence([seed, name]) => SeedSequence([seed])
     if not (np.abs(vector) < 2**53).all(): => if False:
+    for one in federation] if prepared == "alone" else => for one in federation] if False else
     math.sqrt(mean_square - mean**2) => math.sqrt(max(float(mean_square) - float(mean) ** 2, 0))
     _BITS = {"sum": 117, "squares": 234} => _BITS = {"sum": 40, "squares": 80}
     sum(value * value for value in whole) => int(sum(float(value * value) for value in whole))
@@ -204,7 +205,6 @@ learning.py: learning
     if w.shape.rank > 1 else slope for => for
     (task.together or len(task.labels)) => len(task.labels)
     together = 0 if kind == "local" else => together =
-    if prepared == "alone": => if False:
     f"{method}, prepared {prepared}" => method
     table=hospital.table.iloc[rows], labels => table=hospital.table.iloc[: len(rows)], labels
     rows = split.hospitals[hospital.name].train_rows => rows = split.hospitals[hospital.name].test_rows
@@ -282,8 +282,9 @@ chapters/attacks/forging.py: attacks/test_forging
     self.claims.get(name, weight) => weight
     return mean, mean => return own, mean
 chapters/attacks/membership.py: attacks/test_membership
+    run.settings.get("prepared", "together") => "together"
     _log_density(own, *inside) - _log_density(own, *outside) => _log_density(own, *inside)
-    trained & (name not in left_out) => trained
+    trained & (hospital.name not in left_out) => trained
 chapters/attacks/inversion.py: attacks/test_inversion
     moved = bias != 0 => moved = bias >= 0
     np.argmax([0.5, *coded]) => np.argmax([1.5, *coded])
