@@ -17,6 +17,7 @@ from fedkit.encryption import quantization
 from fedkit.encryption.keyring import divided
 from fedkit.encryption.promises import Promises
 from fedkit.encryption.quantization import Layout
+from fedkit.encryption.schemes import Parameters
 from fedkit.encryption.together import Network, Opened, Together
 from fedkit.records import Ledger
 
@@ -197,8 +198,7 @@ class EncryptedMean:
 
     def total(self, state: EncryptedState, purpose: str, numbers: Vectors, ledger: Ledger) -> np.ndarray:
         """Add up a few numbers, exactly; only the hospitals read them."""
-        (size,) = {len(own) for own in numbers.values()}
-        layout = Layout((quantization.exact_layer(size, state.parties.parameters),))
+        layout = _layout(numbers, state.parties.parameters)
         found = state.parties.sums(purpose, layout, {name: (own, 1) for name, own in numbers.items()}, ledger)
         return np.sum([each.numbers[1:] for each in found], axis=0)
 
@@ -294,8 +294,7 @@ class SharedKeyMean:
 
     def total(self, state: encryption.SharedKeys, purpose: str, numbers: Vectors, ledger: Ledger) -> np.ndarray:
         """Add up a few numbers, exactly; only the hospitals read them."""
-        (size,) = {len(own) for own in numbers.values()}
-        layout = Layout((quantization.exact_layer(size, state.parameters),))
+        layout = _layout(numbers, state.parameters)
         mean, weight = self._sum(state, numbers, dict.fromkeys(numbers, 1), ledger, layout)
         return mean * weight
 
@@ -324,6 +323,13 @@ class SharedKeyMean:
             ledger.add(hospital, "down", "send", len(answer))
             ledger.add(hospital, "", "decrypt", seconds=seconds)
         return found
+
+
+def _layout(numbers: Vectors, parameters: Parameters) -> Layout:
+    """How numbers travel that are added up exactly: integers in fewer bits."""
+    ((size, whole),) = {(len(own), own.dtype.kind == "i") for own in numbers.values()}
+    layer = quantization.whole_layer if whole else quantization.exact_layer
+    return Layout((layer(size, parameters),))
 
 
 def _unchanged(sender: str, message: bytes) -> bytes:

@@ -7,9 +7,11 @@ them, so `hospitals.from_frame` refuses very small hospitals.
 """
 
 import hashlib
+import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import reduce
 
 import numpy as np
@@ -18,7 +20,12 @@ import pandas as pd
 from fedkit.hospitals import Federation, Hospital
 from fedkit.tables import coded_columns
 
-_ROUNDING = 1e-12  # a spread this far below the size of the values is rounding, not information
+# Sums are exact whole numbers of a unit: no spread is lost beside a large mean, and the order of adding is nothing.
+SMALLEST, LARGEST = 2.0**-64, 2.0**64  # the largest value of a hospital's column lies between them
+_BITS = {"sum": 117, "squares": 234}  # a unit is 2^-117: half the last bit of the smallest
+# On their way they are digits in base 2^36, so that float64 adds those of 100,000 hospitals exactly.
+_BASE, _DIGITS = 36, {"sum": 6, "squares": 11}
+NUMBERS = 1 + sum(_DIGITS.values())  # of a numeric column on its way: its count, and digits
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +33,8 @@ class Sums:
     """What one hospital tells about its rows, or several hospitals about theirs: sums add up.
 
     rows : their number
-    moments : a row a numeric column: "count" of the values that are not missing, their "sum" and sum of "squares"
+    moments : a row a numeric column: "count" of the values that are not missing, their "sum" and sum of "squares",
+        exact: `fractions.Fraction`
     levels : for each categorical column, the number of rows at each level
     """
 
@@ -39,28 +47,32 @@ class Sums:
         return Sums(self.rows + other.rows, self.moments + other.moments, levels)
 
     def to_vector(self) -> np.ndarray:
-        """All of it in a row: float64, shape [n]."""
-        counts = [counts.to_numpy() for counts in self.levels.values()]
-        return np.concatenate([[self.rows], self.moments.to_numpy().ravel(), *counts]).astype(np.float64)
+        """All of it in a row: int64, shape [n]."""
+        told = [self.rows]
+        for count, *sums in self.moments.to_numpy():
+            told += [count, *_digits("sum", sums[0]), *_digits("squares", sums[1])]
+        return np.concatenate([told, *self.levels.values()]).astype(np.int64)
 
     def with_vector(self, vector: np.ndarray) -> "Sums":
         """Return sums about the same columns, from what `to_vector` returned, or from a total of such.
 
-        ValueError if it cannot be one: a number is none, or more values are counted than rows.
+        ValueError if it cannot be one: a number is none, more values are counted than rows, or they spread less than 0.
         """
-        cells, rest = self.moments.size, vector[1:]
         if not (np.abs(vector) < 2**53).all():
             raise ValueError("These statistics hold numbers that are none, or too large: some hospital sent nonsense.")
-        moments = pd.DataFrame(rest[:cells].reshape(self.moments.shape), self.moments.index, self.moments.columns)
-        moments["count"] = moments["count"].round()
-        levels, at = {}, cells
+        rows, *whole = np.rint(vector).astype(np.int64).tolist()
+        told = []
+        for _ in self.moments.index:
+            (count, *digits), whole = whole[:NUMBERS], whole[NUMBERS:]
+            told.append([count, _whole("sum", digits[: _DIGITS["sum"]]), _whole("squares", digits[_DIGITS["sum"] :])])
+        levels = {}
         for column, counts in self.levels.items():
-            whole = np.rint(rest[at : at + len(counts)]).astype(np.int64)
-            levels[column], at = pd.Series(whole, index=counts.index), at + len(counts)
-        counted = np.concatenate([moments["count"], *levels.values()])
-        if not (counted >= 0).all() or (counted > round(vector[0])).any() or not (moments["squares"] > -0.5).all():
-            raise ValueError(f"These statistics of {vector[0]:,.0f} rows cannot be: some hospital sent nonsense.")
-        return Sums(round(vector[0]), moments, levels)
+            levels[column], whole = pd.Series(whole[: len(counts)], counts.index, np.int64), whole[len(counts) :]
+        counted = [count for count, *_ in told] + [count for counts in levels.values() for count in counts]
+        spread = [count * squares - summed**2 for count, summed, squares in told]
+        if min([*counted, *spread], default=0) < 0 or max(counted, default=0) > rows:
+            raise ValueError(f"These statistics of {rows:,} rows cannot be: some hospital sent nonsense.")
+        return Sums(rows, _moments(told, self.moments.index), levels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +104,7 @@ class Prepared:
     train_features, test_features : float32, shapes [n, d] and [m, d], standardised with the shared statistics
     train_labels, test_labels : float32 of zeros and ones, shapes [n] and [m]
     train_rows, test_rows : int64, which rows of ``Hospital.table`` these are, in ascending order
+    together : number of training rows, of all who take part, that the statistics are of
     """
 
     train_features: np.ndarray
@@ -100,6 +113,7 @@ class Prepared:
     test_labels: np.ndarray
     train_rows: np.ndarray
     test_rows: np.ndarray
+    together: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,35 +131,58 @@ class Split:
 
 
 def local_sums(table: pd.DataFrame, numeric: Sequence[str], categorical: Mapping[str, Sequence[str]]) -> Sums:
-    """Count and sum one hospital's rows, in the units of the columns. This is all that the others learn of them."""
-    values = table[list(numeric)].to_numpy(np.float64)
-    known = ~np.isnan(values)
-    values = np.where(known, values, 0.0)
-    moments = np.stack([known.sum(axis=0), values.sum(axis=0), (values**2).sum(axis=0)], axis=1)
-    levels = {}
+    """Count and sum one hospital's rows, in the units of the columns. This is all that the others learn of them.
+
+    ValueError if the values of a column are all too small, or one is too large, for the sum: see `SMALLEST`.
+    """
+    values, told, levels = table[list(numeric)].to_numpy(np.float64), [], {}
+    for column, own in zip(numeric, values.T, strict=True):
+        own = own[~np.isnan(own)]
+        largest = np.abs(own).max(initial=0)
+        if largest and not SMALLEST <= largest < LARGEST:
+            limits = f"from {SMALLEST:.1g} to {LARGEST:.1g}"
+            raise ValueError(f"The largest value of {column!r} is {largest:.3g}, not {limits}: take another unit.")
+        whole = [int(value) for value in np.rint(np.ldexp(own, _BITS["sum"])).tolist()]
+        sums = {"sum": sum(whole), "squares": sum(value * value for value in whole)}
+        told.append([len(own), *(Fraction(sums[name], 2**bits) for name, bits in _BITS.items())])
     for column, names in categorical.items():
         codes = _codes(table[column], names)
         levels[column] = pd.Series(np.bincount(codes[codes >= 0], minlength=len(names)), index=list(names))
-    return Sums(len(table), pd.DataFrame(moments, list(numeric), ["count", "sum", "squares"]), levels)
+    return Sums(len(table), _moments(told, numeric), levels)
+
+
+def _moments(told: list[list], columns: Sequence[str]) -> pd.DataFrame:
+    return pd.DataFrame(told, list(columns), ["count", "sum", "squares"], dtype=object)
+
+
+def _digits(name: str, value: Fraction) -> list[int]:
+    """Write a sum in its digits, the lowest first; the last one holds whatever is left, and the sign."""
+    whole, digits = int(value * 2 ** _BITS[name]), []
+    for _ in range(_DIGITS[name] - 1):
+        digits, whole = [*digits, whole % 2**_BASE], whole // 2**_BASE
+    return [*digits, whole]
+
+
+def _whole(name: str, digits: Sequence[int]) -> Fraction:
+    """Read a sum from its digits, or from a total of such."""
+    return Fraction(sum(digit << _BASE * place for place, digit in enumerate(digits)), 2 ** _BITS[name])
 
 
 def aggregate_statistics(sums: Iterable[Sums]) -> Statistics:
     """Turn the hospitals' sums, one each, into one mean, spread and most frequent level a column.
 
     Equal to the statistics of the pooled rows, without pooling them: the mean is sum/count, the variance
-    squares/count - mean^2 (of the population, no n - 1). ValueError if there are no sums.
+    squares/count - mean^2 (of the population, no n - 1), rounded once, at the end. ValueError if there are no sums.
     """
     sums = list(sums)
     if not sums:
         raise ValueError("There are no sums to aggregate: give the local_sums of at least one hospital.")
     total = reduce(Sums.__add__, sums)
-    count, summed, squares = total.moments.to_numpy().T
-    at_least_one = np.maximum(count, 1)
-    mean, mean_square = summed / at_least_one, squares / at_least_one
-    variance = mean_square - mean**2
-    varies = variance > _ROUNDING * mean_square
-    std = np.select([count == 0, varies], [np.inf, np.sqrt(np.maximum(variance, 0))], 1.0)
-    moments = pd.DataFrame({"mean": mean, "std": std}, index=total.moments.index)
+    found = []
+    for count, summed, squares in total.moments.to_numpy():
+        mean, mean_square = summed / max(count, 1), squares / max(count, 1)
+        found.append([float(mean), (math.sqrt(mean_square - mean**2) or 1.0) if count else np.inf])
+    moments = pd.DataFrame(found, total.moments.index, ["mean", "std"], dtype=np.float64)
     levels = {column: tuple(counts.index) for column, counts in total.levels.items()}
     return Statistics(total.rows, moments, levels, {column: counts.idxmax() for column, counts in total.levels.items()})
 
@@ -169,6 +206,11 @@ def prepare(table: pd.DataFrame, statistics: Statistics) -> np.ndarray:
 def _codes(column: pd.Series, levels: Sequence[str]) -> np.ndarray:
     """Position of each row's level, -1 where it is missing or unknown."""
     return np.asarray(pd.Categorical(column, categories=list(levels)).codes, dtype=np.int64)
+
+
+def sharing(federation: Federation, prepared: str) -> list[Federation]:
+    """Return who has statistics in common: all hospitals ("together"), or each with itself ("alone")."""
+    return [replace(federation, hospitals=(one,)) for one in federation] if prepared == "alone" else [federation]
 
 
 def split(
@@ -206,7 +248,12 @@ def split(
     tested = {hospital.name: _test_rows(hospital, seed, test_fraction) for hospital in federation}
     kept = {hospital.name: np.setdiff1d(np.arange(len(hospital)), tested[hospital.name]) for hospital in federation}
     columns = federation.numeric, federation.categorical
-    sums = {hospital.name: local_sums(hospital.table.iloc[kept[hospital.name]], *columns) for hospital in trained}
+    sums = {}
+    for hospital in trained:
+        try:
+            sums[hospital.name] = local_sums(hospital.table.iloc[kept[hospital.name]], *columns)
+        except ValueError as problem:
+            raise ValueError(f"{hospital.name}: {problem}") from None
     told = list(sums.values())
     if add is not None:
         told = [told[0].with_vector(add({name: own.to_vector() for name, own in sums.items()}))]
@@ -215,7 +262,8 @@ def split(
     for hospital in federation:
         train, test = kept[hospital.name], tested[hospital.name]
         features, labels = prepare(hospital.table, statistics), hospital.labels.astype(np.float32)
-        prepared[hospital.name] = Prepared(features[train], labels[train], features[test], labels[test], train, test)
+        own = features[train], labels[train], features[test], labels[test], train, test
+        prepared[hospital.name] = Prepared(*own, statistics.rows)
     return Split(statistics.columns, prepared, statistics)
 
 

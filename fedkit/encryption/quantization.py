@@ -73,16 +73,21 @@ class Layer:
 def exact_layer(size: int, parameters: Parameters, step: float = EXACT_STEP, bits: int = EXACT_BITS) -> Layer:
     """Layer of a fixed step, with bits to spare: each hospital has a K-th of the room.
 
-    As a rule 256 bits in steps of 2^-128: counts, sums and sums of squares of columns from 1e-15 to 1e15 come out
-    right to the last digit that matters.
+    As a rule 256 bits in steps of 2^-128: sums of numbers from 1e-15 to 1e30 come out right to the last digit that
+    matters.
     """
     limit = (2 ** (bits - 1) - 1) // parameters.hospitals
     return Layer(size, step, bits, limit, 1, parameters.digits(bits), parameters.digit_bits)
 
 
+def whole_layer(size: int, parameters: Parameters) -> Layer:
+    """Layer of integers, of which a sum is below 2^63."""
+    return exact_layer(size, parameters, 1.0, 64)
+
+
 def weight_layer(parameters: Parameters) -> Layer:
     """Layer of the number of patients, which comes first in every letter."""
-    return exact_layer(1, parameters, 1.0, 64)
+    return whole_layer(1, parameters)
 
 
 def packed_layer(size: int, bound: float, parameters: Parameters, rounding: float = 0.5) -> Layer:

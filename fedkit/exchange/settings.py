@@ -25,6 +25,7 @@ class Settings:
     hidden : units of the model's hidden layers; none for logistic regression
     rounds, epochs : how often updates are joined; passes through the rows in a round
     batch_size, learning_rate : rows a step, all if None; of the hospitals' gradient descent
+    penalty : on large kernels: see `learning.Plan`
     seed, test_fraction : decide test rows, order of rows and first weights; share of a hospital's rows to test on
     bits, security : of the sum of one number; of the encryption
     quorum : the fewest hospitals that a sum may be of
@@ -47,6 +48,7 @@ class Settings:
     epochs: int = 1
     batch_size: int | None = 32
     learning_rate: float = 0.3
+    penalty: float = 0.0
     seed: int = 0
     test_fraction: float = 0.3
     bits: int = 26
@@ -84,7 +86,8 @@ class Settings:
         """Return what a hospital trains; it needs TensorFlow."""
         from fedkit.learning import Plan
 
-        how = {name: getattr(self, name) for name in ("rounds", "epochs", "batch_size", "learning_rate", "model")}
+        names = ("rounds", "epochs", "batch_size", "learning_rate", "penalty", "model")
+        how = {name: getattr(self, name) for name in names}
         return Plan(**how, algorithm=algorithm)
 
     @property
@@ -128,6 +131,7 @@ class Settings:
         yield "batch_size", _or_none(_whole(1)), "a whole number, or None"
         yield "bits", _whole(12, 52), "12 to 52"
         yield "learning_rate most_change", _number(1e6), "a positive number"
+        yield "penalty", lambda penalty: penalty == 0.0 or _number(1e6)(penalty), "a number from 0 on"
         yield "test_fraction", _number(1 - 1e-9), "a number between 0 and 1"
         yield "deadline_seconds share_seconds", _or_none(_number(1e9)), "a positive number, or None"
         yield "security", (128, 192, 256).__contains__, "128, 192 or 256 bits"
