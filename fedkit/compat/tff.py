@@ -14,6 +14,7 @@ them. This module mends exactly that: ``from fedkit.compat.tff import tf, tff``.
 5. ``worker_binary`` outlives the interpreter, is looked for behind ``http_proxy``, and where
    it is dead or silent TFF waits for ever (see `_Worker`, `_Executors`).
 6. TFF computes in one thread alone, and never ends in a forked process (see `_mend_calls`).
+7. TFF writes an array number by number, a third of a round's time; as bytes it reads one, too.
 """
 
 import atexit
@@ -119,8 +120,10 @@ tff = _import_tff()
 
 # ruff: noqa: E402
 import grpc
+import numpy as np
 import portpicker
 from tensorflow_federated.python.core.environments.tensorflow_backend import graph_optimizations
+from tensorflow_federated.python.core.impl.compiler import array
 from tensorflow_federated.python.core.impl.context_stack import context_stack_impl, set_default_context
 from tensorflow_federated.python.core.impl.execution_contexts import sync_execution_context
 from tensorflow_federated.python.core.impl.executor_stacks import executor_factory, python_executor_stacks
@@ -208,6 +211,11 @@ class _Executors(python_executor_stacks.ResourceManagingExecutorFactory):
             self._worker.stdin.close()
 
 
+def _array_to_proto(value, *, dtype_hint=None, by_number=array.to_proto):
+    numbers = isinstance(value, np.ndarray) and value.dtype.kind in "iuf" and value.size
+    return (array.to_proto_content if numbers else by_number)(value, dtype_hint=dtype_hint)
+
+
 def _mend_calls() -> None:
     """Let every thread compute, one after the other, and no forked process try."""
     context, stack = sync_execution_context.SyncExecutionContext, context_stack_impl.ContextStackImpl
@@ -237,6 +245,7 @@ def _mend_calls() -> None:
 
 graph_optimizations.optimize_graph_spec = lambda graph_spec, config: graph_spec
 executor_factory.local_cpp_executor_factory = tff.framework.local_cpp_executor_factory = _Executors
+array.to_proto = _array_to_proto
 _mend_calls()
 tff.backends.native.set_sync_local_cpp_execution_context()
 # TFF ends what it runs when its context goes; after the interpreter's end it no longer can.
