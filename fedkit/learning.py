@@ -13,7 +13,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
@@ -326,6 +326,8 @@ def _train(
         raise TypeError(f"train_{kind} has no setting {name!r}.{close} It has seed, {', '.join(known)}.")
     _check("seed", seed)
     plan, seeds = Plan(**given), [int(one) for one in np.atleast_1d(seed)]
+    if isinstance(plan.model, Model):
+        plan = replace(plan, model=replace(plan.model, classes=len(federation.classes)))
     method = " + ".join(filter(None, [kind, plan.algorithm.name, aggregator.name if aggregator else ""]))
     folders = {one: _kept(method, federation, plan, one, aggregator) for one in seeds}
     runs = {}
