@@ -179,7 +179,7 @@ class Replica:
     def _split(self, add: Callable | None = None) -> Split:
         """Split the hospital's rows; with the sums of all hospitals, also prepare them."""
         settings = self.study.settings
-        alone = Federation(settings.title, (self.hospital,), settings.numeric, settings.categorical)
+        alone = Federation(settings.title, (self.hospital,), settings.numeric, settings.categorical, settings.classes)
         return split(alone, settings.seed, settings.test_fraction, add=add)
 
 

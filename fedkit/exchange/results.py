@@ -28,7 +28,7 @@ def run(participant: Participant, federation: Federation | None = None) -> Run:
     settings, work = study.settings, replica.work
     if study.step.purpose != "done":
         raise ValueError(f"The study is not done: {participant.step()}")
-    own = Federation(settings.title, (participant.rows,), settings.numeric, settings.categorical)
+    own = Federation(settings.title, (participant.rows,), settings.numeric, settings.categorical, settings.classes)
     federation = federation or own
     state, found, predictions = {}, [], []
     for round, held in replica.history():

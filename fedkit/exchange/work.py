@@ -39,7 +39,7 @@ class Work(Protocol):
         """Return the next weights and state, from the mean of what was sent, shape [n]."""
 
     def predict(self, weights: Arrays, state: Any, features: np.ndarray) -> np.ndarray:
-        """Return the probability of the label for each row of features [n, d]: shape [n]."""
+        """Return the probability of label 1 for each row of features [n, d]: shape [n]; of K > 2 classes, [n, K]."""
 
 
 class Training:
