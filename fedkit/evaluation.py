@@ -12,6 +12,7 @@ from sklearn import metrics as sk
 from fedkit import records
 
 METRICS = ("auroc", "auprc", "brier", "accuracy", "log_loss", "calibration_intercept", "calibration_slope")
+COUNTS = ("train rows", "test rows")  # of a hospital, as a run records them beside metrics, at round 0
 CLIP = 1e-7  # keeps the logit of a probability of exactly 0 or 1 finite
 
 
@@ -134,29 +135,34 @@ def stack(runs: Sequence, part: str = "metrics") -> pd.DataFrame:
 
 
 def table(runs: Sequence, metrics: Sequence[str] = METRICS[:5], round: int | None = None) -> pd.DataFrame:
-    """Every value of every run: columns method, seed, hospital, metric, value.
+    """Every value of every run: columns method, seed, hospital, metric, value, test_to_train.
 
     The hospital "mean" is the plain mean over those hospitals at which the metric is defined in every run, so that all
-    methods and seeds are averaged over the same hospitals.
+    methods and seeds are averaged over the same hospitals. The last column says how many test rows there are for each
+    training row, which an `interval` needs; of the mean, it is those of all its hospitals together.
 
     metrics : those that were recorded; at the last round also any of `METRICS`, from its predictions; else ValueError
     round : the last of each run when None
     """
     recorded = stack(runs)
+    counts = recorded[recorded["metric"].isin(COUNTS)]
     at = recorded.groupby(["method", "seed"])["round"].transform("max") if round is None else round
     recorded = recorded[(recorded["round"] == at) & (recorded["hospital"] != MEAN)]
     parts = [recorded[recorded["metric"].isin(metrics)].drop(columns="round")]
+    keys = ["method", "seed", "hospital"]
     for metric in [metric for metric in metrics if metric not in set(recorded["metric"])]:
         if round is not None or metric not in METRICS:
             raise ValueError(f"{metric!r} was not recorded at {'the last round' if round is None else f'{round=}'}.")
-        keys = ["method", "seed", "hospital"]
         for key, rows in stack(runs, "predictions").groupby(keys, sort=False):
             value = scores(rows["label"], records.probabilities(rows), [metric])[metric]
             parts.append(pd.DataFrame([[*key, metric, value]], columns=[*keys, "metric", "value"]))
-    values = pd.concat(parts, ignore_index=True)
+    counts = counts.pivot_table("value", keys, "metric").reindex(columns=[*COUNTS])
+    values = pd.concat(parts, ignore_index=True).join(counts, on=keys)
     defined = values.groupby(["metric", "hospital"])["value"].transform("count") == len(runs)
-    means = values[defined].groupby(["method", "seed", "metric"], sort=False)["value"].mean().reset_index()
-    return pd.concat([values, means.assign(hospital=MEAN)], ignore_index=True)
+    joined = {"value": "mean"} | dict.fromkeys(COUNTS, "sum")
+    means = values[defined].groupby(["method", "seed", "metric"], sort=False).agg(joined).reset_index()
+    found = pd.concat([values, means.assign(hospital=MEAN)], ignore_index=True)
+    return found.assign(test_to_train=found.pop("test rows") / found.pop("train rows"))
 
 
 def interval(values: ArrayLike, test_to_train: float = 3 / 7, level: float = 0.95) -> tuple[float, float, float]:
@@ -179,27 +185,28 @@ def interval(values: ArrayLike, test_to_train: float = 3 / 7, level: float = 0.9
     return float(mean), float(mean - half), float(mean + half)
 
 
-def summary(table: pd.DataFrame, test_to_train: float = 3 / 7) -> pd.DataFrame:
+def summary(table: pd.DataFrame) -> pd.DataFrame:
     """Mean and 95% `interval` over seeds: columns method, hospital, metric, mean, low, high, n (values, not NaN).
 
     A t interval knows no bounds; it is cut where the metric itself ends, as at an AUROC of 1, or a Brier score of 2.
+    Where a table does not say how many rows were tested on, three in ten are taken for granted.
     """
-    result = _summarize(table, test_to_train)
+    result = _summarize(table)
     bounded = result["metric"].isin(["auroc", "auprc", "brier", "accuracy"])
     most = np.where(result["metric"] == "brier", 2, 1)[bounded]
     result.loc[bounded, ["low", "high"]] = result.loc[bounded, ["low", "high"]].clip(0, most, axis=0)
     return result
 
 
-def _summarize(table: pd.DataFrame, test_to_train: float) -> pd.DataFrame:
-    rows = [
-        (*key, *interval(values, test_to_train), int(values.notna().sum()))
-        for key, values in table.groupby(["method", "hospital", "metric"], sort=False)["value"]
-    ]
+def _summarize(table: pd.DataFrame) -> pd.DataFrame:
+    table, rows = table.assign(test_to_train=table.get("test_to_train", np.nan)), []
+    for key, group in table.groupby(["method", "hospital", "metric"], sort=False):
+        ratio = group["test_to_train"].fillna(3 / 7).mean()
+        rows.append((*key, *interval(group["value"], ratio), int(group["value"].notna().sum())))
     return pd.DataFrame(rows, columns=["method", "hospital", "metric", "mean", "low", "high", "n"])
 
 
-def paired_differences(table: pd.DataFrame, reference: str, test_to_train: float = 3 / 7) -> pd.DataFrame:
+def paired_differences(table: pd.DataFrame, reference: str) -> pd.DataFrame:
     """Each method minus the reference on the same splits, as in `summary`.
 
     A split that is hard for one method is hard for the others too; pairing takes that common part away, and leaves a
@@ -213,7 +220,7 @@ def paired_differences(table: pd.DataFrame, reference: str, test_to_train: float
     keys = ["seed", "hospital", "metric"]
     base = table.loc[table["method"] == reference, [*keys, "value"]]
     paired = table[table["method"] != reference].merge(base, on=keys, suffixes=("", "_of_reference"))
-    return _summarize(paired.assign(value=paired["value"] - paired["value_of_reference"]), test_to_train)
+    return _summarize(paired.assign(value=paired["value"] - paired["value_of_reference"]))
 
 
 def verdict(low: float, high: float, margin: float) -> str:

@@ -26,7 +26,7 @@ from fedkit import preparation, records
 from fedkit.aggregators import Aggregator, Mean
 from fedkit.compat import environment
 from fedkit.compat.tff import tf, tff
-from fedkit.evaluation import METRICS, scores
+from fedkit.evaluation import COUNTS, METRICS, scores
 from fedkit.hospitals import Federation
 from fedkit.models import Arrays, Model, flatten, is_whole, unflatten
 from fedkit.records import Ledger, Run
@@ -99,6 +99,11 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda rate: is_whole(rate) or (isinstance(rate, float | np.floating) and 0 < rate < np.inf),
         "a positive number, such as learning_rate=0.3 (in YAML 1.0e-3: there, 1e-3 is text)",
     ),
+    "penalty": (
+        lambda it: is_whole(it, 0) or (isinstance(it, float | np.floating) and 0 <= it < np.inf),
+        "a number from 0 on, such as penalty=1.0",
+    ),
+    "prepared": (lambda it: it in ("together", "alone"), "'together' or 'alone'"),
     "model": (_has("initial_weights", "loss"), "a model, such as model=models.mlp((16,))"),
     "algorithm": (lambda it: isinstance(it, Algorithm), "an algorithm, such as algorithm=learning.Algorithm()"),
     "server_optimizer": (lambda it: isinstance(it, Optimizer | None), "None, or one of tff.learning.optimizers"),
@@ -130,6 +135,9 @@ class Plan:
     algorithm: Algorithm | None = None  # federated averaging if None
     server_optimizer: Optimizer | None = None  # Reddi et al., ICLR 2021, Algorithm 1; if None, the mean is added
     leave_out: tuple[str, ...] = ()  # hospitals that do not train and are tested all the same
+    # On large kernels, biases left out: penalty / 2 x their squares is added to the sum of the cross-entropies of all
+    # rows that train together. So it is 1 / C of scikit-learn's LogisticRegression.
+    penalty: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in {"model": Model(), "algorithm": Algorithm()}.items():
@@ -145,6 +153,7 @@ class Plan:
         """What a run remembers of it."""
         kept = {name: getattr(self, name) for name in ("rounds", "epochs", "batch_size", "learning_rate")}
         kept |= {"model": self.model.name, "leave_out": list(self.leave_out)}
+        kept |= {"penalty": self.penalty} if self.penalty else {}
         return kept | ({"algorithm": repr(self.algorithm)} if self.algorithm.name else {})
 
     def distance(self, rows: int) -> float:
@@ -153,13 +162,17 @@ class Plan:
 
 
 class Task(NamedTuple):
-    """What a hospital trains in a round: the model, what it keeps, its rows [n, d], labels [n], and `row_order`."""
+    """What a hospital trains in a round: the model, what it keeps, its rows [n, d], labels [n], and `row_order`.
+
+    together : number of rows that all train on, for the penalty; only the hospital's own if 0
+    """
 
     weights: Arrays
     own: Arrays
     features: np.ndarray
     labels: np.ndarray
     order: np.ndarray
+    together: int = 0
 
 
 class Local(NamedTuple):
@@ -175,9 +188,13 @@ class Local(NamedTuple):
 def local_updates(plan: Plan, tasks: Sequence[Task]) -> list[Local]:
     """Let hospitals train, all in one call of TFF: what they do in a round, whoever carries what they send."""
     how, done = plan.algorithm, []
-    work = _work(plan.model, how, tasks[0].features.shape[1], tuple(part.shape for part in tasks[0].own))
-    steps = [np.float32(plan.learning_rate), np.int32(min(plan.batch_size or 2**30, 2**30))]
-    given = [[how.local(task.weights, task.own), list(task.own), [*task[2:], *steps]] for task in tasks]
+    kept = tuple(part.shape for part in tasks[0].own)
+    work = _work(plan.model, how, tasks[0].features.shape[1], kept, plan.penalty > 0)
+    steps, given = [np.float32(plan.learning_rate), np.int32(min(plan.batch_size or 2**30, 2**30))], []
+    for task in tasks:
+        decay = np.float32(plan.penalty / (task.together or len(task.labels)))
+        rows = [task.features, task.labels, task.order, *steps, decay]
+        given.append([how.local(task.weights, task.own), list(task.own), rows])
     for task, (*parts, seconds) in zip(tasks, work(given), strict=True):
         update = [np.asarray(part) for part in parts]
         sent, own = how.send(plan, task, update)
@@ -190,24 +207,27 @@ def _shapes(model: Model, features: int) -> Shapes:
 
 
 @lru_cache(maxsize=32)
-def _work(model: Model, algorithm: Algorithm, features: int, own: Shapes) -> Callable:
+def _work(model: Model, algorithm: Algorithm, features: int, own: Shapes, penalised: bool) -> Callable:
     """Write it as TFF's computation over tensors, with the epochs in the graph.
 
     TFF's own client work sends, and builds, a graph for each client and round anew; a test holds the two to each other.
     """
     optimizer = tff.learning.optimizers.build_sgdm(1.0)
     arrays = [[(np.float32, shape) for shape in shapes] for shapes in (_shapes(model, features), own)]
-    rows = [(np.float32, (None, features)), (np.float32, (None,)), (np.int32, (None, None)), np.float32, np.int32]
-    task_type = tff.to_type([tff.to_type(part) for part in (*arrays, rows)])
+    rows = [(np.float32, (None, features)), (np.float32, (None,)), (np.int32, (None, None))]
+    task_type = tff.to_type([tff.to_type(part) for part in (*arrays, [*rows, np.float32, np.int32, np.float32])])
 
     @tf.function
-    def descend(start, own, rows, labels, order, rate, batch_size):
+    def descend(start, own, rows, labels, order, rate, batch_size, decay):
         state = optimizer.initialize(tf.nest.map_structure(lambda w: tf.TensorSpec(w.shape, w.dtype), start))
         state, weights = optimizer.set_hparams(state, {"learning_rate": rate}), start
         for epoch in tf.range(tf.shape(order)[0]):
             for first in tf.range(0, tf.shape(order)[1], batch_size):
                 batch = order[epoch, first : first + batch_size]
                 found = algorithm.gradient(model, weights, start, own, tf.gather(rows, batch), tf.gather(labels, batch))
+                if penalised:  # what is a matrix is a kernel
+                    pairs = zip(found, weights, strict=True)
+                    found = tuple(slope + decay * w if w.shape.rank > 1 else slope for slope, w in pairs)
                 state, weights = optimizer.next(state, weights, found)
         return [end - begin for begin, end in zip(start, weights, strict=True)]
 
@@ -281,12 +301,48 @@ def train_centralized(federation: Federation, *, seed: Seeds = 0, **plan: Any) -
     return _train("centralized", federation, seed, plan, ("server_optimizer",))
 
 
-def train_local(federation: Federation, *, seed: Seeds = 0, **plan: Any) -> Run | list[Run]:
-    """Train each hospital alone, and test it there: what it has without the others.
+def train_local(federation: Federation, *, seed: Seeds = 0, prepared: str = "together", **plan: Any) -> Run | list[Run]:
+    """Train each hospital alone, and test it there.
 
     As `train_federated`, with no server and nobody left out; `Run.weights` holds one model a hospital.
+
+    prepared : with the statistics of all hospitals ("together": the same columns as with the other methods, though a
+        lone hospital would not have them), or each with its own ("alone": what it has without the others)
     """
-    return _train("local", federation, seed, plan, ("server_optimizer", "leave_out"))
+    _check("prepared", prepared)
+    return _train("local", federation, seed, plan, ("server_optimizer", "leave_out"), prepared=prepared)
+
+
+def choose_penalty(
+    train: Callable[..., list[Run]],
+    federation: Federation,
+    *,
+    seed: int = 0,
+    penalties: Sequence[float] = (0.0, 0.1, 1.0, 10.0),
+    folds: int = 5,
+    leave_out: Sequence[str] = (),
+    **settings: Any,
+) -> float:
+    """Return the penalty of the smallest log loss, mean over hospitals, in an inner cross-validation.
+
+    The training rows of a split are split again, at random; its test rows are not looked at.
+
+    train : the method: `train_federated`, `train_centralized` or `train_local`
+    seed : of the split that is to be trained on with the penalty
+    folds : how many inner splits
+    leave_out : hospitals that take no part, here neither
+    settings : of the training: see there
+    """
+    split, parts = preparation.split(federation, seed, leave_out=leave_out), []
+    for hospital in federation:
+        rows = split.hospitals[hospital.name].train_rows
+        parts.append(replace(hospital, table=hospital.table.iloc[rows], labels=hospital.labels[rows]))
+    inner = replace(federation, hospitals=tuple(one for one in parts if one.name not in leave_out))
+    losses = {}
+    for penalty in penalties:
+        runs = train(inner, seed=range(folds), penalty=penalty, **settings)
+        losses[penalty] = np.mean([run.final("log_loss").mean() for run in runs])
+    return min(losses, key=losses.get)
 
 
 @dataclass
@@ -294,7 +350,8 @@ class _Training:
     """A run in the making: one model under `SHARED`, or one a hospital under its name."""
 
     seed: int
-    split: preparation.Split
+    rows: dict[str, preparation.Prepared]
+    together: int
     ledger: Ledger
     shapes: Shapes
     clients: dict[str, tuple[np.ndarray, np.ndarray]]
@@ -310,14 +367,20 @@ class _Training:
 
     def predictions(self, plan: Plan, of: str) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         """Yield hospital, labels and probabilities of the test rows that a model serves."""
-        for name, rows in self.split.hospitals.items():
+        for name, rows in self.rows.items():
             if of == self.key(name):
                 weights = plan.algorithm.local(self.weights[of], self.own.get(name, []))
                 yield name, rows.test_labels, plan.model.predict(weights, rows.test_features)
 
 
 def _train(
-    kind: str, federation: Federation, seed: Seeds, given: dict, without: Sequence[str], aggregator: Any = None
+    kind: str,
+    federation: Federation,
+    seed: Seeds,
+    given: dict,
+    without: Sequence[str],
+    aggregator: Any = None,
+    prepared: str = "together",
 ) -> Run | list[Run]:
     """Run the rounds of one method, all seeds side by side."""
     known = [each.name for each in fields(Plan) if each.name not in without]
@@ -329,17 +392,18 @@ def _train(
     if isinstance(plan.model, Model):
         plan = replace(plan, model=replace(plan.model, classes=len(federation.classes)))
     method = " + ".join(filter(None, [kind, plan.algorithm.name, aggregator.name if aggregator else ""]))
-    folders = {one: _kept(method, federation, plan, one, aggregator) for one in seeds}
+    folders = {one: _kept(f"{method}, prepared {prepared}", federation, plan, one, aggregator) for one in seeds}
     runs = {}
     for one, folder in folders.items():
         with contextlib.suppress(FileNotFoundError, ValueError):  # not there, or damaged: it is trained again
             runs |= {one: records.load(folder)} if folder else {}
-    trainings = [_begin(kind, federation, plan, one, aggregator) for one in folders if one not in runs]
+    trainings = [_begin(kind, federation, plan, one, aggregator, prepared) for one in folders if one not in runs]
     numbers = range(1, plan.rounds + 1) if trainings else ()
     for round in tqdm(numbers, desc=method, unit="round", delay=1, leave=False, disable=None):
         _play(trainings, plan, round, aggregator)
     for each in trainings:
         settings, predictions = plan.settings | {"seed": each.seed}, map(partial(each.predictions, plan), each.weights)
+        settings |= {} if prepared == "together" else {"prepared": prepared}
         found = each.metrics, each.ledger.frame(), chain.from_iterable(predictions), each.weights
         runs[each.seed] = Run.of(method, federation, settings, *found)
         if folders[each.seed]:
@@ -347,7 +411,9 @@ def _train(
     return runs[seeds[0]] if np.ndim(seed) == 0 else [runs[one] for one in seeds]
 
 
-def _begin(kind: str, federation: Federation, plan: Plan, seed: int, aggregator: Aggregator | None) -> _Training:
+def _begin(
+    kind: str, federation: Federation, plan: Plan, seed: int, aggregator: Aggregator | None, prepared: str
+) -> _Training:
     """Split and prepare the rows; an aggregator, if there is one, adds up their statistics."""
     ledger, state, add = Ledger(), None, None
     columns = len(federation.columns)
@@ -357,16 +423,22 @@ def _begin(kind: str, federation: Federation, plan: Plan, seed: int, aggregator:
         layers = [*plan.model.layers, *(f"more {number}" for number in range(1, len(shapes) + 1))]
         state = aggregator.start(names, dict(zip(layers, shapes, strict=False)), ledger)
         add = lambda sums: aggregator.total(state, "statistics", sums, ledger)  # noqa: E731
-    split = preparation.split(federation, seed, leave_out=plan.leave_out, add=add)
-    train = {name: rows for name, rows in split.hospitals.items() if name not in plan.leave_out}
-    clients = {name: (rows.train_features, rows.train_labels) for name, rows in train.items()}
+    rows = {}
+    for part in preparation.sharing(federation, prepared):
+        rows |= preparation.split(part, seed, leave_out=plan.leave_out, add=add).hospitals
+    train = {name: own for name, own in rows.items() if name not in plan.leave_out}
+    clients = {name: (own.train_features, own.train_labels) for name, own in train.items()}
+    together = 0 if kind == "local" else max(own.together for own in rows.values())
     if kind == "centralized":
-        for name, rows in clients.items():
-            ledger.add(name, "up", "send", sum(part.nbytes for part in rows))
+        for name, own in clients.items():
+            ledger.add(name, "up", "send", sum(part.nbytes for part in own))
         clients = {"pooled": tuple(map(np.concatenate, zip(*clients.values(), strict=True)))}
     models = dict.fromkeys(clients if kind == "local" and len(clients) > 1 else [SHARED], weights)
     own = {name: plan.algorithm.own(weights) for name in clients}
-    return _Training(seed, split, ledger, shapes, clients, models, own, state)
+    begun = _Training(seed, rows, together, ledger, shapes, clients, models, own, state)
+    for name, each in rows.items():
+        begun.metrics += zip([0, 0], [name, name], COUNTS, [len(each.train_rows), len(each.test_rows)], strict=True)
+    return begun
 
 
 def _play(trainings: list[_Training], plan: Plan, round: int, aggregator: Aggregator | None) -> None:
@@ -375,7 +447,7 @@ def _play(trainings: list[_Training], plan: Plan, round: int, aggregator: Aggreg
     for each in trainings:
         for name, (features, labels) in each.clients.items():
             order = row_order(each.seed, round, name, len(labels), plan.epochs)
-            tasks.append(Task(each.weights[each.key(name)], each.own[name], features, labels, order))
+            tasks.append(Task(each.weights[each.key(name)], each.own[name], features, labels, order, each.together))
     arrived, wanted = iter(local_updates(plan, tasks)), METRICS if round == plan.rounds else METRICS[:1]
     for each in trainings:
         each.ledger.round = round

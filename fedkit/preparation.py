@@ -10,7 +10,7 @@ import hashlib
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import reduce
 
@@ -104,6 +104,7 @@ class Prepared:
     train_features, test_features : float32, shapes [n, d] and [m, d], standardised with the shared statistics
     train_labels, test_labels : float32 of whole numbers, those of the classes, shapes [n] and [m]
     train_rows, test_rows : int64, which rows of ``Hospital.table`` these are, in ascending order
+    together : number of training rows, of all who take part, that the statistics are of
     """
 
     train_features: np.ndarray
@@ -112,6 +113,7 @@ class Prepared:
     test_labels: np.ndarray
     train_rows: np.ndarray
     test_rows: np.ndarray
+    together: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,6 +208,11 @@ def _codes(column: pd.Series, levels: Sequence[str]) -> np.ndarray:
     return np.asarray(pd.Categorical(column, categories=list(levels)).codes, dtype=np.int64)
 
 
+def sharing(federation: Federation, prepared: str) -> list[Federation]:
+    """Return who has statistics in common: all hospitals ("together"), or each with itself ("alone")."""
+    return [replace(federation, hospitals=(one,)) for one in federation] if prepared == "alone" else [federation]
+
+
 def split(
     federation: Federation,
     seed: int,
@@ -255,7 +262,8 @@ def split(
     for hospital in federation:
         train, test = kept[hospital.name], tested[hospital.name]
         features, labels = prepare(hospital.table, statistics), hospital.labels.astype(np.float32)
-        prepared[hospital.name] = Prepared(features[train], labels[train], features[test], labels[test], train, test)
+        own = features[train], labels[train], features[test], labels[test], train, test
+        prepared[hospital.name] = Prepared(*own, statistics.rows)
     return Split(statistics.columns, prepared, statistics)
 
 

@@ -186,12 +186,31 @@ hospitals.py: hospitals data
     digest.update(hospital.labels.astype("<i8").tobytes()) => pass
 tables.py: tables hospitals
     if count < min_rows) => if count < 0)
-preparation.py: preparation hospitals
+preparation.py: preparation hospitals learning
     kept[hospital.name]], *columns) => tested[hospital.name]], *columns)
-    Prepared(features[train], labels[train] => Prepared(features, labels
+    own = features[train], labels[train] => own = features, labels
     SeedSequence([seed, name]) => SeedSequence([seed])
     if not (np.abs(vector) < 2**53).all(): => if False:
+    for one in federation] if prepared == "alone" else => for one in federation] if False else
+    math.sqrt(mean_square - mean**2) => math.sqrt(max(float(mean_square) - float(mean) ** 2, 0))
+    _BITS = {"sum": 117, "squares": 234} => _BITS = {"sum": 40, "squares": 80}
+    sum(value * value for value in whole) => int(sum(float(value * value) for value in whole))
+    if largest and not SMALLEST <= largest < LARGEST: => if False:
+    if largest and not SMALLEST <= largest < LARGEST: => if not largest < LARGEST:
+    raise ValueError(f"{hospital.name}: {problem}") from None => raise
+    or max(counted, default=0) > rows: => :
+    min([*counted, *spread], default=0) => min([*counted], default=0)
 learning.py: learning
+    slope + decay * w if w.shape.rank > 1 => slope if w.shape.rank > 1
+    if w.shape.rank > 1 else slope for => for
+    (task.together or len(task.labels)) => len(task.labels)
+    together = 0 if kind == "local" else => together =
+    f"{method}, prepared {prepared}" => method
+    table=hospital.table.iloc[rows], labels => table=hospital.table.iloc[: len(rows)], labels
+    rows = split.hospitals[hospital.name].train_rows => rows = split.hospitals[hospital.name].test_rows
+    tuple(one for one in parts if one.name not in leave_out) => tuple(parts)
+    min(losses, key=losses.get) => max(losses, key=losses.get)
+    [len(each.train_rows), len(each.test_rows)] => [len(each.test_rows), len(each.train_rows)]
     [seed, round, *client.encode()] => [seed, *client.encode()]
     [-part for part in step] => step
     if not np.isfinite(local.update).all(): => if False:
@@ -201,6 +220,7 @@ learning.py: learning
     method, federation.name, federation.sha256, repr(plan), seed => method, federation.name, federation.sha256, seed
     *home.glob("*.py"), =>
 aggregators.py: aggregators tampering
+    own.dtype.kind == "i" => True
     return weights @ np.asarray(vectors, => return np.ones(len(weights)) @ np.asarray(vectors,
     {"nearest": 0.5, "stochastic": 1.0, "feedback": 0.5} => dict.fromkeys(("nearest", "stochastic", "feedback"), 0.0)
     int.from_bytes(hashlib.sha256(vector.tobytes()).digest(), "big") => None
@@ -220,6 +240,8 @@ records.py: records
     (folder / "run.json").unlink(missing_ok=True) => pass
     for a, b in zip(ours, theirs, strict=True)])) <= tolerance => for a, b in zip(ours, theirs, strict=True)])) <= 1e-6
 evaluation.py: evaluation
+    interval(group["value"], ratio) => interval(group["value"])
+    dict.fromkeys(COUNTS, "sum") => dict.fromkeys(COUNTS, "first")
     (1 / kept.size + test_to_train) * kept.var(ddof=1) => kept.var(ddof=1) / kept.size
     healthy.searchsorted(ill, "right") => healthy.searchsorted(ill)
     LogisticRegression(C=np.inf, => LogisticRegression(C=1.0,
@@ -260,8 +282,9 @@ chapters/attacks/forging.py: attacks/test_forging
     self.claims.get(name, weight) => weight
     return mean, mean => return own, mean
 chapters/attacks/membership.py: attacks/test_membership
+    run.settings.get("prepared", "together") => "together"
     _log_density(own, *inside) - _log_density(own, *outside) => _log_density(own, *inside)
-    trained & (name not in left_out) => trained
+    trained & (hospital.name not in left_out) => trained
 chapters/attacks/inversion.py: attacks/test_inversion
     moved = bias != 0 => moved = bias >= 0
     np.argmax([0.5, *coded]) => np.argmax([1.5, *coded])
@@ -340,6 +363,10 @@ exchange/hospital.py: exchange exchange_intruders
     if len(known) < KNOWN: => if False:
     study.refused(added.digest, "", "A sum was refused.") => study.refused(added.digest, "", data.hex())
     letters.packed(seal_for(who.exchange, group)) => letters.packed(group)
+exchange/work.py: exchange
+    order, rows.together) => order)
+exchange/settings.py: exchange
+    "learning_rate", "penalty", "model") => "learning_rate", "model")
 exchange/rounds.py: exchange
     purpose = "update" if purpose == "update" else "stopped" => pass
 exchange/classroom.py: classroom

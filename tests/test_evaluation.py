@@ -145,6 +145,28 @@ def test_interval_is_the_usual_t_interval_corrected_for_splits_that_overlap():
     assert np.isnan(evaluation.interval([])).all()
 
 
+def test_intervals_take_each_hospitals_own_counts():
+    counts = {"A": (5, 5), "B": (70, 30)}
+    runs = [a_run("federated", seed, {"A": 0.7 + seed / 50, "B": 0.8 - seed / 90}) for seed in range(4)]
+    for number, run in enumerate(runs):
+        rows = [
+            (0, name, kind, n) for name, both in counts.items() for kind, n in zip(evaluation.COUNTS, both, strict=True)
+        ]
+        run.metrics = pd.concat([pd.DataFrame(rows, columns=[*run.metrics]), run.metrics], ignore_index=True)
+        run.predictions = pd.DataFrame({"hospital": ["A", "B"], "label": 1, "probability": 0.5 + number / 20})
+    table = evaluation.table(runs, ["auroc", "log_loss"])  # one was recorded, and one was not
+    for metric, rows in table.groupby("metric"):
+        found = evaluation.summary(rows).set_index("hospital")
+        for name, ratio in {"A": 1.0, "B": 3 / 7, "mean": 35 / 75}.items():
+            values = rows.loc[rows["hospital"] == name, "value"]
+            expected = evaluation.interval(values, ratio)
+            assert found.loc[name, ["mean", "low", "high"]].tolist() == pytest.approx(expected), (metric, name)
+    base = evaluation.table([a_run("local", seed, {"A": 0.6, "B": 0.6}) for seed in range(4)], ["auroc"])
+    paired = evaluation.paired_differences(pd.concat([table, base]), "local").set_index("hospital")
+    values = table.query("metric == 'auroc' and hospital == 'A'")["value"] - 0.6
+    assert paired.loc["A", ["mean", "low", "high"]].tolist() == pytest.approx(evaluation.interval(values, 1.0))
+
+
 def test_summary_stays_inside_the_metric():
     row = evaluation.summary(compared([1.0, 0.6, 1.0], [])).iloc[0]
     assert (row["high"], row["n"]) == (1.0, 3)

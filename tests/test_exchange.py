@@ -51,7 +51,9 @@ def test_a_study_comes_to_an_end_with_one_model_and_leaves_no_secret_in_the_fold
 
 def test_its_model_is_the_one_that_train_federated_makes_to_the_bit(tmp_path):
     """The real work, by TensorFlow Federated: in the folder, in a rehearsal, and in the encrypted simulation."""
-    data, how = hospitals.load("heart_disease"), {"rounds": 3, "epochs": 2, "seed": 5}
+    data, how = hospitals.load("heart_disease"), {"rounds": 3, "epochs": 2, "seed": 5, "penalty": 5.0}
+    for one in data:
+        one.table["age"] += 1.7e12  # as far from zero as milliseconds since 1970
     room = Class(tmp_path, data, work=Training, hidden=(4,), **how).open()
     room.play()
     (model,) = room.models()
@@ -69,6 +71,14 @@ def test_its_model_is_the_one_that_train_federated_makes_to_the_bit(tmp_path):
     assert mean == pytest.approx((run.final() * patients).sum() / patients.sum(), abs=1e-6)
     found.save(tmp_path / "run")
     assert records.compare(found, records.load(tmp_path / "run")).empty
+
+
+def test_values_that_no_sum_carries_stop_the_hospital_that_has_them():
+    data = federation(3)
+    data[B].table["x1"] *= 1e30
+    said = Class("memory://too-large", data).open().step()
+    assert {name: status.stage for name, status in said.items()} == {A: "round", B: "stopped", C: "round"}
+    assert said[B].note.startswith("Hospital 1: The largest value of 'x1' is")
 
 
 def test_the_bytes_of_a_study_are_those_of_its_letters(room):
@@ -548,6 +558,7 @@ def test_old_letters_can_be_removed_and_the_study_goes_on(room, undisturbed):
         ({"budget": -1}, "budget must be a whole number, 0 or more"),
         ({"batch_size": 0}, "batch_size"),
         ({"learning_rate": float("nan")}, "learning_rate must be a positive number"),
+        ({"penalty": -1.0}, "penalty must be a number from 0 on"),
         ({"most_change": float("inf")}, "most_change must be a positive number"),
         ({"test_fraction": 1}, "test_fraction"),
         ({"deadline_seconds": 0}, "deadline_seconds"),

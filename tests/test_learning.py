@@ -1,11 +1,14 @@
 """Training against oracles: TFF's own process, a gradient written by hand, and what must not matter."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
 
 from fedkit import aggregators, hospitals, learning, models, preparation, records
 from fedkit.compat.tff import tf, tff
@@ -77,11 +80,82 @@ def test_a_federation_of_one_is_local_training(federation):
     assert np.abs(models.flatten(alone) - models.flatten(federated)).max() <= 1e-7
 
 
-def test_one_full_step_of_the_federation_is_one_centralized_step(federation):
-    how = {"rounds": 3, "epochs": 1, "batch_size": None}
+@pytest.mark.parametrize("penalty", [0.0, 100.0])
+def test_one_full_step_of_the_federation_is_one_centralized_step(federation, penalty):
+    how = {"rounds": 3, "epochs": 1, "batch_size": None, "penalty": penalty}
     central = learning.train_centralized(federation, **how).weights["shared"]
     federated = learning.train_federated(federation, **how).weights["shared"]
     assert np.abs(models.flatten(central) - models.flatten(federated)).max() <= 1e-6
+
+
+def by_scikit_learn(rows, penalty):
+    """Logistic regression with a penalty, to the end: kernel and bias."""
+    features, labels = (np.concatenate(parts) for parts in zip(*rows, strict=True))
+    model = LogisticRegression(C=1 / penalty, tol=1e-10, max_iter=10_000).fit(features, labels)
+    return np.append(model.coef_[0], model.intercept_)
+
+
+@pytest.mark.parametrize("penalty", [1.0, 30])
+def test_the_penalty_is_scikit_learns(federation, penalty):
+    """One over C; at each hospital over its own rows, together over all."""
+    to_the_end = {"rounds": 1, "epochs": 1500, "batch_size": None, "learning_rate": 1.0, "penalty": penalty}
+    ours = learning.train_local(federation, prepared="alone", **to_the_end)
+    for hospital in federation:
+        rows = preparation.split(only(federation, hospital.name), 0).hospitals[hospital.name]
+        right = by_scikit_learn([(rows.train_features, rows.train_labels)], penalty)
+        assert np.abs(models.flatten(ours.weights[hospital.name]) - right).max() < 2e-3, hospital.name
+    every = preparation.split(federation, 0).hospitals.values()
+    right = by_scikit_learn([(rows.train_features, rows.train_labels) for rows in every], penalty)
+    pooled = learning.train_centralized(federation, **to_the_end)
+    assert np.abs(models.flatten(pooled.weights["shared"]) - right).max() < 2e-3
+
+
+def test_a_penalty_shrinks_kernels_and_not_biases(federation):
+    how = {"rounds": 20, "model": models.mlp((4,)), "epochs": 2}
+    free, held = (learning.train_federated(federation, penalty=penalty, **how) for penalty in (0.0, 2000.0))
+    kernels = [np.linalg.norm(models.flatten(run.weights["shared"][::2])) for run in (free, held)]
+    assert kernels[1] < 0.3 * kernels[0]
+    assert np.abs(held.weights["shared"][-1]).max() > 0.05
+    assert (free.settings.get("penalty"), held.settings["penalty"]) == (None, 2000.0)
+
+
+def test_alone_is_what_a_hospital_has_without_the_others(federation):
+    how = {"rounds": 3, "penalty": 1.0, "seed": [0, 1]}
+    every = learning.train_local(federation, prepared="alone", **how)
+    for name in federation.names:
+        for run, lone in zip(every, learning.train_local(only(federation, name), **how), strict=True):
+            ours, theirs = run.weights[name], lone.weights["shared"]
+            assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True)), name
+    assert every[0].settings["prepared"] == "alone"
+    other = dataclasses.replace(federation["Hungary"], table=federation["Hungary"].table.copy())
+    other.table[list(federation.numeric)] *= 3
+    changed = dataclasses.replace(federation, hospitals=(other, *(one for one in federation if one.name != "Hungary")))
+    same = learning.train_local(changed, prepared="alone", rounds=3, penalty=1.0)
+    for name in set(federation.names) - {"Hungary"}:
+        pairs = zip(every[0].weights[name], same.weights[name], strict=True)
+        assert all(np.array_equal(a, b) for a, b in pairs), "nothing of the others is in it"
+
+
+def test_a_penalty_is_chosen_without_a_look_at_test_rows(federation):
+    seen, losses = [], {0.0: 0.6, 1.0: 0.4, 10.0: 0.5}
+
+    def train(inner, *, seed, penalty, **how):
+        seen.append((inner, list(seed), how))
+        final = {"log_loss": pd.Series([losses[penalty]] * 2), "auroc": pd.Series([penalty] * 2)}
+        return [SimpleNamespace(final=final.get) for _ in seed]
+
+    assert learning.choose_penalty(train, federation, penalties=[*losses], folds=2, seed=3, rounds=7) == 1.0
+    split = preparation.split(federation, 3)
+    for inner, seeds, how in seen:
+        assert (inner.names, seeds, how) == (federation.names, [0, 1], {"rounds": 7})
+        for own in inner:
+            rows = split.hospitals[own.name].train_rows
+            pd.testing.assert_frame_equal(own.table, federation[own.name].table.iloc[rows])
+            assert np.array_equal(own.labels, federation[own.name].labels[rows])
+    learning.choose_penalty(train, federation, leave_out=["Hungary"], penalties=[0.0])
+    assert seen[-1][0].names == federation.without("Hungary").names
+    found = learning.choose_penalty(learning.train_local, federation, penalties=(1.0, 100.0), folds=2, rounds=3)
+    assert found == 1.0, "no kernel may be much above zero with 100"
 
 
 def test_the_order_of_hospitals_does_not_matter(federation):
@@ -192,6 +266,10 @@ def test_what_a_run_records(federation):
     auroc = run.metrics.query("metric == 'auroc'")
     assert auroc.groupby("hospital")["round"].agg(list).tolist() == [[1, 2, 3]] * 4
     assert auroc["value"].between(0.4, 1).all()
+    rows = run.metrics.query("round == 0").pivot_table("value", "hospital", "metric")
+    split = preparation.split(federation, 0).hospitals
+    for name, own in split.items():
+        assert rows.loc[name, ["train rows", "test rows"]].tolist() == [len(own.train_rows), len(own.test_rows)]
     up = run.ledger.query("direction == 'up'")
     assert up.groupby("round").size().to_dict() == {0: 4, 1: 4, 2: 4, 3: 4}
     assert (up[up["round"] > 0]["bytes"] == 14 * 4).all()
@@ -269,6 +347,7 @@ REFUSED = [
     *(({"learning_rate": wrong}, "learning_rate must be a positive") for wrong in (0, -1, np.nan, np.inf, True, None)),
     ({"learning_rate": "1e-3"}, r"learning_rate must be .*YAML 1.0e-3.*'1e-3'"),
     *(({"seed": wrong}, "seed must be .*seed=0") for wrong in ([], True, "0", 0.5, None, -1, [0, -1], [0, "1"], {})),
+    *(({"penalty": wrong}, "penalty must be .*such as penalty=1.0") for wrong in (-1, np.nan, np.inf, True, None)),
     ({"model": models.Model}, r"such as model=models.mlp.*the class Model, without brackets"),
     ({"model": "mlp"}, "model must be .*'mlp'"),
     ({"aggregator": aggregators.EncryptedMean}, r"such as aggregators.EncryptedMean\(\).*without brackets"),
@@ -307,6 +386,11 @@ def test_layers_that_are_none_are_refused(hidden):
 def test_a_setting_that_there_is_none_of_is_refused(federation, train, wrong, message):
     with pytest.raises(TypeError, match=message):
         train(federation, **{wrong: 3})
+
+
+def test_rows_are_prepared_together_or_alone(federation):
+    with pytest.raises(ValueError, match="prepared must be 'together' or 'alone', and it is 'lone'"):
+        learning.train_local(federation, prepared="lone")
 
 
 def test_numpys_numbers_are_numbers(federation):
@@ -401,7 +485,8 @@ def test_what_a_run_follows_from_is_in_its_name(train, federation, monkeypatch, 
     for data in changed:
         assert train(data)[1] > 0
     plans = ({"rounds": 1}, {"epochs": 2}, {"batch_size": 16}, {"learning_rate": 0.1}, {"model": models.mlp((2,))},
-             {"algorithm": Slower()}, {"algorithm": Slower(0.25)}, {"leave_out": ["Hungary"]}, {"seed": 1})  # fmt: skip
+             {"algorithm": Slower()}, {"algorithm": Slower(0.25)}, {"leave_out": ["Hungary"]}, {"seed": 1},
+             {"penalty": 1.0})  # fmt: skip
     for how in plans:
         assert train(**how)[1] > 0, how
         assert train(**how)[1] == 0, how

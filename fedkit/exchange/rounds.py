@@ -14,6 +14,7 @@ from fedkit.encryption.promises import Promises
 from fedkit.encryption.quantization import Layout
 from fedkit.encryption.schemes import Parameters
 from fedkit.exchange.settings import Settings
+from fedkit.preparation import NUMBERS
 
 METRICS = ("auroc", "auprc", "brier", "accuracy", "log_loss")
 ONE, LIST, TWO, SUM = LETTERS = ("one", "list", "two", "sum")  # of a number, as they follow each other
@@ -67,9 +68,10 @@ def parameters(settings: Settings, hospitals: int) -> Parameters:
 def layout(settings: Settings, parameters: Parameters, purpose: str, promises: Promises | None = None) -> Layout:
     """How the numbers of a sum become integers; how many there are does not depend on the promises, if any."""
     numeric, levels = len(settings.numeric), sum(map(len, settings.categorical.values()))
-    sizes = {"statistics": 1 + 3 * numeric + levels, "bounds": len(settings.layers), "scores": 2 * len(METRICS)}
+    sizes = {"statistics": 1 + NUMBERS * numeric + levels, "bounds": len(settings.layers), "scores": 2 * len(METRICS)}
     if purpose != "update":
-        return Layout((quantization.exact_layer(sizes[purpose], parameters),))
+        layer = quantization.whole_layer if purpose == "statistics" else quantization.exact_layer
+        return Layout((layer(sizes[purpose], parameters),))
     if promises is None or promises.layout is None:
         promises = Promises(settings.layers, parameters)
         promises.heard(np.ones(len(settings.layers)), 0.0)

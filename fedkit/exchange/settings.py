@@ -26,6 +26,7 @@ class Settings:
     hidden : units of the model's hidden layers; none for logistic regression
     rounds, epochs : how often updates are joined; passes through the rows in a round
     batch_size, learning_rate : rows a step, all if None; of the hospitals' gradient descent
+    penalty : on large kernels: see `learning.Plan`
     seed, test_fraction : decide test rows, order of rows and first weights; share of a hospital's rows to test on
     bits, security : of the sum of one number; of the encryption
     quorum : the fewest hospitals that a sum may be of
@@ -49,6 +50,7 @@ class Settings:
     epochs: int = 1
     batch_size: int | None = 32
     learning_rate: float = 0.3
+    penalty: float = 0.0
     seed: int = 0
     test_fraction: float = 0.3
     bits: int = 26
@@ -85,7 +87,8 @@ class Settings:
         """Return what a hospital trains; it needs TensorFlow."""
         from fedkit.learning import Plan
 
-        how = {name: getattr(self, name) for name in ("rounds", "epochs", "batch_size", "learning_rate", "model")}
+        names = ("rounds", "epochs", "batch_size", "learning_rate", "penalty", "model")
+        how = {name: getattr(self, name) for name in names}
         return Plan(**how, algorithm=algorithm)
 
     @property
@@ -130,6 +133,7 @@ class Settings:
         yield "group_size", self.group_size is None or _whole(self.group_size, FEWEST), f"{FEWEST} or more, or None"
         yield "batch_size", self.batch_size is None or _whole(self.batch_size, 1), "a whole number, or None"
         yield "learning_rate", _number(self.learning_rate, 1e6), "a positive number"
+        yield "penalty", self.penalty == 0.0 or _number(self.penalty, 1e6), "a number from 0 on"
         yield "most_change", _number(self.most_change, 1e6), "a positive number"
         yield "test_fraction", _number(self.test_fraction, 1 - 1e-9), "a number between 0 and 1"
         for name in ("deadline_seconds", "share_seconds"):

@@ -80,7 +80,7 @@ class Training:
 
         optimizer, own = state or (None, self._plan.algorithm.own(weights))
         order = learning.row_order(self._settings.seed, round, hospital, len(rows.train_labels), self._settings.epochs)
-        task = learning.Task(weights, own, rows.train_features, rows.train_labels, order)
+        task = learning.Task(weights, own, rows.train_features, rows.train_labels, order, rows.together)
         (local,) = learning.local_updates(self._plan, [task])
         return local.sent, (optimizer, local.own), local.weight
 

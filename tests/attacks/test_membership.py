@@ -32,6 +32,14 @@ def test_members_are_the_rows_that_were_trained_on(heart, overfit):
     assert absent.member[0, absent.hospitals == "Hungary"].mean() > 0.6
 
 
+def test_rows_are_asked_about_as_they_were_trained_on(heart):
+    for prepared in ("together", "alone"):
+        run = learning.train_local(heart, rounds=2, prepared=prepared)
+        found = membership.signals([run], heart)
+        p = np.where(run.predictions["label"] == 1, run.predictions["probability"], 1 - run.predictions["probability"])
+        np.testing.assert_allclose(found.confidence[0, ~found.member[0]], np.log(p / (1 - p)), atol=1e-4)
+
+
 def test_a_likelihood_ratio_tells_more_and_is_sure_of_some(overfit):
     loss, online = mean(overfit, membership.by_loss), mean(overfit, membership.by_likelihood_ratio)
     offline = mean(overfit, membership.by_likelihood_ratio, online=False)

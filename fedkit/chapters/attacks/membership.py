@@ -53,14 +53,15 @@ def signals(runs: Sequence[Run], federation: Federation, model: Model | None = N
     confidence, member = [], []
     for run in runs:
         left_out = run.settings["leave_out"]
-        split = preparation.split(federation, run.settings["seed"], leave_out=left_out)
-        for name, prepared in split.hospitals.items():
-            hospital = federation[name]
-            weights = [tf.constant(w) for w in (run.weights[SHARED] if SHARED in run.weights else run.weights[name])]
-            logits = model.logits(weights, tf.constant(preparation.prepare(hospital.table, split.statistics))).numpy()
-            confidence.append(np.where(hospital.labels == 1, logits, -logits).astype(np.float64))
-            trained = np.isin(np.arange(len(hospital)), prepared.train_rows)
-            member.append(trained & (name not in left_out))
+        for part in preparation.sharing(federation, run.settings.get("prepared", "together")):
+            split = preparation.split(part, run.settings["seed"], leave_out=left_out)
+            for hospital in part:
+                weights = run.weights[SHARED] if SHARED in run.weights else run.weights[hospital.name]
+                features = tf.constant(preparation.prepare(hospital.table, split.statistics))
+                logits = model.logits([tf.constant(each) for each in weights], features).numpy()
+                confidence.append(np.where(hospital.labels == 1, logits, -logits).astype(np.float64))
+                trained = np.isin(np.arange(len(hospital)), split.hospitals[hospital.name].train_rows)
+                member.append(trained & (hospital.name not in left_out))
     names = np.repeat(federation.names, [len(hospital) for hospital in federation])
     shape = (len(runs), len(names))
     return Signals(names, np.concatenate(confidence).reshape(shape), np.concatenate(member).reshape(shape))
