@@ -74,7 +74,7 @@ class Model:
         for hidden_kernel, hidden_bias in hidden:
             features = tf.nn.relu(features @ hidden_kernel + hidden_bias)
         found = features @ kernel + bias
-        return tf.squeeze(found, axis=1) if self.classes == 2 else found
+        return tf.squeeze(found, axis=1) if bias.shape[0] == 1 else found
 
     def loss(self, weights: Sequence[tf.Tensor], features: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """Mean cross-entropy of a batch, a scalar in nats."""
@@ -88,7 +88,8 @@ class Model:
         for hidden_kernel, hidden_bias in hidden:
             values = np.maximum(values @ hidden_kernel + hidden_bias, 0)
         values = values @ kernel + bias
-        return (expit(values[:, 0]) if self.classes == 2 else softmax(values, axis=1)).astype(np.float32)
+        # The weights say how many classes there are: they may be a run's, and this model the default.
+        return (expit(values[:, 0]) if len(bias) == 1 else softmax(values, axis=1)).astype(np.float32)
 
     def functional(self, features: int, seed: int) -> tff.learning.models.FunctionalModel:
         """Return the same model for TFF's own algorithms, `tff.learning.algorithms`."""

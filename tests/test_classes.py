@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from test_learning import stock_fed_avg
 
 from fedkit import aggregators, evaluation, exchange, hospitals, learning, models, preparation, records
+from fedkit.chapters.attacks import membership, poisoning
 from fedkit.chapters.figures import exhibits
 from fedkit.compat.tff import tff
 from fedkit.exchange import results
@@ -63,6 +64,13 @@ def test_it_equals_tffs_own_process(iris, model):
     ours = learning.train_federated(iris, rounds=5, epochs=2, model=model)
     assert np.abs(stock).max() > 0.1
     assert np.abs(weights(ours) - stock).max() <= 1e-6
+
+
+def test_weights_say_how_many_classes_there_are(iris):
+    """So that whoever takes the default model for a run's weights does not read one class as the probability."""
+    run = learning.train_federated(iris, rounds=2)
+    rows = np.concatenate([own.test_features for own in preparation.split(iris, 0).hospitals.values()])
+    assert np.array_equal(models.logistic_regression().predict(run.weights["shared"], rows), probabilities(run))
 
 
 def test_one_full_step_of_the_federation_is_one_centralized_step(iris):
@@ -268,6 +276,12 @@ def test_what_is_of_two_classes_says_so(iris):
     assert evaluation.calibration_curve(one)["rows"].sum() == len(one)
     with pytest.raises(ValueError, match="This picture is of two classes"):
         exhibits.hospitals_at_a_glance(iris, "sepal length (cm)")
+    with pytest.raises(ValueError, match="probability of label 1, and here are 3 classes"):
+        membership.signals([], iris)
+    with pytest.raises(ValueError, match="between two classes, and here are 3"):
+        poisoning.evaluate(None, iris, backdoor=poisoning.Backdoor({}, 1))
+    with pytest.raises(ValueError, match="has labels that are none of 0 to 2"):
+        poisoning.flip_labels(iris, ["A"])
 
 
 # Runs
