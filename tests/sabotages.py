@@ -186,12 +186,11 @@ hospitals.py: hospitals data
     digest.update(hospital.labels.astype("<i8").tobytes()) => pass
 tables.py: tables hospitals
     if count < min_rows) => if count < 0)
-preparation.py: preparation hospitals learning
+preparation.py: preparation hospitals
     kept[hospital.name]], *columns) => tested[hospital.name]], *columns)
     own = features[train], labels[train] => own = features, labels
     SeedSequence([seed, name]) => SeedSequence([seed])
     if not (np.abs(vector) < 2**53).all(): => if False:
-    for one in federation] if prepared == "alone" else => for one in federation] if False else
     math.sqrt(mean_square - mean**2) => math.sqrt(max(float(mean_square) - float(mean) ** 2, 0))
     _BITS = {"sum": 117, "squares": 234} => _BITS = {"sum": 40, "squares": 80}
     sum(value * value for value in whole) => int(sum(float(value * value) for value in whole))
@@ -200,6 +199,8 @@ preparation.py: preparation hospitals learning
     raise ValueError(f"{hospital.name}: {problem}") from None => raise
     or max(counted, default=0) > rows: => :
     min([*counted, *spread], default=0) => min([*counted], default=0)
+preparation.py: learning
+    for one in federation] if prepared == "alone" else => for one in federation] if False else
 learning.py: learning
     slope + decay * w if w.shape.rank > 1 => slope if w.shape.rank > 1
     if w.shape.rank > 1 else slope for => for

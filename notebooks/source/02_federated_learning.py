@@ -214,12 +214,14 @@ messages.groupby(["round", "direction"])["bytes"].agg(["count", "sum"]).head(4)
 # %% [markdown]
 # ## Does it arrive where pooled training arrives?
 #
-# We compare three trainings on the same splits, with the same **budget**: every row is used once in each round. The
-# local and the centralized one are those of notebook 01.
+# We compare three trainings on the same splits, those of notebook 01. The centralized and the federated one have the
+# same **budget**: every row is used once in each round. The local one is the fair opponent of notebook 01: its own
+# statistics, a penalty on large weights, and five epochs a round, since it waits for nobody.
 
 # %%
+FAIR = {"prepared": "alone", "penalty": 1.0, "epochs": 5}
 how = {"rounds": ROUNDS, "seed": range(SEEDS), "learning_rate": LEARNING_RATE, "batch_size": BATCH}
-runs_alone = learning.train_local(federation, **how)
+runs_alone = learning.train_local(federation, **how, **FAIR)
 runs_pooled = learning.train_centralized(federation, **how)
 runs_federated = learning.train_federated(federation, **how)
 runs_federated[0]
@@ -362,7 +364,7 @@ gain_figure
 # %%
 by_hospital = gain.query("metric == 'auroc'").set_index("hospital")["mean"]
 large, small = ["Cleveland", "Hungary"], ["Switzerland", "VA Long Beach"]
-assert by_hospital[large].abs().max() < 0.02, "The large hospitals should neither gain nor lose much."
+assert by_hospital[large].abs().max() < 0.03, "The large hospitals should neither gain nor lose much."
 assert by_hospital[small].min() > by_hospital[large].max(), "The small ones should gain more."
 zeros = (runs_alone[0].predictions.query("hospital == 'Switzerland'")["label"] == 0).sum()
 assert zeros <= 3, "Hardly any Swiss test patient should have label 0."
@@ -374,25 +376,23 @@ for name in small:
 # how wide the interval of Switzerland is. Very few of its test patients have label 0, so AUROC there jumps from split
 # to split. "On average" is all that we may say of it.
 #
-# **A fair opponent.** A local model does better if it stops in time (notebook 01). So we stop each local model in the
-# round that was best for its hospital. We choose it with hindsight, from test rows, so this helps the local model
-# more than is honest.
+# **Another opponent.** Earlier versions of this notebook compared with a local model that borrowed the *shared*
+# statistics, had no penalty, and trained one epoch a round. How large did the gain look then?
 
 # %%
-local_rounds = evaluation.stack(runs_alone).query("metric == 'auroc'")
-best_round = local_rounds.pivot_table(index="round", columns="hospital", values="value").idxmax()
-stopped = local_rounds[local_rounds["round"] == local_rounds["hospital"].map(best_round)]
-both = pd.concat([table.query("method == 'federated'"), stopped.assign(method="stopped").drop(columns="round")])
-gain_fair = evaluation.paired_differences(both, "stopped").set_index("hospital")
-lost = by_hospital[gain_fair.index] - gain_fair["mean"]
-assert lost["VA Long Beach"] > 0.004, "At VA Long Beach a part of the gain should go away."
-assert (gain_fair["low"] < 0).all(), "Against this opponent, no gain should be clear of zero."
-gain_fair.assign(gain=by_hospital, best_round=best_round)[["gain", "mean", "low", "high", "best_round"]].round(3)
+earlier = evaluation.table(learning.train_local(federation, **how), ["auroc"]).assign(method="earlier")
+both = pd.concat([table.query("method == 'federated' and metric == 'auroc'"), earlier])
+gain_then = evaluation.paired_differences(both, "earlier").set_index("hospital")["mean"]
+gain_now = gain.query("metric == 'auroc'").set_index("hospital")[["mean", "low", "high"]]
+assert gain_then["Switzerland"] > by_hospital["Switzerland"], "It should have looked larger at Switzerland."
+assert gain_then["VA Long Beach"] < by_hospital["VA Long Beach"], "And smaller at VA Long Beach."
+assert gain_now.loc["Switzerland", "low"] < 0, "At Switzerland the interval should hold zero."
+gain_now.assign(then=gain_then).round(3)
 
 # %% [markdown]
-# Compare `gain` (against the last round) with `mean` (against the best one). At VA Long Beach a part of the gain was
-# only that the local model had trained too long. And against this opponent *no* interval is clear of zero: the gain may
-# be real, but these patients do not prove it.
+# At Switzerland a part of the gain was only that the earlier opponent had not trained to the end. At VA Long Beach the
+# shared statistics had helped it. Look at `low`: at Switzerland the gain may be real, but these patients do not prove
+# it.
 #
 # **Where it harms.** AUROC looks at the order only. Here is the difference in log loss: above zero is *worse*.
 
@@ -474,8 +474,8 @@ holds
 # - You can read a type: `{...}@CLIENTS` is one value at each hospital, `@SERVER` is one at the server.
 # - You can explain why federated training is slower for the same rows: its steps run side by side. More work at home
 #   saves messages and adds drift.
-# - You can show who gains: on average the small hospitals, with wide intervals, and less against a local model that
-#   stops in time. And a better order may come with worse probabilities.
+# - You can show who gains: on average the small hospitals, with wide intervals, and that it depends on what the local
+#   model is given. And a better order may come with worse probabilities.
 # - You know what travels: 14 numbers a message, and the server can read the prevalence from one of them.
 #
 # Next: [a server that cannot read](03_federated_learning_with_encryption.ipynb)

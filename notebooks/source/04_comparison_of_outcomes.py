@@ -37,15 +37,18 @@ if PROFILE == "smoke":
 print(f"{SEEDS} splits, {ROUNDS} rounds, margin {MARGIN} of AUROC")
 
 # %% [markdown]
-# One call trains all seeds of a method side by side.
+# One call trains all seeds of a method side by side. *Local* is the fair opponent of notebook 01: a hospital's own
+# statistics, a penalty on large weights, and five epochs a round. Earlier versions of this notebook gave it shared
+# statistics, no penalty and one epoch, which was too weak at Switzerland and too strong at VA Long Beach.
 
 # %%
 from fedkit import aggregators, hospitals, learning, preparation
 
 federation = hospitals.load("heart_disease")
 budget = {"rounds": ROUNDS, "seed": range(SEEDS)}
+FAIR = {"prepared": "alone", "penalty": 1.0, "epochs": 5}
 runs = [
-    *learning.train_local(federation, **budget),
+    *learning.train_local(federation, **budget, **FAIR),
     *learning.train_centralized(federation, **budget),
     *learning.train_federated(federation, **budget),
     *learning.train_federated(federation, aggregator=aggregators.SharedKeyMean(), **budget),
@@ -77,9 +80,12 @@ from fedkit import evaluation
 scores = evaluation.table(runs, ["auroc", "auprc", "brier", "calibration_intercept", "calibration_slope"])
 one = scores.query("method == 'federated' and hospital == 'Switzerland' and metric == 'auroc'")["value"]
 J, quantile = len(one), stats.t.ppf(0.975, len(one) - 1)
+swiss = preparation.split(federation, 0).hospitals["Switzerland"]
+test_to_train = len(swiss.test_labels) / len(swiss.train_labels)  # near 3/7, since three of ten are held out
 usual = quantile * np.sqrt(1 / J * one.var())
-corrected = quantile * np.sqrt((1 / J + 3 / 7) * one.var())  # 30% test, 70% training: 3/7
-assert np.allclose([one.mean() - corrected, one.mean() + corrected], evaluation.interval(one)[1:])
+corrected = quantile * np.sqrt((1 / J + test_to_train) * one.var())
+by_fedkit = evaluation.interval(one, test_to_train)
+assert np.allclose([one.mean() - corrected, one.mean() + corrected], by_fedkit[1:])
 print(f"AUROC {one.mean():.3f}; usual: ± {usual:.3f}; for overlapping splits: ± {corrected:.3f}")
 
 # %%
@@ -188,8 +194,9 @@ pd.DataFrame({margin: rows.set_index("hospital")["verdict"] for margin, rows in 
 # %% [markdown]
 # ### Is the lonely hospital treated fairly?
 #
-# A hospital alone has few rows, and may start to learn them by heart. So we cheat in its
-# favour: for each split, it gets the round that was best *on the held-out patients*. What is left of the gain?
+# A hospital alone has few rows, and may start to learn them by heart. The penalty works against that. Now we also
+# cheat in its favour: for each split, it gets the round that was best *on the held-out patients*. What is left of the
+# gain?
 
 # %%
 last_round = auroc.xs(ROUNDS, level="round")
@@ -202,12 +209,13 @@ rows.agg(lambda gain: "{:+.3f} [{:+.3f}, {:+.3f}]".format(*evaluation.interval(g
 
 # %%
 mean_gain = gains.groupby("hospital").mean()
-assert (mean_gain.idxmax() == "Switzerland").all(), "The smallest hospital should gain most, even against the cheat."
-assert (mean_gain.loc["Switzerland"] > 0).all()
+small, large = mean_gain.loc[["Switzerland", "VA Long Beach"]], mean_gain.loc[["Cleveland", "Hungary"]]
+assert (small.min() > large.max()).all(), "The small hospitals should gain more, even against the cheat."
+assert (small > 0).all(axis=None)
 records.glue("auroc_gain_switzerland", mean_gain.loc["Switzerland", "federated - alone"])
 
 # %% [markdown]
-# The smallest hospital gains most in both rows. But where an interval holds zero, the gain may be luck. And where the
+# The two small hospitals gain in both rows. But where an interval holds zero, the gain may be luck. And where the
 # second row is near zero, a lone hospital that knew when to stop would need nobody.
 #
 # ### AUPRC and Brier score
@@ -269,7 +277,7 @@ shown("calibration_intercept", "calibration_slope")
 
 # %%
 intercept = scores.query("metric == 'calibration_intercept'").groupby(["method", "hospital"])["value"].mean()
-assert intercept["federated", "Switzerland"] > intercept["local", "Switzerland"] > 0, "Too low, we said."
+assert intercept["federated", "Switzerland"] > 1 > abs(intercept["local", "Switzerland"]), "Too low, we said."
 print(f"intercept, Switzerland: {intercept['local', 'Switzerland']:.2f} alone, "
       f"{intercept['federated', 'Switzerland']:.2f} federated")  # fmt: skip
 
@@ -558,13 +566,13 @@ who_sees_what = {
     "server sees the model": ["no", "yes", "yes", "no", "no", "by design"],
     "hospitals see the total of patients": ["no", "no", "no", "yes", "yes", "by design"],
     "mean tells about the others": ["-", "-", "yes", "yes", "yes", "tested"],
-    "server reads sums for preparation": ["yes", "yes", "yes", "no", "no", "by design"],
+    "server reads sums for preparation": ["no", "yes", "yes", "no", "no", "by design"],
 }
 pd.DataFrame.from_dict(who_sees_what, orient="index", columns=[*METHODS, "how we know"])
 
 # %% [markdown]
-# The last row is easily forgotten: without encryption, even in "local", rows were prepared with sums that travelled in
-# the clear (notebook 01).
+# The last row is easily forgotten: without encryption, rows were prepared with sums that travelled in the clear
+# (notebook 01).
 #
 # ### Do attacks succeed?
 #
@@ -653,14 +661,14 @@ records.glue("auroc_federated_mean", card.loc["federated", "AUROC, mean"])
 # ## Exercises
 #
 # **1. Predict.** With four times as many splits, the usual interval is half as wide. And the corrected one? Write down
-# your guess, then compare `sqrt(1/J + 3/7)` for J = 20 and J = 80.
+# your guess, then compare `sqrt(1/J + test_to_train)` for J = 20 and J = 80.
 
 # %% tags=["exercise"]
 my_guess = None  # a factor: 0.5 would mean "half as wide"
 print("my guess:", my_guess)
 
 # %% tags=["solution"]
-factor = np.sqrt(1 / 80 + 3 / 7) / np.sqrt(1 / 20 + 3 / 7)
+factor = np.sqrt(1 / 80 + test_to_train) / np.sqrt(1 / 20 + test_to_train)
 assert factor > 0.9, "The corrected interval should hardly shrink: only new patients help."
 print(f"corrected: {factor:.2f} times as wide; usual: {np.sqrt(20 / 80):.2f} times")
 
