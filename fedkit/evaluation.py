@@ -1,6 +1,6 @@
 """How well a model does: at each hospital, over many splits, one method against another."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike
 from scipy import optimize, special
 from sklearn import linear_model
 from sklearn import metrics as sk
+
+from fedkit import records
 
 METRICS = ("auroc", "auprc", "brier", "accuracy", "log_loss", "calibration_intercept", "calibration_slope")
 COUNTS = ("train rows", "test rows")  # of a hospital, as a run records them beside metrics, at round 0
@@ -21,21 +23,32 @@ def scores(labels: ArrayLike, probabilities: ArrayLike, metrics: Sequence[str] =
     separate perfectly. Accuracy cuts at 0.5. Log loss is in nats; it and calibration keep probabilities 1e-7 away from
     0 and 1. ValueError for what cannot be scored.
 
-    labels : 0 or 1, shape [n], at least one
-    probabilities : of label 1, shape [n]
+    Of K > 2 classes, AUROC and AUPRC are plain means over the classes that occur, each against all others (macro, one
+    against the rest). Accuracy takes the most probable class, the first of equals. The Brier score is the mean squared
+    distance of the K probabilities to 1 for the label and 0 for the others, from 0 to 2 as in Brier (1950, Mon Weather
+    Rev 78:1); of two classes it would be twice the usual one, which is the one here. Calibration is NaN.
+
+    labels : 0 or 1, or 0 to K - 1, shape [n], at least one
+    probabilities : of label 1, shape [n] or [n, 1], or of each of K > 2 classes, shape [n, K]
     metrics : which of `METRICS`; each costs only what it needs
     """
     y, p = np.asarray(labels, dtype=np.float64), np.asarray(probabilities, dtype=np.float64)
-    if y.ndim != 1 or y.shape != p.shape or not y.size:
-        raise ValueError(f"Labels {y.shape} and probabilities {p.shape} must be one row a patient, at least one.")
-    if not ((y == 0) | (y == 1)).all():
-        raise ValueError("Labels must be 0 or 1: code the outcome before scoring.")
+    p = p[:, 0] if p.shape[1:] == (1,) else p
+    classes, functions = (p.shape[1], _OF_SEVERAL) if p.ndim == 2 else (2, _FUNCTIONS)
+    if y.ndim != 1 or y.shape != p.shape[:1] or not y.size or p.shape[1:] == (2,) or p.ndim > 2:
+        wanted = "one row a patient, at least one; of two classes, give the probability of label 1 alone"
+        raise ValueError(f"Labels {y.shape} and probabilities {p.shape} must be {wanted}.")
+    if not ((y == np.rint(y)) & (y >= 0) & (y < classes)).all():
+        wanted = "0 or 1" if classes == 2 else f"whole numbers from 0 to {classes - 1}"
+        raise ValueError(f"Labels must be {wanted}: code the outcome before scoring.")
     if not (p.min() >= 0 and p.max() <= 1):
         raise ValueError("Probabilities must lie from 0 to 1 and not be NaN: apply the sigmoid, or check the training.")
+    if p.ndim == 2 and np.abs(p.sum(axis=1) - 1).max() > 1e-4:
+        raise ValueError("The probabilities of a patient's classes must add up to 1: apply the softmax.")
     if unknown := [metric for metric in metrics if metric not in METRICS]:
         raise ValueError(f"Unknown metric {unknown[0]!r}: choose from {', '.join(METRICS)}.")
-    both = 0 < y.sum() < y.size
-    return {name: float(_FUNCTIONS[name](y, p)) if both or name not in _BOTH_LABELS else np.nan for name in metrics}
+    defined = functions.keys() - (set() if y.min() < y.max() else _BOTH_LABELS)
+    return {name: float(functions[name](y, p)) if name in defined else np.nan for name in metrics}
 
 
 def _auroc(labels: np.ndarray, probabilities: np.ndarray) -> float:
@@ -89,6 +102,20 @@ _FUNCTIONS = {
     "calibration_intercept": _intercept,
     "calibration_slope": _slope,
 }
+
+
+def _against_the_rest(function: Callable) -> Callable:
+    """Score each class that occurs against all others: the mean of what `function` says."""
+    return lambda y, p: np.mean([function(y == at, p[:, int(at)]) for at in np.unique(y)])
+
+
+_OF_SEVERAL = {
+    "auroc": _against_the_rest(_auroc),
+    "auprc": _against_the_rest(sk.average_precision_score),
+    "brier": lambda y, p: np.square(p - (y[:, None] == np.arange(p.shape[1]))).sum(axis=1).mean(),
+    "accuracy": lambda y, p: np.mean(p.argmax(axis=1) == y),
+    "log_loss": lambda y, p: -np.log(np.clip(p[np.arange(len(y)), y.astype(int)], CLIP, 1 - CLIP)).mean(),
+}
 HIGHER_IS_BETTER = {"auroc": True, "auprc": True, "accuracy": True, "brier": False, "log_loss": False}
 MEAN = "mean"  # the "hospital" of a mean over hospitals
 
@@ -127,7 +154,7 @@ def table(runs: Sequence, metrics: Sequence[str] = METRICS[:5], round: int | Non
         if round is not None or metric not in METRICS:
             raise ValueError(f"{metric!r} was not recorded at {'the last round' if round is None else f'{round=}'}.")
         for key, rows in stack(runs, "predictions").groupby(keys, sort=False):
-            value = scores(rows["label"], rows["probability"], [metric])[metric]
+            value = scores(rows["label"], records.probabilities(rows), [metric])[metric]
             parts.append(pd.DataFrame([[*key, metric, value]], columns=[*keys, "metric", "value"]))
     counts = counts.pivot_table("value", keys, "metric").reindex(columns=[*COUNTS])
     values = pd.concat(parts, ignore_index=True).join(counts, on=keys)
@@ -161,12 +188,13 @@ def interval(values: ArrayLike, test_to_train: float = 3 / 7, level: float = 0.9
 def summary(table: pd.DataFrame) -> pd.DataFrame:
     """Mean and 95% `interval` over seeds: columns method, hospital, metric, mean, low, high, n (values, not NaN).
 
-    A t interval knows no bounds; it is cut where the metric itself ends, as at an AUROC of 1. Where a table does not
-    say how many rows were tested on, three in ten are taken for granted.
+    A t interval knows no bounds; it is cut where the metric itself ends, as at an AUROC of 1, or a Brier score of 2.
+    Where a table does not say how many rows were tested on, three in ten are taken for granted.
     """
     result = _summarize(table)
     bounded = result["metric"].isin(["auroc", "auprc", "brier", "accuracy"])
-    result.loc[bounded, ["low", "high"]] = result.loc[bounded, ["low", "high"]].clip(0, 1)
+    most = np.where(result["metric"] == "brier", 2, 1)[bounded]
+    result.loc[bounded, ["low", "high"]] = result.loc[bounded, ["low", "high"]].clip(0, most, axis=0)
     return result
 
 
@@ -227,6 +255,32 @@ def costs(runs: Sequence) -> pd.DataFrame:
     return spent.sum().groupby(["method", "direction", "phase"], sort=False).mean().reset_index()
 
 
+def _keys(predictions: pd.DataFrame) -> list[str]:
+    """Name the columns by which predictions are grouped; ValueError if they lack one that they must have."""
+    lacking = [column for column in ("hospital", "label") if column not in predictions]
+    if lacking := lacking + ["probability"] * records.probabilities(predictions).columns.empty:
+        raise ValueError(f"Predictions lack the column {lacking[0]!r}: give those of a run, or of `stack`.")
+    return [column for column in ("method", "hospital") if column in predictions]
+
+
+def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Count the test rows of each class by what was predicted: the most probable class, as accuracy takes it.
+
+    Columns (method,) hospital, label (the class; a row each, also where it has no test rows), "predicted=class" of each
+    class. Two classes are called 0 and 1.
+
+    predictions : those of a run, or of `stack`; the rows of all seeds are counted
+    """
+    keys, columns, table = _keys(predictions), records.probabilities(predictions).columns, []
+    names = [column.partition("=")[2] for column in columns] if len(columns) > 1 else ["0", "1"]
+    for key, rows in predictions.groupby(keys, sort=False):
+        p = rows[columns].to_numpy()
+        chosen = p.argmax(axis=1) if len(columns) > 1 else p[:, 0] > 0.5
+        counts = sk.confusion_matrix(rows["label"], chosen, labels=range(len(names))).tolist()
+        table += [(*key, name, *row) for name, row in zip(names, counts, strict=True)]
+    return pd.DataFrame(table, columns=[*keys, "label", *(f"predicted={name}" for name in names)])
+
+
 def calibration_curve(predictions: pd.DataFrame, bins: int = 5) -> pd.DataFrame:
     """Predicted against observed, in bins of equally many rows.
 
@@ -234,14 +288,18 @@ def calibration_curve(predictions: pd.DataFrame, bins: int = 5) -> pd.DataFrame:
     95% interval is Wilson's (1927) for the rows of *one* seed: the splits share patients, so that more seeds steady
     the curve, but bring no new patients.
 
-    predictions : columns hospital, label, probability, and perhaps method and seed; a curve holds all seeds
+    predictions : columns hospital, label, probability, and perhaps method and seed; a curve holds all seeds.
+        ValueError if they are of more than two classes
     bins : of each curve, at most one a row; ValueError if not positive
     """
     if bins < 1:
         raise ValueError(f"A calibration curve needs at least one bin, not {bins}.")
-    if missing := [column for column in ("hospital", "label", "probability") if column not in predictions]:
-        raise ValueError(f"Predictions lack the column {missing[0]!r}: give those of a run, or of `stack`.")
-    keys = [column for column in ("method", "hospital") if column in predictions]
+    keys = _keys(predictions)
+    if "probability" not in predictions:
+        raise ValueError(
+            "A calibration curve is of two classes, and these predictions are of more: choose one, with "
+            "predictions.assign(label=predictions['label'] == 2, probability=predictions['probability=...'])."
+        )
     seeds = predictions["seed"].nunique() if "seed" in predictions else 1
     rows = []
     for key, group in predictions.groupby(keys, sort=False):

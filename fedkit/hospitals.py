@@ -23,7 +23,7 @@ class Hospital:
 
     name : unique in its federation
     table : n rows of features, as measured: float64 with NaN for a missing value, or pandas categories
-    labels : int64 of zeros and ones, shape [n]
+    labels : int64, shape [n]: zeros and ones, or 0 to K - 1 of K classes
     """
 
     name: str
@@ -44,12 +44,20 @@ class Federation:
     name : of the data set
     numeric : names of the numeric columns
     categorical : levels of the others; the first, most frequent one is the reference of the one-hot coding
+    classes : names of the labels 0, 1, ...; ValueError if a hospital has others
     """
 
     name: str
     hospitals: tuple[Hospital, ...]
     numeric: tuple[str, ...]
     categorical: dict[str, tuple[str, ...]]
+    classes: tuple[str, ...] = ("0", "1")
+
+    def __post_init__(self) -> None:
+        for hospital in self.hospitals:
+            if not np.isin(hospital.labels, range(len(self.classes))).all():
+                wanted = f"0 to {len(self.classes) - 1}, the numbers of {', '.join(self.classes)}"
+                raise ValueError(f"{hospital.name} has labels that are none of {wanted}: from_frame numbers them.")
 
     def __iter__(self) -> Iterator[Hospital]:
         return iter(self.hospitals)
@@ -81,6 +89,7 @@ class Federation:
     def sha256(self) -> str:
         """Hash of the content: names, columns, values and labels, whatever file they came from."""
         schema = [self.names, [len(hospital) for hospital in self], self.numeric, self.categorical]
+        schema += [self.classes] if len(self.classes) > 2 else []
         digest = hashlib.sha256(json.dumps(schema).encode())
         for hospital in self:
             values = hospital.table[list(self.numeric)].to_numpy("<f8")
@@ -100,26 +109,29 @@ class Federation:
     def frame(self) -> pd.DataFrame:
         """Return everybody's rows in one table, as no real federation could: features, "label", "hospital".
 
-        The way to another partition, and back by `from_frame(frame, site="hospital", label="label")`.
-        ValueError if a feature is called "label" or "hospital".
+        The way to another partition, and back by `from_frame(frame, site="hospital", label="label")`, if the classes
+        have names with `classes=federation.classes`. ValueError if a feature is called "label" or "hospital".
         """
         if taken := {"label", "hospital"} & set(self.hospitals[0].table):
             raise ValueError(f"A feature is called {taken.pop()!r}, as a column of the pooled table is: rename it.")
-        rows = [hospital.table.assign(label=hospital.labels, hospital=hospital.name) for hospital in self]
+        # The names of classes that nobody named are their numbers.
+        values = np.arange(2) if self.classes == ("0", "1") else np.array(self.classes, dtype=object)
+        rows = [hospital.table.assign(label=values[hospital.labels], hospital=hospital.name) for hospital in self]
         return pd.concat(rows, ignore_index=True)
 
     def summary(self) -> pd.DataFrame:
-        """Count, a row a hospital: patients, positives (label 1), prevalence, missing (share of empty cells)."""
-        return pd.DataFrame(
-            {
-                "hospital": hospital.name,
-                "patients": len(hospital),
-                "positives": int(hospital.labels.sum()),
-                "prevalence": hospital.labels.mean(),
-                "missing": hospital.table.isna().to_numpy().mean(),
-            }
-            for hospital in self
-        )
+        """Count, a row a hospital: patients, positives (label 1), prevalence, missing (share of empty cells).
+
+        Of more than two classes, the patients of each ("label=class") are in the place of positives and prevalence.
+        """
+        rows = []
+        for hospital in self:
+            counts = {"positives": int(hospital.labels.sum()), "prevalence": hospital.labels.mean()}
+            if len(self.classes) > 2:
+                counts = {f"label={name}": int((hospital.labels == at).sum()) for at, name in enumerate(self.classes)}
+            missing = {"missing": hospital.table.isna().to_numpy().mean()}
+            rows.append({"hospital": hospital.name, "patients": len(hospital)} | counts | missing)
+        return pd.DataFrame(rows)
 
 
 _ROOTS = (Path(__file__).parent / "data", Path(__file__).parent.parent / "data")  # in a wheel, and in a checkout
@@ -170,6 +182,7 @@ def from_frame(
     site: Hashable,
     label: Hashable,
     features: Sequence[Hashable] | None = None,
+    classes: Sequence[Hashable] | None = None,
     min_rows: int = 10,
     name: str = "table",
 ) -> Federation:
@@ -182,16 +195,17 @@ def from_frame(
 
     frame : a row a patient
     site : column of the hospital; its values become names ("3" for 3)
-    label : column of the label: 0 and 1, or False and True, never missing
+    label : column of the label: 0 and 1, or False and True, never missing; with `classes`, other values too
     features : columns to learn from; None means all others
+    classes : all values of the label, two or more, in the order of their numbers: ["stable", "worse", "dead"]
     min_rows : fewer patients are refused: a hospital's sums would say too much about each, and a test of it nothing
     name : what the federation is called
     """
     features = tables.choose_columns(frame, site, label, features)
     sites = tables.as_sites(frame[site], min_rows)
-    labels = tables.as_labels(frame[label])
+    labels, classes = tables.as_labels(frame[label], classes)
     if labels.min() == labels.max():
-        raise ValueError(f"The label {label!r} is {labels[0]} in every row: there is nothing to tell apart.")
+        raise ValueError(f"The label {label!r} is {classes[labels[0]]} in every row: there is nothing to tell apart.")
     values = {str(column): tables.as_feature(frame[column], sites) for column in features}
     numeric = tuple(column for column, cells in values.items() if cells.dtype == np.float64)
     categorical = {}
@@ -202,7 +216,7 @@ def from_frame(
     table = pd.DataFrame(values)
     own = {hospital: np.flatnonzero(sites == hospital) for hospital in dict.fromkeys(sites)}
     rows = (Hospital(n, table.iloc[at].reset_index(drop=True), labels[at]) for n, at in own.items())
-    made = Federation(name, tuple(rows), numeric, categorical)
+    made = Federation(name, tuple(rows), numeric, categorical, classes)
     if len(set(made.columns)) < len(made.columns) or not made.columns:
         fault = "two columns of the same name" if made.columns else "no column, since none of the features ever varies"
         names = ", ".join(made.columns or values)

@@ -389,6 +389,8 @@ def _train(
         raise TypeError(f"train_{kind} has no setting {name!r}.{close} It has seed, {', '.join(known)}.")
     _check("seed", seed)
     plan, seeds = Plan(**given), [int(one) for one in np.atleast_1d(seed)]
+    if isinstance(plan.model, Model):
+        plan = replace(plan, model=replace(plan.model, classes=len(federation.classes)))
     method = " + ".join(filter(None, [kind, plan.algorithm.name, aggregator.name if aggregator else ""]))
     folders = {one: _kept(f"{method}, prepared {prepared}", federation, plan, one, aggregator) for one in seeds}
     runs = {}

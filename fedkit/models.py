@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 if TYPE_CHECKING:  # who coordinates a study asks for names and shapes alone, and needs no TensorFlow
     from fedkit.compat.tff import tf, tff
@@ -18,14 +18,20 @@ Arrays = list[np.ndarray]
 
 @dataclass(frozen=True)
 class Model:
-    """A network for a yes-or-no label: dense layers, ReLU between them, one logit out.
+    """A network that tells classes apart: dense layers, ReLU between them, and logits out.
+
+    Of two classes it is one logit, that of label 1; of K more, one each, [K], of which the softmax is taken.
 
     hidden : units of each hidden layer; without any it is logistic regression
+    classes : how many; training takes as many as its federation has
     """
 
     hidden: tuple[int, ...] = ()
+    classes: int = 2
 
     def __post_init__(self) -> None:
+        if not is_whole(self.classes, 2):
+            raise ValueError(f"A model tells two classes apart, or more, and not {self.classes!r}.")
         whole = isinstance(self.hidden, Sequence | np.ndarray) and not isinstance(self.hidden, str)
         if not whole or not all(is_whole(units) for units in self.hidden):
             raise ValueError(f"The hidden layers are {self.hidden!r}: name the units of each, such as mlp((16,)).")
@@ -44,7 +50,7 @@ class Model:
 
     def shapes(self, features: int) -> list[tuple[int, ...]]:
         """Shapes of the arrays of `initial_weights`: kernels [inputs, outputs], biases [outputs]."""
-        sizes = pairwise([features, *self.hidden, 1])
+        sizes = pairwise([features, *self.hidden, 1 if self.classes == 2 else self.classes])
         return [shape for inputs, outputs in sizes for shape in ((inputs, outputs), (outputs,))]
 
     def initial_weights(self, features: int, seed: int) -> Arrays:
@@ -61,26 +67,29 @@ class Model:
         return weights
 
     def logits(self, weights: Sequence[tf.Tensor], features: tf.Tensor) -> tf.Tensor:
-        """Log-odds of the label, shape [n], of features of shape [n, d]."""
+        """Log-odds of label 1, shape [n], of features of shape [n, d]; logits, [n, K], of more than two classes."""
         from fedkit.compat.tff import tf
 
         *hidden, (kernel, bias) = zip(weights[::2], weights[1::2], strict=True)
         for hidden_kernel, hidden_bias in hidden:
             features = tf.nn.relu(features @ hidden_kernel + hidden_bias)
-        return tf.squeeze(features @ kernel + bias, axis=1)
+        found = features @ kernel + bias
+        return tf.squeeze(found, axis=1) if bias.shape[0] == 1 else found
 
     def loss(self, weights: Sequence[tf.Tensor], features: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """Mean cross-entropy of a batch, a scalar in nats."""
         return cross_entropy(self.logits(weights, features), labels)
 
     def predict(self, weights: Sequence[np.ndarray], features: np.ndarray) -> np.ndarray:
-        """Probability of the label for each patient: float32, shape [n], of features of shape [n, d]."""
+        """Probability of label 1, float32, shape [n], of features of shape [n, d]; of each class, [n, K], if K > 2."""
         # In float64, and rounded at the end: patients with equal rows are equal, whatever library multiplies.
         *hidden, (kernel, bias) = zip(weights[::2], weights[1::2], strict=True)
         values = np.asarray(features, np.float64)
         for hidden_kernel, hidden_bias in hidden:
             values = np.maximum(values @ hidden_kernel + hidden_bias, 0)
-        return expit((values @ kernel + bias)[:, 0]).astype(np.float32)
+        values = values @ kernel + bias
+        # The weights say how many classes there are: they may be a run's, and this model the default.
+        return (expit(values[:, 0]) if len(bias) == 1 else softmax(values, axis=1)).astype(np.float32)
 
     def functional(self, features: int, seed: int) -> tff.learning.models.FunctionalModel:
         """Return the same model for TFF's own algorithms, `tff.learning.algorithms`."""
@@ -100,9 +109,12 @@ def is_whole(value: object, least: int = 1) -> bool:
 
 
 def cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Mean cross-entropy, in nats, of logits against labels 0 or 1, both of shape [n]."""
+    """Mean cross-entropy, in nats, against labels of shape [n]: of logits of label 1, [n], or of K classes, [n, K]."""
     from fedkit.compat.tff import tf
 
+    if logits.shape.rank == 2:
+        labels = tf.cast(labels, tf.int32)
+        return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
     return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits))
 
 

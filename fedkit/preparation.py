@@ -102,7 +102,7 @@ class Prepared:
     """One hospital's n train and m test patients, ready for a model.
 
     train_features, test_features : float32, shapes [n, d] and [m, d], standardised with the shared statistics
-    train_labels, test_labels : float32 of zeros and ones, shapes [n] and [m]
+    train_labels, test_labels : float32 of whole numbers, those of the classes, shapes [n] and [m]
     train_rows, test_rows : int64, which rows of ``Hospital.table`` these are, in ascending order
     together : number of training rows, of all who take part, that the statistics are of
     """
@@ -272,7 +272,7 @@ def _test_rows(hospital: Hospital, seed: int, test_fraction: float) -> np.ndarra
     name = int.from_bytes(hashlib.sha256(hospital.name.encode()).digest()[:8], "big")
     rng = np.random.default_rng(np.random.SeedSequence([seed, name]))
     drawn = []
-    for label in (0, 1):
+    for label in np.unique(hospital.labels):
         rows = np.flatnonzero(hospital.labels == label)
         count = min(max(round(test_fraction * len(rows)), 1), len(rows) - 1)
         drawn.append(rng.permutation(rows)[: max(count, 0)])

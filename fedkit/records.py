@@ -8,6 +8,7 @@ import os
 import tempfile
 import time
 import zipfile
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,7 +68,8 @@ class Run:
     settings : rounds, seed, learning rate and so on: text, numbers, lists
     metrics : columns round, hospital, metric, value
     ledger : that of the training, `Ledger.frame`
-    predictions : columns hospital, label, probability (test rows, last round)
+    predictions : columns hospital, label, probability of label 1 (test rows, last round); of more than two classes
+        one of each, "probability=class", in the order of the labels
     weights : the final model: under "shared", or one a hospital under its name
     provenance : data set, its hash, and the versions of what computed
     """
@@ -93,8 +95,12 @@ class Run:
     ) -> "Run":
         """Put a run together: metrics as rows, predictions as hospital, labels and probabilities."""
         scored = pd.DataFrame(metrics, columns=[*_TABLES["metrics"]])
-        parts = [pd.DataFrame({"hospital": name, "label": y, "probability": p}) for name, y, p in predictions]
-        predicted = pd.concat(parts, ignore_index=True).astype({"label": "int64", "probability": float})
+        several = [f"probability={one}" for one in federation.classes] if len(federation.classes) > 2 else []
+        columns, parts = several or ["probability"], []
+        for name, y, p in predictions:
+            each = dict(zip(columns, np.reshape(p, (len(y), -1)).T, strict=True))
+            parts.append(pd.DataFrame({"hospital": name, "label": y} | each))
+        predicted = pd.concat(parts, ignore_index=True).astype({"label": "int64"} | dict.fromkeys(columns, float))
         provenance = {"data": federation.name, "sha256": federation.sha256, "versions": dict(_versions())}
         return cls(method, settings, scored, ledger, predicted, weights, provenance)
 
@@ -134,6 +140,11 @@ class Run:
                 Path(new, file).replace(folder / file)
 
 
+def probabilities(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns of predictions that are probabilities: of label 1, or of each class, "probability=class"."""
+    return predictions.filter(regex="^probability(=|$)")
+
+
 def load(folder: str | Path) -> Run:
     """Read a run that `Run.save` wrote: FileNotFoundError if it is not there, ValueError if it is damaged."""
     home = Path(os.path.expanduser(folder))
@@ -149,12 +160,15 @@ def load(folder: str | Path) -> Run:
     for table, columns in _TABLES.items():
         with _reading(home / f"{table}.csv", digests) as path:
             how = {"keep_default_na": False, "na_values": {"value": ""}, "float_precision": "round_trip"}
-            tables[table] = found = pd.read_csv(path, dtype=columns, **how)
-            if list(found) != list(columns):
-                raise ValueError(f"its columns are {', '.join(found)}, and must be {', '.join(columns)}")
-            for column in found.columns.intersection([*_MOST]):
-                if not found[column].between(0, _MOST[column]).all():
-                    raise ValueError(f"{column} must lie from 0 to {_MOST[column]}")
+            tables[table] = found = pd.read_csv(path, dtype=defaultdict(lambda: float, columns), **how)
+            wanted, most = [*columns], _MOST
+            if table == "predictions" and len(several := [*probabilities(found)]) > 2:
+                wanted, most = [*wanted[:2], *several], dict.fromkeys(several, 1) | {"label": len(several) - 1}
+            if list(found) != wanted:
+                raise ValueError(f"its columns are {', '.join(found)}, and must be {', '.join(wanted)}")
+            for column in found.columns.intersection([*most]):
+                if not found[column].between(0, most[column]).all():
+                    raise ValueError(f"{column} must lie from 0 to {most[column]}")
     weights: dict[str, list[np.ndarray]] = {}
     with _reading(home / "weights.npz", digests) as path:
         with zipfile.ZipFile(path) as archive:
@@ -199,8 +213,11 @@ def compare(first: Run, second: Run, tolerance: float = 0.0) -> pd.DataFrame:
         if len(ours) != len(theirs):
             rows.append((name, f"{len(ours)} rows", f"{len(theirs)} rows"))
             continue
+        if list(ours) != list(theirs):
+            rows.append((name, list(ours), list(theirs)))
+            continue
         apart = (ours != theirs) & ~(ours.isna() & theirs.isna())
-        for column in ours.columns.intersection(["value", "probability"]):
+        for column in ours.columns.intersection(["value", *probabilities(ours)]):
             apart[column] &= ~((ours[column] - theirs[column]).abs() <= tolerance)
         if apart.any(axis=None):
             where = apart.any(axis=1).argmax()

@@ -2,7 +2,7 @@
 
 import difflib
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence, Set
 
 import numpy as np
 import pandas as pd
@@ -96,10 +96,11 @@ def as_sites(column: pd.Series, min_rows: int) -> np.ndarray:
     return sites
 
 
-def as_labels(column: pd.Series) -> np.ndarray:
-    """Turn the label's column into zeros and ones, int64 of shape [n].
+def as_labels(column: pd.Series, classes: Sequence[Hashable] | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Turn the label's column into class numbers, int64 of shape [n], and their names: 0 and 1 (or False and True).
 
-    ValueError if one is missing, or is not 0, 1, False or True; the sentence says how to convert them.
+    ValueError if one is missing, or is not among the `classes`, if they are named; the sentence says how to convert
+    them. TypeError if the classes are no list.
     """
     name = column.name
     if isinstance(column.dtype, pd.CategoricalDtype):
@@ -109,15 +110,34 @@ def as_labels(column: pd.Series) -> np.ndarray:
             f"The label {name!r} is missing in {missing} of {len(column)} rows: "
             f"leave them out first, with frame.dropna(subset=[{name!r}])."
         )
+    if classes is not None:
+        return _by_class(column, classes)
     kind = pd.api.types.infer_dtype(column)
     if kind in _NUMBERS | {"boolean"} and column.isin([0, 1]).all():
-        return column.to_numpy().astype(np.int64)
+        return column.to_numpy().astype(np.int64), ("0", "1")
     found = sorted(column.drop_duplicates().tolist(), key=None if kind in _NUMBERS else str)
     example = f"frame[{name!r}] > {found[0]}" if kind in _NUMBERS else f"frame[{name!r}] == {found[-1]!r}"
     raise ValueError(
         f"The label {name!r} must hold 0 and 1 (or False and True), and holds {_list(found)}. "
-        f"Convert it first, for instance frame[{name!r}] = ({example}).astype(int)."
+        f"Convert it first, for instance frame[{name!r}] = ({example}).astype(int), or name all its values, in "
+        "the order of their numbers, with classes=[...]."
     )
+
+
+def _by_class(column: pd.Series, classes: Sequence[Hashable]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Turn values into their places in `classes`, the caller's order."""
+    if isinstance(classes, str | Set) or not isinstance(classes, Collection):
+        raise TypeError("`classes` must be a list of the label's values, in the order of their numbers.")
+    names = as_names(pd.Series([*classes], dtype=object, name="classes")).tolist()
+    if len(names) < 2 or None in names or len(set(names)) < len(names):
+        raise ValueError(f"`classes` must name two classes or more, each once, and names {_list([*classes])}.")
+    codes = pd.Index(names).get_indexer(as_names(column))
+    if unknown := column[codes < 0].drop_duplicates().tolist():
+        raise ValueError(
+            f"The label {column.name!r} holds {_list(unknown)}, and the classes are {_list(names)}: name them all, or "
+            f"leave these rows out first, with frame[~frame[{column.name!r}].isin({unknown[:6]!r})]."
+        )
+    return codes.astype(np.int64), tuple(names)
 
 
 def as_feature(column: pd.Series, sites: np.ndarray) -> np.ndarray:

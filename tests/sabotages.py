@@ -261,6 +261,53 @@ plots.py: figures
     else "·".join(f"{ord(sign):04X}" for sign in run) => else "".join(run)
 plots.mplstyle: figures
     svg.hashsalt => # svg.hashsalt
+models.py: classes::test_pooled_rows_in_full_batches_lead_to_scikit_learns_model
+    softmax(values, axis=1) => softmax(values, axis=0)
+    labels = tf.cast(labels, tf.int32) => labels = tf.cast(labels > 0, tf.int32)
+models.py: classes::test_weights_say_how_many_classes_there_are
+    if len(bias) == 1 else softmax => if self.classes == 2 else softmax
+hospitals.py: classes::test_the_hash_follows_the_names_of_the_classes_and_the_pooled_table_leads_back
+    [self.classes] if len(self.classes) > 2 => [] if len(self.classes) > 2
+    np.array(self.classes, dtype=object) => np.array(sorted(self.classes), dtype=object)
+hospitals.py: classes::test_labels_that_are_no_class_are_refused_in_a_federation_made_by_hand
+    np.isin(hospital.labels, range(len(self.classes))) => np.isin(hospital.labels, range(99))
+hospitals.py: classes::test_two_classes_with_names_are_the_two_they_always_were
+    [self.classes] if len(self.classes) > 2 => [self.classes] if len(self.classes) > 1
+hospitals.py: classes::test_a_summary_counts_each_class
+    enumerate(self.classes)} => enumerate(sorted(self.classes))}
+tables.py: classes::test_a_class_is_numbered_by_its_place_among_those_named
+    name="classes")).tolist() => name="classes")).tolist(); names.sort()
+tables.py: classes::test_classes_that_mean_nothing_are_refused
+    if unknown := column[codes < 0] => if unknown := column[codes < -1]
+    isinstance(classes, str | Set) or => False or
+    or len(set(names)) < len(names): => :
+preparation.py: classes::test_each_class_is_split_by_itself
+    for label in np.unique(hospital.labels): => for label in (0, 1):
+evaluation.py: classes::test_scores_are_what_their_definitions_say
+    np.mean(p.argmax(axis=1) == y) => np.mean(p[:, 1:].argmax(axis=1) + 1 == y)
+    (y == at, p[:, int(at)]) => (y == at, p[:, -1])
+    for at in np.unique(y)]) => for at in np.unique(y)[1:]])
+    np.arange(p.shape[1]))).sum(axis=1) => np.arange(p.shape[1]))).mean(axis=1)
+    p[np.arange(len(y)), y.astype(int)] => p.max(axis=1)
+evaluation.py: classes::test_what_cannot_be_scored_is_refused
+    - 1).max() > 1e-4: => - 1).max() > 2:
+    or p.shape[1:] == (2,) or => or
+    (y == np.rint(y)) & => (y == y) &
+evaluation.py: classes::test_confusion_counts_every_test_row_under_its_own_name
+    chosen = p.argmax(axis=1) => chosen = p.argmin(axis=1)
+    [column.partition("=")[2] for column in columns] => sorted(column.partition("=")[2] for column in columns)
+    confusion_matrix(rows["label"], chosen, => confusion_matrix(chosen, rows["label"],
+evaluation.py: classes::test_an_interval_of_the_brier_score_ends_at_two
+    "brier", 2, 1)[bounded] => "brier", 1, 1)[bounded]
+records.py: classes::test_predictions_that_are_damaged_are_refused
+    | {"label": len(several) - 1} => | {"label": 99}
+    dict.fromkeys(several, 1) | => {} |
+records.py: classes::test_compare_looks_at_every_probability
+    ["value", *probabilities(ours)] => ["value"]
+records.py: classes::test_confusion_counts_every_test_row_under_its_own_name classes::test_a_run_is_saved_and_read_back
+    for one in federation.classes] if => for one in sorted(federation.classes)] if
+chapters/figures/exhibits.py: classes::test_what_is_of_two_classes_says_so
+    for hospital in hospitals) > 1: => for hospital in hospitals) > 9:
 chapters/figures/rounds.py: figures
     every[0].set_ylim(bottom=0) => pass
 chapters/partitions.py: partitions

@@ -265,7 +265,7 @@ def test_what_a_run_records(heart):
     assert auroc.groupby("hospital")["round"].agg(list).tolist() == [[1, 2, 3]] * 4
     assert auroc["value"].between(0.4, 1).all()
     rows = run.metrics.query("round == 0").pivot_table("value", "hospital", "metric")
-    split = preparation.split(federation, 0).hospitals
+    split = preparation.split(heart, 0).hospitals
     for name, own in split.items():
         assert rows.loc[name, ["train rows", "test rows"]].tolist() == [len(own.train_rows), len(own.test_rows)]
     up = run.ledger.query("direction == 'up'")

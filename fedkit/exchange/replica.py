@@ -54,7 +54,7 @@ class Replica:
     def __init__(self, study: Study, hospital: Hospital, work: Training, keep: Keep) -> None:
         self.study, self.hospital, self.work = study, hospital, work
         settings = study.settings
-        self.alone = Federation(settings.title, (hospital,), settings.numeric, settings.categorical)
+        self.alone = Federation(settings.title, (hospital,), settings.numeric, settings.categorical, settings.classes)
         self.held, self.scores, self._keep = Held(), {}, keep
         self.promises = Promises(settings.layers, study.parameters)
         self._trained: tuple[Held | None, tuple] = None, ()  # from where, and what `Training.train` returned

@@ -22,6 +22,7 @@ class Settings:
 
     title, label : what the study is called, and what is predicted, for people to read
     numeric, categorical : names of the numeric columns; the levels of each categorical one, the reference first
+    classes : names of the label's numbers 0, 1, ..., in this order
     hidden : units of the model's hidden layers; none for logistic regression
     rounds, epochs : how often updates are joined; passes through the rows in a round
     batch_size, learning_rate : rows a step, all if None; of the hospitals' gradient descent
@@ -43,6 +44,7 @@ class Settings:
     label: str
     numeric: tuple[str, ...] = ()
     categorical: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    classes: tuple[str, ...] = ("0", "1")
     hidden: tuple[int, ...] = ()
     rounds: int = 20
     epochs: int = 1
@@ -72,7 +74,7 @@ class Settings:
     @classmethod
     def of(cls, federation: Federation, algorithm: "Algorithm | None" = None, **settings: object) -> "Settings":
         """Make settings for the columns of a federation (its hospitals are not looked at), and an algorithm."""
-        named = {"title": federation.name, "label": "label"} | settings
+        named = {"title": federation.name, "label": "label", "classes": federation.classes} | settings
         made = cls(numeric=federation.numeric, categorical=dict(federation.categorical), **named)
         if algorithm is None:
             return made
@@ -93,7 +95,7 @@ class Settings:
     @property
     def model(self) -> Model:
         """What is trained."""
-        return Model(self.hidden)
+        return Model(self.hidden, len(self.classes))
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -119,6 +121,11 @@ class Settings:
         yield "title label algorithm", _text, "printable text"
         yield "numeric", _names, "names of columns, none twice"
         yield "categorical", _levels, "levels of columns, none twice"
+        yield (
+            "classes",
+            lambda classes: _names(classes) and len(classes) > 1,
+            "names of two classes or more, none twice",
+        )
         yield "categorical", lambda levels: not levels.keys() & set(self.numeric), "columns that are not numeric, too"
         yield "numeric", lambda _: len(self.columns) > 0, "columns to learn from"
         yield "hidden", _sizes, "a tuple of units of hidden layers"
@@ -142,7 +149,7 @@ class Settings:
         try:
             if set(values) != {each.name for each in fields(cls)}:
                 raise ValueError("They name other settings than this version of the kit has: use the same.")
-            values = values | {name: tuple(values[name]) for name in ("numeric", "hidden", "sizes")}
+            values = values | {name: tuple(values[name]) for name in ("numeric", "classes", "hidden", "sizes")}
             return cls(**values | {"categorical": {name: tuple(of) for name, of in values["categorical"].items()}})
         except (AttributeError, OverflowError, TypeError, ValueError) as problem:
             raise MessageError(f"The study's settings cannot be used. {problem}") from None

@@ -71,6 +71,6 @@ class Training:
         return weights, (optimizer, own)
 
     def predict(self, weights: Arrays, state: Any, features: np.ndarray) -> np.ndarray:
-        """Return the probability of the label for each row of features [n, d]: shape [n]."""
+        """Return the probability of label 1 for each row of features [n, d]: shape [n]; of K > 2 classes, [n, K]."""
         _, own = state or (None, [])
         return self._plan.model.predict(self._plan.algorithm.local(weights, own), features)

@@ -47,6 +47,10 @@ def signals(runs: Sequence[Run], federation: Federation, model: Model | None = N
         What was trained; `models.logistic_regression` if None.
     """
     model = model or logistic_regression()
+    if len(federation.classes) > 2:
+        raise ValueError(
+            f"This attack asks for the probability of label 1, and here are {len(federation.classes)} classes."
+        )
     seeds = [run.settings["seed"] for run in runs]
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"One run a seed is needed, each seed once, and the seeds are {seeds}.")

@@ -92,6 +92,8 @@ def evaluate(
     wanted
         Which of `evaluation.METRICS`.
     """
+    if backdoor and len(clean.classes) > 2:
+        raise ValueError(f"A backdoor is measured between two classes, and here are {len(clean.classes)}.")
     model, trained_on = model or logistic_regression(), trained_on or clean
     split = preparation.split(trained_on, run.settings["seed"], leave_out=run.settings["leave_out"])
     (weights,) = run.weights.values()

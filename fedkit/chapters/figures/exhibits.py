@@ -23,6 +23,8 @@ def hospitals_at_a_glance(federation: Iterable, column: str = "age") -> Figure:
     columns = list(hospitals[0].table.columns)
     if column not in columns:
         raise ValueError(f"No column {column!r} to draw: choose from {', '.join(columns)}.")
+    if max(np.max(hospital.labels) for hospital in hospitals) > 1:
+        raise ValueError("This picture is of two classes, and the hospitals have more: see `Federation.summary`.")
     names, places = [plots.shown(hospital.name) for hospital in hospitals], range(len(hospitals))
     size = (8, 1.7 + 0.62 * len(names), 2, 2)
     figure, axes = sheet("What each hospital holds", *size, width_ratios=[1.25, 1], sharey=True)
