@@ -305,17 +305,6 @@ def test_the_difference_of_two_sums_opens_nobody():
 # Rules 10 to 12: for which list, and how often
 
 
-def test_after_a_list_that_did_not_open_nobody_new_is_listed():
-    """Its sum may be known to the coordinator all the same: the difference to the next one would be Basel's."""
-    here, three = Parties(), ("Aarau", "Chur", "Davos")
-    _, listed = here.send(vectors())
-    here["Aarau"].share({name: listed[name] for name in three})
-    _, listed = here.send(vectors())
-    with pytest.raises(MessageError, match="The last list did not open, and Basel was not in it"):
-        here["Aarau"].share(listed)
-    assert here["Aarau"].share({name: listed[name] for name in three})
-
-
 @pytest.mark.parametrize(
     ("change", "how", "sentence"),
     [
