@@ -894,3 +894,14 @@ def test_a_backup_from_just_before_a_letter_sends_no_second_one(tmp_path):
     room.restart(A)
     assert "an old copy of this disk was put back?" in room.step(A)[A].note
     assert len([path for path in room.files(ONE, 2) if ".Hospital%200." in path.name]) == 1
+
+
+def test_a_backup_from_between_its_two_letters_answers_no_list(room):
+    """Rule 9, where the home does not remember the share: only the letter in the folder tells."""
+    shutil.copytree(room.home, f"{room.home} backup")
+    room.coordinator.step()
+    room.step(A)
+    shutil.rmtree(room.home)
+    shutil.copytree(f"{room.home} backup", room.home)
+    room.restart(A)
+    assert "a letter two of number 3 that is not remembered here" in room.step(A)[A].note
