@@ -867,22 +867,6 @@ def test_a_group_s_key_for_another_opening_is_none(tmp_path, undisturbed):
     room.ends_well(undisturbed, "is for another opening of this study")
 
 
-def test_a_backup_from_just_before_a_letter_sends_no_second_one(tmp_path):
-    """Rule 7, where no list has answered yet: only the letter in the folder tells."""
-    room = Class(tmp_path).open().until(1, TWO)
-    room.coordinator.step()
-    shutil.copytree(room.home, f"{room.home} backup")
-    room.step(A)
-    shutil.rmtree(room.home)
-    shutil.copytree(f"{room.home} backup", room.home)
-    first, *others = room.federation
-    first = dataclasses.replace(first, table=first.table.assign(x0=1.0), labels=first.labels[::-1].copy())
-    room.federation = dataclasses.replace(room.federation, hospitals=(first, *others))
-    room.restart(A)
-    assert "an old copy of this disk was put back?" in room.step(A)[A].note
-    assert len([path for path in room.files(ONE, 2) if ".Hospital%200." in path.name]) == 1
-
-
 def test_a_backup_from_between_its_two_letters_answers_no_list(room):
     """Rule 9, where the home does not remember the share: only the letter in the folder tells."""
     shutil.copytree(room.home, f"{room.home} backup")
