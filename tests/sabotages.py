@@ -394,7 +394,7 @@ exchange/arrivals.py: exchange_intruders exchange
     if not letter.study.startswith(study.id): => if False:
     if what == ONE and ( => if False and (
 exchange/party.py: exchange_intruders
-    if code in self.folder.digests(place, len(data)) and ( => if self._looks[place] > 1 and (
+    if code in self.folder.digests(place, len(data)) and ( => if self._looks[place] > 1 and (True or
 exchange/coordinator.py: exchange_intruders exchange
     if in_charge[:2] != (self.identity.name, self.identity.public): => if False:
     for what in (LIST, SUM): => for what in ():

@@ -865,3 +865,14 @@ def test_a_group_s_key_for_another_opening_is_none(tmp_path, undisturbed):
     room.post(room.identities[A], "group", said, "group")
     assert room.step(B)[B].stage == "keys"
     room.ends_well(undisturbed, "is for another opening of this study")
+
+
+def test_a_backup_from_between_its_two_letters_answers_no_list(room):
+    """Rule 9, where the home does not remember the share: only the letter in the folder tells."""
+    shutil.copytree(room.home, f"{room.home} backup")
+    room.coordinator.step()
+    room.step(A)
+    shutil.rmtree(room.home)
+    shutil.copytree(f"{room.home} backup", room.home)
+    room.restart(A)
+    assert "a letter two of number 3 that is not remembered here" in room.step(A)[A].note
