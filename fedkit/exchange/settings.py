@@ -25,8 +25,7 @@ class Settings:
     classes : names of the label's numbers 0, 1, ..., in this order
     hidden : units of the model's hidden layers; none for logistic regression
     rounds, epochs : how often updates are joined; passes through the rows in a round
-    batch_size, learning_rate : rows a step, all if None; of the hospitals' gradient descent
-    penalty : on large kernels: see `learning.Plan`
+    batch_size, learning_rate, penalty : rows a step, all if None; of the hospitals' gradient descent; see `Plan`
     seed, test_fraction : decide test rows, order of rows and first weights; share of a hospital's rows to test on
     bits, security : of the sum of one number; of the encryption
     quorum : the fewest hospitals that a sum may be of
