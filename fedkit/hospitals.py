@@ -1,15 +1,17 @@
-"""Where hospitals come from: `load` reads a data set of the kit, `from_frame` takes anybody's table.
+"""Where hospitals come from: `load` reads a data set of the kit, `from_frame` and `join` take anybody's table.
 
-`fedkit.chapters.partitions` makes pretend hospitals out of a pooled table, and `preparation.split` is the way on.
+`check` says all that is wrong with a table, `fedkit.chapters.partitions` makes pretend hospitals out of a pooled one,
+and `preparation.split` is the way on.
 """
 
 import hashlib
 import io
 import json
-from collections import Counter
+import warnings
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,16 +21,37 @@ from fedkit import tables
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Hospital:
-    """One hospital's rows, as it keeps them; ``len`` is the number of patients.
+    """One hospital's rows, as it keeps them; ``len`` is their number. `join` makes one; ValueError if it is none.
 
     name : unique in its federation
-    table : n rows of features, as measured: float64 with NaN for a missing value, or pandas categories
+    table : n rows of features, as measured: float64 with NaN for a missing value, or pandas categories of text
     labels : int64 of zeros and ones, shape [n]
+    patients : whose row it is, text, shape [n], so that a patient's rows stay together; each row is a patient if None
+    test : True for the rows to be tested on, bool, shape [n]; `preparation.split` draws them if None
     """
 
     name: str
     table: pd.DataFrame
     labels: np.ndarray
+    patients: np.ndarray | None = None
+    test: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        sizes = {len(each) for each in (self.table, self.labels, self.patients, self.test) if each is not None}
+        labels = isinstance(self.labels, np.ndarray) and self.labels.dtype == np.int64
+        dtypes = zip(self.table.columns, self.table.dtypes, strict=True)
+        odd = [name for name, dtype in dtypes if dtype != np.float64 and not _is_text_levels(dtype)]
+        if len(sizes) > 1:
+            fault = f"has {len(self.table)} rows in its table, and {len(self.labels)} labels"
+        elif not labels or not np.isin(self.labels, (0, 1)).all():
+            fault = "has labels that are no zeros and ones of int64"
+        elif odd:
+            fault = f"has columns that are neither float64 nor categories of text ({', '.join(map(str, odd[:6]))})"
+        elif np.isinf(self.table.select_dtypes(np.float64)).to_numpy().any():
+            fault = "has infinite numbers"
+        else:
+            return
+        raise ValueError(f"{self.name} {fault}: make it with hospitals.join, which reads any table or says what to do.")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -83,6 +106,8 @@ class Federation:
         schema = [self.names, [len(hospital) for hospital in self], self.numeric, self.categorical]
         digest = hashlib.sha256(json.dumps(schema).encode())
         for hospital in self:
+            for own in (hospital.patients, hospital.test):
+                digest.update(b"" if own is None else json.dumps(own.tolist()).encode())
             values = hospital.table[list(self.numeric)].to_numpy("<f8")
             digest.update(np.where(np.isnan(values), np.nan, values).astype("<f8").tobytes())
             for column in self.categorical:
@@ -100,12 +125,20 @@ class Federation:
     def frame(self) -> pd.DataFrame:
         """Return everybody's rows in one table, as no real federation could: features, "label", "hospital".
 
-        The way to another partition, and back by `from_frame(frame, site="hospital", label="label")`.
-        ValueError if a feature is called "label" or "hospital".
+        And "patient" and "test", if they are known. The way to another partition, and back by
+        `from_frame(frame, site="hospital", label="label")`. ValueError if a feature has the name of one of them.
         """
-        if taken := {"label", "hospital"} & set(self.hospitals[0].table):
-            raise ValueError(f"A feature is called {taken.pop()!r}, as a column of the pooled table is: rename it.")
-        rows = [hospital.table.assign(label=hospital.labels, hospital=hospital.name) for hospital in self]
+        rows = []
+        for hospital in self:
+            more = {
+                "label": hospital.labels,
+                "hospital": hospital.name,
+                "patient": hospital.patients,
+                "test": hospital.test,
+            }
+            if taken := more.keys() & set(hospital.table):
+                raise ValueError(f"A feature is called {taken.pop()!r}, as a column of the pooled table is: rename it.")
+            rows.append(hospital.table.assign(**{name: each for name, each in more.items() if each is not None}))
         return pd.concat(rows, ignore_index=True)
 
     def summary(self) -> pd.DataFrame:
@@ -142,7 +175,7 @@ def load(name: str = "heart_disease", features: Sequence[str] | None = None) -> 
     for column, code in dataset["missing"].items():
         frame[column] = frame[column].mask(frame[column] == code)
     for column in dataset["categorical"]:
-        frame[column] = tables.as_names(frame[column])
+        frame[column] = frame[column].astype("category")
     chosen = dataset["features"] if features is None else features
     return from_frame(frame, site="hospital", label=label["name"], features=chosen, name=name)
 
@@ -170,41 +203,116 @@ def from_frame(
     site: Hashable,
     label: Hashable,
     features: Sequence[Hashable] | None = None,
+    patient: Hashable = None,
+    test: Hashable | Sequence[int] = None,
     min_rows: int = 10,
     name: str = "table",
+    **cells: Any,
 ) -> Federation:
     """Make a federation of anybody's table, the hospitals in the order in which they first occur.
 
     Numbers stay numbers; text, booleans and pandas categories become categories, with the levels that occur anywhere
     in the federation. Missing values are kept, and filled in after the split. A hospital may have patients of one class
-    only (its AUROC is then not defined), and a column may be empty at some. A table that cannot be used is refused
-    (TypeError, ValueError) with a sentence that names the column, the hospital or the value, and says what to do.
+    only (its AUROC is then not defined), and a column may be empty at some. A table that cannot be used is refused with
+    all that is wrong in it (`tables.Refused`, a ValueError); what is taken and looks odd is a warning. Test rows and
+    batches are drawn by the seed, the hospital's name and the row's position: another order is another split.
 
-    frame : a row a patient
+    frame : a row a patient, or a row a visit and `patient`
     site : column of the hospital; its values become names ("3" for 3)
-    label : column of the label: 0 and 1, or False and True, never missing
+    label : column of the label: 0 and 1, or False and True; or (column, the value that is 1)
     features : columns to learn from; None means all others
+    patient : column that names the patient, whose rows stay on one side of every split
+    test : a split of one's own: a column of "train" and "test" (or False and True), or the positions of the test rows
     min_rows : fewer patients are refused: a hospital's sums would say too much about each, and a test of it nothing
     name : what the federation is called
+    cells : what cells mean: missing, decimal, below, above, rare, keep; see `tables.Cells`
     """
-    features = tables.choose_columns(frame, site, label, features)
-    sites = tables.as_sites(frame[site], min_rows)
-    labels = tables.as_labels(frame[label])
-    if labels.min() == labels.max():
-        raise ValueError(f"The label {label!r} is {labels[0]} in every row: there is nothing to tell apart.")
-    values = {str(column): tables.as_feature(frame[column], sites) for column in features}
-    numeric = tuple(column for column, cells in values.items() if cells.dtype == np.float64)
-    categorical = {}
-    for column in [column for column in values if column not in numeric]:
-        # Agreed once for all splits, reference included: all it takes is a hospital's count of each level.
-        categorical[column] = tables.order_levels(Counter(cell for cell in values[column] if cell is not None))
-        values[column] = pd.Categorical(values[column], categories=categorical[column])
-    table = pd.DataFrame(values)
-    own = {hospital: np.flatnonzero(sites == hospital) for hospital in dict.fromkeys(sites)}
-    rows = (Hospital(n, table.iloc[at].reset_index(drop=True), labels[at]) for n, at in own.items())
-    made = Federation(name, tuple(rows), numeric, categorical)
+    how = {"site": site, "label": label, "features": features, "patient": patient, "test": test, "min_rows": min_rows}
+    read = _accepted(tables.Reading(frame, **how, **cells))
+    levels = {column: tuple(v.categories) for column, v in read.columns.items() if isinstance(v, pd.Categorical)}
+    made = Federation(
+        name, tuple(_hospitals(read)), tuple(column for column in read.columns if column not in levels), levels
+    )
     if len(set(made.columns)) < len(made.columns) or not made.columns:
         fault = "two columns of the same name" if made.columns else "no column, since none of the features ever varies"
-        names = ", ".join(made.columns or values)
+        names = ", ".join(made.columns or read.columns)
         raise ValueError(f"After coding there would be {fault}: {names}. Rename or replace them.")
     return made
+
+
+def join(
+    frame: pd.DataFrame,
+    agreed: Any,
+    *,
+    name: str,
+    label: Hashable = None,
+    patient: Hashable = None,
+    test: Hashable | Sequence[int] = None,
+    min_rows: int = 10,
+    **cells: Any,
+) -> Hospital:
+    """Make one hospital of its own table, for columns that others agreed on; refused as by `from_frame`.
+
+    A level that the others do not know is refused, or becomes "other" if that is a level and `rare` is above 0.
+
+    agreed : the settings of a study, or a federation: it has `numeric` and `categorical`
+    name : of the hospital
+    label : as in `from_frame`; None means what `agreed` calls it
+    patient, test, min_rows, cells : as in `from_frame`
+    """
+    how = {"label": agreed.label if label is None else label, "patient": patient, "test": test, "min_rows": min_rows}
+    (made,) = _hospitals(_accepted(tables.Reading(frame, site=name, agreed=agreed, **how, **cells)))
+    return made
+
+
+class Check(NamedTuple):
+    """What `check` found: shown as two tables in a notebook.
+
+    complaints : see `tables.Complaint`, the worst first
+    report : see `tables.Reading.report`; `plots.differences` draws it
+    """
+
+    complaints: pd.DataFrame
+    report: pd.DataFrame
+
+    def _repr_html_(self) -> str:
+        said = self.complaints.to_html(index=False) if len(self.complaints) else "<p>Nothing is wrong.</p>"
+        return said + self.report.round(3).to_html(index=False, na_rep="", max_rows=200)
+
+
+def check(frame: pd.DataFrame, agreed: Any = None, **how: Any) -> Check:
+    """Say all that is wrong with a table or looks odd in it, and describe each column at each hospital.
+
+    agreed : for one hospital, as in `join`
+    how : the arguments of `from_frame`, or of `join`
+    """
+    if agreed is not None:
+        how = (
+            {"label": agreed.label} | how | {"site": how["name"]} if "label" not in how else how | {"site": how["name"]}
+        )
+    how.pop("name", None)
+    read = tables.Reading(frame, agreed=agreed, **how)
+    report = read.report()
+    return Check(pd.DataFrame(read.complaints, columns=tables.Complaint._fields), report)
+
+
+def _accepted(read: tables.Reading) -> tables.Reading:
+    """Refuse what must be refused, and warn of what only a person can judge."""
+    if refused := read.complaints:
+        raise tables.Refused(refused)
+    read.report()
+    for each in read.complaints:
+        warnings.warn(f"{each} (hospitals.check shows more)", stacklevel=3)
+    return read
+
+
+def _hospitals(read: tables.Reading) -> Iterator[Hospital]:
+    """Take the table apart, a hospital at a time."""
+    table = pd.DataFrame(read.columns)
+    for name, rows in zip(read.names, np.split(read.order, read.starts[1:]), strict=True):
+        own = (None if each is None else each[rows] for each in (read.labels, read.patients, read.test))
+        yield Hospital(name, table.iloc[rows].reset_index(drop=True), *own)
+
+
+def _is_text_levels(dtype: object) -> bool:
+    return isinstance(dtype, pd.CategoricalDtype) and all(isinstance(level, str) for level in dtype.categories)
