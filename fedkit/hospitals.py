@@ -17,6 +17,8 @@ import numpy as np
 import pandas as pd
 
 from fedkit import tables
+from fedkit.reading.report import report
+from fedkit.reading.table import Reading
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -49,6 +51,8 @@ class Hospital:
             fault = f"has columns that are neither float64 nor categories of text ({', '.join(map(str, odd[:6]))})"
         elif np.isinf(self.table.select_dtypes(np.float64)).to_numpy().any():
             fault = "has infinite numbers"
+        elif self.test is not None and len({*self.test.tolist()}) < 2:
+            fault = "has no row to train on, or none to test on"
         else:
             return
         raise ValueError(f"{self.name} {fault}: make it with hospitals.join, which reads any table or says what to do.")
@@ -197,6 +201,16 @@ def _verified(folder: Path, file: str) -> bytes:
     return content
 
 
+def example() -> pd.DataFrame:
+    """Return a small table to try things with, made up by a computer: 180 patients of three hospitals, a row each."""
+    rng = np.random.default_rng(0)
+    age, smoker = rng.normal(60, 10, 180).round(), rng.random(180) < 0.3
+    ill = age / 10 + 2 * smoker + rng.normal(0, 1, 180) > 6.6
+    frame = pd.DataFrame({"hospital": np.repeat(["Harbour", "Hill", "Park"], 60), "age": age, "smoker": smoker})
+    frame["ward"] = rng.choice(["heart", "lung", None], 180, p=[0.5, 0.4, 0.1])
+    return frame.assign(outcome=np.where(ill, "died", "lived"))
+
+
 def from_frame(
     frame: pd.DataFrame,
     *,
@@ -228,11 +242,9 @@ def from_frame(
     cells : what cells mean: missing, decimal, below, above, rare, keep; see `tables.Cells`
     """
     how = {"site": site, "label": label, "features": features, "patient": patient, "test": test, "min_rows": min_rows}
-    read = _accepted(tables.Reading(frame, **how, **cells))
-    levels = {column: tuple(v.categories) for column, v in read.columns.items() if isinstance(v, pd.Categorical)}
-    made = Federation(
-        name, tuple(_hospitals(read)), tuple(column for column in read.columns if column not in levels), levels
-    )
+    read = _accepted(Reading(frame, **how, **cells))
+    levels = {at: tuple(cells.categories) for at, cells in read.columns.items() if isinstance(cells, pd.Categorical)}
+    made = Federation(name, tuple(_hospitals(read)), tuple(at for at in read.columns if at not in levels), levels)
     if len(set(made.columns)) < len(made.columns) or not made.columns:
         fault = "two columns of the same name" if made.columns else "no column, since none of the features ever varies"
         names = ", ".join(made.columns or read.columns)
@@ -260,8 +272,8 @@ def join(
     label : as in `from_frame`; None means what `agreed` calls it
     patient, test, min_rows, cells : as in `from_frame`
     """
-    how = {"label": agreed.label if label is None else label, "patient": patient, "test": test, "min_rows": min_rows}
-    (made,) = _hospitals(_accepted(tables.Reading(frame, site=name, agreed=agreed, **how, **cells)))
+    how = {"site": name, "label": label, "patient": patient, "test": test, "min_rows": min_rows}
+    (made,) = _hospitals(_accepted(Reading(frame, agreed=agreed, **how, **cells)))
     return made
 
 
@@ -269,7 +281,7 @@ class Check(NamedTuple):
     """What `check` found: shown as two tables in a notebook.
 
     complaints : see `tables.Complaint`, the worst first
-    report : see `tables.Reading.report`; `plots.differences` draws it
+    report : see `reading.report`; `plots.differences` draws it
     """
 
     complaints: pd.DataFrame
@@ -280,33 +292,28 @@ class Check(NamedTuple):
         return said + self.report.round(3).to_html(index=False, na_rep="", max_rows=200)
 
 
-def check(frame: pd.DataFrame, agreed: Any = None, **how: Any) -> Check:
+def check(frame: pd.DataFrame, agreed: Any = None, *, site: Hashable = None, name: str = "", **how: Any) -> Check:
     """Say all that is wrong with a table or looks odd in it, and describe each column at each hospital.
 
-    agreed : for one hospital, as in `join`
-    how : the arguments of `from_frame`, or of `join`
+    agreed, name : for one hospital, as in `join`
+    site, how : as in `from_frame`
     """
-    if agreed is not None:
-        how = (
-            {"label": agreed.label} | how | {"site": how["name"]} if "label" not in how else how | {"site": how["name"]}
-        )
-    how.pop("name", None)
-    read = tables.Reading(frame, agreed=agreed, **how)
-    report = read.report()
-    return Check(pd.DataFrame(read.complaints, columns=tables.Complaint._fields), report)
+    read = Reading(frame, agreed=agreed, site=site if agreed is None else name, **how)
+    described = report(read)
+    return Check(pd.DataFrame(read.complaints, columns=tables.Complaint._fields), described)
 
 
-def _accepted(read: tables.Reading) -> tables.Reading:
+def _accepted(read: Reading) -> Reading:
     """Refuse what must be refused, and warn of what only a person can judge."""
-    if refused := read.complaints:
+    if refused := [each for each in read.complaints if each.severity == "refused"]:
         raise tables.Refused(refused)
-    read.report()
+    report(read)
     for each in read.complaints:
         warnings.warn(f"{each} (hospitals.check shows more)", stacklevel=3)
     return read
 
 
-def _hospitals(read: tables.Reading) -> Iterator[Hospital]:
+def _hospitals(read: Reading) -> Iterator[Hospital]:
     """Take the table apart, a hospital at a time."""
     table = pd.DataFrame(read.columns)
     for name, rows in zip(read.names, np.split(read.order, read.starts[1:]), strict=True):

@@ -181,9 +181,9 @@ def split(
     """Split each hospital's patients into train and test rows, and prepare them.
 
     Each hospital draws its own test rows, the same share of each class; which ones depends on the seed and on its name
-    only, so they stay the same when another hospital leaves. Where `Hospital.patients` says whose rows are whose,
-    patients are drawn, with all their rows; a split of one's own, in `Hospital.test`, is taken as it is. The statistics are those of the training rows of the
-    hospitals that take part, aggregated from their sums.
+    only, so they stay the same when another hospital leaves. Where `Hospital.patients` says whose the rows are,
+    patients are drawn, with all their rows; `Hospital.test`, a split of one's own, is taken as it is. The statistics
+    are those of the training rows of the hospitals that take part, aggregated from their sums.
 
     federation : ValueError if one hospital is too small to have a test row
     seed : 0 or more

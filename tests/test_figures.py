@@ -154,6 +154,13 @@ def letters(world):
     return study_grid(pd.DataFrame(rows, columns=["number", "hospital", "state"]), waiting)
 
 
+def differing(world):
+    cells = {"least": [0.5, np.nan, np.nan], "apart": [-2.5, 0.25, np.nan], "levels": ["", "a 3", ""]}
+    rows = pd.MultiIndex.from_product([["age, years", "ward", "empty"], world.hospitals], names=["column", "hospital"])
+    many = {name: np.repeat(values, len(world.hospitals)) for name, values in cells.items()}
+    return plots.differences(pd.DataFrame(many, index=rows).reset_index())
+
+
 def paired(world):
     return figures.paired_differences(evaluation.paired_differences(world.table, "centralized"), "centralized", 0.02)
 
@@ -185,6 +192,7 @@ VALUES = {
 }
 PLACES = {
     "architecture": lambda world: diagrams.architecture(world.hospitals),
+    "differences": differing,
     "study_grid": letters,
 }
 NAMED = {

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-
 from fedkit import hospitals, preparation, tables
 
 AGES = 40.0 + 7 * np.arange(24) % 24  # all different, in no order
@@ -212,12 +211,13 @@ REFUSED = {
     ),
 }
 # After these, a person must say what is meant: there is no line to copy.
-ASKS = """label of grades|label from one|label of words|label malignant|label of digits|label of halves|label 0, 1, unknown
-label by a value, and a third|label a number|label a date|one label only|sites of lists|one site|site with a taken name
-no such site|no such label|site is label|label as feature|site as feature|feature twice|no feature|empty feature list
-dates|dates among objects|durations|dates as text|dates as German text|dates with months|dates as a category
-dates as numbers|times|lists|codes here and words there|patients on both sides|a split of other words|few patients
-nothing varies|coded names clash|site missing|site blank|patient missing|complex"""
+ASKS = """label of grades|label from one|label of words|label malignant|label of digits|label of halves
+label 0, 1, unknown|label by a value, and a third|label a number|label a date|one label only
+sites of lists|one site|site with a taken name|no such site|no such label|site is label|label as feature
+site as feature|feature twice|no feature|empty feature list|dates|dates among objects|durations
+dates as text|dates as German text|dates with months|dates as a category|dates as numbers|times|lists
+codes here and words there|patients on both sides|a split of other words|few patients|nothing varies
+coded names clash|site missing|site blank|patient missing|complex"""
 ASKS = {case for line in ASKS.splitlines() for case in line.split("|")}
 
 
