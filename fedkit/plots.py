@@ -238,6 +238,7 @@ def forest(heading: str, rows: pd.DataFrame, note: Mapping | None = None) -> tup
     return figure, axes
 
 
+@matplotlib.rc_context(STYLE)
 def differences(report: pd.DataFrame) -> Figure:
     """Draw who differs where: how far each column of each hospital lies from that of all rows together.
 
