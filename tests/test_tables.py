@@ -1,11 +1,14 @@
 """Anybody's table is taken, or refused with all that is wrong and the lines that help."""
 
 import io
+import warnings
 from decimal import Decimal
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fedkit import hospitals, preparation, tables
 
@@ -326,3 +329,283 @@ def test_the_index_of_the_table_plays_no_role_and_the_table_is_not_changed():
     before = shuffled.copy()
     assert federation(shuffled).sha256 == federation(frame).sha256
     pd.testing.assert_frame_equal(shuffled, before)
+
+
+def test_all_that_is_wrong_is_said_at_once_the_worst_first():
+    frame = large(text=words("27,5", "28"), x=words("m", "M", "f"), ill=words("dead", "alive"), at="2020-01-31")
+    frame.loc[:2, "clinic"] = None
+    with pytest.raises(tables.Refused, match=r"for 5 reasons, the worst first:\s1[.] ") as caught:
+        federation(frame)
+    found = caught.value.complaints
+    assert [each.column for each in found] == ["ill", "clinic", "text", "x", "at"]
+    assert [each.severity for each in found] == ["refused"] * 5
+    assert found[1].rows == 3
+    assert "'27,5'" in str(found[2])
+    complaints, _ = hospitals.check(frame, site="clinic", label="ill")
+    assert complaints.to_numpy().tolist() == [list(each) for each in found]
+
+
+READ = {
+    "commas": (words("27,5", "28", None), {"decimal": ","}, [27.5, 28]),
+    "commas of this column": (words("27,5", "28"), {"decimal": {"x": ",", "age": "."}}, [27.5, 28]),
+    "points": (words("27.5", "1e1", " 3 ", "−4.5", 2), {"decimal": "."}, [27.5, 10, 3, -4.5, 2]),
+    "question marks": (words("0.0", "1.0", "?"), {"decimal": ".", "missing": ["?"]}, [0, 1]),
+    "question marks among numbers": (words(1, 2.5, "?"), {"missing": {"x": ["?"]}}, [1, 2.5]),
+    "below and above": (
+        words("<0.01", "≤ 2", "7", ">50"),
+        {"decimal": ".", "below": 0.5, "above": 2},
+        [0.005, 1, 7, 100],
+    ),
+    "codes for nothing": (np.where(np.arange(90) % 9, 36.5, -999), {"missing": [-999]}, [36.5]),
+    "identifiers that were measured": (np.arange(90.0), {"keep": ["x"]}, range(90)),
+    "a code that was measured": (words(0, 1, 9).astype(int), {"keep": ["x"]}, [0, 1, 9]),
+    "whole numbers of pandas": (pd.array(words(1, 2, None), dtype="Int64"), {}, [1, 2]),
+    "years": (words(1999, 2001, 2020).astype(int), {}, [1999, 2001, 2020]),
+    "whole measurements, all different": (shuffled(range(0, 90_000, 1000)), {}, range(0, 90_000, 1000)),
+    "codes": (pd.Categorical(words("0", "1", "2")), {}, {"0", "1", "2"}),
+    "codes of whole numbers": (pd.Categorical(words(3, 1, None)), {}, {"1", "3"}),
+    "codes of halves": (pd.Categorical(words(1.0, 2.5)), {}, {"1", "2.5"}),
+    "codes that are kept": (words("0", "1", "?"), {"keep": ["x"]}, {"0", "1", "?"}),
+    "truth": (words(True, False, None), {}, {"True", "False"}),
+    "truth of pandas": (pd.array(words(True, False, None), dtype="boolean"), {}, {"True", "False"}),
+    "truth and a word": (words(True, False, "unknown"), {"missing": ["unknown"]}, {"True", "False"}),
+    "no pain": (words("none", "mild", "severe"), {}, {"none", "mild", "severe"}),
+    "brackets": (words("[70-80)", "[80-90)", "<3a>"), {}, {"[70-80)", "[80-90)", "<3a>"}),
+    "stages": (words("1a", "1b", "2nd"), {"keep": ["x"]}, {"1a", "1b", "2nd"}),
+    "spaces around": (words(" a", "\u00a0b\u200b"), {}, {"a", "b"}),
+    "rare levels": (np.repeat(["a", "b", "c", "d"], [50, 30, 6, 4]), {"rare": 10, "keep": ["x"]}, {"a", "b", "other"}),
+    "a hundred codes": (
+        shuffled([*range(60), *[60, 61] * 15]).astype(str),
+        {"rare": 5, "keep": ["x"]},
+        {"60", "61", "other"},
+    ),
+    "other by name": (np.repeat(["a", "other", "c"], [50, 30, 10]), {"rare": 20, "keep": ["x"]}, {"a", "other"}),
+}
+
+
+@pytest.mark.parametrize("case", READ)
+def test_a_cell_means_what_it_says_or_what_the_caller_says(case):
+    cells, options, expected = READ[case]
+    frame = large(x=cells)
+    made = federation(frame, **options)
+    found = [value for hospital in made for value in hospital.table["x"].dropna()]
+    assert {*found} == {*expected}
+    assert ("x" in made.categorical) == isinstance(expected, set)
+    assert frame["x"].equals(large(x=cells)["x"]), "the caller's table was changed"
+
+
+def test_columns_of_arrow_are_what_they_say():
+    pytest.importorskip("pyarrow")
+    text = (
+        large(n=range(0, 9000, 100), b=[True, False] * 45, t=words("a", "b"))
+        .assign(age=AGES.mean())
+        .to_csv(index=False)
+    )
+    made = federation(pd.read_csv(io.StringIO(text), dtype_backend="pyarrow"))
+    assert (made.numeric, [*made.categorical]) == (("age", "n"), ["b", "t"])
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"decimal": ";"}, "must be '.' or ','"),
+        ({"missing": "?"}, r"`missing` is a list: write \['\?'\]"),
+        ({"keep": "age"}, "`keep` is a list"),
+        ({"label": None}, "needs a label"),
+        ({"mising": ["?"]}, "mising"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused(options, sentence):
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        federation(table(), **options)
+
+
+def test_the_label_is_1_where_the_caller_says_so():
+    frame = table(ill=["lived", "died", "died", "lived"] * 6)
+    made, other = (federation(frame, label=("ill", one)) for one in ("died", "lived"))
+    np.testing.assert_array_equal(made["A"].labels, 1 - other["A"].labels)
+    assert made["A"].labels.tolist() == [0, 1] * 6
+    assert federation(table(), label=("ill", 0))["B"].labels.tolist() == [0, 1] * 6
+
+
+STUDY = hospitals.Federation(
+    "study", (), ("age",), {"sex": ("m", "f"), "smoker": ("False", "True"), "code": ("1", "other")}
+)
+
+
+def own(**columns):
+    """A hospital's own table for the study."""
+    frame = pd.DataFrame(
+        {"smoker": words(True, False, rows=30), "sex": words("f", "m", rows=30), "code": 1, "age": 60.5}
+    )
+    return frame.assign(**{"ill": [0, 1] * 15} | columns)
+
+
+def joined(frame, **options):
+    return hospitals.join(frame, STUDY, **{"name": "A", "label": "ill"} | options)
+
+
+def test_one_hospital_joins_with_the_columns_that_others_agreed_on():
+    made = joined(own(more="text", age=words("60,5", "", rows=30)), decimal=",")
+    assert (made.name, len(made), [*made.table]) == ("A", 30, ["age", *STUDY.categorical])
+    assert {name: tuple(made.table[name].cat.categories) for name in STUDY.categorical} == STUDY.categorical
+    assert made.table["smoker"].tolist() == [*map(str, own()["smoker"])]
+    assert made.table["code"].tolist() == ["1"] * 30
+    preparation.local_sums(made.table, STUDY.numeric, STUDY.categorical)
+    assert joined(own(age=range(30))).table["age"].tolist() == [*range(30)], "a table may be in order of age"
+    assert joined(own(age=np.nan, ill=0)).labels.tolist() == [0] * 30
+    assert {*joined(own(code=words(1, 2, "x", rows=30)), rare=5).table["code"]} == {"1", "other"}
+    assert hospitals.check(own(sex="male"), STUDY, name="A", label="ill").complaints["hospital"].tolist() == [""]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentences"),
+    [
+        ({"sex": "male"}, ["'sex' holds levels that the study does not know: 'male'", "the study knows 'm', 'f'"]),
+        ({"sex": "F"}, [r"\.replace\(\{'F': 'f'\}\)"]),
+        ({"code": 2}, ["'code' holds levels that the study does not know: '2'"]),
+        ({"age": "old"}, ["'age' holds text, where numbers are asked for: 'old'"]),
+        ({"age": [60, -999] * 15}, ["a code for nothing"]),
+        ({"age": np.inf}, ["'age' is infinite"]),
+        ({"ill": [1, 2] * 15, "sex": 1}, ["for 2 reasons", "which of them is 1", "'sex' holds levels"]),
+        ({"Sex": "m"}, ["names look alike: 'sex', 'Sex'"]),
+    ],
+)
+def test_a_hospital_that_does_not_fit_is_refused_with_all_that_is_wrong(changes, sentences):
+    for sentence in sentences:
+        with pytest.raises(tables.Refused, match=sentence):
+            joined(own(**changes))
+    with pytest.raises(tables.Refused, match="no column 'age'"):
+        joined(own().drop(columns="age"))
+    with pytest.raises(tables.Refused, match=r"A has 30[.] Write: min_rows=30"):
+        joined(own(), min_rows=31)
+
+
+def test_a_hospital_made_by_hand_is_looked_at_all_the_same():
+    good = pd.DataFrame({"age": [60.0, 61, 62], "sex": pd.Categorical(["m", "f", "m"])})
+    labels, bad = np.array([0, 1, 1]), {"age": [60, 61, 62], "sex": ["m", "f", "m"], "smoker": [True, False, True]}
+    assert len(hospitals.Hospital("A", good, labels)) == 3
+    tries = [(good.assign(**{name: cells}), labels, f"neither float64 nor .*{name}") for name, cells in bad.items()]
+    tries += [(good.assign(sex=pd.Categorical([1, 0, 1])), labels, r"neither float64 nor categories of text \(sex\)")]
+    tries += [(good.assign(age=np.inf), labels, "infinite")]
+    tries += [(good, np.array(wrong), "no zeros and ones") for wrong in ([1, 2, 2], [-1, 1, 1], [0.0, 1, 1])]
+    tries += [(good, [0, 1, 1], "no zeros and ones"), (good, labels[:2], "3 rows in its table, and 2 labels")]
+    for frame, classes, sentence in tries:
+        with pytest.raises(ValueError, match=rf"A has .*{sentence}.*hospitals[.]join"):
+            hospitals.Hospital("A", frame, classes)
+    with pytest.raises(ValueError, match="no row to train on"):
+        hospitals.Hospital("A", good, labels, test=np.ones(3, bool))
+
+
+def odd():
+    """Three hospitals that do not measure alike."""
+    rng = np.random.default_rng(4)
+    frame = large(weight=rng.normal(75, 12, 90), sex=[0, 1] * 45, chol=rng.normal(230, 40, 90), g=["m", "f", "f"] * 30)
+    frame.loc[frame["clinic"] == "B", "weight"] *= 2.2
+    frame.loc[frame["clinic"] == "C", "sex"] += 1
+    frame.loc[frame["clinic"] == "A", "chol"] = 0
+    return frame.assign(g=frame["g"].mask(frame["clinic"] == "B", frame["g"].map({"m": "male", "f": "female"})))
+
+
+LOOKS = {
+    "another unit": (odd(), {}, "weight", "B", "2.[0-9]* times the mean of"),
+    "other codes": (odd(), {}, "sex", "C", "moved by 1"),
+    "zeros": (odd(), {}, "chol", "A", "is 0 in every row"),
+    "other words": (odd(), {}, "g", "B", "only levels that no other hospital has"),
+    "nearly the label": (
+        pd.concat([large()] * 9).assign(x=lambda frame: (frame["ill"] + (np.arange(810) % 200 == 0)) % 2),
+        {"patient": None},
+        "x",
+        "",
+        "tells the label",
+    ),
+    "copies of rows": (pd.concat([large(y=RNG.normal(size=90))] * 2), {}, "", "", "180 rows are near copies"),
+    "patients": (large(patient=np.arange(90) // 2), {"features": ["age"]}, "patient", "", "names patients"),
+}
+
+
+@pytest.mark.parametrize("case", LOOKS)
+def test_what_only_a_person_can_judge_is_a_warning_and_stands_in_the_check(case):
+    frame, options, column, hospital, problem = LOOKS[case]
+    with pytest.warns(UserWarning, match=problem) as caught:
+        federation(frame, **options)
+    assert caught[0].filename == __file__
+    complaints, _ = hospitals.check(frame, site="clinic", label="ill", **options)
+    assert (complaints["severity"] == "look").all()
+    row = complaints[(complaints["column"] == column) & (complaints["hospital"] == hospital)]
+    assert row["problem"].str.contains(problem).any()
+
+
+def test_nothing_is_odd_about_hospitals_that_are_alike(heart):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        hospitals.load()
+        for seed in range(20):
+            rng = np.random.default_rng(100 + seed)
+            federation(large(x=rng.normal(5, 2, 90), y=rng.integers(0, 2, 90), z=rng.choice(["a", "b"], 90)))
+
+
+def test_the_report_describes_each_column_at_each_hospital():
+    frame = odd()
+    frame.loc[:4, "weight"] = np.nan
+    found = hospitals.check(frame, site="clinic", label="ill")
+    report = found.report.set_index(["column", "hospital"])
+    assert len(report) == 6 * 3
+    for name, rows in frame.groupby("clinic"):
+        weight, of = rows["weight"], report.loc[("weight", name)]
+        assert of[["count", "missing", "least", "most"]].tolist() == [
+            weight.count(), weight.isna().sum(), weight.min(), weight.max()
+        ]  # fmt: skip
+        assert of["mean"] == pytest.approx(weight.mean())
+        assert of["spread"] == pytest.approx(weight.std(ddof=0))
+        apart = (weight.mean() - frame["weight"].mean()) / frame["weight"].std(ddof=0)
+        assert of["apart"] == pytest.approx(apart)
+        assert report.loc[("ill", name), "mean"] == rows["ill"].mean()
+    assert report.loc[("g", "A"), "levels"] == "f 20, m 10"
+    assert report.loc[("g", "B"), "apart"] == pytest.approx(2 / 3)
+    html = found._repr_html_()
+    assert html.count("<table") == 2
+    assert "&#x27;" in html or "'" in html
+
+
+def test_an_example_to_try_at_once():
+    made = federation(hospitals.example(), site="hospital", label=("outcome", "died"))
+    assert (len(made), sum(map(len, made)), made.numeric) == (3, 180, ("age",))
+    assert all(0.3 < hospital.labels.mean() < 0.6 for hospital in made)
+
+
+REWRITTEN = {
+    "columns": lambda frame, rng: frame[rng.permutation(frame.columns)],
+    "dtypes": lambda frame, rng: frame.convert_dtypes(),
+    "floats": lambda frame, rng: frame.astype({"whole": np.float32, "ill": bool}),
+    "objects": lambda frame, rng: frame.astype(object),
+    "units": lambda frame, rng: frame.assign(age=frame["age"] * 12 - 700, whole=32 + 1.8 * frame["whole"]),
+    "levels": lambda frame, rng: frame.assign(ward=frame["ward"].astype(object).map({"a": "z", "b": "y", "c": "x"})),
+    "sites": lambda frame, rng: frame.assign(clinic=frame["clinic"].map({"A": "north", "B": "17", "C": "Åre"})),
+    "rows": lambda frame, rng: frame.sample(frac=1, random_state=int(rng.integers(2**31))),
+    "index": lambda frame, rng: frame.set_index(rng.permutation(len(frame))),
+    "label": lambda frame, rng: frame.assign(ill=frame["ill"].astype(int).map({0: "no", 1: "yes"})),
+}
+
+
+@settings(max_examples=12)
+@given(st.lists(st.sampled_from([*REWRITTEN]), min_size=1, unique=True), st.integers(0, 2**32 - 1))
+def test_a_table_and_its_harmless_rewritings_give_the_same_result(ways, seed):
+    """On a given split, in full batches: what is drawn otherwise is drawn by name and position."""
+    rng = np.random.default_rng(5)
+    frame = large(whole=rng.poisson(50, 90), ward=words("a", "b", "c"), ill=rng.integers(0, 2, 90))
+    frame = frame.assign(set=np.where(rng.random(90) < 0.3, "test", "train"), age=frame["age"] + 9 * frame["ill"])
+    frame.loc[3, "age"] = np.nan
+    options = {"test": "set", "label": "ill"}
+    expected = auroc(frame, **options)
+    for way in sorted(ways, key="label".__eq__):  # which others could not read
+        frame = REWRITTEN[way](frame, np.random.default_rng(seed))
+    options["label"] = ("ill", "yes") if "label" in ways else "ill"
+    np.testing.assert_allclose(sorted(auroc(frame, **options)), sorted(expected), rtol=0, atol=1e-6)
+
+
+def auroc(frame, **options):
+    from fedkit import learning  # TensorFlow, which the other tests of this file do without
+
+    run = learning.train_federated(federation(frame, **options), rounds=3, batch_size=None)
+    return run.final().to_numpy()

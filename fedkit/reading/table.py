@@ -287,7 +287,7 @@ class Reading:
         is_number = np.array([number is not None for number in read]) & ~is_word
         if is_number.all() and not np.isnan(read).any():
             return self._numbers(name, np.array([*read, np.nan])[codes])
-        if not is_number.any():
+        if not is_number.any() and wanted != "numbers":
             if is_word.any():
                 words = [names[at] for at in np.flatnonzero(is_word)]
                 write = f"missing={{{{0}}: {words}}}  # or, if they say something: keep=[{{0}}]"
@@ -315,7 +315,11 @@ class Reading:
         as_codes, how = "frame[{0}] = frame[{0}].astype('category')", as_numbers([*words, *others[:FEW]], written)
         here, there = ({*self.sites[np.append(which, False)[codes]]} for which in (is_number, is_other))
         if wanted or not others:
-            problem = "Column {0} holds numbers as text"
+            problem = (
+                "Column {0} holds numbers as text"
+                if not others
+                else "Column {0} holds text, where numbers are asked for"
+            )
             write = how if wanted else f"{how}  # or, if they are codes: {as_codes}"
         elif here & there:
             problem = "Column {0} is neither all numbers nor all text"
