@@ -21,8 +21,8 @@ OTHER = "other"  # the level that rare ones become
 WORDS = {"?", ".", "-", "--", "na", "n/a", "n.a.", "#n/a", "nan", "<na>", "null", "nil", "nd", "missing", "unknown"}
 _MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 DATE = re.compile(
-    r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([T ].*)?|\d{1,2}:\d\d(:\d\d.*)?"
-    rf"|(\d{{1,2}}[-. ]*)?({_MONTHS})[a-z]*[-., ]*(\d{{1,2}}[-., ]+)?\d{{2,4}}",
+    r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([T ].*)?|\d{1,2}:\d\d(:\d\d.*)?|(19|20)\d\d[-/](0?[1-9]|1[0-2])"
+    rf"|([a-z]+[., ]+)?(\d{{1,2}}[-. ]*)?({_MONTHS})[a-z]*[-., ]*(\d{{1,2}}[-., ]+)?\d{{2,4}}",
     re.IGNORECASE,
 )
 NUMBER = re.compile(

@@ -20,7 +20,7 @@ ROOMS = {
     "compat": (400, set()),
     "encryption": (2150, {"compat"}),
     "core": (2800, {"compat", "encryption", "reading"}),
-    "reading": (550, {"core"}),
+    "reading": (600, {"core"}),
     "chapters": (3700, {"core", "compat", "encryption"}),
     "exchange": (3100, {"core", "compat", "encryption", "chapters"}),
 }

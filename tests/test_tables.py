@@ -132,6 +132,10 @@ REFUSED = {
         {},
         "'x' holds dates",
     ),
+    "months as numbers": (large(x=words(202001, 202112, 199907).astype(int)), {}, "'x' holds dates or times"),
+    "months as text": (large(x=words("2020-01", "2021-12")), {}, "'x' holds dates or times"),
+    "days of the week": (large(x=words("Mon, 3 Jan 2020", "Tuesday 4 Feb 2020")), {}, "'x' holds dates or times"),
+    "milliseconds since 1970": (large(x=1.7e12 + RNG.integers(0, 10**5, 90)), {}, "'x' holds dates or times"),
     "times": (large(x=words("12:30", "7:15")), {}, "'x' holds dates or times"),
     "lists": (table(x=[[1], [2]] * 12), {}, "'x' holds what is no single text or number"),
     "complex": (table(x=1 + 2j), {}, "'x' is neither numbers nor text"),
@@ -179,13 +183,35 @@ REFUSED = {
     "row numbers, dealt out": (large(x=shuffled(range(90))), {}, "'x' numbers or names rows"),
     "row numbers of each hospital": (large(x=[*range(30)] * 3), {}, "'x' numbers or names rows"),
     "numbers of patients, with visits": (large(x=np.arange(90) // 5), {}, "'x' numbers or names rows"),
+    "long numbers of patients, with visits": (
+        large(x=RNG.integers(10**6, 10**7, 18)[np.arange(90) // 5]),
+        {},
+        "names rows",
+    ),
     "names of patients": (large(x=[f"P{n}" for n in shuffled(range(90))]), {}, "'x' numbers or names rows"),
     "names of patients, with visits": (large(x=[f"P{n // 5}" for n in range(90)]), {}, "'x' numbers or names rows"),
     "a code for nothing": (large(x=np.where(np.arange(90) % 9, RNG.normal(37, 1, 90), -999)), {}, r"for nothing.*-999"),
+    "two codes for nothing": (large(x=np.where(RNG.random(90) < 0.1, [998, 999] * 45, 37.5)), {}, "for nothing"),
+    "a code with a point": (
+        large(x=np.where(RNG.random(90) < 0.1, 99.9, RNG.normal(37, 1, 90))),
+        {},
+        "for nothing.*99.9",
+    ),
+    "-1 among counts": (large(x=RNG.integers(-1, 5, 90)), {}, r"for nothing.*-1"),
     "a code among codes": (large(x=words(0, 1, 1, 9).astype(int)), {}, r"for nothing.*Write: missing=\{'x': \[9.0\]\}"),
     "a copy of the label": (large().assign(x=lambda frame: 7 - 2 * frame["ill"]), {}, "'x' tells the label"),
     "what the label was made of": (
         large().assign(x=lambda frame: frame["ill"] * RNG.integers(1, 5, 90)),
+        {},
+        "'x' tells the label",
+    ),
+    "known with one label only": (
+        large().assign(x=lambda f: RNG.normal(size=90) / f["ill"].where(f["ill"] > 0)),
+        {},
+        "tells the",
+    ),
+    "said with one label only": (
+        large().assign(x=lambda f: np.where(f["ill"], words("a", "b"), None)),
         {},
         "'x' tells the label",
     ),
@@ -218,7 +244,8 @@ ASKS = """label of grades|label from one|label of words|label malignant|label of
 label 0, 1, unknown|label by a value, and a third|label a number|label a date|one label only
 sites of lists|one site|site with a taken name|no such site|no such label|site is label|label as feature
 site as feature|feature twice|no feature|empty feature list|dates|dates among objects|durations
-dates as text|dates as German text|dates with months|dates as a category|dates as numbers|times|lists
+dates as text|dates as German text|dates with months|dates as a category|dates as numbers
+months as numbers|months as text|days of the week|milliseconds since 1970|times|lists
 codes here and words there|patients on both sides|a split of other words|few patients|nothing varies
 coded names clash|site missing|site blank|patient missing|complex"""
 ASKS = {case for line in ASKS.splitlines() for case in line.split("|")}
@@ -519,6 +546,14 @@ LOOKS = {
         "",
         "tells the label",
     ),
+    "zeros here and there": (
+        large(x=np.where(RNG.random(90) < 0.1, 0, RNG.normal(230, 40, 90))),
+        {},
+        "x",
+        "",
+        "is 0 in some",
+    ),
+    "long numbers, all different": (large(x=RNG.integers(10**7, 10**8, 90)), {}, "x", "", "numbers or names"),
     "copies of rows": (pd.concat([large(y=RNG.normal(size=90))] * 2), {}, "", "", "180 rows are near copies"),
     "patients": (large(patient=np.arange(90) // 2), {"features": ["age"]}, "patient", "", "names patients"),
 }

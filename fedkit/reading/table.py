@@ -33,7 +33,9 @@ FEW = 10  # a column of so many different values or fewer holds codes or counts,
 _SURE = 20  # so many patients of each label are not told apart by accident
 _NUMBERS = {"integer", "floating", "mixed-integer-float", "decimal"}
 _DATES = {"datetime64", "datetime", "date", "timedelta64", "timedelta", "time", "period"}
-_CODES = {float(sign * int(digit * length)) for sign in (1, -1) for digit in "789" for length in range(1, 7)} | {-1.0}
+# What people write for nothing as numbers: -1, -9, 99, 998, 999.9 and so on.
+_CODES = {float(digit * length) for digit in "789" for length in range(1, 7)} | {98.0, 998.0, 9998.0, 99.9, 999.9}
+_CODES |= {-code for code in _CODES} | {-1.0}
 _TAKEN = {"server", "mean"}  # words that stand beside the names of hospitals in ledgers and tables of results
 # What a column may be by what it does, and what to write; {0} is its name.
 _DATED = (
@@ -358,7 +360,7 @@ class Reading:
             self.say(name, f"Column {{0}} holds {len(order)} levels, and at most {MAX_LEVELS} can be", write, levels)
         elif self.labels is not None:
             both = [np.bincount(values[known & (self.labels == label)], minlength=len(order)) for label in (0, 1)]
-            self._tells(name, levels, min(map(sum, both)), np.minimum(*both).sum())
+            self._tells(name, levels, [*map(sum, both)], np.minimum(*both).sum())
 
     def _numbers(self, name: Hashable, values: np.ndarray) -> None:
         """Take a column of numbers; say what cannot be, and what is not what it seems."""
@@ -380,24 +382,41 @@ class Reading:
         if (low in _CODES or high in _CODES) and (found := _codes_for_nothing(known)):
             write = f"missing={{{{0}}: {found}}}  # or, if it was measured: keep=[{{0}}]"
             self.say(name, "Column {0} holds what looks like a code for nothing, far from the rest", write, found)
+        zero = known[known > 0] if low == 0 else known[:0]
+        if len(zero) > FEW and zero.min() > zero.std() and zero.max() > zero.min() + FEW:
+            write = "missing={{0}: [0]}  # if it is"
+            self.say(
+                name, "Column {0} is 0 in some rows, far below all others: nothing?", write, np.unique(known), at="*"
+            )
         if high - low > FEW and not self._agreed and (known == np.floor(known)).all():
-            day, month, shown = known % 100, known // 100 % 100, known[:FEW].astype(int)
-            if low >= 19000101 and high <= 21001231 and day.max() <= 31 and month.max() <= 12 and month.min() >= 1:
+            shown, codes = known[:FEW].astype(int), pd.factorize(values)[0]
+            if _is_time(known, low, high):
                 return self.say(name, *_DATED, shown)
-            if self._rises(values) or _dealt_out(known, high - low + 1):
+            visits = 2 * codes.max() < len(known) and self._rises(np.where(codes < 0, np.nan, codes))
+            if visits or self._rises(values) or _dealt_out(known, codes.max() + 1, high - low + 1):
                 return self.say(name, *_NAMING, shown)
+            if (
+                codes.max() + 1 == len(known)
+                and low >= 1e5
+                and high < 10 ** np.ceil(np.log10(low + 1))
+                and (known % 100).any()
+            ):
+                self.say(name, *_NAMING, shown, at="*")
+        if self.labels is None:
+            return None
         healthy, ill = (values[(self.labels == label) & (values == values)] for label in (0, 1))
+        errors = len(known)
         if min(len(healthy), len(ill)) >= _SURE:
             apart = ill.min() > healthy.max() or ill.max() < healthy.min()
             gap = (ill.mean() - healthy.mean()) * np.sqrt(len(ill) * len(healthy)) / len(known)
-            alike = abs(gap) > 0.95 * known.std()  # a correlation of 0.95
-            self._tells(name, known[:FEW], min(len(healthy), len(ill)), 0 if apart else 1 if alike else len(known))
-        return None
+            errors = 0 if apart else 1 if abs(gap) > 0.95 * known.std() else errors  # a correlation of 0.95
+        return self._tells(name, known[:FEW], [len(healthy), len(ill)], errors)
 
-    def _tells(self, name: Hashable, values: Sequence[object], fewest: int, errors: int) -> None:
-        """Refuse a column that is the label by another name, or say so of one that nearly is."""
-        if fewest >= _SURE and 50 * errors <= fewest:
-            self.say(name, *_TELLING, values, at="*" * bool(errors))
+    def _tells(self, name: Hashable, values: Sequence[object], known: list[int], errors: int) -> None:
+        """Refuse a column that is the label by another name, or look at one that nearly is; `known` with label 0, 1."""
+        alone = min(known) == 0 and np.bincount(self.labels, minlength=2).min() >= _SURE
+        if (alone and max(known) >= _SURE) or (min(known) >= _SURE and 50 * errors <= min(known)):
+            self.say(name, *_TELLING, values, at="*" * bool(errors and not alone))
 
     def _rises(self, values: np.ndarray) -> bool:
         """Whether a column goes one way only down the rows of each hospital, as numbers of rows and of visits do."""
@@ -416,10 +435,17 @@ def _codes_for_nothing(known: np.ndarray) -> list[float]:
     return np.unique(known[far & np.isin(known, [*_CODES])]).tolist()
 
 
-def _dealt_out(known: np.ndarray, places: float) -> bool:
+def _is_time(known: np.ndarray, low: float, high: float) -> bool:
+    """Whether whole numbers are days (20200131), months (202001), or seconds or milliseconds since 1970."""
+    for least, most, months in ((19000101, 21001231, known // 100), (190001, 210012, known)):
+        month = months % 100
+        if least <= low and high <= most and month.min() >= 1 and month.max() <= 12:
+            return months is known or (known % 100).max() <= 31
+    return any(scale <= low and high <= 2 * scale and (known % 1e6).any() for scale in (1e9, 1e12))
+
+
+def _dealt_out(known: np.ndarray, different: int, places: float) -> bool:
     """Whether whole numbers repeat far less than numbers that are drawn, so that they were dealt out, one a row."""
     rows = len(known)
     chance = rows - places * -np.expm1(-rows / places)  # how often a draw should hit a number for the second time
-    if max(rows - places, 0) >= (fewest := chance - 4 * np.sqrt(chance)):
-        return False
-    return rows - len(pd.unique(known)) < fewest
+    return rows - different < chance - 4 * np.sqrt(chance)
