@@ -82,17 +82,18 @@ def _compare(read: Reading, names: list[str], numeric: list[int], found: np.ndar
     count, least, most, mean, spread, _ = (np.take_along_axis(each, order, axis=1) for each in found)
     _, low, high, middle, wide, _ = (np.take_along_axis(each, other, axis=1) for each in found)
     moved = least - low
-    codes = (moved == most - high) & (moved % 1 == 0) & (moved != 0) & (most - least > 0) & (most - least <= FEW)
+    codes = (moved == most - high) & (moved % 1 == 0) & (moved != 0) & (most > least) & (most - least <= FEW)
+    codes &= np.abs(mean - middle - moved) < 0.4 * np.abs(moved)  # all of them, and not the extremes alone
     flat = (spread == 0) & (wide > 0) & (count >= FEW) & (high - low > FEW)
     factor = np.divide(mean, middle, out=np.ones_like(mean), where=middle * mean > 0)
     units = (np.abs(mean - middle) > spread + wide) & ((factor > 1.7) | (factor < 1 / 1.7)) & ~codes & ~flat
     for column, at in np.argwhere((units | codes | flat) & (rank < seen) & (seen > 1)):
         place, typical = (column, at), read.names[other[column, at]]
-        problem = f"has {factor[place]:.3g} times the mean of {typical}: another unit?"
+        problem = f"has {factor[place]:.3g} times the mean of {typical}, as if in another unit"
         if codes[place]:
-            problem = f"has the values of {typical} moved by {moved[place]:g}: another code?"
+            problem = f"has the values of {typical} moved by {moved[place]:g}, as if coded otherwise"
         if flat[place]:
-            problem = f"is {least[place]:g} in every row: a code for nothing?"
+            problem = f"is {least[place]:g} in every row, as if for nothing"
         if (name := names[numeric[column]]) in read.columns:
             _odd(read, name, order[place], problem)
 

@@ -386,7 +386,11 @@ class Reading:
         if len(zero) > FEW and zero.min() > zero.std() and zero.max() > zero.min() + FEW:
             write = "missing={{0}: [0]}  # if it is"
             self.say(
-                name, "Column {0} is 0 in some rows, far below all others: nothing?", write, np.unique(known), at="*"
+                name,
+                "Column {0} is 0 in some rows, far below all others, as if for nothing",
+                write,
+                np.unique(known),
+                at="*",
             )
         if high - low > FEW and not self._agreed and (known == np.floor(known)).all():
             shown, codes = known[:FEW].astype(int), pd.factorize(values)[0]
