@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 NOTEBOOKS ?=
 TESTS ?=
 FAULTS ?=
-PARTS ?= speed encryption heart scale exchange
+PARTS ?= speed encryption heart scale exchange tables
 
 PY := .venv/bin/python
 MADE := .venv/made

@@ -210,7 +210,8 @@ def paired_differences(table: pd.DataFrame, reference: str) -> pd.DataFrame:
     """Each method minus the reference on the same splits, as in `summary`.
 
     A split that is hard for one method is hard for the others too; pairing takes that common part away, and leaves a
-    narrower interval than two separate means. ValueError if the reference, or one of its seeds, is missing.
+    narrower interval than two separate means. ValueError if the reference, or one of its seeds, is missing, or there
+    is nothing to pair.
     """
     if reference not in set(table["method"]):
         raise ValueError(f"No method {reference!r} in the table to compare with: add its runs, or check the name.")
@@ -220,6 +221,8 @@ def paired_differences(table: pd.DataFrame, reference: str) -> pd.DataFrame:
     keys = ["seed", "hospital", "metric"]
     base = table.loc[table["method"] == reference, [*keys, "value"]]
     paired = table[table["method"] != reference].merge(base, on=keys, suffixes=("", "_of_reference"))
+    if paired.empty:
+        raise ValueError(f"No method has a value of {reference!r}'s hospitals and metrics: do the names agree?")
     return _summarize(paired.assign(value=paired["value"] - paired["value_of_reference"]))
 
 

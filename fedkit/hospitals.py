@@ -1,34 +1,63 @@
-"""Where hospitals come from: `load` reads a data set of the kit, `from_frame` takes anybody's table.
+"""Where hospitals come from: `load` reads a data set of the kit, `from_frame` and `join` take anybody's table.
 
-`fedkit.chapters.partitions` makes pretend hospitals out of a pooled table, and `preparation.split` is the way on.
+`check` says all that is wrong with a table, `fedkit.chapters.partitions` makes pretend hospitals out of a pooled one,
+and `preparation.split` is the way on.
 """
 
 import hashlib
 import io
 import json
-from collections import Counter
+import warnings
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from fedkit import tables
+from fedkit.reading.report import report
+from fedkit.reading.table import Reading
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Hospital:
-    """One hospital's rows, as it keeps them; ``len`` is the number of patients.
+    """One hospital's rows, as it keeps them; ``len`` is their number. `join` makes one; ValueError if it is none.
 
     name : unique in its federation
-    table : n rows of features, as measured: float64 with NaN for a missing value, or pandas categories
-    labels : int64, shape [n]: zeros and ones, or 0 to K - 1 of K classes
+    table : n rows of features, as measured: float64 with NaN for a missing value, or pandas categories of text
+    labels : int64 below the number of `classes`, shape [n]
+    patients : whose row it is, text, shape [n], so that a patient's rows stay together; each row is a patient if None
+    test : True for the rows to be tested on, bool, shape [n]; `preparation.split` draws them if None
+    classes : how many there are
     """
 
     name: str
     table: pd.DataFrame
     labels: np.ndarray
+    patients: np.ndarray | None = None
+    test: np.ndarray | None = None
+    classes: int = 2
+
+    def __post_init__(self) -> None:
+        sizes = {len(each) for each in (self.table, self.labels, self.patients, self.test) if each is not None}
+        labels = isinstance(self.labels, np.ndarray) and self.labels.dtype == np.int64
+        dtypes = zip(self.table.columns, self.table.dtypes, strict=True)
+        odd = [name for name, dtype in dtypes if dtype != np.float64 and not _is_text_levels(dtype)]
+        if len(sizes) > 1:
+            fault = f"has {len(self.table)} rows in its table, and {len(self.labels)} labels"
+        elif not labels or not np.isin(self.labels, range(self.classes)).all():
+            fault = f"has labels that are not 0 to {self.classes - 1}, of int64"
+        elif odd:
+            fault = f"has columns that are neither float64 nor categories of text ({', '.join(map(str, odd[:6]))})"
+        elif np.isinf(self.table.select_dtypes(np.float64)).to_numpy().any():
+            fault = "has infinite numbers"
+        elif self.test is not None and len({*self.test.tolist()}) < 2:
+            fault = "has no row to train on, or none to test on"
+        else:
+            return
+        raise ValueError(f"{self.name} {fault}: make it with hospitals.join, which reads any table or says what to do.")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -44,7 +73,7 @@ class Federation:
     name : of the data set
     numeric : names of the numeric columns
     categorical : levels of the others; the first, most frequent one is the reference of the one-hot coding
-    classes : names of the labels 0, 1, ...; ValueError if a hospital has others
+    classes : names of the labels 0, 1, ...; ValueError if a hospital has more or fewer
     """
 
     name: str
@@ -55,9 +84,9 @@ class Federation:
 
     def __post_init__(self) -> None:
         for hospital in self.hospitals:
-            if not np.isin(hospital.labels, range(len(self.classes))).all():
-                wanted = f"0 to {len(self.classes) - 1}, the numbers of {', '.join(self.classes)}"
-                raise ValueError(f"{hospital.name} has labels that are none of {wanted}: from_frame numbers them.")
+            if hospital.classes != len(self.classes):
+                wanted = f"{len(self.classes)} classes ({', '.join(self.classes)})"
+                raise ValueError(f"{hospital.name} has labels of {hospital.classes} classes, and not of {wanted}.")
 
     def __iter__(self) -> Iterator[Hospital]:
         return iter(self.hospitals)
@@ -92,6 +121,8 @@ class Federation:
         schema += [self.classes] if len(self.classes) > 2 else []
         digest = hashlib.sha256(json.dumps(schema).encode())
         for hospital in self:
+            for own in (hospital.patients, hospital.test):
+                digest.update(b"" if own is None else json.dumps(own.tolist()).encode())
             values = hospital.table[list(self.numeric)].to_numpy("<f8")
             digest.update(np.where(np.isnan(values), np.nan, values).astype("<f8").tobytes())
             for column in self.categorical:
@@ -109,14 +140,19 @@ class Federation:
     def frame(self) -> pd.DataFrame:
         """Return everybody's rows in one table, as no real federation could: features, "label", "hospital".
 
-        The way to another partition, and back by `from_frame(frame, site="hospital", label="label")`, if the classes
-        have names with `classes=federation.classes`. ValueError if a feature is called "label" or "hospital".
+        And "patient" and "test", if they are known. The way to another partition, and back by `from_frame(frame,
+        site="hospital", label="label")`, with `classes=federation.classes` if the classes have names. ValueError if a
+        feature has the name of one of them.
         """
-        if taken := {"label", "hospital"} & set(self.hospitals[0].table):
-            raise ValueError(f"A feature is called {taken.pop()!r}, as a column of the pooled table is: rename it.")
         # The names of classes that nobody named are their numbers.
-        values = np.arange(2) if self.classes == ("0", "1") else np.array(self.classes, dtype=object)
-        rows = [hospital.table.assign(label=values[hospital.labels], hospital=hospital.name) for hospital in self]
+        names = np.arange(2) if self.classes == ("0", "1") else np.array(self.classes, dtype=object)
+        rows = []
+        for hospital in self:
+            more = {"label": names[hospital.labels], "hospital": hospital.name}
+            more |= {"patient": hospital.patients, "test": hospital.test}
+            if taken := more.keys() & set(hospital.table):
+                raise ValueError(f"A feature is called {taken.pop()!r}, as a column of the pooled table is: rename it.")
+            rows.append(hospital.table.assign(**{name: each for name, each in more.items() if each is not None}))
         return pd.concat(rows, ignore_index=True)
 
     def summary(self) -> pd.DataFrame:
@@ -154,7 +190,7 @@ def load(name: str = "heart_disease", features: Sequence[str] | None = None) -> 
     for column, code in dataset["missing"].items():
         frame[column] = frame[column].mask(frame[column] == code)
     for column in dataset["categorical"]:
-        frame[column] = tables.as_names(frame[column])
+        frame[column] = frame[column].astype("category")
     chosen = dataset["features"] if features is None else features
     return from_frame(frame, site="hospital", label=label["name"], features=chosen, name=name)
 
@@ -176,6 +212,16 @@ def _verified(folder: Path, file: str) -> bytes:
     return content
 
 
+def example() -> pd.DataFrame:
+    """Return a small table to try things with, made up by a computer: 180 patients of three hospitals, a row each."""
+    rng = np.random.default_rng(0)
+    age, smoker = rng.normal(60, 10, 180).round(), rng.random(180) < 0.3
+    ill = age / 10 + 2 * smoker + rng.normal(0, 1, 180) > 6.6
+    frame = pd.DataFrame({"hospital": np.repeat(["Harbour", "Hill", "Park"], 60), "age": age, "smoker": smoker})
+    frame["ward"] = rng.choice(["heart", "lung", None], 180, p=[0.5, 0.4, 0.1])
+    return frame.assign(outcome=np.where(ill, "died", "lived"))
+
+
 def from_frame(
     frame: pd.DataFrame,
     *,
@@ -183,42 +229,111 @@ def from_frame(
     label: Hashable,
     features: Sequence[Hashable] | None = None,
     classes: Sequence[Hashable] | None = None,
+    patient: Hashable = None,
+    test: Hashable | Sequence[int] = None,
     min_rows: int = 10,
     name: str = "table",
+    **cells: Any,
 ) -> Federation:
     """Make a federation of anybody's table, the hospitals in the order in which they first occur.
 
     Numbers stay numbers; text, booleans and pandas categories become categories, with the levels that occur anywhere
     in the federation. Missing values are kept, and filled in after the split. A hospital may have patients of one class
-    only (its AUROC is then not defined), and a column may be empty at some. A table that cannot be used is refused
-    (TypeError, ValueError) with a sentence that names the column, the hospital or the value, and says what to do.
+    only (its AUROC is then not defined), and a column may be empty at some. A table that cannot be used is refused with
+    all that is wrong in it (`tables.Refused`, a ValueError); what is taken and looks odd is a warning. Test rows and
+    batches are drawn by the seed, the hospital's name and the row's position: another order is another split.
 
-    frame : a row a patient
+    frame : a row a patient, or a row a visit and `patient`
     site : column of the hospital; its values become names ("3" for 3)
-    label : column of the label: 0 and 1, or False and True, never missing; with `classes`, other values too
+    label : column of the label: 0 and 1, or False and True; or (column, the value that is 1)
     features : columns to learn from; None means all others
     classes : all values of the label, two or more, in the order of their numbers: ["stable", "worse", "dead"]
+    patient : column that names the patient, whose rows stay on one side of every split
+    test : a split of one's own: a column of "train" and "test" (or False and True), or the positions of the test rows
     min_rows : fewer patients are refused: a hospital's sums would say too much about each, and a test of it nothing
     name : what the federation is called
+    cells : what cells mean: missing, decimal, below, above, rare, keep; see `tables.Cells`
     """
-    features = tables.choose_columns(frame, site, label, features)
-    sites = tables.as_sites(frame[site], min_rows)
-    labels, classes = tables.as_labels(frame[label], classes)
-    if labels.min() == labels.max():
-        raise ValueError(f"The label {label!r} is {classes[labels[0]]} in every row: there is nothing to tell apart.")
-    values = {str(column): tables.as_feature(frame[column], sites) for column in features}
-    numeric = tuple(column for column, cells in values.items() if cells.dtype == np.float64)
-    categorical = {}
-    for column in [column for column in values if column not in numeric]:
-        # Agreed once for all splits, reference included: all it takes is a hospital's count of each level.
-        categorical[column] = tables.order_levels(Counter(cell for cell in values[column] if cell is not None))
-        values[column] = pd.Categorical(values[column], categories=categorical[column])
-    table = pd.DataFrame(values)
-    own = {hospital: np.flatnonzero(sites == hospital) for hospital in dict.fromkeys(sites)}
-    rows = (Hospital(n, table.iloc[at].reset_index(drop=True), labels[at]) for n, at in own.items())
-    made = Federation(name, tuple(rows), numeric, categorical, classes)
+    how = {"site": site, "label": label, "features": features, "classes": classes, "patient": patient, "test": test}
+    read = _accepted(Reading(frame, min_rows=min_rows, **how, **cells))
+    levels = {at: tuple(cells.categories) for at, cells in read.columns.items() if isinstance(cells, pd.Categorical)}
+    numeric = tuple(at for at in read.columns if at not in levels)
+    made = Federation(name, tuple(_hospitals(read)), numeric, levels, read.classes)
     if len(set(made.columns)) < len(made.columns) or not made.columns:
         fault = "two columns of the same name" if made.columns else "no column, since none of the features ever varies"
-        names = ", ".join(made.columns or values)
+        names = ", ".join(made.columns or read.columns)
         raise ValueError(f"After coding there would be {fault}: {names}. Rename or replace them.")
     return made
+
+
+def join(
+    frame: pd.DataFrame,
+    agreed: Any,
+    *,
+    name: str,
+    label: Hashable = None,
+    patient: Hashable = None,
+    test: Hashable | Sequence[int] = None,
+    min_rows: int = 10,
+    **cells: Any,
+) -> Hospital:
+    """Make one hospital of its own table, for columns that others agreed on; refused as by `from_frame`.
+
+    A level that the others do not know is refused, or becomes "other" if that is a level and `rare` is above 0.
+
+    agreed : the settings of a study, or a federation: it has `numeric` and `categorical`
+    name : of the hospital
+    label : as in `from_frame`; None means what `agreed` calls it
+    patient, test, min_rows, cells : as in `from_frame`
+    """
+    how = {"site": name, "label": label, "patient": patient, "test": test, "min_rows": min_rows}
+    (made,) = _hospitals(_accepted(Reading(frame, agreed=agreed, **how, **cells)))
+    return made
+
+
+class Check(NamedTuple):
+    """What `check` found: shown as two tables in a notebook.
+
+    complaints : see `tables.Complaint`, the worst first
+    report : see `reading.report`; `plots.differences` draws it
+    """
+
+    complaints: pd.DataFrame
+    report: pd.DataFrame
+
+    def _repr_html_(self) -> str:
+        said = self.complaints.to_html(index=False) if len(self.complaints) else "<p>Nothing is wrong.</p>"
+        return said + self.report.round(3).to_html(index=False, na_rep="", max_rows=200)
+
+
+def check(frame: pd.DataFrame, agreed: Any = None, *, site: Hashable = None, name: str = "", **how: Any) -> Check:
+    """Say all that is wrong with a table or looks odd in it, and describe each column at each hospital.
+
+    agreed, name : for one hospital, as in `join`
+    site, how : as in `from_frame`
+    """
+    read = Reading(frame, agreed=agreed, site=site if agreed is None else name, **how)
+    described = report(read)
+    return Check(pd.DataFrame(read.complaints, columns=tables.Complaint._fields), described)
+
+
+def _accepted(read: Reading) -> Reading:
+    """Refuse what must be refused, and warn of what only a person can judge."""
+    if refused := [each for each in read.complaints if each.severity == "refused"]:
+        raise tables.Refused(refused)
+    report(read)
+    for each in read.complaints:
+        warnings.warn(f"{each} (hospitals.check shows more)", stacklevel=3)
+    return read
+
+
+def _hospitals(read: Reading) -> Iterator[Hospital]:
+    """Take the table apart, a hospital at a time."""
+    table = pd.DataFrame(read.columns)
+    for name, rows in zip(read.names, np.split(read.order, read.starts[1:]), strict=True):
+        own = (None if each is None else each[rows] for each in (read.labels, read.patients, read.test))
+        yield Hospital(name, table.iloc[rows].reset_index(drop=True), *own, len(read.classes))
+
+
+def _is_text_levels(dtype: object) -> bool:
+    return isinstance(dtype, pd.CategoricalDtype) and all(isinstance(level, str) for level in dtype.categories)

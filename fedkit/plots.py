@@ -238,6 +238,30 @@ def forest(heading: str, rows: pd.DataFrame, note: Mapping | None = None) -> tup
     return figure, axes
 
 
+@matplotlib.rc_context(STYLE)
+def differences(report: pd.DataFrame) -> Figure:
+    """Draw who differs where: how far each column of each hospital lies from that of all rows together.
+
+    report : of `hospitals.check`; numbers are apart by so many spreads, levels by that share of rows, "-" has no value
+    """
+    columns, places = (list(dict.fromkeys(report[name])) for name in ("column", "hospital"))
+    apart = report["apart"].to_numpy().reshape(len(columns), len(places)).round(DECIMALS)
+    share = (report["least"].isna() & report["levels"].ne("")).to_numpy().reshape(apart.shape)
+    width = max(4.5, 1.8 + 1.25 * len(places))
+    figure, ((axes,),) = sheet("Who differs where", width, 1.3 + 0.3 * len(columns))
+    axes.pcolormesh(apart, cmap="PuOr", vmin=-2, vmax=2, edgecolor="white", linewidth=1.5)
+    for (row, place), value in np.ndenumerate(apart):
+        text = "-" if np.isnan(value) else f"{value:.0%}" if share[row, place] else f"{value:+z.1f}".replace("-", "−")
+        ink = "white" if abs(value) > 1.3 else INK
+        axes.text(place + 0.5, row + 0.5, text, ha="center", va="center", fontsize=8, color=ink)
+    axes.set_xticks(np.arange(len(places)) + 0.5, [label(place, 85) for place in places])
+    axes.set_yticks(np.arange(len(columns)) + 0.5, [shown(column) for column in columns])
+    axes.set_xlabel("mean, in spreads of all rows (levels: share of rows)")
+    axes.invert_yaxis()
+    axes.tick_params(length=0)
+    return figure
+
+
 def save(
     figure: Figure, name: str, table: pd.DataFrame, measured: bool = False, folder: str | Path | None = None
 ) -> dict[str, Path]:

@@ -223,8 +223,9 @@ def split(
     """Split each hospital's patients into train and test rows, and prepare them.
 
     Each hospital draws its own test rows, the same share of each class; which ones depends on the seed and on its name
-    only, so they stay the same when another hospital leaves. The statistics are those of the training rows of the
-    hospitals that take part, aggregated from their sums.
+    only, so they stay the same when another hospital leaves. Where `Hospital.patients` says whose the rows are,
+    patients are drawn, with all their rows; `Hospital.test`, a split of one's own, is taken as it is. The statistics
+    are those of the training rows of the hospitals that take part, aggregated from their sums.
 
     federation : ValueError if one hospital is too small to have a test row
     seed : 0 or more
@@ -268,14 +269,19 @@ def split(
 
 
 def _test_rows(hospital: Hospital, seed: int, test_fraction: float) -> np.ndarray:
-    """Draw a hospital's test rows, a class at a time."""
+    """Draw a hospital's test patients, a class at a time: their rows. A patient who ever had label 1 is of class 1."""
+    if hospital.test is not None:
+        return np.flatnonzero(hospital.test)
     name = int.from_bytes(hashlib.sha256(hospital.name.encode()).digest()[:8], "big")
     rng = np.random.default_rng(np.random.SeedSequence([seed, name]))
+    whose = np.arange(len(hospital)) if hospital.patients is None else pd.factorize(hospital.patients)[0]
+    label_of = np.zeros(whose.max() + 1, np.int64)
+    np.maximum.at(label_of, whose, hospital.labels)
     drawn = []
-    for label in np.unique(hospital.labels):
-        rows = np.flatnonzero(hospital.labels == label)
-        count = min(max(round(test_fraction * len(rows)), 1), len(rows) - 1)
-        drawn.append(rng.permutation(rows)[: max(count, 0)])
-    if not len(rows := np.sort(np.concatenate(drawn))):
-        raise ValueError(f"{hospital.name} has too few patients ({len(hospital)}) to test on any of them.")
-    return rows
+    for label in np.unique(label_of):
+        patients = np.flatnonzero(label_of == label)
+        count = min(max(round(test_fraction * len(patients)), 1), len(patients) - 1)
+        drawn.append(rng.permutation(patients)[: max(count, 0)])
+    if not len(patients := np.concatenate(drawn)):
+        raise ValueError(f"{hospital.name} has too few patients ({len(label_of)}) to test on any of them.")
+    return np.flatnonzero(np.isin(whose, patients))

@@ -1,180 +1,157 @@
-"""Anybody's table read column by column for `hospitals.from_frame`, or refused with a sentence."""
+"""What the cells of anybody's table mean, how it is said what is wrong with one, and the order of levels and columns.
 
-import difflib
-from collections import Counter
+`fedkit.reading` reads it, behind `hospitals.from_frame` and `join`. Nothing is guessed: what can be read in two ways is
+refused, with the line to write for each. Names are compared as people read them: "Zürich" is one level however
+it is encoded, and "m" and "M" are two that look alike.
+"""
+
+import re
+import unicodedata
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from numbers import Real
+from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
-_TAKEN = {"server", "mean"}  # words that stand beside the names of hospitals in ledgers and tables of results
+LONGEST = 100  # signs that a name has at the most
 MAX_LEVELS = 50  # beyond this a column of text is a name, an identifier or free text, not a category
-_MAX_SIZE = 1e100  # beyond this the square of a value leaves the range of float64
-_NUMBERS = {"integer", "floating", "mixed-integer-float", "decimal"}
-_TEXTS = {"string", "boolean", "categorical"}
-_DATES = {"datetime64", "datetime", "date", "timedelta64", "timedelta", "time", "period"}
+OTHER = "other"  # the level that rare ones become
+# What people write for nothing, as `fold` has it. "none" may be a level; "None" is what Python makes of nothing.
+WORDS = {"?", ".", "-", "--", "na", "n/a", "n.a.", "#n/a", "nan", "<na>", "null", "nil", "nd", "missing", "unknown"}
+_MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
+DATE = re.compile(
+    r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([T ].*)?|\d{1,2}:\d\d(:\d\d.*)?|(19|20)\d\d[-/](0?[1-9]|1[0-2])"
+    rf"|([a-z]+[., ]+)?(\d{{1,2}}[-. ]*)?({_MONTHS})[a-z]*[-., ]*(\d{{1,2}}[-., ]+)?\d{{2,4}}",
+    re.IGNORECASE,
+)
+NUMBER = re.compile(
+    r"(?P<limit>[<>≤≥]=?)?\s*(?P<number>[-+−]?(\d+([., '/:-]+\d+)*[.,]?|[.,]\d+)(e[-+]?\d+)?)"
+    r"\s*(?P<unit>%|[a-zµ°][\w/%²³]*)?",
+    re.IGNORECASE,
+)
 
 
-def choose_columns(
-    frame: pd.DataFrame, site: Hashable, label: Hashable, features: Sequence[Hashable] | None
-) -> list[Hashable]:
-    """Check that the columns exist, once each in one role, and return the features: all others if None.
+class Complaint(NamedTuple):
+    """One thing that is wrong with a table, or that only a person can judge.
 
-    TypeError if the frame is none, or `features` is one name and not a list; ValueError for anything else.
+    severity : "refused", or "look" at what is taken and may be wrong
+    column, hospital : where it is; empty if in no single one
+    problem : a sentence
+    values : examples of cells
+    write : an argument of the call or a line of pandas that helps; behind "#", what else may be meant
+    rows : how many it concerns
     """
-    if not isinstance(frame, pd.DataFrame):
-        raise TypeError(f"The table must be a pandas DataFrame, and is a {type(frame).__name__}.")
-    if isinstance(features, str):
-        raise TypeError(f'`features` must be a list of column names: write ["{features}"] for a single one.')
-    if frame.empty:
-        raise ValueError(f"The table is empty: it has {len(frame)} rows and {frame.shape[1]} columns.")
-    if site == label:
-        raise ValueError(f"Column {site!r} cannot be both the hospital and the label: name two columns.")
-    if features is None:
-        features = [column for column in frame.columns if column not in (site, label)]
-    if not len(features):
-        raise ValueError("There is no column to learn from beside the hospital and the label: name some features.")
-    known = [str(column) for column in frame.columns]
-    for column in (site, label, *features):
-        if column not in frame.columns:
-            near = difflib.get_close_matches(str(column), known, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(known)}."
-            raise ValueError(f"The table has no column {column!r}. {hint}")
-        if known.count(str(column)) > 1:
-            raise ValueError(f"The table has the column {str(column)!r} more than once: rename or drop one of them.")
-    for column in features:
-        if column in (site, label) or list(features).count(column) > 1:
-            what = "the hospital" if column == site else "the label" if column == label else "named twice"
-            raise ValueError(f"The feature {column!r} is {what}: name each column once, in one role.")
-    return list(features)
+
+    severity: str
+    column: str
+    hospital: str
+    problem: str
+    values: str
+    write: str
+    rows: int
+
+    def __str__(self) -> str:
+        return f"{self.problem}{': ' * bool(self.values)}{self.values}. Write: {self.write}"
 
 
-def as_names(column: pd.Series) -> np.ndarray:
-    """Turn n values into text, shape [n]; None for a missing or blank one, and "1" for the 1.0 that pandas makes of 1.
+class Refused(ValueError):  # noqa: N818 - what became of the table
+    """A table that cannot be used: `complaints` are all that is wrong with it, the worst first."""
 
-    ValueError if two different values would read the same (1 and "1"), or one is no single thing (a list, say).
+    def __init__(self, complaints: Sequence[Complaint]) -> None:
+        self.complaints = tuple(complaints)
+        lines = [f"{number}. {each}" for number, each in enumerate(self.complaints, 1)]
+        head = f"The table cannot be used yet, for {len(lines)} reasons, the worst first:"
+        super().__init__("\n".join([head, *lines]) if len(lines) > 1 else str(self.complaints[0]))
+
+
+@dataclass(frozen=True)
+class Cells:
+    """What cells mean where the table does not say so itself.
+
+    missing : values that stand for none, such as "?" or -999; or column -> its own ones
+    decimal : "." or ",": text that is numbers is read as numbers, and refused if None; or column -> its own one
+    below, above : "<0.01" is read as `below` times 0.01, and ">50" as `above` times 50; None refuses them
+    rare : levels of fewer rows, of all hospitals together, become `OTHER`
+    keep : columns that are right as they are, though they look like identifiers, dates, codes or copies of the label
     """
-    try:
-        values = list(column.dropna().unique())
-    except TypeError as error:
-        raise ValueError(f"Column {column.name!r} holds values that are no single text or number ({error}).") from error
-    names: dict[Hashable, str] = {}
-    owners: dict[str, Hashable] = {}
-    for value in values:
-        whole = isinstance(value, float | np.floating) and float(value).is_integer()
-        names[value] = str(int(value)) if whole else str(value).strip()
-        owner = owners.setdefault(names[value], value)
-        if names[value] and owner is not value:
-            raise ValueError(
-                f"Column {column.name!r} holds both {owner!r} and {value!r}, which read the same: "
-                "write them the same way, or give them different names."
-            )
-    return np.array([(names.get(value) or None) for value in column.array], dtype=object)
+
+    missing: Sequence[Hashable] | Mapping[Hashable, Sequence[Hashable]] = ()
+    decimal: str | Mapping[Hashable, str] | None = None
+    below: float | None = None
+    above: float | None = None
+    rare: int = 0
+    keep: Sequence[Hashable] = ()
+
+    def __post_init__(self) -> None:
+        for name, value in {"missing": self.missing, "keep": self.keep}.items():
+            if isinstance(value, str):
+                raise TypeError(f"`{name}` is a list: write [{value!r}] for a single one.")
+        for mark in self.decimal.values() if isinstance(self.decimal, Mapping) else [self.decimal]:
+            if mark not in (None, ".", ","):
+                raise ValueError(f"`decimal` must be '.' or ',', and is {mark!r}.")
+
+    def of(self, column: Hashable) -> "Cells":
+        """Return what the cells of one column mean."""
+        void, mark = self.missing, self.decimal
+        if isinstance(void, Mapping):
+            void = void.get(column, ())
+        if isinstance(mark, Mapping):
+            mark = mark.get(column)
+        return self if void is self.missing and mark is self.decimal else replace(self, missing=void, decimal=mark)
+
+    def number(self, cell: object) -> float | None:
+        """Read a cell: NaN if it is a text that is a number and must not be read so, None if it is no number at all."""
+        if not isinstance(cell, str):
+            return float(cell)
+        if (found := NUMBER.fullmatch(clean(cell))) is None:
+            return None
+        limit, digits = (found["limit"] or "")[:1], found["number"].replace("−", "-")
+        factor = {"": 1.0, "<": self.below, "≤": self.below}.get(limit, self.above)
+        if self.decimal == ",":
+            digits = digits.replace(".", " ").replace(",", ".")
+        try:
+            return np.nan if found["unit"] or not self.decimal or factor is None else factor * float(digits)
+        except ValueError:
+            return np.nan
 
 
-def as_sites(column: pd.Series, min_rows: int) -> np.ndarray:
-    """Turn the column of hospitals into their names, str of shape [n].
-
-    ValueError if a name is missing or taken, there is only one, or one has fewer than `min_rows` patients.
-    """
-    sites = as_names(column)
-    if missing := sum(site is None for site in sites):
-        raise ValueError(
-            f"The hospital {column.name!r} is missing in {missing} of {len(sites)} rows: "
-            f"leave them out first, with frame.dropna(subset=[{column.name!r}])."
-        )
-    counts = Counter(sites)
-    if len(counts) == 1:
-        raise ValueError(
-            f"Column {column.name!r} names one hospital only ({sites[0]}), and a federation needs two: "
-            "fedkit.chapters.partitions makes pretend hospitals out of one table."
-        )
-    if tiny := ", ".join(f"{site} has {count}" for site, count in counts.items() if count < min_rows):
-        raise ValueError(f"Fewer than min_rows={min_rows} patients: {tiny}. Leave these out, or join them with others.")
-    if _TAKEN & counts.keys():
-        raise ValueError(f"A hospital cannot be called {' or '.join(sorted(_TAKEN))}: these words are taken.")
-    return sites
+def clean(value: object) -> str:
+    """Write a value as a name: NFC, single spaces, no invisible sign, and "1" for the 1.0 that pandas makes of 1."""
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    if not (text := str(value)).isascii():
+        text = unicodedata.normalize("NFC", "".join(sign for sign in text if unicodedata.category(sign) != "Cf"))
+    return " ".join(text.split())
 
 
-def as_labels(column: pd.Series, classes: Sequence[Hashable] | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Turn the label's column into class numbers, int64 of shape [n], and their names: 0 and 1 (or False and True).
-
-    ValueError if one is missing, or is not among the `classes`, if they are named; the sentence says how to convert
-    them. TypeError if the classes are no list.
-    """
-    name = column.name
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.astype(object)
-    if missing := int(column.isna().sum()):
-        raise ValueError(
-            f"The label {name!r} is missing in {missing} of {len(column)} rows: "
-            f"leave them out first, with frame.dropna(subset=[{name!r}])."
-        )
-    if classes is not None:
-        return _by_class(column, classes)
-    kind = pd.api.types.infer_dtype(column)
-    if kind in _NUMBERS | {"boolean"} and column.isin([0, 1]).all():
-        return column.to_numpy().astype(np.int64), ("0", "1")
-    found = sorted(column.drop_duplicates().tolist(), key=None if kind in _NUMBERS else str)
-    example = f"frame[{name!r}] > {found[0]}" if kind in _NUMBERS else f"frame[{name!r}] == {found[-1]!r}"
-    raise ValueError(
-        f"The label {name!r} must hold 0 and 1 (or False and True), and holds {_list(found)}. "
-        f"Convert it first, for instance frame[{name!r}] = ({example}).astype(int), or name all its values, in "
-        "the order of their numbers, with classes=[...]."
-    )
-
-
-def _by_class(column: pd.Series, classes: Sequence[Hashable]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Turn values into their places in `classes`, the caller's order."""
+def class_names(classes: Sequence[Hashable]) -> tuple[str, ...]:
+    """Write classes as names, in their order; TypeError or ValueError if they are no list of two or more, each once."""
     if isinstance(classes, str | Set) or not isinstance(classes, Collection):
         raise TypeError("`classes` must be a list of the label's values, in the order of their numbers.")
-    names = as_names(pd.Series([*classes], dtype=object, name="classes")).tolist()
-    if len(names) < 2 or None in names or len(set(names)) < len(names):
-        raise ValueError(f"`classes` must name two classes or more, each once, and names {_list([*classes])}.")
-    codes = pd.Index(names).get_indexer(as_names(column))
-    if unknown := column[codes < 0].drop_duplicates().tolist():
-        raise ValueError(
-            f"The label {column.name!r} holds {_list(unknown)}, and the classes are {_list(names)}: name them all, or "
-            f"leave these rows out first, with frame[~frame[{column.name!r}].isin({unknown[:6]!r})]."
-        )
-    return codes.astype(np.int64), tuple(names)
+    names = tuple(map(clean, classes))
+    if len({*map(fold, names)}) < max(len(names), 2) or "" in names:
+        raise ValueError(f"`classes` must name two classes or more, each once, and names {listed(classes)}.")
+    return names
 
 
-def as_feature(column: pd.Series, sites: np.ndarray) -> np.ndarray:
-    """Read a column as numbers (float64, NaN for missing), or text, booleans and categories as levels (str, None).
+def fold(name: str) -> str:
+    """Write a name so that those which look alike are equal."""
+    return name.lower() if name.isascii() else unicodedata.normalize("NFKC", name).casefold()
 
-    ValueError if it holds dates, infinite numbers, more than `MAX_LEVELS` levels, a mixture of numbers and text, or
-    nothing at all. `sites` are the hospitals of the rows, shape [n], for the sentence.
-    """
-    name, kind = column.name, pd.api.types.infer_dtype(column, skipna=True)
-    values = as_names(column) if kind in _TEXTS else column
-    if pd.isna(values).all():
-        raise ValueError(f"Column {name!r} has no value at any hospital: leave it out of `features`.")
-    if kind in _DATES:
-        raise ValueError(
-            f"Column {name!r} holds dates or times, which say little as they are: "
-            "turn them into a number first, such as the age in years or the days since admission."
-        )
-    if kind in _NUMBERS:
-        values = pd.to_numeric(values).to_numpy(np.float64, na_value=np.nan)
-        if (wrong := np.abs(values) > _MAX_SIZE).any():
-            raise ValueError(
-                f"Column {name!r} is infinite or beyond {_MAX_SIZE:g} in {wrong.sum()} of {len(column)} rows (the "
-                f"first is at {sites[wrong.argmax()]}): write the true value, or NaN for a missing one, instead."
-            )
-        return values
-    if kind not in _TEXTS:
-        raise ValueError(
-            f"Column {name!r} is neither all numbers nor all text ({kind}). Convert it first: with "
-            f'pd.to_numeric(frame[{name!r}], errors="coerce") to numbers, or with frame[{name!r}].astype(str) to text.'
-        )
-    if len(levels := sorted({value for value in values if value is not None})) > MAX_LEVELS:
-        raise ValueError(
-            f"Column {name!r} holds {len(levels)} different texts ({_list(levels)}), and a category has at most "
-            f"{MAX_LEVELS}. Leave out what names a patient; if these are numbers written as text, use "
-            f'pd.to_numeric(frame[{name!r}], errors="coerce").'
-        )
-    return values
+
+def as_numbers(void: list[str], texts: list[str]) -> str:
+    """Write how these texts of a column {0} are read as numbers, where some stand for nothing."""
+    trial = Cells(decimal="," if any("," in text for text in texts) else ".", below=0.5, above=1)
+    how = [f"missing={{{{0}}: {void}}}"] * bool(void) + [f"decimal={{{{0}}: {trial.decimal!r}}}"] * bool(texts)
+    how += ["below=0.5"] * any(text[0] in "<≤" for text in texts) + ["above=1"] * any(text[0] in ">≥" for text in texts)
+    if not (unread := [text for text in texts if np.isnan(trial.number(text))]):
+        return ", ".join(how)
+    if any(NUMBER.fullmatch(text)["unit"] or re.search("[0-9][/:-]", text) for text in unread):
+        return "frame[{0}] = frame[{0}].str.extract(r'([-+]?[0-9.]+)')[0].astype(float)  # the first number in each"
+    thousands = any(("," in text and "." in text) or " " in text or "'" in text for text in texts)
+    change = "\"[, ']\", ''" if thousands else "',', '.'"
+    return f"frame[{{0}}] = pd.to_numeric(frame[{{0}}].str.replace({change}, regex=True))  # {unread[0]}: right so?"
 
 
 def order_levels(counts: Mapping[str, int]) -> tuple[str, ...]:
@@ -189,5 +166,19 @@ def coded_columns(numeric: Iterable[str], categorical: Mapping[str, Sequence[str
     return (*numeric, *(f"{column}={level}" for column, levels in categorical.items() for level in levels[1:]))
 
 
-def _list(found: Sequence[object]) -> str:
-    return ", ".join(map(repr, found[:6])) + (", ..." if len(found) > 6 else "")
+def plain(value: object) -> object:
+    """Return Python's own value for one of numpy's."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def in_order(values: Iterable[object]) -> list:
+    """Put values in order: numbers by their size, others as text."""
+    values = [*map(plain, values)]
+    return sorted(values, key=None if all(isinstance(value, Real) for value in values) else str)
+
+
+def listed(found: Iterable[object]) -> str:
+    """Write examples, so that those which look alike can be told apart."""
+    found = [*map(plain, found)]
+    show = ascii if len({fold(clean(value)) for value in found}) < len(found) else repr
+    return ", ".join(f"{show(value):.40}" for value in found[:6]) + (", ..." if len(found) > 6 else "")

@@ -187,15 +187,68 @@ compat/environment.py: environment
     if others := untested(): => if others := []:
 compat/tenseal.py: tenseal
     _flags | os.RTLD_DEEPBIND => _flags
-hospitals.py: hospitals data
+hospitals.py: hospitals data tables
     if found != expected: => if False:
     digest.update(hospital.labels.astype("<i8").tobytes()) => pass
-tables.py: tables hospitals
-    if count < min_rows) => if count < 0)
+    if each.severity == "refused"] => if False]
+    warnings.warn(f"{each} => print(f"{each}
+    np.isin(self.labels, (0, 1)).all() => True
+    dtype != np.float64 and not _is_text_levels(dtype) => False
+    if len(sizes) > 1: => if False:
+    for own in (hospital.patients, hospital.test): => for own in ():
+    len({*self.test.tolist()}) < 2 => False
+tables.py: tables
+    unicodedata.normalize("NFC", => "".join(
+    if unicodedata.category(sign) != "Cf") => )
+    return name.lower() if name.isascii() => return name if name.isascii()
+    found["unit"] or not self.decimal => not self.decimal
+    digits.replace(".", " ").replace(",", ".") => digits.replace(",", ".")
+    factor * float(digits) => float(digits)
+    "missing", "unknown"} => "missing"}
+    |(19|20)\d\d[-/](0?[1-9]|1[0-2])" => "
+reading/table.py: tables
+    count < min_rows} => count < 0}
+    if fold(name) in _TAKEN => if name in _TAKEN
+    sides.index[sides > 1]] => sides.index[sides > 2]]
+    if change: => if False:
+    if missing := (codes < 0).sum(): => if missing := 0:
+    elif all(value in (0, 1) for value in values): => elif len(values) == 2 and (cells := [0, 1]):
+    elif one is not None and len(values) > 2: => elif False:
+    elif looks[look] > 1 and look not in said: => elif False:
+    if dates := [text for text in names if DATE => if dates := [text for text in () if DATE
+    if kind in _DATES and wanted != "levels": => if False:
+    if is_word.any(): => if False:
+    how.number(cell) for cell in cells] => float(cell) if str(cell).isdecimal() else how.number(cell) for cell in cells]
+    if count < self._cells.rare and not agreed} => if False}
+    2 * len(order) > known.sum() > FEW => False
+    elif len(order) > MAX_LEVELS: => elif False:
+    values[values == code] = np.nan => pass
+    if max(-low, high) > _MAX_SIZE: => if False:
+    (found := _codes_for_nothing(known)): => (found := []):
+    if visits or self._rises(values) or => if visits or
+    if visits or => if
+    or _dealt_out(known, codes.max() + 1, high - low + 1): => :
+    if _is_time(known, low, high): => if False:
+    [np.diff(self.sites[self.order]) == 0] =>
+    errors = 0 if apart else => errors = 1 if apart else
+    alone = min(known) == 0 and => alone = False and
+    rank.get(it.column, 9), -it.rows => 0, 0
+reading/report.py: tables
+    codes &= np.abs(mean - middle - moved) < 0.4 * np.abs(moved) => pass
+    codes = (moved == most - high) & => codes = (moved > 99) &
+    units = (np.abs(mean - middle) > => units = (np.abs(mean - middle) < -
+    flat = (spread == 0) & => flat = (spread < 0) &
+    alone = (count >= 5) => alone = (count < 0)
+    np.where(known, mine - mean[own], 0) ** 2 => np.where(known, mine, 0) ** 2
+    if count > max(rows / 20, 10 * chance): => if False:
+    _PATIENT.fullmatch(str(column)) and => False and
 preparation.py: preparation hospitals
     kept[hospital.name]], *columns) => tested[hospital.name]], *columns)
     own = features[train], labels[train] => own = features, labels
     SeedSequence([seed, name]) => SeedSequence([seed])
+    if hospital.patients is None else pd.factorize => if True else pd.factorize
+    if hospital.test is not None: => if False:
+    np.maximum.at(label_of, whose, hospital.labels) => pass
     if not (np.abs(vector) < 2**53).all(): => if False:
     math.sqrt(mean_square - mean**2) => math.sqrt(max(float(mean_square) - float(mean) ** 2, 0))
     _BITS = {"sum": 117, "squares": 234} => _BITS = {"sum": 40, "squares": 80}
@@ -249,6 +302,7 @@ records.py: records
 evaluation.py: evaluation
     interval(group["value"], ratio) => interval(group["value"])
     dict.fromkeys(COUNTS, "sum") => dict.fromkeys(COUNTS, "first")
+    if paired.empty: => if False:
     (1 / kept.size + test_to_train) * kept.var(ddof=1) => kept.var(ddof=1) / kept.size
     healthy.searchsorted(ill, "right") => healthy.searchsorted(ill)
     LogisticRegression(C=np.inf, => LogisticRegression(C=1.0,

@@ -263,3 +263,11 @@ def test_calibration_curve_keeps_every_row_and_more_seeds_do_not_narrow_it():
     assert (first["low"], first["high"]) == pytest.approx(oracle.proportion_ci(method="wilson"), abs=1e-6)
     twice = evaluation.calibration_curve(pd.concat([one.assign(seed=0), one.assign(seed=1)]), bins=4)
     assert (twice["high"] - twice["low"]).mean() == pytest.approx((curve["high"] - curve["low"]).mean(), rel=0.05)
+
+
+def test_nothing_to_pair_is_said_and_not_an_empty_table():
+    """As where one run has hospital 1, and the other "1"."""
+    rows = [(method, 0, hospital, "auroc", 0.5) for method, hospital in (("a", 1), ("b", "1"))]
+    table = pd.DataFrame(rows, columns=["method", "seed", "hospital", "metric", "value"])
+    with pytest.raises(ValueError, match="No method has a value of 'b''s hospitals"):
+        evaluation.non_inferiority(table, "a", "b", 0.05)

@@ -2,6 +2,7 @@ import dataclasses
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 from exchange_parts import Class, Logistic, federation
 
@@ -223,9 +224,15 @@ def test_an_invitation_by_somebody_else_is_not_followed(tmp_path):
     ("change", "why"),
     [
         (lambda table: table.drop(columns=["x1"]), "The table has no column 'x1'"),
-        (lambda table: table.assign(x0="high"), "'x0' holds 'categories', and the study needs numbers"),
+        (
+            lambda table: table.assign(x0=pd.Categorical(["high"] * len(table))),
+            "'x0' holds 'categories', and the study needs numbers",
+        ),
         (lambda table: table.assign(grade=3.0), "'grade' holds 'numbers', and the study needs categories"),
-        (lambda table: table.assign(grade="middle"), "'grade' has levels middle; the study knows low, high: recode"),
+        (
+            lambda table: table.assign(grade=pd.Categorical(["middle"] * len(table))),
+            "'grade' has levels middle; the study knows low, high: recode",
+        ),
     ],
 )
 def test_a_hospital_that_does_not_match_is_told_why(tmp_path, change, why):

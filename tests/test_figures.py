@@ -154,6 +154,13 @@ def letters(world):
     return study_grid(pd.DataFrame(rows, columns=["number", "hospital", "state"]), waiting)
 
 
+def differing(world):
+    cells = {"least": [0.5, np.nan, np.nan], "apart": [-2.5, 0.25, np.nan], "levels": ["", "a 3", ""]}
+    rows = pd.MultiIndex.from_product([["age, years", "ward", "empty"], world.hospitals], names=["column", "hospital"])
+    many = {name: np.repeat(values, len(world.hospitals)) for name, values in cells.items()}
+    return plots.differences(pd.DataFrame(many, index=rows).reset_index())
+
+
 def paired(world):
     return figures.paired_differences(evaluation.paired_differences(world.table, "centralized"), "centralized", 0.02)
 
@@ -183,7 +190,11 @@ VALUES = {
     "remedies": remedies,
     "rows_read": lambda world: figures.rows_read(world.leaks("model", "patients")),
 }
-PLACES = {"architecture": lambda world: diagrams.architecture(world.hospitals), "study_grid": letters}
+PLACES = {
+    "architecture": lambda world: diagrams.architecture(world.hospitals),
+    "differences": differing,
+    "study_grid": letters,
+}
 NAMED = {
     "cost_by_method_and_phase": lambda world: figures.cost_by_method_and_phase(evaluation.costs(world.runs)),
     "cost_by_size": sizes,

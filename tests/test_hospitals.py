@@ -20,7 +20,7 @@ def federation(labels_by_hospital):
     """One numeric column that counts the rows, and the labels that are given."""
     rows = [(name, label) for name, labels in labels_by_hospital.items() for label in labels]
     frame = pd.DataFrame(rows, columns=["site", "y"]).assign(x=np.arange(float(len(rows))))
-    return hospitals.from_frame(frame, site="site", label="y", min_rows=1)
+    return hospitals.from_frame(frame, site="site", label="y", min_rows=1, keep=["x"])
 
 
 def test_the_heart_data_as_a_federation(heart):
@@ -93,8 +93,9 @@ def test_a_federation_without_a_hospital(heart):
     last = three.without("Cleveland").without("Hungary")
     with pytest.raises(ValueError, match="only hospital"):
         last.without("VA Long Beach")
-    odd = dataclasses.replace(last, hospitals=(dataclasses.replace(last.hospitals[0], table=heart.frame()),))
-    with pytest.raises(ValueError, match=r"A feature is called '(label|hospital)'"):
+    beach = last.hospitals[0]
+    odd = dataclasses.replace(last, hospitals=(dataclasses.replace(beach, table=beach.table.assign(label=0.5)),))
+    with pytest.raises(ValueError, match="A feature is called 'label'"):
         odd.frame()
 
 
@@ -147,6 +148,55 @@ def test_test_rows_have_no_say_in_the_statistics():
     second = preparation.split(changed, seed=0)
     for name, part in first.hospitals.items():
         np.testing.assert_array_equal(part.train_features, second.hospitals[name].train_features)
+
+
+def visits(count=40, each=5):
+    """A federation of patients with many rows, some of which have label 1, in no order."""
+    rng = np.random.default_rng(0)
+    rows = rng.permutation(np.repeat(np.arange(3 * count), each))
+    often = rng.random(3 * count) < 0.4
+    columns = {"site": rows % 3, "who": [f"p{row}" for row in rows], "x": rng.normal(size=len(rows))}
+    return pd.DataFrame(columns).assign(y=(often[rows] & (rng.random(len(rows)) < 0.5)).astype(int))
+
+
+def test_the_rows_of_a_patient_stay_on_one_side():
+    frame = visits()
+    made = hospitals.from_frame(frame, site="site", label="y", patient="who")
+    assert made.numeric == ("x",)
+    for seed in range(5):
+        split = preparation.split(made, seed)
+        for hospital in made:
+            part, whose = split.hospitals[hospital.name], hospital.patients
+            assert not {*whose[part.train_rows]} & {*whose[part.test_rows]}
+            assert sorted([*part.train_rows, *part.test_rows]) == list(range(len(hospital)))
+            ever = {who for who, label in zip(whose, hospital.labels, strict=True) if label}
+            tested = {*whose[part.test_rows]}
+            assert len(tested & ever) == round(0.3 * len(ever))
+            assert len(tested - ever) == round(0.3 * (40 - len(ever)))
+    back = hospitals.from_frame(made.frame(), site="hospital", label="label", patient="patient")
+    plain = hospitals.from_frame(frame, site="site", label="y", features=["x"])
+    assert back.sha256 == made.sha256 != plain.sha256
+
+
+def test_each_row_is_a_patient_where_nobody_says_otherwise(heart):
+    named = [dataclasses.replace(one, patients=np.arange(len(one)).astype(str).astype(object)) for one in heart]
+    for one, other in zip(heart, named, strict=True):
+        np.testing.assert_array_equal(preparation._test_rows(one, 3, 0.3), preparation._test_rows(other, 3, 0.3))
+
+
+@pytest.mark.parametrize("kind", ["words", "truth", "positions", "array"])
+def test_a_split_of_ones_own_is_taken_as_it_is(kind):
+    frame = visits()
+    tested = np.random.default_rng(1).random(len(frame)) < 0.2
+    column = {"words": np.where(tested, "test", "train"), "truth": tested}.get(kind)
+    test = "set" if column is not None else np.flatnonzero(tested)
+    frame = frame.drop(columns="who") if column is None else frame.drop(columns="who").assign(set=column)
+    made = hospitals.from_frame(frame, site="site", label="y", test=test.tolist() if kind == "positions" else test)
+    assert made.numeric == ("x",)
+    for seed, fraction in [(0, 0.3), (7, 0.9)]:
+        for name, part in preparation.split(made, seed, fraction).hospitals.items():
+            np.testing.assert_array_equal(part.test_rows, np.flatnonzero(tested[frame["site"] == int(name)]))
+    assert hospitals.from_frame(made.frame(), site="hospital", label="label", test="test").sha256 == made.sha256
 
 
 classes = st.tuples(st.integers(0, 30), st.integers(0, 30)).filter(lambda counts: max(counts) >= 2)

@@ -19,14 +19,15 @@ SOURCE = TESTS.parent / "notebooks" / "source"
 ROOMS = {
     "compat": (410, set()),
     "encryption": (1960, {"compat"}),
-    "core": (2800, {"compat", "encryption"}),
+    "core": (2800, {"compat", "encryption", "reading"}),
+    "reading": (600, {"core"}),
     "chapters": (3700, {"core", "compat", "encryption"}),
     "exchange": (2970, {"core", "compat", "encryption", "chapters"}),
 }
 WHOLE = 11_400  # the most lines of all rooms together
-# The core in the order in which it is read, and the one module of it that encrypts.
+# The core in the order in which it is read, and the one module of it that opens the door to an engine.
 CORE = ["hospitals", "tables", "preparation", "models", "learning", "aggregators", "records", "evaluation", "plots"]
-ENCRYPTS = "aggregators"
+BEHIND = {"encryption": "aggregators", "reading": "hospitals"}
 
 # Who may import a library. What is encrypted, sent and added is vectors and bytes:
 # pandas, in which patients' rows are held, has no business there.
@@ -37,7 +38,7 @@ DOORS = {
     "jupytext": set(),
     "matplotlib": {"core.plots", "chapters"},
     "nacl": {"encryption"},
-    "pandas": {"core", "chapters", "exchange"},
+    "pandas": {"core", "reading", "chapters", "exchange"},
     "papermill": set(),
     "pickle": set(),
     "sklearn": {"core.evaluation", "chapters.attacks"},
@@ -92,8 +93,8 @@ def problems(module: str, source: str) -> list[str]:
             other = placed(one).partition(".")[0]
             if other not in ROOMS[room][1] | {room}:
                 found.append(f"{module} imports {one}, and {room} may not import {other}.")
-            elif room == "core" and other == "encryption" and name != ENCRYPTS:
-                found.append(f"{module} imports {one}: of the core only {ENCRYPTS} encrypts.")
+            elif room == "core" and name != BEHIND.get(other, name):
+                found.append(f"{module} imports {one}: of the core only {BEHIND[other]} may.")
         elif library in DOORS and not any(f"{module}.".startswith(f"{place}.") for place in DOORS[library]):
             found.append(f"{module} imports {library}; only {', '.join(sorted(DOORS[library])) or 'nobody'} may.")
         elif library == "pandas" and module in WITHOUT_PANDAS:
@@ -198,6 +199,8 @@ BAD = [
     ("core.aggregators", "import pandas as pd"),
     ("encryption.rings", "import pandas as pd"),
     ("core.records", "import pickle"),
+    ("core.preparation", "from fedkit.reading import table"),
+    ("reading.table", "from fedkit import chapters"),
     ("core.attic", "import os"),  # a module that the reading order does not name
     ("attic.attic", "import os"),  # a room that is none
 ]

@@ -102,7 +102,7 @@ pd.Series(lines | {"all nine": sum(lines.values())}, name="lines").to_frame().T
 
 # %% [markdown]
 # All else lies in folders, and may be skipped until you need it. `encryption` is the engine behind
-# `aggregators.EncryptedMean`; notebooks 03 and 05 teach it. `compat` makes the libraries safe to use. `chapters` has
+# `aggregators.EncryptedMean`; notebooks 03 and 05 teach it. `reading` reads the tables that people bring. `compat` makes the libraries safe to use. `chapters` has
 # what one later notebook alone needs, and `exchange` is for notebook 08.
 #
 # ## Who holds what
@@ -236,7 +236,7 @@ about_keys[["hospital", "direction", "phase", "bytes"]]
 #   the notebooks of this folder. The folder `solutions` has the same notebooks with the answers.
 # - **In a hurry**: write `PROFILE = "smoke"` in the cell of parameters. The numbers are then rougher.
 # - **With your own table**: `hospitals.from_frame(frame, site="hospital", label="disease")` takes any table that has
-#   one row a patient. Exercise 3 tries it.
+#   one row a patient, or says all that is wrong with it. Exercise 3 tries it.
 #
 # ## What you can do now
 #
@@ -284,17 +284,21 @@ for name in ("keys used once", "one shared key"):
 assert moved["keys used once"] < moved["one shared key"] / 5, "A CKKS message is long, however short the update."
 
 # %% [markdown]
-# **3. Build.** `frame` is a pooled table, as somebody might bring it: one row a patient, with a column `hospital` and a
-# column `disease`. Make a federation of the three hospitals *outside Cleveland*, and train them together in 5 rounds.
+# **3. Build.** `frame` is a table as somebody might bring it: one row a patient, with a column `hospital` and a column
+# `outcome`. (A computer made it up.) Run the cell, and read what the kit asks. Answer it: who died shall have label 1.
+# Then train the hospitals together in 5 rounds.
 
 # %% tags=["exercise"]
-frame = pd.concat([one.table.assign(hospital=one.name, disease=one.labels) for one in federation])
-federation_mine = hospitals.from_frame(frame, site="hospital", label="disease")
-federation_mine
+frame = hospitals.example()
+try:
+    federation_mine = hospitals.from_frame(frame, site="hospital", label="outcome")
+except ValueError as problem:
+    print(problem)
 
 # %% tags=["solution"]
-others = frame[frame["hospital"] != "Cleveland"]
-federation_others = hospitals.from_frame(others, site="hospital", label="disease")
-run_others = learning.train_federated(federation_others, rounds=5, aggregator=aggregators.EncryptedMean(), seed=SEED)
-assert federation_others.names == ("Hungary", "Switzerland", "VA Long Beach"), "Three hospitals should be left."
-print(federation_others, run_others, sep="\n")
+answered = hospitals.from_frame(frame, site="hospital", label=("outcome", "died"))
+encrypted = aggregators.EncryptedMean()
+run_answered = learning.train_federated(answered, rounds=5, aggregator=encrypted, seed=SEED)
+died = (frame["outcome"] == "died").sum()
+assert answered.summary()["positives"].sum() == died, "Label 1 should be who died."
+print(answered, run_answered, sep="\n")

@@ -1,0 +1,133 @@
+"""A table at a glance: each column at each hospital, and what a person should look at."""
+
+import re
+
+import numpy as np
+import pandas as pd
+
+from fedkit.reading.table import FEW, Reading
+
+_PATIENT = re.compile(r"(patient|subject|person|pid|mrn|case)([ _-]?(id|no|nr|number|code))?", re.IGNORECASE)
+
+
+def report(read: Reading) -> pd.DataFrame:
+    """Describe each column at each hospital, the label first, and note in `complaints` what looks odd there.
+
+    Columns column, hospital, count, missing, least, most, mean (of the label: its prevalence), spread (standard
+    deviation), levels, and apart: how many spreads of all rows the mean lies from theirs, or the share of rows whose
+    level would have to be another for the levels to be as frequent as everywhere.
+    """
+    many, label = len(read.names), {}
+    if read.labels is not None:
+        named = len(read.classes) > 2
+        label[str(read.roles[0])] = (
+            pd.Categorical.from_codes(read.labels, read.classes) if named else read.labels.astype(float)
+        )
+    columns, found, texts = label | read.columns, [], []
+    for name, values in columns.items():
+        if isinstance(values, pd.Categorical):
+            table = _counts(read, values)
+            count, everywhere = table.sum(axis=1), table.sum(axis=0)
+            share = table / np.maximum(count, 1)[:, None] - everywhere / max(count.sum(), 1)
+            apart = np.where(count, np.abs(share).sum(axis=1) / 2, np.nan)
+            found.append(np.stack([count, *np.full((4, many), np.nan), apart]))
+            best = np.argsort(-table, axis=1, kind="stable")[:, :FEW]
+            for own, top in zip(table, best, strict=True):
+                texts.append(", ".join(f"{values.categories[at]} {own[at]}" for at in top if own[at]))
+            alone = (count >= 5) & (count < count.sum()) & ~((table > 0) & (everywhere > table)).any(axis=1)
+            for at in np.flatnonzero(alone):
+                _odd(read, name, at, "has only levels that no other hospital has")
+        else:
+            found.append(_moments(read, values))
+            texts += [""] * many
+    if many > 1 and (
+        numeric := [at for at, name in enumerate(columns) if not isinstance(columns[name], pd.Categorical)]
+    ):
+        _compare(read, [*columns], numeric, np.stack(found)[numeric].swapaxes(0, 1))
+    _repeated(read)
+    names = ["count", "least", "most", "mean", "spread", "apart"]
+    table = pd.DataFrame(np.concatenate(found, axis=1).T, columns=names)
+    rows = np.tile(np.diff(read.starts, append=len(read.order)), len(found))
+    table.insert(0, "column", np.repeat([*columns], many))
+    table.insert(1, "hospital", read.names * len(found))
+    table.insert(3, "missing", rows - table["count"])
+    return table.astype({"count": int, "missing": int}).assign(levels=texts)
+
+
+def _counts(read: Reading, values: pd.Categorical) -> np.ndarray:
+    """How many rows each hospital has of each level: shape [hospitals, levels]."""
+    codes, levels = values.codes[read.order].astype(np.int64), len(values.categories)
+    at = (read.sites[read.order] * levels + codes)[codes >= 0]
+    return np.bincount(at, minlength=len(read.names) * levels).reshape(-1, levels)
+
+
+def _moments(read: Reading, values: np.ndarray) -> np.ndarray:
+    """Of a column's numbers at each hospital: count, least, most, mean, spread and apart: shape [6, hospitals]."""
+    mine, own = values[read.order], read.sites[read.order]
+    known = ~np.isnan(mine)
+    count = np.add.reduceat(known, read.starts, dtype=np.int64)
+    some = np.where(count, count, np.nan)
+    mean = np.add.reduceat(np.where(known, mine, 0), read.starts) / some
+    square = np.add.reduceat(np.where(known, mine - mean[own], 0) ** 2, read.starts) / some
+    least, most = (each.reduceat(mine, read.starts) for each in (np.fmin, np.fmax))
+    all_known = mine[known] if known.any() else np.zeros(1)
+    apart = (mean - all_known.mean()) / (all_known.std() or 1)
+    return np.stack([count, least, most, mean, np.sqrt(square), apart])
+
+
+def _compare(read: Reading, names: list[str], numeric: list[int], found: np.ndarray) -> None:
+    """Note hospitals whose numbers are of another unit or another code than at a typical one of the others.
+
+    found : what `_moments` has of each numeric column, shape [6, columns, hospitals]
+    """
+    order = np.argsort(np.where(found[0] >= 5, found[3], np.inf), axis=1, kind="stable")
+    seen, rank = (found[0] >= 5).sum(axis=1, keepdims=True), np.arange(len(read.names))
+    half = np.maximum(seen - 2, 0) // 2
+    other = np.take_along_axis(order, half + (rank <= half), axis=1)  # the middle one of the others
+    count, least, most, mean, spread, _ = (np.take_along_axis(each, order, axis=1) for each in found)
+    _, low, high, middle, wide, _ = (np.take_along_axis(each, other, axis=1) for each in found)
+    moved = least - low
+    codes = (moved == most - high) & (moved % 1 == 0) & (moved != 0) & (most > least) & (most - least <= FEW)
+    codes &= np.abs(mean - middle - moved) < 0.4 * np.abs(moved)  # all of them, and not the extremes alone
+    flat = (spread == 0) & (wide > 0) & (count >= FEW) & (high - low > FEW)
+    factor = np.divide(mean, middle, out=np.ones_like(mean), where=middle * mean > 0)
+    units = (np.abs(mean - middle) > spread + wide) & ((factor > 1.7) | (factor < 1 / 1.7)) & ~codes & ~flat
+    for column, at in np.argwhere((units | codes | flat) & (rank < seen) & (seen > 1)):
+        place, typical = (column, at), read.names[other[column, at]]
+        problem = f"has {factor[place]:.3g} times the mean of {typical}, as if in another unit"
+        if codes[place]:
+            problem = f"has the values of {typical} moved by {moved[place]:g}, as if coded otherwise"
+        if flat[place]:
+            problem = f"is {least[place]:g} in every row, as if for nothing"
+        if (name := names[numeric[column]]) in read.columns:
+            _odd(read, name, order[place], problem)
+
+
+def _odd(read: Reading, name: str, at: int, problem: str) -> None:
+    hospital, rows = read.names[at], np.diff(read.starts, append=len(read.order))[at]
+    write = f"frame.loc[frame[{read.roles[-1]!r}] == {hospital!r}, {{0}}] = ...  # if it is wrong"
+    read.say(name, f"Column {{0}} at {hospital} {problem}", write, (), rows, hospital)
+
+
+def _repeated(read: Reading) -> None:
+    """Note patients with many rows, and far more near copies of rows than chance makes: some on both sides."""
+    for column in read.frame.columns if read.patients is None else ():
+        if _PATIENT.fullmatch(str(column)) and column not in read.roles and read.frame[column].duplicated().any():
+            problem = "Column {0} names patients with more than one row, as it seems, and they may be on both sides"
+            read.say(column, problem, "patient={0}", at="*")
+    rows = len(read.frame)
+    keys, chance = np.zeros(rows, np.uint64), rows**2 / 2
+    for values in [*read.columns.values()][:100]:  # enough to tell rows apart
+        if isinstance(values, pd.Categorical):
+            codes = values.codes.astype(np.int64)
+        else:
+            codes = pd.factorize(np.rint(1000 * values / (np.fmax.reduce(np.abs(values)) or 1)))[0]
+        keys = keys * np.uint64(6364136223846793005) + (codes + 2).astype(np.uint64)
+        chance *= ((np.bincount(codes + 1) / rows) ** 2).sum()
+    who = np.arange(rows) if read.patients is None else read.patients
+    test = np.arange(rows) if read.test is None else read.test  # a split to be drawn may part any two
+    twins = pd.DataFrame({"key": keys, "who": who, "test": test}).drop_duplicates(["key", "who"])
+    count = (twins.groupby("key")["test"].transform("nunique") > 1).sum()
+    if count > max(rows / 20, 10 * chance):
+        problem = f"{count} rows are near copies of others, and may be on both sides of a split"
+        read.say("", problem, "patient=...  # or frame = frame.drop_duplicates()", rows=count, at="*")
