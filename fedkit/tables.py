@@ -130,7 +130,7 @@ def class_names(classes: Sequence[Hashable]) -> tuple[str, ...]:
     if isinstance(classes, str | Set) or not isinstance(classes, Collection):
         raise TypeError("`classes` must be a list of the label's values, in the order of their numbers.")
     names = tuple(map(clean, classes))
-    if len({*map(fold, names)}) < max(len(names), 2) or "" in names:
+    if len({*map(fold, names)}) < max(len(names), 2) or any(each in ("", "None", "nan") for each in names):
         raise ValueError(f"`classes` must name two classes or more, each once, and names {listed(classes)}.")
     return names
 

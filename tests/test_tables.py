@@ -76,7 +76,7 @@ REFUSED = {
         {"label": ("ill", "Yes")},
         "'ill' holds values that look alike",
     ),
-    "label a number": (large(ill=RNG.normal(5, 2, 90)), {}, "tells two classes apart: it predicts no number"),
+    "label a number": (large(ill=RNG.normal(5, 2, 90)), {}, "tells classes apart: it predicts no number"),
     "label a date": (large(ill=pd.Timestamp("2020-01-01")), {}, "no date and no time to an event"),
     "one label only": (table(ill=1), {}, "is 1 in every row"),
     "site missing": (table(clinic=["A", None, "B"] * 8), {"min_rows": 5}, "'clinic' is missing in 8 of 24 rows"),
