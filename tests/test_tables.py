@@ -515,8 +515,8 @@ def test_a_hospital_made_by_hand_is_looked_at_all_the_same():
     tries = [(good.assign(**{name: cells}), labels, f"neither float64 nor .*{name}") for name, cells in bad.items()]
     tries += [(good.assign(sex=pd.Categorical([1, 0, 1])), labels, r"neither float64 nor categories of text \(sex\)")]
     tries += [(good.assign(age=np.inf), labels, "infinite")]
-    tries += [(good, np.array(wrong), "no zeros and ones") for wrong in ([1, 2, 2], [-1, 1, 1], [0.0, 1, 1])]
-    tries += [(good, [0, 1, 1], "no zeros and ones"), (good, labels[:2], "3 rows in its table, and 2 labels")]
+    tries += [(good, np.array(wrong), "not 0 to 1, of int64") for wrong in ([1, 2, 2], [-1, 1, 1], [0.0, 1, 1])]
+    tries += [(good, [0, 1, 1], "not 0 to 1, of int64"), (good, labels[:2], "3 rows in its table, and 2 labels")]
     for frame, classes, sentence in tries:
         with pytest.raises(ValueError, match=rf"A has .*{sentence}.*hospitals[.]join"):
             hospitals.Hospital("A", frame, classes)
