@@ -19,7 +19,7 @@ SOURCE = TESTS.parent / "notebooks" / "source"
 ROOMS = {
     "compat": (410, set()),
     "encryption": (2150, {"compat"}),
-    "core": (2300, {"compat", "encryption"}),
+    "core": (2800, {"compat", "encryption"}),
     "chapters": (3700, {"core", "compat", "encryption"}),
     "exchange": (3100, {"core", "compat", "encryption", "chapters"}),
 }

@@ -20,22 +20,19 @@ if TYPE_CHECKING:  # a coordinator, and who watches, need no TensorFlow
 class Settings:
     """A study's settings; a ValueError names one that makes no sense.
 
-    title, label : what the study is called, and what is predicted, for people to read
+    title, label, classes : what the study is called; what is predicted, for people to read; names of its numbers 0, 1..
     numeric, categorical : names of the numeric columns; the levels of each categorical one, the reference first
-    classes : names of the label's numbers 0, 1, ..., in this order
     hidden : units of the model's hidden layers; none for logistic regression
     rounds, epochs : how often updates are joined; passes through the rows in a round
-    batch_size, learning_rate : rows a step, all if None; of the hospitals' gradient descent
-    penalty : on large kernels: see `learning.Plan`
+    batch_size, learning_rate, penalty : rows a step, all if None; of the hospitals' gradient descent; see `Plan`
     seed, test_fraction : decide test rows, order of rows and first weights; share of a hospital's rows to test on
     bits, security : of the sum of one number; of the encryption
-    quorum : the fewest hospitals that a sum may be of
+    quorum, most_hospitals : the fewest hospitals that a sum may be of; how many may join
     group_size : the fewest hospitals of a group, where groups are added up apart; one list of all if None
     deadline_seconds : when a list is closed without those who are missing; everybody is waited for if None
     share_seconds : when a sum is given up whose key shares are missing; they are waited for if None
     budget : sums of updates that may be given up, at each hospital, before a person decides
     most_change : the most by which a round may move a weight: what goes beyond is cut
-    most_hospitals : how many may join
     algorithm : the `learning.Algorithm` with its settings, as it prints; empty for federated averaging
     sizes : how many numbers each part has that a hospital sends by it; the model's layers if empty
     """
@@ -118,9 +115,8 @@ class Settings:
     def _rules(self) -> Iterator[tuple[str, bool, str]]:
         """Yield name, whether it is right, and what is wanted: later rules rely on earlier ones."""
         yield from ((name, _text(getattr(self, name)), "printable text") for name in ("title", "label", "algorithm"))
-        yield "numeric", _names(self.numeric), "names of columns, none twice"
+        yield from ((name, _names(getattr(self, name)), "names, none twice") for name in ("numeric", "classes"))
         yield "categorical", _levels(self.categorical), "levels of columns, none twice"
-        yield "classes", _names(self.classes) and len(self.classes) > 1, "names of two classes or more, none twice"
         yield "categorical", not set(self.categorical) & set(self.numeric), "columns that are not numeric, too"
         yield "numeric", len(self.columns) > 0, "columns to learn from"
         for name, what in {"hidden": "units of hidden layers", "sizes": "numbers of each part"}.items():
