@@ -546,7 +546,7 @@ def test_old_letters_can_be_removed_and_the_study_goes_on(room, undisturbed):
         ({"deadline_seconds": 0}, "deadline_seconds"),
         ({"share_seconds": -1.0}, "share_seconds"),
         ({"security": 64}, "security must be 128, 192 or 256"),
-        ({"numeric": ("x", "x")}, "numeric must be names of columns, none twice"),
+        ({"numeric": ("x", "x")}, "numeric must be names, none twice"),
         ({"numeric": (), "categorical": {}}, "columns to learn from"),
         ({"categorical": {"x": ("a",)}}, "not numeric, too"),
         ({"categorical": {"y": ("a", "a")}}, "categorical must be levels"),

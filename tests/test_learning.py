@@ -14,13 +14,13 @@ from fedkit import aggregators, learning, models, preparation, records
 from fedkit.compat.tff import tf, tff
 
 
-def only(heart, *names):
-    return dataclasses.replace(heart, hospitals=tuple(heart[name] for name in names))
+def only(federation, *names):
+    return dataclasses.replace(federation, hospitals=tuple(federation[name] for name in names))
 
 
-def stock_fed_avg(heart, model, rounds, server_optimizer, epochs=2, batch_size=32, seed=0):
+def stock_fed_avg(federation, model, rounds, server_optimizer, epochs=2, batch_size=32, seed=0):
     """The same training by `tff.learning.algorithms.build_weighted_fed_avg`: final weights."""
-    split = preparation.split(heart, seed)
+    split = preparation.split(federation, seed)
     process = tff.learning.algorithms.build_weighted_fed_avg(
         model_fn=model.functional(len(split.columns), seed),
         client_optimizer_fn=tff.learning.optimizers.build_sgdm(0.3),

@@ -20,21 +20,19 @@ if TYPE_CHECKING:  # a coordinator, and who watches, need no TensorFlow
 class Settings:
     """A study's settings; a ValueError names one that makes no sense.
 
-    title, label : what the study is called, and what is predicted, for people to read
+    title, label, classes : what the study is called; what is predicted, for people to read; names of its numbers 0, 1..
     numeric, categorical : names of the numeric columns; the levels of each categorical one, the reference first
-    classes : names of the label's numbers 0, 1, ..., in this order
     hidden : units of the model's hidden layers; none for logistic regression
     rounds, epochs : how often updates are joined; passes through the rows in a round
     batch_size, learning_rate, penalty : rows a step, all if None; of the hospitals' gradient descent; see `Plan`
     seed, test_fraction : decide test rows, order of rows and first weights; share of a hospital's rows to test on
     bits, security : of the sum of one number; of the encryption
-    quorum : the fewest hospitals that a sum may be of
+    quorum, most_hospitals : the fewest hospitals that a sum may be of; how many may join
     group_size : the fewest hospitals of a group, where groups are added up apart; one list of all if None
     deadline_seconds : when a list is closed without those who are missing; everybody is waited for if None
     share_seconds : when a sum is given up whose key shares are missing; they are waited for if None
     budget : sums of updates that may be given up, at each hospital, before a person decides
     most_change : the most by which a round may move a weight: what goes beyond is cut
-    most_hospitals : how many may join
     algorithm : the `learning.Algorithm` with its settings, as it prints; empty for federated averaging
     sizes : how many numbers each part has that a hospital sends by it; the model's layers if empty
     """
@@ -118,13 +116,8 @@ class Settings:
     def _rules(self) -> Iterator[tuple[str, Callable[[Any], bool], str]]:
         """Yield names, what tells whether each is right, and what is wanted: later rules rely on earlier ones."""
         yield "title label algorithm", _text, "printable text"
-        yield "numeric", _names, "names of columns, none twice"
+        yield "numeric classes", _names, "names, none twice"
         yield "categorical", _levels, "levels of columns, none twice"
-        yield (
-            "classes",
-            lambda classes: _names(classes) and len(classes) > 1,
-            "names of two classes or more, none twice",
-        )
         yield "categorical", lambda levels: not levels.keys() & set(self.numeric), "columns that are not numeric, too"
         yield "numeric", lambda _: len(self.columns) > 0, "columns to learn from"
         yield "hidden", _sizes, "a tuple of units of hidden layers"
