@@ -423,13 +423,14 @@ def test_a_cell_means_what_it_says_or_what_the_caller_says(case):
 
 def test_columns_of_arrow_are_what_they_say():
     pytest.importorskip("pyarrow")
-    text = (
-        large(n=range(0, 9000, 100), b=[True, False] * 45, t=words("a", "b"))
-        .assign(age=AGES.mean())
-        .to_csv(index=False)
-    )
-    made = federation(pd.read_csv(io.StringIO(text), dtype_backend="pyarrow"))
-    assert (made.numeric, [*made.categorical]) == (("age", "n"), ["b", "t"])
+    frame = large(n=RNG.integers(0, 9000, 90), b=[True, False, None] * 30, t=words("a", "b", None), i=words("1", "2,5"))
+    read = pd.read_csv(io.StringIO(frame.to_csv(index=False)), dtype_backend="pyarrow")
+    made = federation(read, decimal=",")
+    assert (made.numeric, [*made.categorical]) == (("age", "n", "i"), ["b", "t"])
+    assert made.categorical["b"] == ("False", "True")
+    assert {*made["A"].table["i"]} == {1, 2.5}
+    with pytest.raises(tables.Refused, match="'d' holds dates"):
+        federation(read.assign(d=pd.Series(pd.to_datetime(["2020-01-31"] * 90)).astype("timestamp[ns][pyarrow]")))
 
 
 @pytest.mark.parametrize(
