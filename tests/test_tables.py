@@ -149,6 +149,7 @@ REFUSED = {
     "thousands": (large(x=words("1,234.5", "27.0", "12,000.0")), {}, "'x' holds numbers as text"),
     "points and commas": (large(x=words("27,5", "27.0")), {}, "'x' holds numbers as text"),
     "units": (large(x=words("70 kg", "81 kg")), {}, "'x' holds numbers as text"),
+    "units in numbers": (large(x=words("70 kg", "81")), {"decimal": "."}, "'x' holds numbers as text"),
     "pressures": (large(x=words("120/80", "140/90")), {}, "'x' holds numbers as text"),
     "numbers as long text": (large(x=shuffled([f"{n}.5" for n in range(90)])), {}, "'x' holds numbers as text"),
     "numbers and words": (large(x=words("250", "V45", "3")), {}, "'x' is neither all numbers nor all text"),
@@ -400,6 +401,7 @@ READ = {
     "brackets": (words("[70-80)", "[80-90)", "<3a>"), {}, {"[70-80)", "[80-90)", "<3a>"}),
     "stages": (words("1a", "1b", "2nd"), {"keep": ["x"]}, {"1a", "1b", "2nd"}),
     "spaces around": (words(" a", "\u00a0b\u200b"), {}, {"a", "b"}),
+    "an encoding": (words("Zu\u0308rich", "Bern"), {}, {"Zürich", "Bern"}),
     "rare levels": (np.repeat(["a", "b", "c", "d"], [50, 30, 6, 4]), {"rare": 10, "keep": ["x"]}, {"a", "b", "other"}),
     "a hundred codes": (
         shuffled([*range(60), *[60, 61] * 15]).astype(str),
