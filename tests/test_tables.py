@@ -148,6 +148,11 @@ REFUSED = {
     "below detection": (large(x=words("<0.01", "0.02", ">50", "3")), {}, "below=0.5, above=1"),
     "thousands": (large(x=words("1,234.5", "27.0", "12,000.0")), {}, "'x' holds numbers as text"),
     "points and commas": (large(x=words("27,5", "27.0")), {}, "'x' holds numbers as text"),
+    "points where commas are agreed on": (
+        large(x=words("1.234", "27,5")),
+        {"decimal": ","},
+        "'x' holds numbers as text",
+    ),
     "units": (large(x=words("70 kg", "81 kg")), {}, "'x' holds numbers as text"),
     "units in numbers": (large(x=words("70 kg", "81")), {"decimal": "."}, "'x' holds numbers as text"),
     "pressures": (large(x=words("120/80", "140/90")), {}, "'x' holds numbers as text"),
