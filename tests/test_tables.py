@@ -194,6 +194,7 @@ REFUSED = {
         {},
         "names rows",
     ),
+    "long numbers in order": (large(x=np.sort(RNG.integers(10**6, 10**7, 90))), {}, "names rows"),
     "names of patients": (large(x=[f"P{n}" for n in shuffled(range(90))]), {}, "'x' numbers or names rows"),
     "names of patients, with visits": (large(x=[f"P{n // 5}" for n in range(90)]), {}, "'x' numbers or names rows"),
     "a code for nothing": (large(x=np.where(np.arange(90) % 9, RNG.normal(37, 1, 90), -999)), {}, r"for nothing.*-999"),
@@ -233,6 +234,8 @@ REFUSED = {
     ),
     "few patients": (large(x=[f"p{n // 6}" for n in range(90)]), {"patient": "x"}, "A has 5, B has 5, C has 5"),
     "a split of other words": (large(x=words("train", "dev", "test")), {"test": "x"}, "'x' must be 'train' or 'test'"),
+    "positions that are none": (large(), {"test": [3, 90]}, "positions of rows, from 0 to 89: 3, 90"),
+    "positions of words": (large(), {"test": ["3"]}, "positions of rows, from 0 to 89: '3'"),
     "patients on both sides": (
         large(p=[f"p{n // 2}" for n in range(90)], x=["train", "test"] * 45),
         {"patient": "p", "test": "x"},
@@ -252,7 +255,8 @@ sites of lists|one site|site with a taken name|no such site|no such label|site i
 site as feature|feature twice|no feature|empty feature list|dates|dates among objects|durations
 dates as text|dates as German text|dates with months|dates as a category|dates as numbers
 months as numbers|months as text|days of the week|milliseconds since 1970|times|lists
-codes here and words there|patients on both sides|a split of other words|few patients|nothing varies
+codes here and words there|patients on both sides
+positions that are none|positions of words|a split of other words|few patients|nothing varies
 coded names clash|site missing|site blank|patient missing|complex"""
 ASKS = {case for line in ASKS.splitlines() for case in line.split("|")}
 
@@ -426,6 +430,12 @@ def test_a_cell_means_what_it_says_or_what_the_caller_says(case):
     assert {*found} == {*expected}
     assert ("x" in made.categorical) == isinstance(expected, set)
     assert frame["x"].equals(large(x=cells)["x"]), "the caller's table was changed"
+
+
+def test_no_word_for_nothing_becomes_a_level():
+    for word in [*tables.WORDS, "None", "N/A", "NaN"]:
+        with pytest.raises(tables.Refused, match=r"'x' holds (what people write for nothing|numbers as text)"):
+            federation(large(x=words("a", word)))
 
 
 def test_columns_of_arrow_are_what_they_say():
