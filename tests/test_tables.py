@@ -267,6 +267,10 @@ def test_it_is_refused_with_a_sentence_and_taken_when_it_is_done_as_it_says(case
     with pytest.raises(ValueError, match=sentence) as caught:
         federation(frame, **options)
     assert str(caught.value)[0].isupper()
+    if isinstance(caught.value, tables.Refused):
+        found, _ = hospitals.check(frame, **{"site": "clinic", "label": "ill"} | options)
+        said = found[found["severity"] == "refused"].to_numpy().tolist()
+        assert said == [list(each) for each in caught.value.complaints]
     if case not in ASKS:
         federation(**obeyed(frame, options, caught.value.complaints))
     else:
