@@ -597,6 +597,7 @@ def test_nothing_is_odd_about_hospitals_that_are_alike(heart):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         hospitals.load()
+        federation(large(x=[0, *[2] * 28, 3, 1, *[2] * 28, 4, 0, *[2] * 28, 3]))  # two extremes are no other code
         for seed in range(20):
             rng = np.random.default_rng(100 + seed)
             federation(large(x=rng.normal(5, 2, 90), y=rng.integers(0, 2, 90), z=rng.choice(["a", "b"], 90)))
