@@ -211,6 +211,8 @@ reading/table.py: tables
     if fold(name) in _TAKEN => if name in _TAKEN
     sides.index[sides > 1]] => sides.index[sides > 2]]
     if change: => if False:
+    if test.dtype == bool and => if False and
+    test.max() >= rows => False
     if missing := (codes < 0).sum(): => if missing := 0:
     elif all(value in (0, 1) for value in values): => elif len(values) == 2 and (cells := [0, 1]):
     elif one is not None and len(values) > 2: => elif False:

@@ -184,14 +184,15 @@ def test_each_row_is_a_patient_where_nobody_says_otherwise(heart):
         np.testing.assert_array_equal(preparation._test_rows(one, 3, 0.3), preparation._test_rows(other, 3, 0.3))
 
 
-@pytest.mark.parametrize("kind", ["words", "truth", "positions", "array"])
+@pytest.mark.parametrize("kind", ["words", "truth", "positions", "array", "mask"])
 def test_a_split_of_ones_own_is_taken_as_it_is(kind):
     frame = visits()
     tested = np.random.default_rng(1).random(len(frame)) < 0.2
     column = {"words": np.where(tested, "test", "train"), "truth": tested}.get(kind)
     test = "set" if column is not None else np.flatnonzero(tested)
     frame = frame.drop(columns="who") if column is None else frame.drop(columns="who").assign(set=column)
-    made = hospitals.from_frame(frame, site="site", label="y", test=test.tolist() if kind == "positions" else test)
+    given = {"positions": [*test], "mask": tested}.get(kind, test)
+    made = hospitals.from_frame(frame, site="site", label="y", test=given)
     assert made.numeric == ("x",)
     for seed, fraction in [(0, 0.3), (7, 0.9)]:
         for name, part in preparation.split(made, seed, fraction).hospitals.items():

@@ -148,7 +148,13 @@ REFUSED = {
     "below detection": (large(x=words("<0.01", "0.02", ">50", "3")), {}, "below=0.5, above=1"),
     "thousands": (large(x=words("1,234.5", "27.0", "12,000.0")), {}, "'x' holds numbers as text"),
     "points and commas": (large(x=words("27,5", "27.0")), {}, "'x' holds numbers as text"),
+    "points where commas are agreed on": (
+        large(x=words("1.234", "27,5")),
+        {"decimal": ","},
+        "'x' holds numbers as text",
+    ),
     "units": (large(x=words("70 kg", "81 kg")), {}, "'x' holds numbers as text"),
+    "units in numbers": (large(x=words("70 kg", "81")), {"decimal": "."}, "'x' holds numbers as text"),
     "pressures": (large(x=words("120/80", "140/90")), {}, "'x' holds numbers as text"),
     "numbers as long text": (large(x=shuffled([f"{n}.5" for n in range(90)])), {}, "'x' holds numbers as text"),
     "numbers and words": (large(x=words("250", "V45", "3")), {}, "'x' is neither all numbers nor all text"),
@@ -188,6 +194,7 @@ REFUSED = {
         {},
         "names rows",
     ),
+    "long numbers in order": (large(x=np.sort(RNG.integers(10**6, 10**7, 90))), {}, "names rows"),
     "names of patients": (large(x=[f"P{n}" for n in shuffled(range(90))]), {}, "'x' numbers or names rows"),
     "names of patients, with visits": (large(x=[f"P{n // 5}" for n in range(90)]), {}, "'x' numbers or names rows"),
     "a code for nothing": (large(x=np.where(np.arange(90) % 9, RNG.normal(37, 1, 90), -999)), {}, r"for nothing.*-999"),
@@ -227,6 +234,8 @@ REFUSED = {
     ),
     "few patients": (large(x=[f"p{n // 6}" for n in range(90)]), {"patient": "x"}, "A has 5, B has 5, C has 5"),
     "a split of other words": (large(x=words("train", "dev", "test")), {"test": "x"}, "'x' must be 'train' or 'test'"),
+    "positions that are none": (large(), {"test": [3, 90]}, "positions of rows, from 0 to 89: 3, 90"),
+    "positions of words": (large(), {"test": ["3"]}, "positions of rows, from 0 to 89: '3'"),
     "patients on both sides": (
         large(p=[f"p{n // 2}" for n in range(90)], x=["train", "test"] * 45),
         {"patient": "p", "test": "x"},
@@ -246,7 +255,8 @@ sites of lists|one site|site with a taken name|no such site|no such label|site i
 site as feature|feature twice|no feature|empty feature list|dates|dates among objects|durations
 dates as text|dates as German text|dates with months|dates as a category|dates as numbers
 months as numbers|months as text|days of the week|milliseconds since 1970|times|lists
-codes here and words there|patients on both sides|a split of other words|few patients|nothing varies
+codes here and words there|patients on both sides
+positions that are none|positions of words|a split of other words|few patients|nothing varies
 coded names clash|site missing|site blank|patient missing|complex"""
 ASKS = {case for line in ASKS.splitlines() for case in line.split("|")}
 
@@ -257,6 +267,10 @@ def test_it_is_refused_with_a_sentence_and_taken_when_it_is_done_as_it_says(case
     with pytest.raises(ValueError, match=sentence) as caught:
         federation(frame, **options)
     assert str(caught.value)[0].isupper()
+    if isinstance(caught.value, tables.Refused):
+        found, _ = hospitals.check(frame, **{"site": "clinic", "label": "ill"} | options)
+        said = found[found["severity"] == "refused"].to_numpy().tolist()
+        assert said == [list(each) for each in caught.value.complaints]
     if case not in ASKS:
         federation(**obeyed(frame, options, caught.value.complaints))
     else:
@@ -400,6 +414,7 @@ READ = {
     "brackets": (words("[70-80)", "[80-90)", "<3a>"), {}, {"[70-80)", "[80-90)", "<3a>"}),
     "stages": (words("1a", "1b", "2nd"), {"keep": ["x"]}, {"1a", "1b", "2nd"}),
     "spaces around": (words(" a", "\u00a0b\u200b"), {}, {"a", "b"}),
+    "an encoding": (words("Zu\u0308rich", "Bern"), {}, {"Zürich", "Bern"}),
     "rare levels": (np.repeat(["a", "b", "c", "d"], [50, 30, 6, 4]), {"rare": 10, "keep": ["x"]}, {"a", "b", "other"}),
     "a hundred codes": (
         shuffled([*range(60), *[60, 61] * 15]).astype(str),
@@ -421,15 +436,22 @@ def test_a_cell_means_what_it_says_or_what_the_caller_says(case):
     assert frame["x"].equals(large(x=cells)["x"]), "the caller's table was changed"
 
 
+def test_no_word_for_nothing_becomes_a_level():
+    for word in [*tables.WORDS, "None", "N/A", "NaN"]:
+        with pytest.raises(tables.Refused, match=r"'x' holds (what people write for nothing|numbers as text)"):
+            federation(large(x=words("a", word)))
+
+
 def test_columns_of_arrow_are_what_they_say():
     pytest.importorskip("pyarrow")
-    text = (
-        large(n=range(0, 9000, 100), b=[True, False] * 45, t=words("a", "b"))
-        .assign(age=AGES.mean())
-        .to_csv(index=False)
-    )
-    made = federation(pd.read_csv(io.StringIO(text), dtype_backend="pyarrow"))
-    assert (made.numeric, [*made.categorical]) == (("age", "n"), ["b", "t"])
+    frame = large(n=RNG.integers(0, 9000, 90), b=[True, False, None] * 30, t=words("a", "b", None), i=words("1", "2,5"))
+    read = pd.read_csv(io.StringIO(frame.to_csv(index=False)), dtype_backend="pyarrow")
+    made = federation(read, decimal=",")
+    assert (made.numeric, [*made.categorical]) == (("age", "n", "i"), ["b", "t"])
+    assert made.categorical["b"] == ("False", "True")
+    assert {*made["A"].table["i"]} == {1, 2.5}
+    with pytest.raises(tables.Refused, match="'d' holds dates"):
+        federation(read.assign(d=pd.Series(pd.to_datetime(["2020-01-31"] * 90)).astype("timestamp[ns][pyarrow]")))
 
 
 @pytest.mark.parametrize(
@@ -575,6 +597,7 @@ def test_nothing_is_odd_about_hospitals_that_are_alike(heart):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         hospitals.load()
+        federation(large(x=[0, *[2] * 28, 3, 1, *[2] * 28, 4, 0, *[2] * 28, 3]))  # two extremes are no other code
         for seed in range(20):
             rng = np.random.default_rng(100 + seed)
             federation(large(x=rng.normal(5, 2, 90), y=rng.integers(0, 2, 90), z=rng.choice(["a", "b"], 90)))

@@ -8,6 +8,8 @@
     Coordinator(folder, identity, invitation="K7QM-...", home="~/study").run()   # who adds up: often the maker
     show(folder, invitation="K7QM-...")                                # on the projector
 
+A hospital's rows come from `hospitals.join`, which reads its own table for the columns that the settings agree on.
+
 All that anybody writes is *letters*: signed files that are never changed (`folder`, `letters`). What counts follows
 from the letters alone (`study`), so every process can be stopped at any moment and started again; what it must not
 forget, it keeps at `home` (`keep`). A sum takes two letters of each hospital (`encryption.keyring`): the first is its

@@ -10,6 +10,7 @@ from fedkit.reading.table import FEW, Reading
 _PATIENT = re.compile(r"(patient|subject|person|pid|mrn|case)([ _-]?(id|no|nr|number|code))?", re.IGNORECASE)
 
 
+@np.errstate(all="ignore")  # infinite numbers are complained of elsewhere
 def report(read: Reading) -> pd.DataFrame:
     """Describe each column at each hospital, the label first, and note in `complaints` what looks odd there.
 

@@ -116,7 +116,7 @@ class Reading:
             codes, _, names = self._names(frame[patient], "patient")
             self.patients = np.array([*names, ""], dtype=object)[codes]
         if not isinstance(test, Hashable):
-            self.test = np.isin(np.arange(len(frame)), test)
+            self.test = self._positions(np.asarray(test))
         elif test in there:
             self.test = self._test(frame[test])
         self._crowd(site, min_rows)
@@ -231,6 +231,17 @@ class Reading:
             self.say(column.name, problem, write, column[wrong].astype(object).unique(), wrong.sum())
         return found.eq(True).to_numpy(bool)
 
+    def _positions(self, test: np.ndarray) -> np.ndarray:
+        """Read a split of the caller's own: the positions of the test rows, from 0 on, or True for each of them."""
+        rows = len(self.frame)
+        if test.dtype == bool and len(test) == rows:
+            return test
+        if test.dtype.kind not in "iu" or test.min() < 0 or test.max() >= rows:
+            self.say(
+                "", f"The test rows must be positions of rows, from 0 to {rows - 1}", "test=np.flatnonzero(...)", test
+            )
+        return np.isin(np.arange(rows), test)
+
     def _labels(self, column: pd.Series, one: Hashable) -> np.ndarray:
         """Read the label: one of the classes, if they are named; 0 and 1, False and True; or two values, `one` is 1."""
         name, (codes, cells, names) = column.name, self._names(column)
@@ -289,7 +300,7 @@ class Reading:
         codes, cells, names = self._names(column)
         if not names:
             return None if self._found and self._found[-1].column == name else self._numbers(name, codes + np.nan)
-        if name in how.keep or self._agreed.get(name):
+        if self._agreed.get(name) or (name in how.keep and wanted != "numbers"):
             return self._levels(name, codes, names)
         if dates := [text for text in names if DATE.fullmatch(text)]:
             return self.say(name, *_DATED, dates)
@@ -329,11 +340,7 @@ class Reading:
         as_codes, how = "frame[{0}] = frame[{0}].astype('category')", as_numbers([*words, *others[:FEW]], written)
         here, there = ({*self.sites[np.append(which, False)[codes]]} for which in (is_number, is_other))
         if wanted or not others:
-            problem = (
-                "Column {0} holds numbers as text"
-                if not others
-                else "Column {0} holds text, where numbers are asked for"
-            )
+            problem = f"Column {{0}} holds {'text, where numbers are asked for' if others else 'numbers as text'}"
             write = how if wanted else f"{how}  # or, if they are codes: {as_codes}"
         elif here & there:
             problem = "Column {0} is neither all numbers nor all text"

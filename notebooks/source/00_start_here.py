@@ -102,8 +102,9 @@ pd.Series(lines | {"all nine": sum(lines.values())}, name="lines").to_frame().T
 
 # %% [markdown]
 # All else lies in folders, and may be skipped until you need it. `encryption` is the engine behind
-# `aggregators.EncryptedMean`; notebooks 03 and 05 teach it. `reading` reads the tables that people bring. `compat` makes the libraries safe to use. `chapters` has
-# what one later notebook alone needs, and `exchange` is for notebook 08.
+# `aggregators.EncryptedMean`; notebooks 03 and 05 teach it. `reading` reads the tables that people bring. `compat`
+# makes the libraries safe to use. `chapters` has what one later notebook alone needs, and `exchange` is for notebook
+# 08.
 #
 # ## Who holds what
 #
