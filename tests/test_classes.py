@@ -378,7 +378,7 @@ REFUSED = [
     (["a", "b", " "], ["a", "b"], ValueError, "holds ' '|missing in 10 of 30 rows"),
     ([True, False, True], [0, 1], ValueError, "holds .*True, False"),
     (["a"] * 3, ["a", "b", "c"], ValueError, "is '?a'? in every row"),
-    (["a", "b", "c"], None, ValueError, r"with classes=\[...\]"),
+    (["a", "b", "c"], None, ValueError, r"classes=\[...\]"),
 ]
 
 
