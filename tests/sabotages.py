@@ -193,6 +193,7 @@ preparation.py: preparation hospitals
     if not (np.abs(vector) < 2**53).all(): => if False:
     math.sqrt(mean_square - mean**2) => math.sqrt(max(float(mean_square) - float(mean) ** 2, 0))
     _BITS = {"sum": 117, "squares": 234} => _BITS = {"sum": 40, "squares": 80}
+    _BASE, _DIGITS = 36, => _BASE, _DIGITS = 40,
     sum(value * value for value in whole) => int(sum(float(value * value) for value in whole))
     if largest and not SMALLEST <= largest < LARGEST: => if False:
     if largest and not SMALLEST <= largest < LARGEST: => if not largest < LARGEST:

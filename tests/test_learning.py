@@ -200,6 +200,12 @@ def test_encryption_leaves_the_model_where_it_was(federation, secretly):
         assert moved.groupby(["round", "hospital"])["bytes"].sum().max() < 6_000
 
 
+def far_and_small(hospital):
+    """The same patients, with one column far from zero, and one in a very large unit."""
+    table = hospital.table.assign(age=1.7e12 + hospital.table["age"], chol=1e-12 * hospital.table["chol"])
+    return dataclasses.replace(hospital, table=table)
+
+
 @pytest.mark.parametrize("secretly", SECRETLY)
 def test_statistics_that_nobody_read_prepare_the_rows_alike(federation, secretly):
     run = learning.train_federated(federation, rounds=1, aggregator=secretly())
@@ -208,9 +214,10 @@ def test_statistics_that_nobody_read_prepare_the_rows_alike(federation, secretly
 
     aggregator, ledger = secretly(), records.Ledger()
     state = aggregator.start(federation.names, {"kernel": (13, 1), "bias": (1,)}, ledger)
-    plain = preparation.split(federation, 3, leave_out=["Hungary"])
+    far = dataclasses.replace(federation, hospitals=tuple(map(far_and_small, federation)))
+    plain = preparation.split(far, 3, leave_out=["Hungary"])
     secret = preparation.split(
-        federation,
+        far,
         3,
         leave_out=["Hungary"],
         add=lambda sums: aggregator.total(state, "statistics", sums, ledger),
@@ -218,8 +225,9 @@ def test_statistics_that_nobody_read_prepare_the_rows_alike(federation, secretly
     assert secret.columns == plain.columns
     assert secret.statistics.rows == plain.statistics.rows
     assert secret.statistics.most_frequent == plain.statistics.most_frequent
+    assert (secret.statistics.moments == plain.statistics.moments).all(axis=None), "to the last bit"
     for name, rows in plain.hospitals.items():
-        assert np.abs(secret.hospitals[name].train_features - rows.train_features).max() <= 1e-6
+        assert np.array_equal(secret.hospitals[name].train_features, rows.train_features)
         assert np.array_equal(secret.hospitals[name].test_rows, rows.test_rows)
     assert "Hungary" not in set(ledger.frame().query("phase == 'send' and direction == 'up'")["hospital"])
 
@@ -500,6 +508,8 @@ def test_what_a_run_follows_from_is_in_its_name(train, federation, monkeypatch, 
         patch.setattr("fedkit.compat.environment.versions", lambda: {"python": "2.7"})
         assert train()[1] > 0
     read = type(tmp_path).read_bytes
+    local = {"kind": learning.train_local}
+    assert min(train(**local)[1], train(**local, prepared="alone")[1]) > 0
     for edited in ("evaluation.py", "tff.py", "test_learning.py"):
         with monkeypatch.context() as patch:
             edit = lambda path, edited=edited: read(path) + b"#" * (path.name == edited)  # noqa: E731

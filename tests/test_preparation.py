@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedkit import preparation
+from fedkit.encryption import quantization, schemes
+from fedkit.encryption.quantization import Layout
 from fedkit.hospitals import Federation, Hospital
 from fedkit.preparation import aggregate_statistics, local_sums, prepare
 
@@ -131,12 +133,22 @@ def test_columns_that_people_have_are_right_to_nine_digits(column):
 
 
 def moments_of(hospitals):
-    """Mean and std from the sums of hospitals, which travelled."""
+    """Mean and std from the sums of hospitals: as they are, added as float64, and in the coefficients of a letter."""
     sums = [local_sums(pd.DataFrame({"v": values}), ["v"], {}) for values in hospitals]
-    total = sums[0].with_vector(np.sum([own.to_vector().astype(float) for own in sums], axis=0))
+    vectors = [own.to_vector() for own in sums]
+    layer = Layout((quantization.whole_layer(len(vectors[0]), schemes.choose(len(hospitals))),))
     found = aggregate_statistics(sums).moments.loc["v"].tolist()
-    assert aggregate_statistics([total]).moments.loc["v"].tolist() == found, "exact, whoever adds them up"
+    for total in (np.sum(vectors, axis=0, dtype=float), layer.decode(sum(map(layer.encode, vectors)))):
+        same = aggregate_statistics([sums[0].with_vector(total)]).moments.loc["v"].tolist()
+        assert same == found, "exact, whoever adds them up, and however"
     return found
+
+
+def test_a_hundred_thousand_hospitals_have_room():
+    values = np.random.default_rng(0).uniform(-1, 1, 500) * 2.0**63
+    own = local_sums(pd.DataFrame({"v": values}), ["v"], {})
+    total = own.with_vector(own.to_vector() * float(schemes.MOST_HOSPITALS))
+    assert total.moments.loc["v"].tolist() == [schemes.MOST_HOSPITALS * each for each in own.moments.loc["v"]]
 
 
 def by_numpy(values):
