@@ -215,8 +215,7 @@ messages.groupby(["round", "direction"])["bytes"].agg(["count", "sum"]).head(4)
 # ## Does it arrive where pooled training arrives?
 #
 # We compare three trainings on the same splits, those of notebook 01. The centralized and the federated one have the
-# same **budget**: every row is used once in each round. The local one is the fair opponent of notebook 01: its own
-# statistics, a penalty on large weights, and five epochs a round, since it waits for nobody.
+# same **budget**: every row is used once in each round. The local one is the fair opponent of notebook 01.
 
 # %%
 FAIR = {"prepared": "alone", "penalty": 1.0, "epochs": 5}

@@ -37,9 +37,8 @@ if PROFILE == "smoke":
 print(f"{SEEDS} splits, {ROUNDS} rounds, margin {MARGIN} of AUROC")
 
 # %% [markdown]
-# One call trains all seeds of a method side by side. *Local* is the fair opponent of notebook 01: a hospital's own
-# statistics, a penalty on large weights, and five epochs a round. Earlier versions of this notebook gave it shared
-# statistics, no penalty and one epoch, which was too weak at Switzerland and too strong at VA Long Beach.
+# One call trains all seeds of a method side by side. *Local* is the fair opponent of notebook 01; that of earlier
+# versions was too weak at Switzerland and too strong at VA Long Beach.
 
 # %%
 from fedkit import aggregators, hospitals, learning, preparation
@@ -194,9 +193,8 @@ pd.DataFrame({margin: rows.set_index("hospital")["verdict"] for margin, rows in 
 # %% [markdown]
 # ### Is the lonely hospital treated fairly?
 #
-# A hospital alone has few rows, and may start to learn them by heart. The penalty works against that. Now we also
-# cheat in its favour: for each split, it gets the round that was best *on the held-out patients*. What is left of the
-# gain?
+# A hospital alone has few rows. So we cheat in its favour: for each split, it gets the round that was best *on the
+# held-out patients*. What is left of the gain?
 
 # %%
 last_round = auroc.xs(ROUNDS, level="round")
