@@ -206,7 +206,7 @@ tables.py: tables
     factor * float(digits) => float(digits)
     "missing", "unknown"} => "missing"}
     |(19|20)\d\d[-/](0?[1-9]|1[0-2])" => "
-reading/table.py: tables
+reading/table.py: tables hospitals
     count < min_rows} => count < 0}
     if fold(name) in _TAKEN => if name in _TAKEN
     sides.index[sides > 1]] => sides.index[sides > 2]]
