@@ -585,12 +585,12 @@ view
 costs = evaluation.costs([*runs_plain, *runs_ckks, *runs_bfv])
 moved = costs[costs["bytes"] > 0].pivot_table(index="method", columns="direction", values="bytes", aggfunc="sum")
 times = moved["up"] / moved.loc["federated", "up"]
-assert times["federated + CKKS"] > 500, "CKKS should cost dearly for 14 numbers."
-assert 10 < times["federated + BFV"] < 50, "BFV should cost far less, and still much."
+assert times["federated + CKKS"] > 100, "CKKS should cost dearly for 14 numbers."
+assert 5 < times["federated + BFV"] < 50, "BFV should cost far less, and still much."
 (moved / 1e3).round(1)
 
 # %% [markdown]
-# CKKS sends more than five hundred times as many bytes as plain training: its ciphertext is as long for 14 numbers as
+# CKKS sends hundreds of times as many bytes as plain training: its ciphertext is as long for 14 numbers as
 # for two thousand. BFV stays below fifty times, most of it shares and signatures.
 #
 # Now milliseconds, which differ from run to run:

@@ -774,7 +774,8 @@ sizes_mine = [size]  # and their sizes
 layers_mine = [quantization.packed_layer(*pair, chosen) for pair in zip(sizes_mine, bounds_mine, strict=True)]
 layout_mine = quantization.Layout(tuple(layers_mine))
 parties_mine, total_mine, _ = encrypted_sum(chosen, layout_mine)
-compared(len(parties_mine.any.letter) + share_bytes, 0, total_mine[1:] / total_mine[0])
+letter_mine = parties_mine.keyrings[federation.names[0]].letter
+compared(len(letter_mine) + share_bytes, 0, total_mine[1:] / total_mine[0])
 
 # %% tags=["solution"]
 sizes_of_layers = [layer.size for layer in layers]
@@ -785,7 +786,8 @@ parties_finer, total_finer, _ = encrypted_sum(chosen, layout_finer)
 mean_finer = total_finer[1:] / total_finer[0]
 errors = [compared(0, 0, mean)["error"] for mean in (mean_12, mean_finer)]
 assert errors[1] < errors[0] / 3, "Small layers should get small steps."
-assert len(parties_finer.any.letter) <= len(letter) + 50, "It should cost almost no bytes."
+letter_finer = parties_finer.keyrings[federation.names[0]].letter
+assert len(letter_finer) <= len(letter) + 50, "It should cost almost no bytes."
 print(f"error {errors[0]:.1e} with one bound, {errors[1]:.1e} with one a layer")
 
 # %% [markdown]

@@ -477,8 +477,7 @@ records.glue("membership_federated", near["LiRA, offline"])
 # %%
 from fedkit.chapters import partitions
 
-parts = [one.table.astype(object).assign(disease=one.labels) for one in federation]
-pooled = pd.concat(parts, ignore_index=True).astype(dict.fromkeys(federation.numeric, float))
+pooled = federation.frame().drop(columns="hospital").rename(columns={"label": "disease"})
 logistic = models.logistic_regression()
 
 
