@@ -336,7 +336,9 @@ def choose_penalty(
     split, parts = preparation.split(federation, seed, leave_out=leave_out), []
     for hospital in federation:
         rows = split.hospitals[hospital.name].train_rows
-        parts.append(replace(hospital, table=hospital.table.iloc[rows], labels=hospital.labels[rows]))
+        own = {"labels": hospital.labels[rows], "test": None}  # of one's own split, only the training rows are here
+        own |= {"patients": None if hospital.patients is None else hospital.patients[rows]}
+        parts.append(replace(hospital, table=hospital.table.iloc[rows], **own))
     inner = replace(federation, hospitals=tuple(one for one in parts if one.name not in leave_out))
     losses = {}
     for penalty in penalties:

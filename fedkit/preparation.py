@@ -22,6 +22,7 @@ from fedkit.tables import coded_columns
 
 # Sums are exact whole numbers of a unit: no spread is lost beside a large mean, and the order of adding is nothing.
 SMALLEST, LARGEST = 2.0**-64, 2.0**64  # the largest value of a hospital's column lies between them
+_ROUNDING = Fraction(1, 2**104)  # a spread this far below the size of the values, squared, is their last bit alone
 _BITS = {"sum": 117, "squares": 234}  # a unit is 2^-117: half the last bit of the smallest
 # On their way they are digits in base 2^36, so that float64 adds those of 100,000 hospitals exactly.
 _BASE, _DIGITS = 36, {"sum": 6, "squares": 11}
@@ -70,7 +71,8 @@ class Sums:
             levels[column], whole = pd.Series(whole[: len(counts)], counts.index, np.int64), whole[len(counts) :]
         counted = [count for count, *_ in told] + [count for counts in levels.values() for count in counts]
         spread = [count * squares - summed**2 for count, summed, squares in told]
-        if min([*counted, *spread], default=0) < 0 or max(counted, default=0) > rows:
+        small = any(0 < squares < SMALLEST**2 for _, _, squares in told)  # no honest sum is
+        if small or min([*counted, *spread], default=0) < 0 or max(counted, default=0) > rows:
             raise ValueError(f"These statistics of {rows:,} rows cannot be: some hospital sent nonsense.")
         return Sums(rows, _moments(told, self.moments.index), levels)
 
@@ -181,7 +183,9 @@ def aggregate_statistics(sums: Iterable[Sums]) -> Statistics:
     found = []
     for count, summed, squares in total.moments.to_numpy():
         mean, mean_square = summed / max(count, 1), squares / max(count, 1)
-        found.append([float(mean), (math.sqrt(mean_square - mean**2) or 1.0) if count else np.inf])
+        variance = mean_square - mean**2
+        varies = variance > mean_square * _ROUNDING
+        found.append([float(mean), math.sqrt(variance) if varies else 1.0 if count else np.inf])
     moments = pd.DataFrame(found, total.moments.index, ["mean", "std"], dtype=np.float64)
     levels = {column: tuple(counts.index) for column, counts in total.levels.items()}
     return Statistics(total.rows, moments, levels, {column: counts.idxmax() for column, counts in total.levels.items()})

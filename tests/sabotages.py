@@ -207,6 +207,7 @@ tables.py: tables
     "missing", "unknown"} => "missing"}
     |(19|20)\d\d[-/](0?[1-9]|1[0-2])" => "
 reading/table.py: tables hospitals
+    if name != clean(one) and _is_void(name)] => if False]
     count < min_rows} => count < 0}
     if fold(name) in _TAKEN => if name in _TAKEN
     sides.index[sides > 1]] => sides.index[sides > 2]]
@@ -252,7 +253,9 @@ preparation.py: preparation hospitals
     if hospital.test is not None: => if False:
     np.maximum.at(label_of, whose, hospital.labels) => pass
     if not (np.abs(vector) < 2**53).all(): => if False:
-    math.sqrt(mean_square - mean**2) => math.sqrt(max(float(mean_square) - float(mean) ** 2, 0))
+    variance = mean_square - mean**2 => variance = max(float(mean_square) - float(mean) ** 2, 0)
+    variance > mean_square * _ROUNDING => variance > 0
+    any(0 < squares < SMALLEST**2 => any(False
     _BITS = {"sum": 117, "squares": 234} => _BITS = {"sum": 40, "squares": 80}
     _BASE, _DIGITS = 36, => _BASE, _DIGITS = 40,
     sum(value * value for value in whole) => int(sum(float(value * value) for value in whole))
@@ -269,7 +272,7 @@ learning.py: learning
     (task.together or len(task.labels)) => len(task.labels)
     together = 0 if kind == "local" else => together =
     f"{method}, prepared {prepared}" => method
-    table=hospital.table.iloc[rows], labels => table=hospital.table.iloc[: len(rows)], labels
+    table=hospital.table.iloc[rows], **own => table=hospital.table.iloc[: len(rows)], **own
     rows = split.hospitals[hospital.name].train_rows => rows = split.hospitals[hospital.name].test_rows
     tuple(one for one in parts if one.name not in leave_out) => tuple(parts)
     min(losses, key=losses.get) => max(losses, key=losses.get)
@@ -427,6 +430,7 @@ exchange/folder.py: exchange_folder exchange_intruders
     os.path.islink(f"{self.root}/{parent}"): => False:
     self.filesystem.rm_file(aside) => pass
 exchange/joining.py: exchange exchange_intruders
+    if rows.classes != len(settings.classes): => if False:
     if fingerprint(found.data) != spoken: => if False:
     if (letter.sender, letter.public) != (name, public): => if letter.sender != name:
 exchange/work.py: algorithms
@@ -463,6 +467,7 @@ exchange/maker.py: exchange
     sorted(names, key=_seat) => sorted(names)
     if not request.problems and not request.twice] => if not request.problems]
 exchange/hospital.py: exchange exchange_intruders
+    self._arrivals.look(ONE, step)  # since => pass  # since
     if closed.about != self._keys.about: => if False:
     listed.items() - {(each.sender, each.code) for each in here}): => []):
     if left_out: => if False:

@@ -126,6 +126,27 @@ def test_a_list_that_is_not_right_is_not_answered(tmp_path):
     assert [len(names) for _, names in room.counted] == [4] * 6
 
 
+def test_who_is_left_out_is_missed_also_where_there_is_a_deadline(tmp_path):
+    """Rule 10: since when a letter is here is noted when it comes, and not when the list does."""
+    room = Class(tmp_path, federation(4), deadline_seconds=60.0).open().until(3)
+    for _ in range(3):
+        room.time += 60
+        room.step(*NAMES)
+    room.post(room.boss, rounds.place(LIST, 3), without(listed(room), C), LIST, 3)
+    room.time += 1
+    assert "leaves Hospital 2 out, whose letter has long been here" in room.step(A)[A].note
+    assert not room.said(TWO, 3, A)
+
+
+def test_rows_of_other_classes_are_refused_before_they_join(tmp_path):
+    room = Class(tmp_path)
+    first, *others = room.federation
+    room.federation = dataclasses.replace(room.federation, hospitals=(first, *others))
+    rows = dataclasses.replace(first, classes=3)
+    room.hospitals[A].rows = rows
+    assert room.step(A)[A].note.startswith("The rows are of 3 classes, the study's are 0, 1")
+
+
 def test_a_list_or_a_sum_by_who_is_not_in_charge_counts_for_nothing(room, undisturbed):
     for identity in (room.identities[C], STRANGER):
         room.post(identity, rounds.place(LIST, 3), listed(room), LIST, 3)

@@ -147,6 +147,11 @@ def test_a_penalty_is_chosen_without_a_look_at_test_rows(heart):
             rows = split.hospitals[own.name].train_rows
             pd.testing.assert_frame_equal(own.table, heart[own.name].table.iloc[rows])
             assert np.array_equal(own.labels, heart[own.name].labels[rows])
+    visits = [
+        dataclasses.replace(one, patients=np.arange(len(one)) // 2, test=np.arange(len(one)) > 60) for one in heart
+    ]
+    learning.choose_penalty(train, dataclasses.replace(heart, hospitals=tuple(visits)), penalties=[0.0])
+    assert [(len(own), len(own.patients)) for own in seen[-1][0]] == [(61, 61)] * 4
     learning.choose_penalty(train, heart, leave_out=["Hungary"], penalties=[0.0])
     assert seen[-1][0].names == heart.without("Hungary").names
     found = learning.choose_penalty(learning.train_local, heart, penalties=(1.0, 100.0), folds=2, rounds=3)

@@ -121,7 +121,6 @@ COLUMNS = {
     "dates as numbers": lambda rng: 20_240_000.0 + rng.integers(101, 1231, 300),
     "platelets per microlitre": lambda rng: rng.normal(250e3, 9e4, 300),
     "very large": lambda rng: rng.normal(0, 1e18, 300),
-    "the last bit": lambda rng: 1 + 2.0**-52 * rng.integers(0, 2, 300),
 }
 
 
@@ -184,3 +183,19 @@ def test_what_no_sum_can_carry_is_refused_by_the_hospital_that_has_it(value):
         preparation.split(Federation("made", (other, own), ("dose",), {}), 0)
     own.table["dose"] = [0.0, 1e-300, 1e-19, 1e19]  # a small one beside larger ones is no matter
     preparation.split(Federation("made", (other, own), ("dose",), {}), 0)
+
+
+def test_the_last_bit_of_a_constant_is_no_spread():
+    """0.1 + 0.2 is not 0.3; where nothing else differs, nothing does."""
+    told = [local_sums(pd.DataFrame({"x": [value] * 5}), ["x"], {}) for value in (0.3, 0.1 + 0.2)]
+    assert aggregate_statistics(told).moments["std"].tolist() == [1.0]
+
+
+def test_squares_that_no_hospital_can_have_are_refused():
+    """One unit more: a spread that would blow up the rows of somebody whose test rows differ."""
+    told = local_sums(pd.DataFrame({"x": [0.0] * 5}), ["x"], {})
+    vector = told.to_vector().astype(float)
+    assert told.with_vector(vector).rows == 5
+    vector[2 + 6] += 1  # behind the rows, the count and the six digits of the sum: the lowest of the squares
+    with pytest.raises(ValueError, match="some hospital sent nonsense"):
+        told.with_vector(vector)

@@ -1,6 +1,7 @@
 """Anybody's table is taken, or refused with all that is wrong and the lines that help."""
 
 import io
+import re
 import warnings
 from decimal import Decimal
 
@@ -667,3 +668,17 @@ def auroc(frame, **options):
 
     run = learning.train_federated(federation(frame, **options), rounds=3, batch_size=None)
     return run.final().to_numpy()
+
+
+def test_a_word_for_nothing_is_no_class_and_what_is_1_is_said_once():
+    frame = pd.DataFrame({"site": ["A", "B"] * 15, "x": np.random.default_rng(0).normal(size=30)})
+    how = {"site": "site", "label": ("y", "dead")}
+    for word in ("unknown", "?", "NA"):
+        with pytest.raises(tables.Refused, match=rf"no class: '{re.escape(word)}'.*isin\(\['{re.escape(word)}'\]\)"):
+            hospitals.from_frame(frame.assign(y=["dead", word, "dead"] * 10), **how)
+    lived = frame.assign(y=["dead", "alive", "dead"] * 10)
+    assert sum(one.labels.sum() for one in hospitals.from_frame(lived, **how)) == 20
+    with pytest.raises(TypeError, match="not with both"):
+        hospitals.from_frame(lived, classes=["dead", "alive"], **how)
+    with pytest.raises(TypeError, match="name their column with site="):
+        hospitals.from_frame(lived, site=None, label=("y", "dead"))

@@ -119,6 +119,7 @@ class Participant(Player):
             return Status("done", rounds_, rounds_, note=same)
         try:
             self._remembered(step)
+            self._arrivals.look(ONE, step)  # since when others' letters are here
             if closed is not None:  # who comes after the list was closed sends nothing, and opens the sum all the same
                 self._begun(step)
             acted = self._first(step) or (closed is not None and self._second(step, closed))
@@ -150,7 +151,7 @@ class Participant(Player):
     def _ask(self) -> Status:
         """Ask to join, unless it is known why not."""
         study = self.study
-        if why := joining.strange_levels(study.settings, self.rows.table):
+        if why := joining.strange_rows(study.settings, self.rows):
             return Status("refused", note=" ".join(why))
         if not self._request:
             if self.keep.read("exchange") is None:
@@ -291,7 +292,9 @@ class Participant(Player):
             return f"The letters of {', '.join(missing)} that are listed are not in the folder yet."
         late = self._listed.setdefault(closed.digest, self._clock()) - (study.settings.deadline_seconds or 0.0) / 2
         could = set(study.group(me)) if keys.within is None else set(study.group(me)) & {*keys.within}
-        left_out = sorted(could & {each.sender for each in here if each.since < late} - listed.keys())
+        shown = self.folder.digests(rounds.place(ONE, step.number))
+        long_here = {each.sender for each in here if each.since < late and each.file in shown}
+        left_out = sorted(could & long_here - listed.keys())
         if left_out:
             return f"The list leaves {', '.join(left_out)} out, whose letter has long been here: it is not answered."
         # Who answered a list that did not open is in the next one: else the two sums would differ by what they sent.

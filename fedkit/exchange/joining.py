@@ -16,6 +16,7 @@ from fedkit.exchange.folder import Found
 from fedkit.exchange.letters import Signed, packed, unpacked
 from fedkit.exchange.rounds import parameters
 from fedkit.exchange.settings import Settings
+from fedkit.hospitals import Hospital
 
 NEW = "new"  # the study that an invitation belongs to: it has no id yet
 SAME = ("fedkit", "tenseal")  # versions that must be the same everywhere
@@ -129,9 +130,11 @@ def misfits(settings: Settings, said: Mapping) -> list[str]:
     return sentences
 
 
-def strange_levels(settings: Settings, table: pd.DataFrame) -> list[str]:
-    """Say which levels of a table the study does not know; a hospital tells it to nobody but itself."""
-    sentences = []
+def strange_rows(settings: Settings, rows: Hospital) -> list[str]:
+    """Say which classes and levels of its rows the study does not know; a hospital tells it to nobody but itself."""
+    sentences, table, named = [], rows.table, ", ".join(settings.classes)
+    if rows.classes != len(settings.classes):
+        sentences.append(f"The rows are of {rows.classes} classes, the study's are {named}: read with hospitals.join.")
     for column, levels in settings.categorical.items():
         named = column in table and _kind(table[column]) == "categories"
         found = set(table[column].dropna().astype(str)) if named else set()

@@ -55,6 +55,10 @@ _TELLING = (
 _DROP = "frame = frame.drop(columns=[{0}])"
 
 
+def _is_void(name: str) -> bool:
+    return fold(name) in WORDS or name == "None"
+
+
 class Reading:
     """A table that is read, and all that is wrong with it.
 
@@ -97,7 +101,11 @@ class Reading:
         self.frame, self._cells, self._found = frame, Cells(**cells), []
         self.classes = _NUMBERED if classes is None else class_names(classes)
         self._agreed = {} if agreed is None else dict.fromkeys(agreed.numeric) | dict(agreed.categorical)
+        if site is None:
+            raise TypeError("A table needs its hospitals: name their column with site=...")
         label, one = label if isinstance(label, tuple) and label not in frame.columns else (label, None)
+        if one is not None and classes is not None and class_names(classes) != _NUMBERED:
+            raise TypeError("Say which value is 1 with label=(column, value) or with classes=[...], not with both.")
         roles = [label, patient, test if isinstance(test, Hashable) else None, None if self._agreed else site]
         self.roles = [column for column in roles if column is not None]
         there, features = self._choose([*self._agreed] or features)
@@ -259,11 +267,14 @@ class Reading:
             near = difflib.get_close_matches(clean(one), names, n=1) or ["..."]
             problem, write = (
                 f"The label {{0}} is never {one!r}",
-                f"label=({{0}}, {near[0]!r})  # or, if nobody has it, frame[{{0}}] = 0",
+                f"label=({{0}}, {near[0]!r})",
             )
         elif one is not None and len(values) > 2:
             problem = "The label {0} holds more than two values"
             write = f"frame = frame[frame[{{0}}].isin([{one!r}, ...])]  # and the value that is 0"
+        elif one is not None and (void := [name for name in names if name != clean(one) and _is_void(name)]):
+            problem, values = "The label {0} holds what people write for nothing, which is no class", void
+            write = f"frame = frame[~frame[{{0}}].isin({void})]  # or, if it is a class: classes=[{void[0]!r}, {one!r}]"
         elif one is not None:
             labels = (codes == names.index(clean(one))).astype(np.int64)
         elif all(value in (0, 1) for value in values):
@@ -282,8 +293,8 @@ class Reading:
             write = "frame[{0}] = frame[{0}].isin([...])  # all that are 1; or name them in order: classes=[...]"
         if problem:
             self.say(name, problem, write, values)
-        if len(values) == 1 and not self._agreed:
-            problem = f"The label {{0}} is {values[0]!r} in every row: there is nothing to tell apart"
+        if len(cells) == 1 and not self._agreed:
+            problem = f"The label {{0}} is {plain(cells[0])!r} in every row: there is nothing to tell apart"
             self.say(name, problem, "another label, or more rows")
         return labels
 
@@ -308,7 +319,7 @@ class Reading:
         if not levels and (strange := [cell for cell in cells if not isinstance(cell, str | Real | Decimal)]):
             return self.say(name, "Column {0} is neither numbers nor text", _DROP, strange)
         read = [None if levels else how.number(cell) for cell in cells]
-        is_word = np.array([fold(text) in WORDS or text == "None" for text in names])
+        is_word = np.array([*map(_is_void, names)])
         is_number = np.array([number is not None for number in read]) & ~is_word
         if is_number.all() and not np.isnan(read).any():
             return self._numbers(name, np.array([*read, np.nan])[codes])
