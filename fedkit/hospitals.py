@@ -301,6 +301,10 @@ class Check(NamedTuple):
     complaints: pd.DataFrame
     report: pd.DataFrame
 
+    def __repr__(self) -> str:
+        said = "\n".join(map(str, map(tables.Complaint._make, self.complaints.to_numpy().tolist())))
+        return f"{said or 'Nothing is wrong.'}\n{self.report.round(3).to_string(index=False, na_rep='')}"
+
     def _repr_html_(self) -> str:
         said = self.complaints.to_html(index=False) if len(self.complaints) else "<p>Nothing is wrong.</p>"
         return said + self.report.round(3).to_html(index=False, na_rep="", max_rows=200)

@@ -682,3 +682,19 @@ def test_a_word_for_nothing_is_no_class_and_what_is_1_is_said_once():
         hospitals.from_frame(lived, classes=["dead", "alive"], **how)
     with pytest.raises(TypeError, match="name their column with site="):
         hospitals.from_frame(lived, site=None, label=("y", "dead"))
+
+
+def test_a_name_that_no_column_has_is_not_passed_over():
+    frame = pd.DataFrame(
+        {"site": ["A", "B"] * 15, "weight": np.random.default_rng(0).normal(size=30), "y": [0, 1, 1] * 10}
+    )
+    for how in ({"missing": {"wieght": [-55]}}, {"decimal": {"wieght": ","}}):
+        with pytest.warns(UserWarning, match="'wieght' holds, and there is no such column: 'weight'"):
+            hospitals.from_frame(frame, site="site", label="y", **how)
+
+
+def test_a_check_of_nothing_that_can_be_used_is_a_check_all_the_same():
+    frame = pd.DataFrame({"site": ["A", "B"] * 15, "y": [0, 1, 1] * 10})
+    found = hospitals.check(frame, site="site", label="zz", features=["q"])
+    assert len(found.report) == 0
+    assert repr(found).count("The table has no column") == 2

@@ -47,9 +47,9 @@ def report(read: Reading) -> pd.DataFrame:
         _compare(read, [*columns], numeric, np.stack(found)[numeric].swapaxes(0, 1))
     _repeated(read)
     names = ["count", "least", "most", "mean", "spread", "apart"]
-    table = pd.DataFrame(np.concatenate(found, axis=1).T, columns=names)
+    table = pd.DataFrame(np.concatenate([np.empty((len(names), 0)), *found], axis=1).T, columns=names)
     rows = np.tile(np.diff(read.starts, append=len(read.order)), len(found))
-    table.insert(0, "column", np.repeat([*columns], many))
+    table.insert(0, "column", np.repeat(np.array([*columns], dtype=object), many))
     table.insert(1, "hospital", read.names * len(found))
     table.insert(3, "missing", rows - table["count"])
     return table.astype({"count": int, "missing": int}).assign(levels=texts)

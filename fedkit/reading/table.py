@@ -2,7 +2,7 @@
 
 import difflib
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -108,6 +108,13 @@ class Reading:
             raise TypeError("Say which value is 1 with label=(column, value) or with classes=[...], not with both.")
         roles = [label, patient, test if isinstance(test, Hashable) else None, None if self._agreed else site]
         self.roles = [column for column in roles if column is not None]
+        how = (self._cells.missing, self._cells.decimal)
+        for column in (name for each in how if isinstance(each, Mapping) for name in each):
+            if column not in frame.columns:
+                near = difflib.get_close_matches(str(column), map(str, frame.columns), n=1) or [*frame.columns][:6]
+                self.say(
+                    "", f"It is said what {column!r} holds, and there is no such column", "the right name", near, at="*"
+                )
         there, features = self._choose([*self._agreed] or features)
         self.columns, self.labels, self.patients, self.test = {}, None, None, None
         self.sites, self.names = np.zeros(len(frame), np.int64), [clean(site)]
