@@ -144,3 +144,12 @@ def test_names_come_back_from_file_names(name):
         return
     expected = (digest(DATA), name) if name.isprintable() else None  # no screen is to be told to do something
     assert parts(f"{digest(DATA)}.{text}.letter") == expected
+
+
+def test_a_folder_that_comes_in_the_way_meanwhile_is_an_error_and_swallows_no_letter(tmp_path):
+    aside, there = tmp_path / "aside", tmp_path / "there"
+    aside.write_bytes(b"a letter")
+    there.mkdir()
+    with pytest.raises(OSError, match="directory"):
+        Folder(tmp_path).filesystem.mv(str(aside), str(there))
+    assert [*there.iterdir()] == []

@@ -317,6 +317,15 @@ def test_a_number_never_goes_back(room, undisturbed):
     room.ends_well(undisturbed)
 
 
+def test_a_list_that_is_void_is_not_given_up_by_a_sum_of_nothing(room):
+    """A number that was given up is charged; one that is void cost nobody a share."""
+    found = room.post(room.boss, rounds.place(LIST, 3), {"about": "", "groups": [], "outgrown": [A]}, LIST, 3)
+    room.post(room.boss, rounds.place(SUM, 3), Added.content(found.digest, {}), SUM, 3)
+    study = room.hospitals[A].study
+    study.refresh()
+    assert study.steps()[3].end == "void"
+
+
 def test_only_updates_can_be_void(tmp_path, undisturbed):
     """Rule 3: the coordinator says that something outgrew its bound where nothing can."""
     room = Class(tmp_path).open()
