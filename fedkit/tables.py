@@ -145,13 +145,15 @@ def as_numbers(void: list[str], texts: list[str]) -> str:
     trial = Cells(decimal="," if any("," in text for text in texts) else ".", below=0.5, above=1)
     how = [f"missing={{{{0}}: {void}}}"] * bool(void) + [f"decimal={{{{0}}: {trial.decimal!r}}}"] * bool(texts)
     how += ["below=0.5"] * any(text[0] in "<≤" for text in texts) + ["above=1"] * any(text[0] in ">≥" for text in texts)
-    if not (unread := [text for text in texts if np.isnan(trial.number(text))]):
+    commas = [text for text in texts if "," in text]
+    if commas and all(re.fullmatch(r"[-+]?\d{1,3},\d{3}", text) for text in commas):
+        change = "frame[{0}] = pd.to_numeric(frame[{0}].str.replace(',', ''))"
+        return f"decimal={{{{0}}: ...}}  # ',' if {commas[0]} has decimals; if it is thousands, {change}"
+    if not any(np.isnan(trial.number(text)) for text in texts):
         return ", ".join(how)
-    if any(NUMBER.fullmatch(text)["unit"] or re.search("[0-9][/:-]", text) for text in unread):
-        return "frame[{0}] = frame[{0}].str.extract(r'([-+]?[0-9.]+)')[0].astype(float)  # the first number in each"
-    thousands = any(("," in text and "." in text) or " " in text or "'" in text for text in texts)
-    change = "\"[, ']\", ''" if thousands else "',', '.'"
-    return f"frame[{{0}}] = pd.to_numeric(frame[{{0}}].str.replace({change}, regex=True))  # {unread[0]}: right so?"
+    if all(re.fullmatch(r"[-+]?(\d{1,3}([, ']\d{3})+|\d+)(\.\d+)?", text) for text in texts):
+        return "frame[{0}] = pd.to_numeric(frame[{0}].str.replace(\"[, ']\", '', regex=True))  # thousands: right so?"
+    return "frame = frame.drop(columns=[{0}])  # or write plain numbers in it, all in one unit"
 
 
 def order_levels(counts: Mapping[str, int]) -> tuple[str, ...]:

@@ -698,3 +698,20 @@ def test_a_check_of_nothing_that_can_be_used_is_a_check_all_the_same():
     found = hospitals.check(frame, site="site", label="zz", features=["q"])
     assert len(found.report) == 0
     assert repr(found).count("The table has no column") == 2
+
+
+@pytest.mark.parametrize(
+    ("cells", "line"),
+    [
+        (["1,234", "950"], "decimal={'x': ...}  # ',' if 1,234 has decimals"),
+        (["2,569,258", "1,234"], "frame['x'] = pd.to_numeric("),
+        (["1.970,05", "543,21"], "frame = frame.drop(columns=['x'])"),
+        (["27,5 kg", "30,2 kg"], "frame = frame.drop(columns=['x'])"),
+        (["70 kg", "154 lb"], "frame = frame.drop(columns=['x'])"),
+    ],
+)
+def test_no_line_is_written_that_reads_other_numbers_than_are_there(cells, line):
+    frame = pd.DataFrame({"site": ["A", "B"] * 15, "x": cells * 15, "y": [0, 1, 1] * 10})
+    with pytest.raises(tables.Refused) as caught:
+        hospitals.from_frame(frame, site="site", label="y")
+    assert caught.value.complaints[0].write.startswith(line)

@@ -42,7 +42,7 @@ _TAKEN = {"server", "mean"}  # words that stand beside the names of hospitals in
 # What a column may be by what it does, and what to write; {0} is its name.
 _DATED = (
     "Column {0} holds dates or times, which say little as they are",
-    "frame[{0}] = (pd.to_datetime(frame[{0}].astype(str)) - start).dt.days  # days since what?",
+    "frame[{0}] = (pd.to_datetime(frame[{0}].astype(str)) - start).dt.days  # days since what? Of text, say format=",
 )
 _NAMING = (
     "Column {0} numbers or names rows or patients, as it seems, and a model would learn them by heart",
