@@ -313,7 +313,10 @@ evaluation.py: evaluation
     healthy.searchsorted(ill, "right") => healthy.searchsorted(ill)
     LogisticRegression(C=np.inf, => LogisticRegression(C=1.0,
 plots.py: figures
-    {"Date": None, "Creator": None} => {"Creator": None}
+    {"Date": None, "Creator": None, => {"Creator": None,
+    alt="{escape(self.alt)}" => alt="{self.alt}"
+    "Software": None, "Description": self.alt} => "Software": None}
+    len(self.alt) < 40 or => False or
     plt.close(figure)  # => pass  #
     if np.isnan(row.mean): => if False:
     kept > 0 and => False and
@@ -369,6 +372,12 @@ records.py: classes::test_compare_looks_at_every_probability
     ["value", *probabilities(ours)] => ["value"]
 records.py: classes::test_confusion_counts_every_test_row_under_its_own_name classes::test_a_run_is_saved_and_read_back
     for one in federation.classes] if => for one in sorted(federation.classes)] if
+chapters/course.py: course
+    if not holds and published: => if False:
+    for name, value in full.items() if names[name] == value} => for name, value in full.items()}
+    if good is ...: => if good is None:
+    if not good: => if False:
+    except Exception as error: => except ZeroDivisionError as error:
 chapters/figures/exhibits.py: classes::test_what_is_of_two_classes_says_so
     for hospital in hospitals) > 1: => for hospital in hospitals) > 9:
 chapters/figures/rounds.py: figures
