@@ -5,6 +5,7 @@ formulas, comments, the report's numbers and the addresses of links are no prose
 no sentences.
 """
 
+import json
 import math
 import os
 import re
@@ -157,10 +158,36 @@ def unexplained(markdown: str, glossary: str) -> Counter:
     )
 
 
-def reading_minutes(name: str) -> int:
+def reading_minutes(notebook: dict) -> int:
     """Return how long a notebook takes to read, by the rule of the syllabus, to the nearest five minutes."""
-    cells = pairing.of(name).cells
-    prose = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown").partition("\n## Exercises")[0]
-    code = [cell for cell in cells if cell.cell_type == "code" and not cell.metadata.get("tags")]
-    pictures = len(re.findall(r"^\*In the picture", prose, flags=re.MULTILINE))
-    return 5 * math.floor((len(counted(bare(prose))) / 100 + len(code) / 2 + 2 * pictures) / 5 + 0.5)
+    text = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    story = text.partition("\n## Exercises")[0]
+    code = [cell for cell in notebook.cells if cell.cell_type == "code" and not cell.metadata.get("tags")]
+    pictures = re.findall(r"^\*In the picture", story, flags=re.MULTILINE)
+    return 5 * math.floor((len(counted(bare(story))) / 100 + len(code) / 2 + 2 * len(pictures)) / 5 + 0.5)
+
+
+def running_minutes(name: str) -> int:
+    """Return how long a notebook runs: what tests/bench/notebooks.py measured, rounded up."""
+    return math.ceil(json.loads((ROOT / "figures/measured/notebooks.json").read_text())[name] / 60)
+
+
+def first_line(run: int, read: int) -> str:
+    """Return how the line below a notebook's title must begin."""
+    number = ("No", "One", "Two", "Three", "Four", "Five", "Six")[run]
+    return f"*{number} minute{'s' * (run > 1)} to run, {read} minutes to read. To read before: "
+
+
+def read_before(markdown: str) -> list[str]:
+    """Return the numbers of the notebooks that a notebook's first line wants to be read before."""
+    (line,) = re.findall(r"To read before: (.+?)\*", markdown, flags=re.DOTALL)
+    return re.findall(r"\[(\d\d)\]", line)
+
+
+def plans(markdown: str) -> list[list[tuple[int, int, str, list[str]]]]:
+    """Return the plans of lessons: of each row its first and last minute, what is done, and with which notebooks."""
+    tables = re.findall(r"^\| minutes \| what \| with \|\n\|[-|]+\|\n((?:\|.+\n)+)", markdown, flags=re.MULTILINE)
+    rows = [re.findall(r"^\| (\d+) to (\d+) \| (.+) \| (.+) \|$", table, flags=re.MULTILINE) for table in tables]
+    return [
+        [(int(a), int(b), what, re.findall(r"\((\d\d_\w+)\.ipynb\)", n)) for a, b, what, n in table] for table in rows
+    ]

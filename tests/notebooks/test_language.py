@@ -8,9 +8,15 @@ import sys
 
 import prose
 import pytest
+import tools
+from small_notebook import SOURCE
+from tools import pairing
 
-GLOSSARY = prose.page("glossary")
+from fedkit.compat import environment
+
+GLOSSARY, SYLLABUS = prose.page("glossary"), prose.page("syllabus")
 EASY = "A hospital sends its update. The server adds the updates up, and it reads none of them.\n\n"
+every_notebook = pytest.mark.parametrize("name", tools.names())
 every_page = pytest.mark.parametrize("name", prose.NAMES)
 
 
@@ -89,9 +95,106 @@ def test_a_term_is_found_in_its_forms(text, term, there):
     assert prose.mentions(text, term) == there
 
 
+def row(markdown: str, name: str) -> str:
+    """Return the row of a table that begins with a link to the notebook."""
+    (found,) = re.findall(
+        rf"^\| \[{name[:2]}[^]]*\]\((?:notebooks/)?{name}\.ipynb\) \|.+$", markdown, flags=re.MULTILINE
+    )
+    return found
+
+
+@every_notebook
+@pytest.mark.parametrize("page", ["README", "syllabus"])
+def test_minutes_are_what_was_measured_and_computed_and_the_same_everywhere(name, page):
+    run, read = prose.running_minutes(name), prose.reading_minutes(pairing.of(name))
+    assert prose.first_line(run, read) in prose.page(name)
+    assert f" | {run} | {read} | " in row(prose.page(page), name)
+
+
+@every_notebook
+def test_the_syllabus_says_what_a_notebook_wants_to_be_read_before(name):
+    assert row(SYLLABUS, name).split(" | ")[3] == (", ".join(prose.read_before(prose.page(name))) or "nothing")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "minutes"),
+    [
+        ("", "", 10),
+        ("word " * 1000, "word " * 300, 5),  # 10 minutes and a half become 3 and a half
+        ("# %%\n1 + 1", "# %%\n1 + 1\n\n" * 10 + "# %%\n1 + 1", 15),
+        ("# %%\n1 + 1", '# %% tags=["glue"]\n1 + 1\n\n' * 10 + "# %%\n1 + 1", 10),
+        ("word " * 1000, "word " * 1000 + "\n#\n# *In the picture: a hospital.*\n#\n# *In the picture: two.*", 15),
+        ("word " * 1000, "word " * 1000 + "\n#\n# ## Exercises\n#\n# " + "word " * 1000, 10),
+    ],
+)
+def test_reading_takes_time_for_words_code_and_pictures_and_not_for_exercises(old, new, minutes):
+    text = SOURCE.replace("One minute.", "word " * 1000)
+    assert old in text
+    notebook = pairing.make("01_small", text.replace(old, new), environment.repository())
+    assert prose.reading_minutes(notebook) == minutes
+
+
+def faults(plan: list, before: set[str]) -> list[str]:
+    """Return what is wrong in the plan of a lesson to a class that has had some notebooks in earlier lessons."""
+    ends = [0, *(end for _, end, _, _ in plan)]
+    named = {name for *_, names in plan for name in names}
+    wanted = {number for name in named & set(tools.names()) for number in prose.read_before(prose.page(name))}
+    practised = sum(end - start for start, end, what, _ in plan if "exercise" in what)
+    return [
+        *(f"minute {end} is followed by {start}" for end, (start, *_) in zip(ends, plan, strict=False) if start != end),
+        *([f"it ends after {ends[-1]} minutes"] if ends[-1] != 90 else []),
+        *(f"there is no notebook {name}" for name in named - set(tools.names())),
+        *(f"it needs {number}" for number in sorted(wanted - {name[:2] for name in named | before})),
+        *([f"{practised} minutes of exercises are too few"] if practised < 15 else []),
+    ]
+
+
+def test_the_lesson_and_the_four_lessons_can_be_given_as_planned():
+    one, *four = prose.plans(SYLLABUS)
+    assert faults(one, set()) == []
+    assert len(four) == 4
+    before = set()
+    for plan in four:
+        assert faults(plan, before) == []
+        before |= {name for *_, names in plan for name in names}
+    assert sorted(before) == tools.names()
+
+
+def test_the_lesson_in_which_each_student_is_a_hospital_takes_ninety_minutes():
+    (plan,) = prose.plans(prose.page("classroom"))
+    assert [fault for fault in faults(plan, set()) if "minute" in fault and "exercise" not in fault] == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("", "", None),
+        ("to 90", "to 85", "it ends after 85"),
+        ("| 30 to", "| 35 to", "minute 30 is followed by 35"),
+        ("| 30 to", "| 25 to", "minute 30 is followed by 25"),
+        ("(01_centralized_baseline", "(01_baseline", "there is no notebook 01_baseline"),
+        ("[01](01_centralized_baseline.ipynb)", "the board", "it needs 01"),
+        ("an exercise", "a walk", "0 minutes of exercises"),
+    ],
+)
+def test_a_plan_that_does_not_work_is_seen(old, new, fault):
+    table = """
+| minutes | what | with |
+|---|---|---|
+| 0 to 30 | the story | [00](00_start_here.ipynb), [01](01_centralized_baseline.ipynb) |
+| 30 to 90 | an exercise | [02](02_federated_learning.ipynb) |
+"""
+    assert old in table
+    (plan,) = prose.plans(table.replace(old, new))
+    found = faults(plan, set())
+    assert [one for one in found if fault in one] if fault else found == []
+
+
 if __name__ == "__main__":
     wanted = [name for text in sys.argv[1:] or prose.NAMES for name in prose.NAMES if text in (name, name[:2])]
     for name in wanted:
-        print(f"{name}: grade {prose.grade(prose.page(name))}", end="")
-        print(f", {prose.reading_minutes(name)} minutes to read" if name not in prose.FILES else "")
+        print(f"{name}: grade {prose.grade(prose.page(name))}")
+        if name in tools.names():
+            minutes = prose.running_minutes(name), prose.reading_minutes(pairing.of(name))
+            print(f"  Its first line begins: {prose.first_line(*minutes)}")
         print(*[f"  {complaint}" for complaint in complaints(prose.page(name))], sep="\n")
