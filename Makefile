@@ -27,14 +27,14 @@ DRAWING := $(filter-out .cache/notebooks/00_%,$(EXECUTED))
 chosen = $(foreach name,$(NOTEBOOKS),$(or $(filter $(name) $(name)_%,$(NAMES)),$(error There is no notebook $(name))))
 
 .DEFAULT_GOAL := help
-.PHONY: help figures published test sabotage lab notebooks report bench data lock colab-check clean
+.PHONY: help figures published test sabotage lab play notebooks report bench data lock colab-check clean
 
 help:  ## this list
 	@echo "fedkit: learn, teach and check privacy-preserving federated learning for hospitals."
 	@echo
 	@awk -F': .*## ' '/^[a-z-]+: .*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 	@echo
-	@echo "NOTEBOOKS=\"02 03\" narrows notebooks and colab-check; TESTS=tests/test_hospitals.py narrows test;"
+	@echo "NOTEBOOKS=\"02 03\" narrows notebooks, play and colab-check; TESTS=tests/test_hospitals.py narrows test;"
 	@echo "FAULTS=\"aggregators.py\" narrows sabotage."
 
 figures: $(MADE)  ## every figure of the report, in figures/: runs notebooks 01 to 08 where something changed
@@ -71,6 +71,9 @@ $(EXECUTED): .cache/notebooks/%.ipynb: notebooks/source/%.py
 
 $(SOLVED): .cache/solutions/%.ipynb: notebooks/source/%.py
 	@$(PY) notebooks/tools make $* --solutions
+
+play: $(MADE)  ## run the notebooks with settings that a reader might try, at the smoke profile: an hour
+	@$(PY) notebooks/tools play $(or $(chosen),$(NAMES))
 
 bench: $(MADE)  ## how fast a round is, and what encryption costs, beside others: ten minutes (PARTS="encryption": only that)
 	@for part in $(PARTS); do $(PY) tests/bench/$$part.py || exit 1; done

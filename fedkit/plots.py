@@ -7,9 +7,12 @@ drawn, finer than an eye can see, so that the last bits of a sum do not change t
 import os
 import re
 import unicodedata
+from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from html import escape
+from io import BytesIO
 from itertools import groupby
 from pathlib import Path
 from textwrap import fill
@@ -262,27 +265,52 @@ def differences(report: pd.DataFrame) -> Figure:
     return figure
 
 
-def save(
-    figure: Figure, name: str, table: pd.DataFrame, measured: bool = False, folder: str | Path | None = None
-) -> dict[str, Path]:
-    """Write a figure as PNG (150 dots an inch) and SVG, and its numbers as CSV, the same bytes on every run.
+class Picture:
+    """A figure as it stands in a notebook: an image with words in its place, for whoever cannot see it.
 
-    name : of the files, without the ending, which finds each path that is returned; ValueError if no plain file name
+    HTML carries them into Lab, into what nbconvert makes and onto a site, where the words of a PNG output are lost.
+    """
+
+    def __init__(self, figure: Figure, alt: str):
+        """Draw it; `alt` says in one or a few sentences what is to be seen, ValueError if it does not."""
+        self.alt = " ".join(alt.split())
+        if len(self.alt) < 40 or not self.alt.endswith("."):
+            raise ValueError(f"Say in a sentence what is to be seen, for whoever cannot see it; this is {alt!r}.")
+        png = BytesIO()
+        with matplotlib.rc_context(STYLE):  # neither date nor software version, which differ from machine to machine
+            figure.savefig(png, metadata={"Software": None, "Description": self.alt})
+        self.png, self.width = png.getvalue(), round(96 * figure.get_figwidth())  # 96 pixels an inch
+
+    def _repr_html_(self) -> str:
+        source = f"data:image/png;base64,{b64encode(self.png).decode()}"
+        return f'<img alt="{escape(self.alt)}" width="{self.width}" style="max-width: 100%" src="{source}">'
+
+    def __repr__(self) -> str:
+        return self.alt
+
+
+def save(
+    figure: Figure, name: str, table: pd.DataFrame, alt: str, measured: bool = False, folder: str | Path | None = None
+) -> Picture:
+    """Write a figure as PNG (150 dots an inch) and SVG, its numbers as CSV, the same bytes on every run, and show it.
+
+    name : of the files, without the ending; ValueError if no plain file name
     table : the numbers that were drawn; written with 5 significant digits, its index left out
+    alt : what is to be seen, for whoever cannot see it; PNG and SVG carry it as their description
     measured : True for seconds and random noise, which no two runs share: saved to ``measured/``
     folder : otherwise FEDKIT_FIGURES of the environment, or ``figures/`` of the checkout or the current folder
     """
     if not re.fullmatch(r"\w([\w .+-]*\w)?", str(name)):
         raise ValueError(f"{name!r} is no plain file name: write letters, digits, '-' and '_', and no folder.")
+    picture = Picture(figure, alt)
     here = Path(__file__).parent.parent
     checkout = here if (here / "pyproject.toml").exists() else Path()
     target = Path(folder or os.environ.get("FEDKIT_FIGURES") or checkout / "figures").expanduser()
     target = target / "measured" if measured else target
     target.mkdir(parents=True, exist_ok=True)
-    paths = {ending: target / f"{name}.{ending}" for ending in ("png", "svg", "csv")}
+    (target / f"{name}.png").write_bytes(picture.png)
     with matplotlib.rc_context(STYLE):
-        # Neither date nor software version, which differ from run to run and from machine to machine.
-        figure.savefig(paths["png"], metadata={"Software": None})
-        figure.savefig(paths["svg"], metadata={"Date": None, "Creator": None})
-    table.to_csv(paths["csv"], index=False, float_format="%.5g", lineterminator="\n")
-    return paths
+        about = {"Date": None, "Creator": None, "Description": picture.alt}
+        figure.savefig(target / f"{name}.svg", metadata=about)
+    table.to_csv(target / f"{name}.csv", index=False, float_format="%.5g", lineterminator="\n")
+    return picture

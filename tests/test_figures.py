@@ -1,5 +1,6 @@
 import io
 import warnings
+from base64 import b64decode
 from itertools import product
 from types import SimpleNamespace
 from xml.etree import ElementTree
@@ -15,11 +16,13 @@ from matplotlib.cbook import is_math_text
 from matplotlib.colors import to_rgb
 from matplotlib.font_manager import fontManager, get_font_names
 from matplotlib.text import Text
+from PIL import Image
 
 from fedkit import evaluation, plots
 from fedkit.chapters import diagrams, figures
 from fedkit.chapters.figures.studies import study_grid
 
+ALT = "A line a hospital; all of them rise from the left to the right."
 HOSPITALS = ("Cleveland", "Hungary", "Switzerland", "VA Long Beach")
 METHODS = ("federated + BFV", "local", "centralized", "federated + CKKS", "federated")
 ODD = ("A_$x_$ ^2", r"_Cost \$1 to $2 <b> & \frac", "北京协和医院", "مستشفى", "🏥 e\u0301\u202e St.\nMary\x00", "_")
@@ -280,7 +283,8 @@ def usual(tmp_path_factory):
 
 
 def save(name, folder, world=PLAIN):
-    return plots.save(ALL[name](world), "x", PLAIN.table, folder=folder)
+    plots.save(ALL[name](world), "x", PLAIN.table, ALT, folder=folder)
+    return {ending: folder / f"x.{ending}" for ending in ("png", "svg", "csv")}
 
 
 def test_names_are_what_is_drawn():
@@ -333,13 +337,36 @@ def test_saved_files_carry_no_date_and_no_version_and_the_svg_is_well_formed(tmp
 
 def test_the_table_beside_a_figure_is_plain_csv(tmp_path):
     table = pd.DataFrame({"method": ["ä"], "value": [1 / 3], "bytes": [12_345_678]})
-    paths = plots.save(plt.Figure(), "x", table, folder=tmp_path)
-    assert paths["csv"].read_bytes() == "method,value,bytes\nä,0.33333,12345678\n".encode()
+    plots.save(plt.Figure(), "x", table, ALT, folder=tmp_path)
+    assert (tmp_path / "x.csv").read_bytes() == "method,value,bytes\nä,0.33333,12345678\n".encode()
+
+
+def test_a_picture_carries_words_for_whoever_cannot_see_it(tmp_path):
+    words = 'Two "lines" rise <together>, to 0.84 – näher\n  kommen sie nie.'
+    picture = plots.save(plt.Figure((6, 4)), "x", PLAIN.table, words, folder=tmp_path)
+    one_line = " ".join(words.split())
+    html = ElementTree.fromstring(picture._repr_html_().replace('">', '"/>'))
+    assert (html.get("alt"), html.get("width"), repr(picture)) == (one_line, "576", one_line)
+    assert b64decode(html.get("src").partition(",")[2]) == (tmp_path / "x.png").read_bytes()
+    assert Image.open(tmp_path / "x.png").text["Description"] == one_line
+    said = [node.text for node in ElementTree.parse(tmp_path / "x.svg").iter() if node.tag.endswith("description")]
+    assert said == [one_line]
+
+
+@pytest.mark.parametrize("alt", ["", "figures/x.png", "A plot.", "Many words about a picture, and no end of them"])
+def test_a_picture_without_a_sentence_is_refused_before_anything_is_written(alt, tmp_path):
+    with pytest.raises(ValueError, match="Say in a sentence what is to be seen"):
+        plots.save(plt.Figure(), "x", PLAIN.table, alt, folder=tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_where_figures_go(tmp_path, monkeypatch):
     def put(**how):
-        return plots.save(plt.Figure(), "x", PLAIN.table, **how)["png"].resolve().relative_to(tmp_path).as_posix()
+        plots.save(plt.Figure(), "x", PLAIN.table, ALT, **how)
+        (found,) = tmp_path.rglob("x.png")
+        for written in tmp_path.rglob("x.*"):
+            written.unlink()
+        return found.relative_to(tmp_path).as_posix()
 
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("FEDKIT_FIGURES", str(tmp_path / "here"))
@@ -359,7 +386,7 @@ def test_where_figures_go(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", r"a\b", "/a", "C:a", "a\n", ".a", "~a", "a."])
 def test_a_name_that_is_no_file_name_is_refused(name, tmp_path):
     with pytest.raises(ValueError, match="is no plain file name"):
-        plots.save(plt.Figure(), name, PLAIN.table, folder=tmp_path / "new")
+        plots.save(plt.Figure(), name, PLAIN.table, ALT, folder=tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 

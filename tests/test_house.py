@@ -177,7 +177,7 @@ def test_notebooks_00_to_04_import_the_core_and_their_own_chapter():
         rooms = [placed(one).split(".") for one in imported(path.read_text()) if one.startswith("fedkit.")]
         assert {room for room, *_ in rooms} <= {"core", "compat", "encryption", "chapters"}, path.name
         chapters = {rest[0] for room, *rest in rooms if room == "chapters"}
-        assert chapters <= {"figures", "diagrams"} | CHAPTERS_OF.get(path.name[:2], set()), path.name
+        assert chapters <= {"course", "diagrams", "figures"} | CHAPTERS_OF.get(path.name[:2], set()), path.name
 
 
 def test_every_name_of_the_core_is_taken_from_its_home():

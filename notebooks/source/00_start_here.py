@@ -82,7 +82,9 @@ import pandas as pd
 from fedkit.compat import environment
 
 versions = environment.versions()
-assert "missing" not in versions.values(), "A part is missing: run the set-up cell above again."
+assert "missing" not in versions.values(), (
+    "A part is missing: run the set-up cell above again."
+)
 pd.Series(versions, name="version").to_frame()
 
 # %% [markdown]
@@ -95,9 +97,24 @@ import fedkit
 from pathlib import Path
 
 package = Path(fedkit.__file__).parent
-core = ["hospitals", "tables", "preparation", "models", "learning", "aggregators", "records", "evaluation", "plots"]
-lines = {name: len((package / f"{name}.py").read_text(encoding="utf-8").splitlines()) for name in core}
-assert {path.stem for path in package.glob("*.py")} == {"__init__", *core}, "The core should be these nine."
+core = [
+    "hospitals",
+    "tables",
+    "preparation",
+    "models",
+    "learning",
+    "aggregators",
+    "records",
+    "evaluation",
+    "plots",
+]
+lines = {
+    name: len((package / f"{name}.py").read_text(encoding="utf-8").splitlines())
+    for name in core
+}
+assert {path.stem for path in package.glob("*.py")} == {"__init__", *core}, (
+    "The core should be these nine."
+)
 pd.Series(lines | {"all nine": sum(lines.values())}, name="lines").to_frame().T
 
 # %% [markdown]
@@ -130,7 +147,9 @@ diagrams.architecture()
 from fedkit import aggregators, hospitals, learning
 
 federation = hospitals.load("heart_disease")
-run = learning.train_federated(federation, rounds=ROUNDS, aggregator=aggregators.EncryptedMean(), seed=SEED)
+run = learning.train_federated(
+    federation, rounds=ROUNDS, aggregator=aggregators.EncryptedMean(), seed=SEED
+)
 
 # %% [markdown]
 # That was the whole training. In every round, each hospital trained, made a new key, and encrypted its update. The
@@ -160,9 +179,17 @@ run.ledger
 
 # %%
 sent = run.ledger[run.ledger["direction"] == "up"].groupby("hospital")["bytes"].sum()
-assert sent.max() < 1.1 * sent.min(), "Every hospital should send about the same amount."
+assert sent.max() < 1.1 * sent.min(), (
+    "Every hospital should send about the same amount."
+)
 patients = federation.summary().set_index("hospital")["patients"]
-pd.DataFrame({"patients": patients, "AUROC": run.final("auroc").round(3), "kilobytes sent": (sent / 1e3).round(1)})
+pd.DataFrame(
+    {
+        "patients": patients,
+        "AUROC": run.final("auroc").round(3),
+        "kilobytes sent": (sent / 1e3).round(1),
+    }
+)
 
 # %% [markdown]
 # Every hospital sends about the same amount. A large hospital does not send more than a small one: an update has one
@@ -178,10 +205,14 @@ pd.DataFrame({"patients": patients, "AUROC": run.final("auroc").round(3), "kilob
 import numpy as np
 from fedkit import models
 
-run_plain = learning.train_federated(federation, rounds=ROUNDS, aggregator=aggregators.Mean(), seed=SEED)
+run_plain = learning.train_federated(
+    federation, rounds=ROUNDS, aggregator=aggregators.Mean(), seed=SEED
+)
 plain, encrypted = (models.flatten(one.weights["shared"]) for one in (run_plain, run))
 difference = np.abs(plain - encrypted).max()
-assert difference < 1e-5, "Encrypted training should give the same model as plain training."
+assert difference < 1e-5, (
+    "Encrypted training should give the same model as plain training."
+)
 print(f"{len(plain)} numbers in the model; the largest difference is {difference:.1e}")
 
 # %% [markdown]
@@ -189,12 +220,16 @@ print(f"{len(plain)} numbers in the model; the largest difference is {difference
 
 # %%
 bytes_plain, bytes_encrypted = (one.ledger["bytes"].sum() for one in (run_plain, run))
-assert 10 * bytes_plain < bytes_encrypted < 80 * bytes_plain, "Encrypted messages should be many times longer."
+assert 10 * bytes_plain < bytes_encrypted < 80 * bytes_plain, (
+    "Encrypted messages should be many times longer."
+)
 assert bytes_encrypted < 2e6, "The whole training should move less than two megabytes."
 print(f"plain: {bytes_plain / 1e3:,.0f} kB; encrypted: {bytes_encrypted / 1e3:,.0f} kB")
 
 # %%
-from fedkit import records  # glue shows a number and stores it in the notebook, where a test can find it
+from fedkit import (
+    records,
+)  # glue shows a number and stores it in the notebook, where a test can find it
 
 records.glue("auroc_mean_of_hospitals", run.final("auroc").mean())
 records.glue("times_more_bytes", bytes_encrypted / bytes_plain)
@@ -213,7 +248,9 @@ records.glue("times_more_bytes", bytes_encrypted / bytes_plain)
 # %%
 about_keys = run.ledger[(run.ledger["phase"] == "keys") & (run.ledger["bytes"] > 0)]
 up = about_keys[about_keys["direction"] == "up"]
-assert (up["bytes"] == 2 * 32 + 64).all(), "Up go two public keys of 32 bytes and a signature: no secret."
+assert (up["bytes"] == 2 * 32 + 64).all(), (
+    "Up go two public keys of 32 bytes and a signature: no secret."
+)
 about_keys[["hospital", "direction", "phase", "bytes"]]
 
 # %% [markdown]
@@ -255,8 +292,15 @@ about_keys[["hospital", "direction", "phase", "bytes"]]
 
 # %% tags=["exercise"]
 my_guess = 0  # bytes in one round, all hospitals together
-up = run_plain.ledger[(run_plain.ledger["direction"] == "up") & (run_plain.ledger["round"] == 1)]
-print("my guess:", my_guess, "- you are", "right" if my_guess == up["bytes"].sum() else "not there yet")
+up = run_plain.ledger[
+    (run_plain.ledger["direction"] == "up") & (run_plain.ledger["round"] == 1)
+]
+print(
+    "my guess:",
+    my_guess,
+    "- you are",
+    "right" if my_guess == up["bytes"].sum() else "not there yet",
+)
 
 # %% tags=["solution"]
 answer = 14 * 4 * len(federation)
@@ -269,20 +313,27 @@ print("14 numbers x 4 bytes x 4 hospitals =", answer, "bytes")
 # than 0.00001? Which one moves fewer bytes here?
 
 # %% tags=["exercise"]
-run_mine = learning.train_federated(federation, rounds=5, aggregator=aggregators.EncryptedMean(), seed=SEED)
+run_mine = learning.train_federated(
+    federation, rounds=5, aggregator=aggregators.EncryptedMean(), seed=SEED
+)
 run_mine
 
 # %% tags=["solution"]
 means = {"plain": aggregators.Mean(), "keys used once": aggregators.EncryptedMean()}
 means["one shared key"] = aggregators.SharedKeyMean()
-tries = {name: learning.train_federated(federation, rounds=5, aggregator=a, seed=SEED) for name, a in means.items()}
+tries = {
+    name: learning.train_federated(federation, rounds=5, aggregator=a, seed=SEED)
+    for name, a in means.items()
+}
 flat = {name: models.flatten(one.weights["shared"]) for name, one in tries.items()}
 moved = {name: one.ledger["bytes"].sum() for name, one in tries.items()}
 for name in ("keys used once", "one shared key"):
     gap = np.abs(flat[name] - flat["plain"]).max()
     assert gap < 1e-5, f"With {name}, the model should be the plain one."
     print(f"{name}: largest difference {gap:.1e}, {moved[name] / 1e3:,.0f} kB")
-assert moved["keys used once"] < moved["one shared key"] / 5, "A CKKS message is long, however short the update."
+assert moved["keys used once"] < moved["one shared key"] / 5, (
+    "A CKKS message is long, however short the update."
+)
 
 # %% [markdown]
 # **3. Build.** `frame` is a table as somebody might bring it: one row a patient, with a column `hospital` and a column
@@ -299,7 +350,9 @@ except ValueError as problem:
 # %% tags=["solution"]
 answered = hospitals.from_frame(frame, site="hospital", label=("outcome", "died"))
 encrypted = aggregators.EncryptedMean()
-run_answered = learning.train_federated(answered, rounds=5, aggregator=encrypted, seed=SEED)
+run_answered = learning.train_federated(
+    answered, rounds=5, aggregator=encrypted, seed=SEED
+)
 died = (frame["outcome"] == "died").sum()
 assert answered.summary()["positives"].sum() == died, "Label 1 should be who died."
 print(answered, run_answered, sep="\n")

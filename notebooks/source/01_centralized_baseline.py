@@ -42,9 +42,18 @@ federation.summary().round(3)
 # %%
 import pandas as pd
 
-ages = pd.DataFrame({one.name: one.table["age"].describe().add_prefix("age ") for one in federation}).T
-gaps = pd.DataFrame({one.name: one.table.isna().mean().add_prefix("missing ") for one in federation}).T
-numbers = federation.summary().set_index("hospital").join(ages.drop(columns="age count")).join(gaps)
+ages = pd.DataFrame(
+    {one.name: one.table["age"].describe().add_prefix("age ") for one in federation}
+).T
+gaps = pd.DataFrame(
+    {one.name: one.table.isna().mean().add_prefix("missing ") for one in federation}
+).T
+numbers = (
+    federation.summary()
+    .set_index("hospital")
+    .join(ages.drop(columns="age count"))
+    .join(gaps)
+)
 glance = figures.hospitals_at_a_glance(federation)
 plots.save(glance, "hospitals_at_a_glance", numbers.reset_index())
 glance
@@ -58,8 +67,12 @@ glance
 # `chol` is empty. And nearly every Swiss patient has label 1. How many have label 0?
 
 # %%
-without_disease = {hospital.name: int((hospital.labels == 0).sum()) for hospital in federation}
-assert without_disease["Switzerland"] < 10, "Switzerland should have fewer than ten patients with label 0."
+without_disease = {
+    hospital.name: int((hospital.labels == 0).sum()) for hospital in federation
+}
+assert without_disease["Switzerland"] < 10, (
+    "Switzerland should have fewer than ten patients with label 0."
+)
 without_disease
 
 # %% [markdown]
@@ -90,7 +103,9 @@ count, total, squares = sums.sum()
 mean = total / count
 std = np.sqrt(squares / count - mean**2)
 pooled_rate = pd.concat([hospital.table["thalach"] for hospital in federation])
-assert np.isclose(mean, pooled_rate.mean()), "The mean from sums should be the mean of the pooled rows."
+assert np.isclose(mean, pooled_rate.mean()), (
+    "The mean from sums should be the mean of the pooled rows."
+)
 assert np.isclose(std, pooled_rate.std(ddof=0)), "So should the standard deviation."
 print(f"mean {mean:.1f}, standard deviation {std:.1f} beats a minute")
 
@@ -100,9 +115,14 @@ print(f"mean {mean:.1f}, standard deviation {std:.1f} beats a minute")
 # its patients in each. The most frequent category stands in for a missing value.
 
 # %%
-told = [preparation.local_sums(one.table, federation.numeric, federation.categorical) for one in federation]
+told = [
+    preparation.local_sums(one.table, federation.numeric, federation.categorical)
+    for one in federation
+]
 statistics = preparation.aggregate_statistics(told)
-assert np.allclose(statistics.moments.loc["thalach"], [mean, std]), "fedkit should find what we found by hand."
+assert np.allclose(statistics.moments.loc["thalach"], [mean, std]), (
+    "fedkit should find what we found by hand."
+)
 statistics.moments.round(2)
 
 # %% [markdown]
@@ -122,7 +142,9 @@ sides["train rows"] = [len(one.train_labels) for one in everybody]
 sides["test rows"] = [len(one.test_labels) for one in everybody]
 sides["train prevalence"] = [one.train_labels.mean() for one in everybody]
 sides["test prevalence"] = [one.test_labels.mean() for one in everybody]
-assert (sides["train prevalence"] - sides["test prevalence"]).abs().max() < 0.02, "Both sides should be alike."
+assert (sides["train prevalence"] - sides["test prevalence"]).abs().max() < 0.02, (
+    "Both sides should be alike."
+)
 sides.round(3)
 
 # %% [markdown]
@@ -135,8 +157,12 @@ mean_train, std_train = split.statistics.moments.loc["thalach"]
 by_hand = (column.fillna(mean_train) - mean_train) / std_train
 prepared = split.hospitals["VA Long Beach"]
 fedkits = prepared.train_features[:, split.columns.index("thalach")]
-assert np.allclose(by_hand.iloc[prepared.train_rows], fedkits, atol=1e-6), "Both should prepare the same numbers."
-print(f"{(fedkits == 0).mean():.0%} of the training rows had no value here, and became 0, the mean")
+assert np.allclose(by_hand.iloc[prepared.train_rows], fedkits, atol=1e-6), (
+    "Both should prepare the same numbers."
+)
+print(
+    f"{(fedkits == 0).mean():.0%} of the training rows had no value here, and became 0, the mean"
+)
 
 # %% [markdown]
 # ## One step of training, by hand
@@ -161,11 +187,17 @@ bias_after = bias - learning_rate * error.mean()
 # %%
 from fedkit import learning
 
-run_step = learning.train_centralized(federation, rounds=1, batch_size=None, learning_rate=learning_rate, seed=0)
+run_step = learning.train_centralized(
+    federation, rounds=1, batch_size=None, learning_rate=learning_rate, seed=0
+)
 kernel, offset = run_step.weights["shared"]
-assert np.allclose(kernel[:, 0], weights_after, atol=1e-6), "One step of fedkit should be our step."
+assert np.allclose(kernel[:, 0], weights_after, atol=1e-6), (
+    "One step of fedkit should be our step."
+)
 assert np.allclose(offset, bias_after, atol=1e-6), "And so should the bias."
-pd.Series(weights_after, index=split.columns, name="weight after one step").round(3).to_frame()
+pd.Series(weights_after, index=split.columns, name="weight after one step").round(
+    3
+).to_frame()
 
 # %% [markdown]
 # From here on fedkit does the steps: 32 rows each, every row once a **round**. And it does so for many splits of the
@@ -188,7 +220,9 @@ from fedkit import evaluation
 
 
 def auroc(rows):
-    ones, zeros = (rows.loc[rows["label"] == label, "probability"].to_numpy() for label in (1, 0))
+    ones, zeros = (
+        rows.loc[rows["label"] == label, "probability"].to_numpy() for label in (1, 0)
+    )
     return (ones[:, None] > zeros).mean() + (ones[:, None] == zeros).mean() / 2
 
 
@@ -223,15 +257,23 @@ evaluation.summary(table_pooled)[["hospital", "mean", "low", "high", "n"]].round
 FAIR = {"prepared": "alone", "penalty": 1.0, "epochs": 5}
 runs_alone = learning.train_local(federation, rounds=ROUNDS, seed=range(SEEDS), **FAIR)
 table_both = evaluation.table([*runs_pooled, *runs_alone], ["auroc"])
-difference = evaluation.paired_differences(table_both, reference="local").set_index("hospital")
-means = table_both.pivot_table(index="hospital", columns="method", values="value", sort=False)
+difference = evaluation.paired_differences(table_both, reference="local").set_index(
+    "hospital"
+)
+means = table_both.pivot_table(
+    index="hospital", columns="method", values="value", sort=False
+)
 gain = means["centralized"] - means["local"]
 large, small = ["Cleveland", "Hungary"], ["Switzerland", "VA Long Beach"]
-assert gain[small].min() > gain[large].max() + 0.02, "The small hospitals should gain more than the large ones."
+assert gain[small].min() > gain[large].max() + 0.02, (
+    "The small hospitals should gain more than the large ones."
+)
 means.join(difference[["mean", "low", "high"]].add_prefix("difference: ")).round(3)
 
 # %%
-from fedkit import records  # glue shows a number and stores it in the notebook, where a test can find it
+from fedkit import (
+    records,
+)  # glue shows a number and stores it in the notebook, where a test can find it
 
 for name in ("centralized", "local"):
     records.glue(f"auroc_mean_of_hospitals_{name}", means.loc["mean", name])
@@ -249,8 +291,12 @@ for name in ("centralized", "local"):
 runs_earlier = learning.train_local(federation, rounds=ROUNDS, seed=range(SEEDS))
 earlier = evaluation.table(runs_earlier, ["auroc"]).groupby("hospital")["value"].mean()
 opponents = means.assign(earlier=earlier)[["earlier", "local", "centralized"]]
-assert opponents.loc["Switzerland", "earlier"] < opponents.loc["Switzerland", "local"], "It was too weak here."
-assert opponents.loc["VA Long Beach", "earlier"] > opponents.loc["VA Long Beach", "local"], "And too strong here."
+assert (
+    opponents.loc["Switzerland", "earlier"] < opponents.loc["Switzerland", "local"]
+), "It was too weak here."
+assert (
+    opponents.loc["VA Long Beach", "earlier"] > opponents.loc["VA Long Beach", "local"]
+), "And too strong here."
 opponents.round(3)
 
 # %% [markdown]
@@ -277,8 +323,12 @@ figures.convergence(metrics)
 local = metrics.query("metric == 'auroc' and method == 'local'")
 by_round = local.pivot_table(index="round", columns="hospital", values="value")
 fair = means.drop("mean").assign(best=by_round.max(), best_round=by_round.idxmax())
-assert (fair["best"] - fair["local"]).max() < 0.03, "With a penalty, stopping in time should help little."
-assert (fair["centralized"] - fair["best"])[small].min() > 0.02, "And the gain of the small ones should stay."
+assert (fair["best"] - fair["local"]).max() < 0.03, (
+    "With a penalty, stopping in time should help little."
+)
+assert (fair["centralized"] - fair["best"])[small].min() > 0.02, (
+    "And the gain of the small ones should stay."
+)
 fair.round(3)
 
 # %% [markdown]
@@ -291,11 +341,19 @@ fair.round(3)
 
 # %%
 predictions = evaluation.stack([*runs_pooled, *runs_alone], "predictions")
-each_run = predictions.groupby(["method", "seed"])[["label", "probability"]].apply(auroc)
+each_run = predictions.groupby(["method", "seed"])[["label", "probability"]].apply(
+    auroc
+)
 over_all = each_run.groupby("method").mean()
-comparison = pd.DataFrame({"over all rows": over_all, "mean of hospitals": means.loc["mean"]})
-assert over_all["local"] > over_all["centralized"], "Over all rows, the local models should look better."
-assert means.loc["mean", "local"] < means.loc["mean", "centralized"], "At the hospitals, they should be worse."
+comparison = pd.DataFrame(
+    {"over all rows": over_all, "mean of hospitals": means.loc["mean"]}
+)
+assert over_all["local"] > over_all["centralized"], (
+    "Over all rows, the local models should look better."
+)
+assert means.loc["mean", "local"] < means.loc["mean", "centralized"], (
+    "At the hospitals, they should be worse."
+)
 comparison.round(3)
 
 # %%
@@ -308,7 +366,9 @@ records.glue("auroc_over_all_rows_local_minus_centralized", lead.mean())
 # hospitals they are worse. How can that be? AUROC counts pairs. Which pairs does it count in the long list?
 
 # %%
-counts = pd.crosstab(run_pooled.predictions["hospital"], run_pooled.predictions["label"])
+counts = pd.crosstab(
+    run_pooled.predictions["hospital"], run_pooled.predictions["label"]
+)
 inside = (counts[0] * counts[1]).sum()
 across = 1 - inside / (counts[0].sum() * counts[1].sum())
 assert across > 0.5, "Most pairs of the long list should cross two hospitals."
@@ -323,7 +383,9 @@ print(f"{across:.0%} of the pairs are made of patients of two different hospital
 patients = run_pooled.predictions.copy()
 patients["probability"] = patients["hospital"].map(sides["train prevalence"])
 at_each = patients.groupby("hospital")[["label", "probability"]].apply(auroc)
-assert (at_each == 0.5).all(), "Inside a hospital all patients get the same probability: a coin."
+assert (at_each == 0.5).all(), (
+    "Inside a hospital all patients get the same probability: a coin."
+)
 assert auroc(patients) > 0.65, "Over all rows it should look like a model."
 records.glue("auroc_over_all_rows_hospital_name_only", auroc(patients))
 
@@ -340,10 +402,14 @@ records.glue("auroc_over_all_rows_hospital_name_only", auroc(patients))
 # %%
 parts = []
 for name in federation.names:
-    runs = learning.train_centralized(federation, rounds=ROUNDS, seed=range(SEEDS), leave_out=[name])
+    runs = learning.train_centralized(
+        federation, rounds=ROUNDS, seed=range(SEEDS), leave_out=[name]
+    )
     parts.append(evaluation.table(runs, ["auroc"]).query("hospital == @name"))
 table_stranger = pd.concat(parts).assign(method="centralized, without its rows")
-mean_stranger = table_stranger.groupby(["method", "seed", "metric"])["value"].mean().reset_index()
+mean_stranger = (
+    table_stranger.groupby(["method", "seed", "metric"])["value"].mean().reset_index()
+)
 
 # %% [markdown]
 # Three models for each hospital: its own (local), one that was trained with its rows (centralized), and the stranger.
@@ -351,7 +417,10 @@ mean_stranger = table_stranger.groupby(["method", "seed", "metric"])["value"].me
 # model?
 
 # %%
-table_three = pd.concat([table_both, table_stranger, mean_stranger.assign(hospital="mean")], ignore_index=True)
+table_three = pd.concat(
+    [table_both, table_stranger, mean_stranger.assign(hospital="mean")],
+    ignore_index=True,
+)
 summary_three = evaluation.summary(table_three)
 heading = "AUROC of a hospital's own model, and of models with and without its rows"
 left_out = figures.auroc_forest(summary_three, heading=heading)
@@ -369,10 +438,14 @@ left_out
 against = {}
 for reference in ("centralized", "local"):
     every = evaluation.paired_differences(table_three, reference).set_index("hospital")
-    against[f"minus {reference}"] = every.loc[every["method"].str.contains("without"), ["mean", "low", "high"]]
+    against[f"minus {reference}"] = every.loc[
+        every["method"].str.contains("without"), ["mean", "low", "high"]
+    ]
 paired = pd.concat(against, axis=1)
 gap = paired["minus local"]["mean"]
-assert gap[large].max() < 0.01, "At large hospitals the stranger should be no better than their own model."
+assert gap[large].max() < 0.01, (
+    "At large hospitals the stranger should be no better than their own model."
+)
 assert gap[small].min() > 0.02, "At small ones the stranger's should beat their own."
 paired.round(3)
 
@@ -391,7 +464,9 @@ for name in federation.names:
 
 # %%
 sent = run_pooled.ledger.query("direction == 'up'").set_index("hospital")["bytes"]
-assert sent.sum() == len(labels) * (len(split.columns) + 1) * 4, "A row is 13 columns and a label, 4 bytes each."
+assert sent.sum() == len(labels) * (len(split.columns) + 1) * 4, (
+    "A row is 13 columns and a label, 4 bytes each."
+)
 records.glue("bytes_of_rows", sent.sum())
 
 # %% [markdown]
@@ -407,8 +482,12 @@ records.glue("bytes_of_rows", sent.sum())
 
 # %%
 traits = ["age", "sex", "trestbps"]
-only_one = {one.name: 1 - one.table[traits].duplicated(keep=False).mean() for one in federation}
-assert min(only_one.values()) > 0.5, "At every hospital, more than half should be the only one."
+only_one = {
+    one.name: 1 - one.table[traits].duplicated(keep=False).mean() for one in federation
+}
+assert min(only_one.values()) > 0.5, (
+    "At every hospital, more than half should be the only one."
+)
 pd.Series(only_one, name="share who are the only one").round(2).to_frame()
 
 # %% [markdown]
@@ -433,10 +512,14 @@ pd.Series(only_one, name="share who are the only one").round(2).to_frame()
 my_accuracy, my_auroc = 0.0, 0.0
 swiss = split.hospitals["Switzerland"].test_labels
 always = evaluation.scores(swiss, np.full(len(swiss), 0.9), ["accuracy", "auroc"])
-pd.DataFrame({"my guess": [my_accuracy, my_auroc], "it is": always.values()}, index=always.keys()).round(3)
+pd.DataFrame(
+    {"my guess": [my_accuracy, my_auroc], "it is": always.values()}, index=always.keys()
+).round(3)
 
 # %% tags=["solution"]
-assert always["accuracy"] == swiss.mean(), "It is right for each patient with label 1, and for no other."
+assert always["accuracy"] == swiss.mean(), (
+    "It is right for each patient with label 1, and for no other."
+)
 assert always["auroc"] == 0.5, "It cannot tell any two patients apart."
 print("High accuracy, and it knows nothing: accuracy mirrors the prevalence.")
 
@@ -447,15 +530,21 @@ print("High accuracy, and it knows nothing: accuracy mirrors the prevalence.")
 # %% tags=["exercise"]
 mine = {"prepared": "alone", "penalty": 1.0, "epochs": 5}
 runs_mine = learning.train_local(federation, rounds=ROUNDS, seed=range(3), **mine)
-pd.Series([one.final()["VA Long Beach"] for one in runs_mine], name="AUROC at VA Long Beach").round(3).to_frame()
+pd.Series(
+    [one.final()["VA Long Beach"] for one in runs_mine], name="AUROC at VA Long Beach"
+).round(3).to_frame()
 
 # %% tags=["solution"]
 shares_sums = FAIR | {"prepared": "together"}
-runs_shared = learning.train_local(federation, rounds=ROUNDS, seed=range(SEEDS), **shares_sums)
+runs_shared = learning.train_local(
+    federation, rounds=ROUNDS, seed=range(SEEDS), **shares_sums
+)
 shared = np.mean([one.final()["VA Long Beach"] for one in runs_shared])
 own = means.loc["VA Long Beach", "local"]
 assert own < shared, "Its own statistics should serve it worse than the shared ones."
-print(f"VA Long Beach alone: {own:.3f} with its own statistics, {shared:.3f} with the shared ones")
+print(
+    f"VA Long Beach alone: {own:.3f} with its own statistics, {shared:.3f} with the shared ones"
+)
 
 # %% [markdown]
 # **3. Build.** A median cannot be made from sums. But counts add up too! Let every hospital count its patients in each
@@ -464,11 +553,19 @@ print(f"VA Long Beach alone: {own:.3f} with its own statistics, {shared:.3f} wit
 # %% tags=["exercise"]
 edges = np.arange(25, 85, 5)  # years
 counts_cleveland, _ = np.histogram(federation["Cleveland"].table["age"], edges)
-pd.Series(counts_cleveland, index=edges[:-1], name="patients of Cleveland from this age on").to_frame().T
+pd.Series(
+    counts_cleveland, index=edges[:-1], name="patients of Cleveland from this age on"
+).to_frame().T
 
 # %% tags=["solution"]
-counts_all = sum(np.histogram(hospital.table["age"], edges)[0] for hospital in federation)
+counts_all = sum(
+    np.histogram(hospital.table["age"], edges)[0] for hospital in federation
+)
 place = np.searchsorted(counts_all.cumsum(), counts_all.sum() / 2)
 median = pd.concat([hospital.table["age"] for hospital in federation]).median()
-assert edges[place] <= median < edges[place + 1], "The pooled median should lie in these five years."
-print(f"The median age lies from {edges[place]} to {edges[place + 1]} years; pooled, only to check: {median:g}")
+assert edges[place] <= median < edges[place + 1], (
+    "The pooled median should lie in these five years."
+)
+print(
+    f"The median age lies from {edges[place]} to {edges[place + 1]} years; pooled, only to check: {median:g}"
+)

@@ -58,7 +58,9 @@ import numpy as np
 
 def local_update(start, rows, order, batch_size=BATCH):
     """One hospital's work in a round: how far its training moves the model."""
-    inputs = np.column_stack([rows.train_features, np.ones(len(rows.train_labels))])  # the bias multiplies 1
+    inputs = np.column_stack(
+        [rows.train_features, np.ones(len(rows.train_labels))]
+    )  # the bias multiplies 1
     weights = start.copy()
     for first in range(0, len(order), batch_size):
         batch = order[first : first + batch_size]
@@ -81,15 +83,26 @@ split = preparation.split(federation, seed=0)
 
 
 def order_of(name, round):
-    return learning.row_order(0, round, name, len(split.hospitals[name].train_labels))[0]
+    return learning.row_order(0, round, name, len(split.hospitals[name].train_labels))[
+        0
+    ]
 
 
 def all_updates(start, round):
-    return np.stack([local_update(start, rows, order_of(name, round)) for name, rows in split.hospitals.items()])
+    return np.stack(
+        [
+            local_update(start, rows, order_of(name, round))
+            for name, rows in split.hospitals.items()
+        ]
+    )
 
 
 start = np.zeros(len(split.columns) + 1)
-first_updates = pd.DataFrame(all_updates(start, round=1), index=federation.names, columns=[*split.columns, "bias"])
+first_updates = pd.DataFrame(
+    all_updates(start, round=1),
+    index=federation.names,
+    columns=[*split.columns, "bias"],
+)
 first_updates[["age", "trestbps", "thalach", "oldpeak", "bias"]].round(3)
 
 # %% [markdown]
@@ -124,7 +137,9 @@ for number in range(1, 11):
     by_hand = by_hand + mean_of_round
     lengths.append(np.linalg.norm(mean_of_round))
 assert lengths[-1] < lengths[0] / 2, "The mean update should get shorter."
-pd.Series(lengths, index=range(1, 11), name="length of the mean update").round(3).to_frame().T
+pd.Series(lengths, index=range(1, 11), name="length of the mean update").round(
+    3
+).to_frame().T
 
 # %% [markdown]
 # ## What TensorFlow Federated adds
@@ -139,7 +154,9 @@ from fedkit.compat.tff import tf, tff
 vector = tff.to_type((np.float32, (len(start),)))
 
 
-@tff.federated_computation(tff.FederatedType(vector, tff.CLIENTS), tff.FederatedType(np.float32, tff.CLIENTS))
+@tff.federated_computation(
+    tff.FederatedType(vector, tff.CLIENTS), tff.FederatedType(np.float32, tff.CLIENTS)
+)
 def mean_in_tff(updates, patients):
     return tff.federated_mean(updates, patients)
 
@@ -152,8 +169,12 @@ print(mean_in_tff.type_signature)
 # updates, it gives our mean.
 
 # %%
-from_tff = mean_in_tff(list(first_updates.to_numpy(np.float32)), list(patients.astype(np.float32)))
-assert np.allclose(from_tff, mean_update, atol=1e-6), "TFF's mean should be the mean by hand."
+from_tff = mean_in_tff(
+    list(first_updates.to_numpy(np.float32)), list(patients.astype(np.float32))
+)
+assert np.allclose(from_tff, mean_update, atol=1e-6), (
+    "TFF's mean should be the mean by hand."
+)
 print(f"largest difference {np.abs(from_tff - mean_update).max():.0e}")
 
 # %% [markdown]
@@ -175,14 +196,20 @@ process = tff.learning.algorithms.build_weighted_fed_avg(
 # %%
 def dataset(name, round):
     rows, order = split.hospitals[name], order_of(name, round)
-    return tf.data.Dataset.from_tensor_slices((rows.train_features[order], rows.train_labels[order])).batch(BATCH)
+    return tf.data.Dataset.from_tensor_slices(
+        (rows.train_features[order], rows.train_labels[order])
+    ).batch(BATCH)
 
 
 state = process.initialize()
 for number in range(1, 11):
-    state = process.next(state, [dataset(name, number) for name in federation.names]).state
+    state = process.next(
+        state, [dataset(name, number) for name in federation.names]
+    ).state
 by_tff = models.flatten(process.get_model_weights(state).trainable)
-assert np.abs(by_tff - by_hand).max() < 1e-6, "TFF's own process should find the model that we found by hand."
+assert np.abs(by_tff - by_hand).max() < 1e-6, (
+    "TFF's own process should find the model that we found by hand."
+)
 
 # %% [markdown]
 # And fedkit's `train_federated`. It uses TFF for the work at the hospitals and for the last step at the server. Between
@@ -191,7 +218,9 @@ assert np.abs(by_tff - by_hand).max() < 1e-6, "TFF's own process should find the
 
 # %%
 
-run_check = learning.train_federated(federation, rounds=10, learning_rate=LEARNING_RATE, batch_size=BATCH)
+run_check = learning.train_federated(
+    federation, rounds=10, learning_rate=LEARNING_RATE, batch_size=BATCH
+)
 run_check
 
 # %%
@@ -208,7 +237,9 @@ records.glue("largest_gap_hand_tff_fedkit", gap)
 
 # %%
 messages = run_check.ledger.query("bytes > 0 and round > 0")
-assert (messages["bytes"] == 4 * len(start)).all(), "Each message should be 14 numbers of 4 bytes."
+assert (messages["bytes"] == 4 * len(start)).all(), (
+    "Each message should be 14 numbers of 4 bytes."
+)
 messages.groupby(["round", "direction"])["bytes"].agg(["count", "sum"]).head(4)
 
 # %% [markdown]
@@ -219,7 +250,12 @@ messages.groupby(["round", "direction"])["bytes"].agg(["count", "sum"]).head(4)
 
 # %%
 FAIR = {"prepared": "alone", "penalty": 1.0, "epochs": 5}
-how = {"rounds": ROUNDS, "seed": range(SEEDS), "learning_rate": LEARNING_RATE, "batch_size": BATCH}
+how = {
+    "rounds": ROUNDS,
+    "seed": range(SEEDS),
+    "learning_rate": LEARNING_RATE,
+    "batch_size": BATCH,
+}
 runs_alone = learning.train_local(federation, **how, **FAIR)
 runs_pooled = learning.train_centralized(federation, **how)
 runs_federated = learning.train_federated(federation, **how)
@@ -235,8 +271,14 @@ from fedkit.chapters import figures
 
 metrics = evaluation.stack([*runs_alone, *runs_pooled, *runs_federated])
 convergence = figures.convergence(metrics)
-drawn = metrics.query("metric == 'auroc'").groupby(["method", "hospital", "round"], sort=False)["value"]
-band = {"mean": "mean", "low": lambda values: values.quantile(0.05), "high": lambda values: values.quantile(0.95)}
+drawn = metrics.query("metric == 'auroc'").groupby(
+    ["method", "hospital", "round"], sort=False
+)["value"]
+band = {
+    "mean": "mean",
+    "low": lambda values: values.quantile(0.05),
+    "high": lambda values: values.quantile(0.95),
+}
 plots.save(convergence, "convergence", drawn.agg(**band).reset_index())
 convergence
 
@@ -250,8 +292,12 @@ convergence
 # %%
 steps = pd.Series(np.ceil(patients / BATCH), index=federation.names).astype(int)
 steps_pooled = int(np.ceil(patients.sum() / BATCH))
-assert 3 < steps_pooled / (shares @ steps) < 4, "Pooled training should take three to four times as many steps."
-print(f"steps in a round: {steps.to_dict()}, on average {shares @ steps:.1f}; pooled {steps_pooled}")
+assert 3 < steps_pooled / (shares @ steps) < 4, (
+    "Pooled training should take three to four times as many steps."
+)
+print(
+    f"steps in a round: {steps.to_dict()}, on average {shares @ steps:.1f}; pooled {steps_pooled}"
+)
 
 # %% [markdown]
 # The budget of rows is equal, the number of steps is not. Pooled training takes its steps one *after* the other. The
@@ -263,19 +309,41 @@ print(f"steps in a round: {steps.to_dict()}, on average {shares @ steps:.1f}; po
 from dataclasses import replace
 
 more = how | {"rounds": 4 * ROUNDS}
-runs_long = [replace(run, method="federated, 4x rounds") for run in learning.train_federated(federation, **more)]
-table = evaluation.table([*runs_alone, *runs_pooled, *runs_federated, *runs_long], ["auroc", "log_loss"])
-means = table.pivot_table(index=["metric", "hospital"], columns="method", values="value", sort=False)
-means.loc[[("auroc", "Switzerland"), ("auroc", "mean"), ("log_loss", "Switzerland"), ("log_loss", "mean")]].round(3)
+runs_long = [
+    replace(run, method="federated, 4x rounds")
+    for run in learning.train_federated(federation, **more)
+]
+table = evaluation.table(
+    [*runs_alone, *runs_pooled, *runs_federated, *runs_long], ["auroc", "log_loss"]
+)
+means = table.pivot_table(
+    index=["metric", "hospital"], columns="method", values="value", sort=False
+)
+means.loc[
+    [
+        ("auroc", "Switzerland"),
+        ("auroc", "mean"),
+        ("log_loss", "Switzerland"),
+        ("log_loss", "mean"),
+    ]
+].round(3)
 
 # %%
 swiss = means.xs("Switzerland", level="hospital")
 ahead = swiss[["federated", "federated, 4x rounds"]].sub(swiss["centralized"], axis=0)
-auroc_before, auroc_after = -ahead.loc["auroc"]  # behind: AUROC is lower, log loss is higher
+auroc_before, auroc_after = -ahead.loc[
+    "auroc"
+]  # behind: AUROC is lower, log loss is higher
 loss_before, loss_after = ahead.loc["log_loss"]
-assert auroc_before > 0.01, "At equal budget, federated should be behind at Switzerland."
-assert auroc_after < auroc_before / 2, "More rounds should close most of the gap in AUROC."
-assert 0.02 < loss_after < loss_before, "They should make the gap in log loss smaller, and not close it."
+assert auroc_before > 0.01, (
+    "At equal budget, federated should be behind at Switzerland."
+)
+assert auroc_after < auroc_before / 2, (
+    "More rounds should close most of the gap in AUROC."
+)
+assert 0.02 < loss_after < loss_before, (
+    "They should make the gap in log loss smaller, and not close it."
+)
 records.glue("auroc_switzerland_behind_pooled", auroc_before)
 records.glue("auroc_switzerland_behind_pooled_4x_rounds", auroc_after)
 
@@ -296,9 +364,13 @@ runs_more_work = [
     replace(run, method=f"federated, {EPOCHS} epochs")
     for run in learning.train_federated(federation, **how, epochs=EPOCHS)
 ]
-metrics_work = evaluation.stack([*runs_federated, *runs_more_work]).query("metric == 'distance'")
+metrics_work = evaluation.stack([*runs_federated, *runs_more_work]).query(
+    "metric == 'distance'"
+)
 drift = figures.local_global_distance(metrics_work)
-distances = metrics_work.groupby(["method", "hospital", "round"], sort=False)["value"].agg(["mean", "std", "count"])
+distances = metrics_work.groupby(["method", "hospital", "round"], sort=False)[
+    "value"
+].agg(["mean", "std", "count"])
 plots.save(drift, "local_global_distance", distances.reset_index())
 drift
 
@@ -307,11 +379,19 @@ drift
 # hospital, the mean over the splits.*
 
 # %%
-by_round = metrics_work.pivot_table(index=["round", "hospital"], columns="method", values="value")
+by_round = metrics_work.pivot_table(
+    index=["round", "hospital"], columns="method", values="value"
+)
 first, last = by_round.loc[1], by_round.loc[ROUNDS]
-assert ((first / 4 < last) & (last < first)).all(axis=None), "The distance should fall, but not vanish."
-assert (last.iloc[:, 1] > 2 * last.iloc[:, 0]).all(), "Five epochs should take every hospital over twice as far away."
-assert (last.idxmax() == "Switzerland").all(), "Switzerland should be the farthest away."
+assert ((first / 4 < last) & (last < first)).all(axis=None), (
+    "The distance should fall, but not vanish."
+)
+assert (last.iloc[:, 1] > 2 * last.iloc[:, 0]).all(), (
+    "Five epochs should take every hospital over twice as far away."
+)
+assert (last.idxmax() == "Switzerland").all(), (
+    "Switzerland should be the farthest away."
+)
 records.glue("distance_ratio_five_epochs", (last.iloc[:, 1] / last.iloc[:, 0]).mean())
 
 # %% [markdown]
@@ -322,14 +402,23 @@ records.glue("distance_ratio_five_epochs", (last.iloc[:, 1] / last.iloc[:, 0]).m
 
 # %%
 def price(runs, rounds):
-    auroc = evaluation.table(runs, ["auroc"], rounds).query("hospital == 'mean'")["value"].mean()
+    auroc = (
+        evaluation.table(runs, ["auroc"], rounds)
+        .query("hospital == 'mean'")["value"]
+        .mean()
+    )
     sent = runs[0].ledger.query("round <= @rounds")["bytes"].sum() / 1000
     return {"rounds": rounds, "kB sent": sent, "AUROC, mean": auroc}
 
 
-prices = {"1 epoch": price(runs_federated, ROUNDS), f"{EPOCHS} epochs": price(runs_more_work, ROUNDS // EPOCHS)}
+prices = {
+    "1 epoch": price(runs_federated, ROUNDS),
+    f"{EPOCHS} epochs": price(runs_more_work, ROUNDS // EPOCHS),
+}
 equal_work = pd.DataFrame(prices)
-assert abs(np.diff(equal_work.loc["AUROC, mean"])[0]) < 0.01, "Equal work at home should give nearly equal AUROC."
+assert abs(np.diff(equal_work.loc["AUROC, mean"])[0]) < 0.01, (
+    "Equal work at home should give nearly equal AUROC."
+)
 equal_work.round(3)
 
 # %% [markdown]
@@ -338,7 +427,9 @@ equal_work.round(3)
 
 # %%
 sent = runs_pooled[0].ledger["bytes"].sum() / 1000
-assert 0.1 < equal_work.loc["kB sent"].iloc[0] / sent < 10, "Updates and rows should be of one order of size."
+assert 0.1 < equal_work.loc["kB sent"].iloc[0] / sent < 10, (
+    "Updates and rows should be of one order of size."
+)
 print(f"rows, sent once: {sent:.0f} kB")
 
 # %% [markdown]
@@ -352,8 +443,12 @@ print(f"rows, sent once: {sent:.0f} kB")
 # %%
 sizes = {hospital.name: len(hospital) for hospital in federation}
 gain_figure = figures.training_gain(table, sizes)
-gain = evaluation.paired_differences(table, reference="local").query("method == 'federated'")
-plots.save(gain_figure, "training_gain", gain.query("metric == 'auroc' and hospital != 'mean'"))
+gain = evaluation.paired_differences(table, reference="local").query(
+    "method == 'federated'"
+)
+plots.save(
+    gain_figure, "training_gain", gain.query("metric == 'auroc' and hospital != 'mean'")
+)
 gain_figure
 
 # %% [markdown]
@@ -363,9 +458,15 @@ gain_figure
 # %%
 by_hospital = gain.query("metric == 'auroc'").set_index("hospital")["mean"]
 large, small = ["Cleveland", "Hungary"], ["Switzerland", "VA Long Beach"]
-assert by_hospital[large].abs().max() < 0.03, "The large hospitals should neither gain nor lose much."
-assert by_hospital[small].min() > by_hospital[large].max(), "The small ones should gain more."
-zeros = (runs_alone[0].predictions.query("hospital == 'Switzerland'")["label"] == 0).sum()
+assert by_hospital[large].abs().max() < 0.03, (
+    "The large hospitals should neither gain nor lose much."
+)
+assert by_hospital[small].min() > by_hospital[large].max(), (
+    "The small ones should gain more."
+)
+zeros = (
+    runs_alone[0].predictions.query("hospital == 'Switzerland'")["label"] == 0
+).sum()
 assert zeros <= 3, "Hardly any Swiss test patient should have label 0."
 for name in small:
     records.glue(f"auroc_gain_{name.split()[0].lower()}", by_hospital[name])
@@ -379,13 +480,23 @@ for name in small:
 # statistics, had no penalty, and trained one epoch a round. How large did the gain look then?
 
 # %%
-earlier = evaluation.table(learning.train_local(federation, **how), ["auroc"]).assign(method="earlier")
+earlier = evaluation.table(learning.train_local(federation, **how), ["auroc"]).assign(
+    method="earlier"
+)
 both = pd.concat([table.query("method == 'federated' and metric == 'auroc'"), earlier])
 gain_then = evaluation.paired_differences(both, "earlier").set_index("hospital")["mean"]
-gain_now = gain.query("metric == 'auroc'").set_index("hospital")[["mean", "low", "high"]]
-assert gain_then["Switzerland"] > by_hospital["Switzerland"], "It should have looked larger at Switzerland."
-assert gain_then["VA Long Beach"] < by_hospital["VA Long Beach"], "And smaller at VA Long Beach."
-assert gain_now.loc["Switzerland", "low"] < 0, "At Switzerland the interval should hold zero."
+gain_now = gain.query("metric == 'auroc'").set_index("hospital")[
+    ["mean", "low", "high"]
+]
+assert gain_then["Switzerland"] > by_hospital["Switzerland"], (
+    "It should have looked larger at Switzerland."
+)
+assert gain_then["VA Long Beach"] < by_hospital["VA Long Beach"], (
+    "And smaller at VA Long Beach."
+)
+assert gain_now.loc["Switzerland", "low"] < 0, (
+    "At Switzerland the interval should hold zero."
+)
 gain_now.assign(then=gain_then).round(3)
 
 # %% [markdown]
@@ -397,9 +508,13 @@ gain_now.assign(then=gain_then).round(3)
 
 # %%
 loss = gain.query("metric == 'log_loss'").set_index("hospital")[["mean", "low", "high"]]
-assert loss.loc["Switzerland", "mean"] > 0.1, "At Switzerland, the shared model's probabilities should be worse."
+assert loss.loc["Switzerland", "mean"] > 0.1, (
+    "At Switzerland, the shared model's probabilities should be worse."
+)
 assert loss.loc["VA Long Beach", "mean"] < 0, "At VA Long Beach they should be better."
-records.glue("log_loss_switzerland_federated_minus_local", loss.loc["Switzerland", "mean"])
+records.glue(
+    "log_loss_switzerland_federated_minus_local", loss.loc["Switzerland", "mean"]
+)
 loss.round(3)
 
 # %% [markdown]
@@ -408,11 +523,25 @@ loss.round(3)
 # patients have label 1. We look at the mean probability in one split.
 
 # %%
-predictions = {"local": runs_alone[0].predictions, "federated": runs_federated[0].predictions}
-mean_probability = pd.DataFrame({name: p.groupby("hospital")["probability"].mean() for name, p in predictions.items()})
-mean_probability["share with label 1"] = predictions["local"].groupby("hospital")["label"].mean()
-wrong = mean_probability.sub(mean_probability["share with label 1"], axis=0).loc["Switzerland"]
-assert wrong["federated"] < -0.1 < wrong["local"], "The shared model should give the Swiss too low probabilities."
+predictions = {
+    "local": runs_alone[0].predictions,
+    "federated": runs_federated[0].predictions,
+}
+mean_probability = pd.DataFrame(
+    {
+        name: p.groupby("hospital")["probability"].mean()
+        for name, p in predictions.items()
+    }
+)
+mean_probability["share with label 1"] = (
+    predictions["local"].groupby("hospital")["label"].mean()
+)
+wrong = mean_probability.sub(mean_probability["share with label 1"], axis=0).loc[
+    "Switzerland"
+]
+assert wrong["federated"] < -0.1 < wrong["local"], (
+    "The shared model should give the Swiss too low probabilities."
+)
 mean_probability.round(2)
 
 # %% [markdown]
@@ -430,7 +559,9 @@ for name, rows in split.hospitals.items():
     everybody = np.arange(len(rows.train_labels))
     update = local_update(start, rows, everybody, batch_size=len(everybody))
     read_by_server[name] = 0.5 + update[-1] / LEARNING_RATE
-    assert np.isclose(read_by_server[name], rows.train_labels.mean(), atol=1e-6), "It should be the exact prevalence."
+    assert np.isclose(read_by_server[name], rows.train_labels.mean(), atol=1e-6), (
+        "It should be the exact prevalence."
+    )
 pd.Series(read_by_server, name="prevalence, read from one update").round(3).to_frame()
 
 # %% [markdown]
@@ -448,7 +579,10 @@ holds = pd.DataFrame(
         "server, plain": ["no", "all of them", "yes", "yes", "there is none"],
         "server, encrypted": ["no", "unreadable", "unreadable", "unreadable", "no"],
     },
-    index=pd.Index(["patients' rows", "updates", "mean of updates", "shared model", "secret key"], name="what"),
+    index=pd.Index(
+        ["patients' rows", "updates", "mean of updates", "shared model", "secret key"],
+        name="what",
+    ),
 )
 architecture = diagrams.architecture(federation.names)
 plots.save(architecture, "architecture", holds.reset_index())
@@ -495,9 +629,15 @@ print(f"largest difference {np.abs(vectors[0] - vectors[1]).max():.1e}")
 
 # %% tags=["solution"]
 pair_full = [train(federation, rounds=3, batch_size=None) for train in trainers]
-pooled_full, federated_full = (models.flatten(run.weights["shared"]) for run in pair_full)
-assert np.abs(pooled_full - federated_full).max() < 1e-6, "A weighted mean of gradients is the pooled gradient."
-print(f"largest difference {np.abs(pooled_full - federated_full).max():.1e}: zero, up to rounding")
+pooled_full, federated_full = (
+    models.flatten(run.weights["shared"]) for run in pair_full
+)
+assert np.abs(pooled_full - federated_full).max() < 1e-6, (
+    "A weighted mean of gradients is the pooled gradient."
+)
+print(
+    f"largest difference {np.abs(pooled_full - federated_full).max():.1e}: zero, up to rounding"
+)
 
 # %% [markdown]
 # **2. Modify.** The server may use an optimizer of its own (Reddi et al. 2021). Give `train_federated` the
@@ -505,17 +645,29 @@ print(f"largest difference {np.abs(pooled_full - federated_full).max():.1e}: zer
 # does Switzerland get after ten rounds? What do you get with `build_adam(0.1)`?
 
 # %% tags=["exercise"]
-runs_mine = learning.train_federated(federation, rounds=10, seed=range(3), server_optimizer=None)
-pd.DataFrame([run.final() for run in runs_mine]).mean().round(3).to_frame("AUROC after ten rounds").T
+runs_mine = learning.train_federated(
+    federation, rounds=10, seed=range(3), server_optimizer=None
+)
+pd.DataFrame([run.final() for run in runs_mine]).mean().round(3).to_frame(
+    "AUROC after ten rounds"
+).T
 
 # %% tags=["solution"]
 optimizers = tff.learning.optimizers
-servers = {"plain": None, "momentum": optimizers.build_sgdm(1.0, 0.9), "adam": optimizers.build_adam(0.1)}
+servers = {
+    "plain": None,
+    "momentum": optimizers.build_sgdm(1.0, 0.9),
+    "adam": optimizers.build_adam(0.1),
+}
 swiss_auroc = {}
 for name, optimizer in servers.items():
-    runs_server = learning.train_federated(federation, rounds=10, seed=range(3), server_optimizer=optimizer)
+    runs_server = learning.train_federated(
+        federation, rounds=10, seed=range(3), server_optimizer=optimizer
+    )
     swiss_auroc[name] = np.mean([run.final()["Switzerland"] for run in runs_server])
-assert swiss_auroc["momentum"] > swiss_auroc["plain"] + 0.02, "Momentum should make up for the missing steps."
+assert swiss_auroc["momentum"] > swiss_auroc["plain"] + 0.02, (
+    "Momentum should make up for the missing steps."
+)
 print({name: round(float(value), 3) for name, value in swiss_auroc.items()})
 
 # %% [markdown]
@@ -526,10 +678,17 @@ print({name: round(float(value), 3) for name, value in swiss_auroc.items()})
 # %% tags=["exercise"]
 from fedkit.chapters import partitions
 
-frame = pd.concat([hospital.table.assign(label=hospital.labels) for hospital in federation], ignore_index=True)
-alike = hospitals.from_frame(partitions.iid(frame, 4, seed=0), site="hospital", label="label")
+frame = pd.concat(
+    [hospital.table.assign(label=hospital.labels) for hospital in federation],
+    ignore_index=True,
+)
+alike = hospitals.from_frame(
+    partitions.iid(frame, 4, seed=0), site="hospital", label="label"
+)
 run_alike = learning.train_federated(alike, rounds=20)
-alike.summary()[["hospital", "prevalence"]].assign(distance=run_alike.final("distance").to_numpy()).round(2)
+alike.summary()[["hospital", "prevalence"]].assign(
+    distance=run_alike.final("distance").to_numpy()
+).round(2)
 
 # %% tags=["solution"]
 skewed_rows = partitions.by_label_skew(frame, "label", 4, alpha=0.3, seed=0)
@@ -537,4 +696,6 @@ skewed = hospitals.from_frame(skewed_rows, site="hospital", label="label")
 run_skewed = learning.train_federated(skewed, rounds=20)
 far, near = (run.final("distance").mean() for run in (run_skewed, run_alike))
 assert far > 1.5 * near, "Hospitals with different labels should move farther apart."
-skewed.summary()[["hospital", "prevalence"]].assign(distance=run_skewed.final("distance").to_numpy()).round(2)
+skewed.summary()[["hospital", "prevalence"]].assign(
+    distance=run_skewed.final("distance").to_numpy()
+).round(2)

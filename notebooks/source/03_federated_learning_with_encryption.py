@@ -67,7 +67,9 @@ pd.DataFrame(updates, index=names).round(3)
 
 
 # %%
-known = pd.DataFrame({"bias in the update": {name: update[-1] for name, update in updates.items()}})
+known = pd.DataFrame(
+    {"bias in the update": {name: update[-1] for name, update in updates.items()}}
+)
 known["share with label 1"] = [one.labels.mean() for one in federation]
 known["chol moved"] = [update[names.index("chol")] != 0 for update in updates.values()]
 known["chol measured"] = [one.table["chol"].notna().mean() for one in federation]
@@ -75,8 +77,12 @@ known.round(2)
 
 # %%
 order = known.rank()
-assert order["bias in the update"].equals(order["share with label 1"]), "The bias should follow the labels."
-assert known["chol moved"].equals(known["chol measured"] > 0), "An unmeasured column should not move its weight."
+assert order["bias in the update"].equals(order["share with label 1"]), (
+    "The bias should follow the labels."
+)
+assert known["chol moved"].equals(known["chol measured"] > 0), (
+    "An unmeasured column should not move its weight."
+)
 
 # %% [markdown]
 # Both guesses are right, from 14 numbers. There are attacks that read whole rows (Zhu, Liu and Han, 2019). But the
@@ -95,7 +101,9 @@ numbers = updates["Switzerland"]
 scales = 2.0 ** np.array([4, 10, 16, 22])
 errors = [np.abs(np.rint(numbers * scale) / scale - numbers).max() for scale in scales]
 assert all(errors <= 0.5 / scales), "Rounding should lose half a unit at most."
-coded = pd.DataFrame({"scale": scales, "first number, encoded": np.rint(numbers[0] * scales)}).astype(int)
+coded = pd.DataFrame(
+    {"scale": scales, "first number, encoded": np.rint(numbers[0] * scales)}
+).astype(int)
 coded.assign(largest_error=[f"{error:.0e}" for error in errors])
 
 # %% [markdown]
@@ -126,15 +134,22 @@ def toy_decrypt(ciphertext, key, scale):
 
 
 # %%
-toy_random = np.random.default_rng(0)  # a real cipher never takes its randomness from a seed
+toy_random = np.random.default_rng(
+    0
+)  # a real cipher never takes its randomness from a seed
 toy_key = toy_random.integers(0, 2, 1024, dtype=np.uint64)
-toy_1, toy_2 = (toy_encrypt(updates[name], toy_key, 2**34, toy_random) for name in ("Hungary", "Switzerland"))
+toy_1, toy_2 = (
+    toy_encrypt(updates[name], toy_key, 2**34, toy_random)
+    for name in ("Hungary", "Switzerland")
+)
 print("two numbers of the body, as sent:", toy_2[1][:2])
 
 # %%
 toy_total = (toy_1[0] + toy_2[0], toy_1[1] + toy_2[1])  # the server's work
 toy_opened = toy_decrypt(toy_total, toy_key, 2**34)
-assert np.allclose(toy_opened, updates["Hungary"] + updates["Switzerland"], atol=1e-8), "The opened sum is wrong."
+assert np.allclose(
+    toy_opened, updates["Hungary"] + updates["Switzerland"], atol=1e-8
+), "The opened sum is wrong."
 print("two numbers of the sum, opened:", toy_opened[:2].round(6))
 
 # %% [markdown]
@@ -153,7 +168,10 @@ from fedkit.compat.tenseal import ts
 
 
 def new_context(scheme, plain_modulus=None):
-    settings = {"coeff_mod_bit_sizes": [60, 16], "encryption_type": ts.ENCRYPTION_TYPE.SYMMETRIC}
+    settings = {
+        "coeff_mod_bit_sizes": [60, 16],
+        "encryption_type": ts.ENCRYPTION_TYPE.SYMMETRIC,
+    }
     return ts.context(ts.SCHEME_TYPE[scheme], 4096, plain_modulus, **settings)
 
 
@@ -165,8 +183,13 @@ context.is_private()  # is there a secret key inside?
 # How long is a message of one number, of 14, of 2,048?
 
 # %%
-sizes = {n: len(ts.ckks_vector(context, np.linspace(-1, 1, n).tolist()).serialize()) for n in (1, 14, 2048)}
-assert sizes[2048] - sizes[1] < 100, "A full ciphertext should be as long as an almost empty one."
+sizes = {
+    n: len(ts.ckks_vector(context, np.linspace(-1, 1, n).tolist()).serialize())
+    for n in (1, 14, 2048)
+}
+assert sizes[2048] - sizes[1] < 100, (
+    "A full ciphertext should be as long as an almost empty one."
+)
 pd.Series(sizes, name="bytes").rename_axis("numbers").to_frame()
 
 # %% [markdown]
@@ -176,7 +199,10 @@ pd.Series(sizes, name="bytes").rename_axis("numbers").to_frame()
 # %%
 twice = [ts.ckks_vector(context, numbers.tolist()) for _ in range(2)]
 bytes_1, bytes_2 = (np.frombuffer(one.serialize(), np.uint8)[:65_000] for one in twice)
-agree, gap = (bytes_1 == bytes_2).mean(), np.abs(np.subtract(*(one.decrypt() for one in twice))).max()
+agree, gap = (
+    (bytes_1 == bytes_2).mean(),
+    np.abs(np.subtract(*(one.decrypt() for one in twice))).max(),
+)
 assert agree < 0.02, "Two encryptions should not share bytes."
 assert gap < 1e-6, "Two encryptions should hold the same numbers."
 print(f"bytes that agree: {agree:.0%}; largest difference of the numbers: {gap:.0e}")
@@ -202,7 +228,9 @@ for name, update in updates.items():
 
 # %%
 context_server = ts.context_from(context.serialize(save_secret_key=False))
-received = [ts.ckks_vector_from(context_server, message) for message in sent_by_hand.values()]
+received = [
+    ts.ckks_vector_from(context_server, message) for message in sent_by_hand.values()
+]
 total_by_hand = sum(received[1:], received[0]).serialize()
 context_server.is_private()
 
@@ -214,8 +242,12 @@ context_server.is_private()
 opened = np.array(ts.ckks_vector_from(context, total_by_hand).decrypt())
 mean_by_hand = opened[1:] / opened[0]
 mean_plain = aggregators.weighted_mean(list(updates.values()), list(patients.values()))
-assert np.abs(mean_by_hand - mean_plain).max() < 1e-6, "The encrypted mean should be the plain mean."
-print(f"{opened[0]:.0f} patients; largest difference from the plain mean {np.abs(mean_by_hand - mean_plain).max():.0e}")
+assert np.abs(mean_by_hand - mean_plain).max() < 1e-6, (
+    "The encrypted mean should be the plain mean."
+)
+print(
+    f"{opened[0]:.0f} patients; largest difference from the plain mean {np.abs(mean_by_hand - mean_plain).max():.0e}"
+)
 
 # %% [markdown]
 # But Cleveland has the key, too. What if the server shows it one message?
@@ -224,8 +256,12 @@ print(f"{opened[0]:.0f} patients; largest difference from the plain mean {np.abs
 # %%
 stolen = np.array(ts.ckks_vector_from(context, sent_by_hand["Switzerland"]).decrypt())
 read_by_cleveland = stolen[1:] / stolen[0]
-assert np.abs(read_by_cleveland - updates["Switzerland"]).max() < 1e-6, "The shared key should open it."
-print(f"{stolen[0]:.0f} patients, bias {read_by_cleveland[-1]:+.3f}: Cleveland reads Switzerland's update")
+assert np.abs(read_by_cleveland - updates["Switzerland"]).max() < 1e-6, (
+    "The shared key should open it."
+)
+print(
+    f"{stolen[0]:.0f} patients, bias {read_by_cleveland[-1]:+.3f}: Cleveland reads Switzerland's update"
+)
 
 # %% [markdown]
 # The server and *one* hospital read everything. So nobody should have a key that opens a message.
@@ -238,7 +274,9 @@ print(f"{stolen[0]:.0f} patients, bias {read_by_cleveland[-1]:+.3f}: Cleveland r
 
 
 # %%
-toy_mask = toy_random.integers(0, 2**64, (15, 1024), dtype=np.uint64)  # everybody knows it
+toy_mask = toy_random.integers(
+    0, 2**64, (15, 1024), dtype=np.uint64
+)  # everybody knows it
 toy_keys = {name: toy_random.integers(0, 2, 1024, dtype=np.uint64) for name in updates}
 letter_one = {}
 for name, update in updates.items():
@@ -262,8 +300,12 @@ for first, second in combinations(updates, 2):
 sum_of_keys = sum(letter_two.values())
 opened_once = (sum(letter_one.values()) - toy_mask @ sum_of_keys).view(np.int64) / 2**34
 assert np.array_equal(sum_of_keys, sum(toy_keys.values())), "The pads should cancel."
-assert np.abs(opened_once[1:] / opened_once[0] - mean_plain).max() < 1e-6, "It should be the plain mean."
-print(f"{opened_once[0]:.0f} patients; one number of a share: {letter_two['Hungary'][0]}")
+assert np.abs(opened_once[1:] / opened_once[0] - mean_plain).max() < 1e-6, (
+    "It should be the plain mean."
+)
+print(
+    f"{opened_once[0]:.0f} patients; one number of a share: {letter_two['Hungary'][0]}"
+)
 
 # %% [markdown]
 # Here the server learns the sum of keys, and opens the sum. fedkit adds one more mask, the group's, which all hospitals
@@ -283,14 +325,23 @@ from fedkit import encryption
 from fedkit.encryption.identities import Identity
 
 parameters = encryption.choose(len(updates), numbers=len(names))
-private, study, group = {name: X25519PrivateKey.generate() for name in updates}, os.urandom(32), os.urandom(32)
+private, study, group = (
+    {name: X25519PrivateKey.generate() for name in updates},
+    os.urandom(32),
+    os.urandom(32),
+)
 members = {
-    name: encryption.Member(Identity.new(name).public, key.public_key().public_bytes_raw())
+    name: encryption.Member(
+        Identity.new(name).public, key.public_key().public_bytes_raw()
+    )
     for name, key in private.items()
 }
 keys = {}
 for name, half in private.items():
-    how = {"own": os.urandom(32), "known": list(updates)}  # known: whose keys were compared by phone
+    how = {
+        "own": os.urandom(32),
+        "known": list(updates),
+    }  # known: whose keys were compared by phone
     keys[name] = encryption.join(name, parameters, study, members, half, group, **how)
 
 # %% [markdown]
@@ -298,7 +349,10 @@ for name, half in private.items():
 # whose letters arrived. That costs nothing.
 
 # %%
-letters = {name: keys[name].encrypt("update", update, patients[name]) for name, update in updates.items()}
+letters = {
+    name: keys[name].encrypt("update", update, patients[name])
+    for name, update in updates.items()
+}
 everybody = {name: encryption.digest(letter) for name, letter in letters.items()}
 listed = {name: each for name, each in everybody.items() if name != "VA Long Beach"}
 {name: f"{len(letter)} bytes" for name, letter in letters.items()}
@@ -311,9 +365,15 @@ listed = {name: each for name, each in everybody.items() if name != "VA Long Bea
 shares = {name: keys[name].share(listed) for name in listed}
 total = encryption.add(parameters, {name: letters[name] for name in listed}, shares)
 mean_of_three, patients_of_three = keys["Hungary"].decrypt(total, listed)
-wanted = aggregators.weighted_mean([updates[name] for name in listed], [patients[name] for name in listed])
-assert np.abs(mean_of_three - wanted).max() < 1e-6, "It should be the mean of the three that are listed."
-print(f"{patients_of_three:.0f} patients of {len(listed)} hospitals; a share has {len(shares['Hungary'])} bytes")
+wanted = aggregators.weighted_mean(
+    [updates[name] for name in listed], [patients[name] for name in listed]
+)
+assert np.abs(mean_of_three - wanted).max() < 1e-6, (
+    "It should be the mean of the three that are listed."
+)
+print(
+    f"{patients_of_three:.0f} patients of {len(listed)} hospitals; a share has {len(shares['Hungary'])} bytes"
+)
 
 # %% [markdown]
 # Now the server is unfair. It asks for a second list, with VA Long Beach: the difference of two sums would be its
@@ -360,7 +420,11 @@ from fedkit.chapters import diagrams, figures
 words = ["train", "weight", "encrypt", "list", "share", "add", "open", "apply"]
 where = ["hospital"] * 3 + ["server", "hospital", "server"] + ["hospital"] * 2
 workflow = diagrams.workflow()
-plots.save(workflow, "workflow", pd.DataFrame({"step": range(1, 9), "what": words, "where": where}))
+plots.save(
+    workflow,
+    "workflow",
+    pd.DataFrame({"step": range(1, 9), "what": words, "where": where}),
+)
 workflow
 
 # %% [markdown]
@@ -377,9 +441,19 @@ workflow
 # %%
 model_sizes = [size for size in (10, 100, 1_000, 10_000, 100_000) if size <= LARGEST]
 chosen = {size: encryption.choose(len(updates), numbers=size) for size in model_sizes}
-both = pd.DataFrame({"both letters, bytes": {n: one.message_bytes(one.coefficients(n)) for n, one in chosen.items()}})
-both["of these the share"] = {n: one.share_bytes(len(updates)) for n, one in chosen.items()}
-assert both["of these the share"].between(1_000, 6_000).all(), "A share should have 1 to 6 kB."
+both = pd.DataFrame(
+    {
+        "both letters, bytes": {
+            n: one.message_bytes(one.coefficients(n)) for n, one in chosen.items()
+        }
+    }
+)
+both["of these the share"] = {
+    n: one.share_bytes(len(updates)) for n, one in chosen.items()
+}
+assert both["of these the share"].between(1_000, 6_000).all(), (
+    "A share should have 1 to 6 kB."
+)
 both.rename_axis("numbers")
 
 # %% [markdown]
@@ -401,15 +475,22 @@ def pack_by_hand(integers):
 
 
 step = 2.0**-16  # in patients x update
-rounded = [np.rint(patients[name] * update / step).astype(int) for name, update in updates.items()]
-assert np.array_equal(pack_by_hand(rounded[0]), packing.pack(rounded[0], bits=26, fields=2))
+rounded = [
+    np.rint(patients[name] * update / step).astype(int)
+    for name, update in updates.items()
+]
+assert np.array_equal(
+    pack_by_hand(rounded[0]), packing.pack(rounded[0], bits=26, fields=2)
+)
 pack_by_hand(rounded[0])[:2]
 
 # %% [markdown]
 # Packed integers are added like others, as long as no sum outgrows its 26 bits:
 
 # %%
-context_bfv = new_context("BFV", plain_modulus=2**52 + 172_033)  # a prime, as slots ask for
+context_bfv = new_context(
+    "BFV", plain_modulus=2**52 + 172_033
+)  # a prime, as slots ask for
 sealed = [ts.bfv_vector(context_bfv, pack_by_hand(one).tolist()) for one in rounded]
 opened_bfv = sum(sealed[1:], sealed[0]).decrypt()
 total_bfv = packing.unpack(np.array(opened_bfv), bits=26, fields=2, size=len(names))
@@ -427,11 +508,16 @@ print("first sums, in steps:", total_bfv[:4])
 
 # %%
 def train(aggregator):
-    return learning.train_federated(federation, rounds=ROUNDS, aggregator=aggregator, seed=range(SEEDS))
+    return learning.train_federated(
+        federation, rounds=ROUNDS, aggregator=aggregator, seed=range(SEEDS)
+    )
 
 
 runs_plain = train(aggregators.Mean())
-runs_ckks, runs_bfv = train(aggregators.SharedKeyMean()), train(aggregators.EncryptedMean())
+runs_ckks, runs_bfv = (
+    train(aggregators.SharedKeyMean()),
+    train(aggregators.EncryptedMean()),
+)
 runs_plain[0], runs_ckks[0], runs_bfv[0]
 
 # %% [markdown]
@@ -443,11 +529,17 @@ from fedkit import models
 
 
 def largest_gap(*both):
-    first, second = (np.array([models.flatten(run.weights["shared"]) for run in runs]) for runs in both)
+    first, second = (
+        np.array([models.flatten(run.weights["shared"]) for run in runs])
+        for runs in both
+    )
     return np.abs(first - second).max()
 
 
-gaps = {"CKKS": largest_gap(runs_ckks, runs_plain), "BFV": largest_gap(runs_bfv, runs_plain)}
+gaps = {
+    "CKKS": largest_gap(runs_ckks, runs_plain),
+    "BFV": largest_gap(runs_bfv, runs_plain),
+}
 assert max(gaps.values()) < 1e-6, "Encrypted training should give the plain model."
 print({scheme: f"{gap:.0e}" for scheme, gap in gaps.items()})
 
@@ -460,17 +552,28 @@ from fedkit import evaluation
 
 aurocs = evaluation.table([*runs_plain, *runs_ckks, *runs_bfv], metrics=["auroc"])
 summary = evaluation.summary(aurocs)
-summary["AUROC"] = [f"{row.mean:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in summary.itertuples(index=False)]
+summary["AUROC"] = [
+    f"{row.mean:.3f} [{row.low:.3f}, {row.high:.3f}]"
+    for row in summary.itertuples(index=False)
+]
 summary.pivot_table(index="hospital", columns="method", values="AUROC", aggfunc="first")
 
 # %%
 from fedkit import records
 
-differences = evaluation.paired_differences(aurocs, "federated").set_index("method")["mean"].abs()
-assert differences.max() < 0.0005, "Encryption should not move AUROC in the digits shown."
+differences = (
+    evaluation.paired_differences(aurocs, "federated").set_index("method")["mean"].abs()
+)
+assert differences.max() < 0.0005, (
+    "Encryption should not move AUROC in the digits shown."
+)
 for scheme in ("CKKS", "BFV"):
-    records.glue(f"largest_auroc_difference_{scheme}", differences[f"federated + {scheme}"].max())
-records.glue("auroc_mean_of_hospitals", summary.query("hospital == 'mean'")["mean"].mean())
+    records.glue(
+        f"largest_auroc_difference_{scheme}", differences[f"federated + {scheme}"].max()
+    )
+records.glue(
+    "auroc_mean_of_hospitals", summary.query("hospital == 'mean'")["mean"].mean()
+)
 
 # %% [markdown]
 # Encryption changed none of the three digits, at no hospital.
@@ -523,11 +626,17 @@ from unittest import mock
 
 from fedkit.encryption import ring
 
-encryption_off = mock.patch.object(ring, "small", lambda key, count: np.zeros(count, int))
+encryption_off = mock.patch.object(
+    ring, "small", lambda key, count: np.zeros(count, int)
+)
 with encryption_off:
-    run_off = learning.train_federated(federation, rounds=1, aggregator=aggregators.EncryptedMean(), seed=0)
+    run_off = learning.train_federated(
+        federation, rounds=1, aggregator=aggregators.EncryptedMean(), seed=0
+    )
     game_off = play(aggregators.EncryptedMean)
-assert largest_gap([run_off], [run_watched]) < 1e-6, "The model should be the same all the same."
+assert largest_gap([run_off], [run_watched]) < 1e-6, (
+    "The model should be the same all the same."
+)
 assert game_off.loc["reads", "right"] == GAMES, "Who reads should win every game."
 game_off
 
@@ -552,7 +661,9 @@ else:
 insider = {"keys used once": play(aggregators.EncryptedMean, insider=True)}
 insider["one key for all"] = play(aggregators.SharedKeyMean, insider=True)
 check_encrypted(insider["keys used once"])
-assert insider["one key for all"].loc["opens", "right"] == GAMES, "The shared key should open every letter."
+assert insider["one key for all"].loc["opens", "right"] == GAMES, (
+    "The shared key should open every letter."
+)
 pd.concat(insider, names=["keys"])
 
 # %% [markdown]
@@ -567,7 +678,13 @@ pd.concat(insider, names=["keys"])
 
 
 # %%
-seen = pd.DataFrame({"weight": names, "change": numbers, "message_bytes": len(sent_by_hand["Switzerland"])})
+seen = pd.DataFrame(
+    {
+        "weight": names,
+        "change": numbers,
+        "message_bytes": len(sent_by_hand["Switzerland"]),
+    }
+)
 view = figures.server_view(numbers, sent_by_hand["Switzerland"], names)
 plots.save(view, "server_view", seen, measured=True)
 view
@@ -583,7 +700,9 @@ view
 
 # %%
 costs = evaluation.costs([*runs_plain, *runs_ckks, *runs_bfv])
-moved = costs[costs["bytes"] > 0].pivot_table(index="method", columns="direction", values="bytes", aggfunc="sum")
+moved = costs[costs["bytes"] > 0].pivot_table(
+    index="method", columns="direction", values="bytes", aggfunc="sum"
+)
 times = moved["up"] / moved.loc["federated", "up"]
 assert times["federated + CKKS"] > 100, "CKKS should cost dearly for 14 numbers."
 assert 5 < times["federated + BFV"] < 50, "BFV should cost far less, and still much."
@@ -597,7 +716,9 @@ assert 5 < times["federated + BFV"] < 50, "BFV should cost far less, and still m
 
 
 # %%
-work = costs[costs["seconds"] > 0].pivot_table(index="method", columns="phase", values="seconds", aggfunc="sum")
+work = costs[costs["seconds"] > 0].pivot_table(
+    index="method", columns="phase", values="seconds", aggfunc="sum"
+)
 (work[["keys", "train", "encrypt", "share", "add", "decrypt"]] * 1e3).round(1)
 
 # %% [markdown]
@@ -612,19 +733,35 @@ def pretend(aggregator, size, repeat):
     for number in (1, 2):  # in the first round, BFV also agrees on its steps
         ledger.round = number
         state, mean = aggregator.aggregate(state, pretended, patients, ledger)
-    error = np.abs(mean - aggregators.weighted_mean(list(pretended.values()), list(patients.values()))).max()
-    up = ledger.frame().query("round == 2 and direction == 'up'")["bytes"].sum()  # of four hospitals
+    error = np.abs(
+        mean
+        - aggregators.weighted_mean(list(pretended.values()), list(patients.values()))
+    ).max()
+    up = (
+        ledger.frame().query("round == 2 and direction == 'up'")["bytes"].sum()
+    )  # of four hospitals
     sent = float(up / len(patients) / size)
-    return {"scheme": aggregator.name, "parameters": size, "error": float(error), "bytes": sent}
+    return {
+        "scheme": aggregator.name,
+        "parameters": size,
+        "error": float(error),
+        "bytes": sent,
+    }
 
 
 # %%
 from itertools import product
 
 schemes = [aggregators.SharedKeyMean(), aggregators.EncryptedMean()]
-tried = pd.DataFrame(pretend(*case) for case in product(schemes, model_sizes, range(REPEATS)))
-per_number = tried.pivot_table(index="parameters", columns="scheme", values="bytes").assign(plain=4.0)
-assert per_number.loc[LARGEST, "BFV"] < 4 < per_number.loc[LARGEST, "CKKS"], "Only BFV should be smaller than plain."
+tried = pd.DataFrame(
+    pretend(*case) for case in product(schemes, model_sizes, range(REPEATS))
+)
+per_number = tried.pivot_table(
+    index="parameters", columns="scheme", values="bytes"
+).assign(plain=4.0)
+assert per_number.loc[LARGEST, "BFV"] < 4 < per_number.loc[LARGEST, "CKKS"], (
+    "Only BFV should be smaller than plain."
+)
 records.glue("bytes_a_parameter_BFV_100000", per_number.loc[LARGEST, "BFV"])
 per_number.round(1)
 
@@ -652,11 +789,19 @@ picture
 
 
 # %%
-sum_of_others = mean_of_three * patients_of_three - patients["Hungary"] * updates["Hungary"]
+sum_of_others = (
+    mean_of_three * patients_of_three - patients["Hungary"] * updates["Hungary"]
+)
 of_two = sum(patients[name] * updates[name] for name in ("Cleveland", "Switzerland"))
-assert np.abs(sum_of_others - of_two).max() < 1e-3, "It should be the sum of the other two."
-with_cleveland = (sum_of_others - patients["Cleveland"] * updates["Cleveland"]) / patients["Switzerland"]
-assert np.abs(with_cleveland - updates["Switzerland"]).max() < 1e-5, "Two of three should read the third."
+assert np.abs(sum_of_others - of_two).max() < 1e-3, (
+    "It should be the sum of the other two."
+)
+with_cleveland = (
+    sum_of_others - patients["Cleveland"] * updates["Cleveland"]
+) / patients["Switzerland"]
+assert np.abs(with_cleveland - updates["Switzerland"]).max() < 1e-5, (
+    "Two of three should read the third."
+)
 print("Hungary reads the sum of two; with Cleveland's help, also Switzerland's update")
 
 # %% [markdown]
@@ -688,14 +833,18 @@ print("Hungary reads the sum of two; with Cleveland's help, also Switzerland's u
 
 # %% tags=["exercise"]
 my_guess = 0  # kB
-message_large = encryption.SharedKeys(hospitals=4).encrypt(np.linspace(-1, 1, 5_000), 100)
+message_large = encryption.SharedKeys(hospitals=4).encrypt(
+    np.linspace(-1, 1, 5_000), 100
+)
 print(f"my guess: {my_guess} kB; it is {len(message_large) / 1e3:.0f} kB")
 
 # %% tags=["solution"]
 ciphertexts = -(-(5_000 + 1) // 2_048)  # divided, and rounded up
 predicted = ciphertexts * len(sent_by_hand["Hungary"])
 assert abs(len(message_large) - predicted) < 1_000
-print(f"{ciphertexts} ciphertexts of {len(sent_by_hand['Hungary']) / 1e3:.1f} kB: {predicted / 1e3:.0f} kB")
+print(
+    f"{ciphertexts} ciphertexts of {len(sent_by_hand['Hungary']) / 1e3:.1f} kB: {predicted / 1e3:.0f} kB"
+)
 
 # %% [markdown]
 # **2. Modify.** `EncryptedMean(bits=26)` gives each number 26 bits. Give it 13. What happens to the bytes for
@@ -705,10 +854,16 @@ print(f"{ciphertexts} ciphertexts of {len(sent_by_hand['Hungary']) / 1e3:.1f} kB
 pretend(aggregators.EncryptedMean(bits=26), size=20_000, repeat=0)
 
 # %% tags=["solution"]
-fine, coarse = (pretend(aggregators.EncryptedMean(bits=bits), 20_000, 0) for bits in (26, 13))
-assert coarse["bytes"] < 0.6 * fine["bytes"], "Half the bits should save about half the bytes."
+fine, coarse = (
+    pretend(aggregators.EncryptedMean(bits=bits), 20_000, 0) for bits in (26, 13)
+)
+assert coarse["bytes"] < 0.6 * fine["bytes"], (
+    "Half the bits should save about half the bytes."
+)
 assert coarse["error"] > 100 * fine["error"], "And their steps should be much coarser."
-print(f"bytes x {coarse['bytes'] / fine['bytes']:.2f}, error x {coarse['error'] / fine['error']:,.0f}")
+print(
+    f"bytes x {coarse['bytes'] / fine['bytes']:.2f}, error x {coarse['error'] / fine['error']:,.0f}"
+)
 
 # %% [markdown]
 # **3. Build.** The game takes any function from a coin to bytes. Build a cipher that *practises* does not see through,
@@ -730,7 +885,9 @@ distinguishing.game(bad_cipher, GAMES, more={"undoes": undoes})
 # %% tags=["solution"]
 def pad_beside(coin):
     update, pad = np.full(14, 0.5 if coin else -0.5).tobytes(), os.urandom(112)
-    return pad + bytes(a ^ b for a, b in zip(pad, update, strict=True))  # the key travels along
+    return pad + bytes(
+        a ^ b for a, b in zip(pad, update, strict=True)
+    )  # the key travels along
 
 
 def uses_the_pad(message):

@@ -50,8 +50,12 @@ runs = [
     *learning.train_local(federation, **budget, **FAIR),
     *learning.train_centralized(federation, **budget),
     *learning.train_federated(federation, **budget),
-    *learning.train_federated(federation, aggregator=aggregators.SharedKeyMean(), **budget),
-    *learning.train_federated(federation, aggregator=aggregators.EncryptedMean(), **budget),
+    *learning.train_federated(
+        federation, aggregator=aggregators.SharedKeyMean(), **budget
+    ),
+    *learning.train_federated(
+        federation, aggregator=aggregators.EncryptedMean(), **budget
+    ),
 ]
 METHODS = list(dict.fromkeys(run.method for run in runs))
 print(f"{len(runs)} runs: {SEEDS} splits of {', '.join(METHODS)}")
@@ -76,16 +80,24 @@ from scipy import stats
 
 from fedkit import evaluation
 
-scores = evaluation.table(runs, ["auroc", "auprc", "brier", "calibration_intercept", "calibration_slope"])
-one = scores.query("method == 'federated' and hospital == 'Switzerland' and metric == 'auroc'")["value"]
+scores = evaluation.table(
+    runs, ["auroc", "auprc", "brier", "calibration_intercept", "calibration_slope"]
+)
+one = scores.query(
+    "method == 'federated' and hospital == 'Switzerland' and metric == 'auroc'"
+)["value"]
 J, quantile = len(one), stats.t.ppf(0.975, len(one) - 1)
 swiss = preparation.split(federation, 0).hospitals["Switzerland"]
-test_to_train = len(swiss.test_labels) / len(swiss.train_labels)  # near 3/7, since three of ten are held out
+test_to_train = len(swiss.test_labels) / len(
+    swiss.train_labels
+)  # near 3/7, since three of ten are held out
 usual = quantile * np.sqrt(1 / J * one.var())
 corrected = quantile * np.sqrt((1 / J + test_to_train) * one.var())
 by_fedkit = evaluation.interval(one, test_to_train)
 assert np.allclose([one.mean() - corrected, one.mean() + corrected], by_fedkit[1:])
-print(f"AUROC {one.mean():.3f}; usual: ± {usual:.3f}; for overlapping splits: ± {corrected:.3f}")
+print(
+    f"AUROC {one.mean():.3f}; usual: ± {usual:.3f}; for overlapping splits: ± {corrected:.3f}"
+)
 
 # %%
 from fedkit import records
@@ -104,7 +116,9 @@ from fedkit.chapters import figures
 
 summary = evaluation.summary(scores)
 forest = figures.auroc_forest(summary)
-plots.save(forest, "auroc_forest", summary.sort_values("metric", kind="stable").round(4))
+plots.save(
+    forest, "auroc_forest", summary.sort_values("metric", kind="stable").round(4)
+)
 forest
 
 # %% [markdown]
@@ -117,7 +131,9 @@ forest
 # %%
 labels = federation["Switzerland"].labels
 held_out = preparation.split(federation, 0).hospitals["Switzerland"].test_labels
-print(f"Switzerland: {(labels == 0).sum()} of {len(labels)} patients without disease, {(held_out == 0).sum()} held out")
+print(
+    f"Switzerland: {(labels == 0).sum()} of {len(labels)} patients without disease, {(held_out == 0).sum()} held out"
+)
 
 apart = summary.query("metric == 'auroc'").groupby("hospital")["mean"].agg(np.ptp)
 assert apart[["Cleveland", "Hungary"]].max() < apart["Switzerland"] / 3, (
@@ -126,9 +142,13 @@ assert apart[["Cleveland", "Hungary"]].max() < apart["Switzerland"] / 3, (
 
 ENCRYPTED = ["federated + CKKS", "federated + BFV"]
 in_rounds = evaluation.stack(runs).query("metric == 'auroc'")
-auroc = in_rounds.pivot_table(index=["seed", "round", "hospital"], columns="method", values="value")
+auroc = in_rounds.pivot_table(
+    index=["seed", "round", "hospital"], columns="method", values="value"
+)
 changes = auroc[ENCRYPTED].sub(auroc["federated"], axis=0).abs()
-print(f"AUROC changed by encryption: {(changes > 0).to_numpy().sum()} of {changes.size} values")
+print(
+    f"AUROC changed by encryption: {(changes > 0).to_numpy().sum()} of {changes.size} values"
+)
 
 # %% [markdown]
 # An AUROC only sees the *order* of patients. The probabilities are a stricter test: here encryption leaves a trace, in
@@ -136,9 +156,16 @@ print(f"AUROC changed by encryption: {(changes > 0).to_numpy().sum()} of {change
 
 # %%
 final = evaluation.stack(runs, "predictions")
-probability = {method: rows["probability"].to_numpy() for method, rows in final.groupby("method")}
-gap = {method: np.abs(probability[method] - probability["federated"]).max() for method in ENCRYPTED}
-assert max(gap.values()) < 1e-5, "Encrypted training should give the probabilities of plain federated training."
+probability = {
+    method: rows["probability"].to_numpy() for method, rows in final.groupby("method")
+}
+gap = {
+    method: np.abs(probability[method] - probability["federated"]).max()
+    for method in ENCRYPTED
+}
+assert max(gap.values()) < 1e-5, (
+    "Encrypted training should give the probabilities of plain federated training."
+)
 records.glue("largest_gap_of_encryption", max(gap.values()))
 
 # %% [markdown]
@@ -152,7 +179,9 @@ records.glue("largest_gap_of_encryption", max(gap.values()))
 # %%
 differences = evaluation.paired_differences(scores, "centralized")
 paired = figures.paired_differences(differences, "centralized", MARGIN)
-plots.save(paired, "paired_differences", differences.sort_values("metric", kind="stable"))
+plots.save(
+    paired, "paired_differences", differences.sort_values("metric", kind="stable")
+)
 paired
 
 # %% [markdown]
@@ -166,7 +195,10 @@ paired
 # %%
 verdicts = evaluation.non_inferiority(scores, "federated", "centralized", MARGIN)
 right, left = verdicts["low"] > -MARGIN, verdicts["high"] < -MARGIN
-assert (verdicts["verdict"] == np.select([right, left], ["non-inferior", "inferior"], "inconclusive")).all()
+assert (
+    verdicts["verdict"]
+    == np.select([right, left], ["non-inferior", "inferior"], "inconclusive")
+).all()
 verdicts.round(3)
 
 # %% [markdown]
@@ -178,7 +210,9 @@ for row in verdicts.itertuples():
     if row.verdict == "non-inferior":
         print(f"{row.hospital}: yes. A loss of more than {MARGIN} is unlikely.")
     else:
-        print(f"{row.hospital}: NO, {row.verdict}. The loss may be as large as {-row.low:.3f}; margin {MARGIN}.")
+        print(
+            f"{row.hospital}: NO, {row.verdict}. The loss may be as large as {-row.low:.3f}; margin {MARGIN}."
+        )
 
 # %% [markdown]
 # Would another margin change the answer?
@@ -187,8 +221,13 @@ for row in verdicts.itertuples():
 import pandas as pd
 
 margins = (0.01, MARGIN, 0.03, 0.05, 0.1)
-answers = {m: evaluation.non_inferiority(scores, "federated", "centralized", m) for m in margins}
-pd.DataFrame({margin: rows.set_index("hospital")["verdict"] for margin, rows in answers.items()}).T
+answers = {
+    m: evaluation.non_inferiority(scores, "federated", "centralized", m)
+    for m in margins
+}
+pd.DataFrame(
+    {margin: rows.set_index("hospital")["verdict"] for margin, rows in answers.items()}
+).T
 
 # %% [markdown]
 # ### Is the lonely hospital treated fairly?
@@ -199,18 +238,32 @@ pd.DataFrame({margin: rows.set_index("hospital")["verdict"] for margin, rows in 
 # %%
 last_round = auroc.xs(ROUNDS, level="round")
 best_round = auroc["local"].groupby(["seed", "hospital"]).max()
-gains = pd.DataFrame({"federated - alone": last_round["federated"] - last_round["local"]})
+gains = pd.DataFrame(
+    {"federated - alone": last_round["federated"] - last_round["local"]}
+)
 gains["federated - alone at its best round"] = last_round["federated"] - best_round
-on_average = gains.groupby("seed").mean().assign(hospital="mean").set_index("hospital", append=True)
+on_average = (
+    gains.groupby("seed")
+    .mean()
+    .assign(hospital="mean")
+    .set_index("hospital", append=True)
+)
 rows = pd.concat([gains, on_average]).groupby("hospital")
 rows.agg(lambda gain: "{:+.3f} [{:+.3f}, {:+.3f}]".format(*evaluation.interval(gain))).T
 
 # %%
 mean_gain = gains.groupby("hospital").mean()
-small, large = mean_gain.loc[["Switzerland", "VA Long Beach"]], mean_gain.loc[["Cleveland", "Hungary"]]
-assert (small.min() > large.max()).all(), "The small hospitals should gain more, even against the cheat."
+small, large = (
+    mean_gain.loc[["Switzerland", "VA Long Beach"]],
+    mean_gain.loc[["Cleveland", "Hungary"]],
+)
+assert (small.min() > large.max()).all(), (
+    "The small hospitals should gain more, even against the cheat."
+)
 assert (small > 0).all(axis=None)
-records.glue("auroc_gain_switzerland", mean_gain.loc["Switzerland", "federated - alone"])
+records.glue(
+    "auroc_gain_switzerland", mean_gain.loc["Switzerland", "federated - alone"]
+)
 
 # %% [markdown]
 # The two small hospitals gain in both rows. But where an interval holds zero, the gain may be luck. And where the
@@ -226,9 +279,16 @@ records.glue("auroc_gain_switzerland", mean_gain.loc["Switzerland", "federated -
 # %%
 def shown(*metrics):
     """Mean [95% interval] of the three methods, a block a metric."""
-    text = [f"{row.mean:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in summary.itertuples()]
-    table = summary.assign(text=text).pivot_table("text", ["metric", "method"], "hospital", aggfunc="first")
-    return table.reindex([(metric, method) for metric in metrics for method in METHODS[:3]])
+    text = [
+        f"{row.mean:.3f} [{row.low:.3f}, {row.high:.3f}]"
+        for row in summary.itertuples()
+    ]
+    table = summary.assign(text=text).pivot_table(
+        "text", ["metric", "method"], "hospital", aggfunc="first"
+    )
+    return table.reindex(
+        [(metric, method) for metric in metrics for method in METHODS[:3]]
+    )
 
 
 shown("auprc", "brier")
@@ -240,15 +300,23 @@ shown("auprc", "brier")
 # %%
 brier = scores.query("metric == 'brier'")
 for reference in ("local", "centralized"):
-    for row in evaluation.paired_differences(brier, reference).query("method == 'federated'").itertuples():
+    for row in (
+        evaluation.paired_differences(brier, reference)
+        .query("method == 'federated'")
+        .itertuples()
+    ):
         word = "WORSE" if row.low > 0 else "better" if row.high < 0 else "unclear"
         interval = f"{row.mean:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
         print(f"federated - {reference:12} {row.hospital:14} {interval}  {word}")
 
 # %%
-at_switzerland = brier.query("hospital == 'Switzerland'").groupby("method")["value"].mean()
+at_switzerland = (
+    brier.query("hospital == 'Switzerland'").groupby("method")["value"].mean()
+)
 loss = at_switzerland["federated"] - at_switzerland["local"]
-assert at_switzerland.idxmin() == "local", "Alone should have the best Brier score at Switzerland."
+assert at_switzerland.idxmin() == "local", (
+    "Alone should have the best Brier score at Switzerland."
+)
 records.glue("brier_loss_switzerland", loss)
 
 # %% [markdown]
@@ -274,8 +342,14 @@ calibration
 shown("calibration_intercept", "calibration_slope")
 
 # %%
-intercept = scores.query("metric == 'calibration_intercept'").groupby(["method", "hospital"])["value"].mean()
-assert intercept["federated", "Switzerland"] > 1 > abs(intercept["local", "Switzerland"]), "Too low, we said."
+intercept = (
+    scores.query("metric == 'calibration_intercept'")
+    .groupby(["method", "hospital"])["value"]
+    .mean()
+)
+assert (
+    intercept["federated", "Switzerland"] > 1 > abs(intercept["local", "Switzerland"])
+), "Too low, we said."
 print(f"intercept, Switzerland: {intercept['local', 'Switzerland']:.2f} alone, "
       f"{intercept['federated', 'Switzerland']:.2f} federated")  # fmt: skip
 
@@ -301,9 +375,15 @@ spread
 
 # %%
 names = list(federation.names)
-deviation = points.pivot_table(index="method", columns="hospital", values="value", aggfunc="std").loc[METHODS, names]
-means = points.pivot_table(index="method", columns="hospital", values="value").loc[METHODS, names]
-assert deviation.loc["federated"].mean() > MARGIN, "The luck of the split should move an AUROC by more than the margin."
+deviation = points.pivot_table(
+    index="method", columns="hospital", values="value", aggfunc="std"
+).loc[METHODS, names]
+means = points.pivot_table(index="method", columns="hospital", values="value").loc[
+    METHODS, names
+]
+assert deviation.loc["federated"].mean() > MARGIN, (
+    "The luck of the split should move an AUROC by more than the margin."
+)
 deviation.assign(gap=means.max(axis=1) - means.min(axis=1)).round(3)
 
 # %% [markdown]
@@ -314,10 +394,19 @@ deviation.assign(gap=means.max(axis=1) - means.min(axis=1)).round(3)
 
 # %%
 moves = evaluation.stack(runs).query("metric == 'distance'")
-distance = moves.pivot_table(index="round", columns=["method", "hospital"], values="value")
+distance = moves.pivot_table(
+    index="round", columns=["method", "hospital"], values="value"
+)
 plain = distance["federated"][names]
-assert max((distance[method][names] - plain).abs().to_numpy().max() for method in ENCRYPTED) < 1e-5
-assert plain.loc[ROUNDS].between(0.01, plain.loc[1]).all(), "It should fall, and stay above zero."
+assert (
+    max(
+        (distance[method][names] - plain).abs().to_numpy().max() for method in ENCRYPTED
+    )
+    < 1e-5
+)
+assert plain.loc[ROUNDS].between(0.01, plain.loc[1]).all(), (
+    "It should fall, and stay above zero."
+)
 plain.loc[[round for round in (1, 2, 5, 10, 20, 50) if round <= ROUNDS]].round(3)
 
 # %% [markdown]
@@ -330,7 +419,11 @@ plain.loc[[round for round in (1, 2, 5, 10, 20, 50) if round <= ROUNDS]].round(3
 # %%
 federated_rounds = in_rounds[in_rounds["method"].str.startswith("federated")]
 encrypted_rounds = figures.convergence(federated_rounds)
-drawn = federated_rounds.groupby(["method", "hospital", "round"], sort=False)["value"].mean().reset_index()
+drawn = (
+    federated_rounds.groupby(["method", "hospital", "round"], sort=False)["value"]
+    .mean()
+    .reset_index()
+)
 plots.save(encrypted_rounds, "encrypted_rounds", drawn)
 encrypted_rounds
 
@@ -341,8 +434,12 @@ encrypted_rounds
 # %%
 by_round = auroc.groupby(["round", "hospital"])[["federated", *ENCRYPTED]].mean()
 drift = by_round[ENCRYPTED].sub(by_round["federated"], axis=0).abs().max()
-assert (drift < 1e-3).all(), "Encrypted AUROC should follow the plain one in every round."
-print(f"{len(by_round)} means of AUROC; largest difference from plain: {drift.to_dict()}")
+assert (drift < 1e-3).all(), (
+    "Encrypted AUROC should follow the plain one in every round."
+)
+print(
+    f"{len(by_round)} means of AUROC; largest difference from plain: {drift.to_dict()}"
+)
 
 # %% [markdown]
 # ## 3. What it costs
@@ -354,7 +451,13 @@ print(f"{len(by_round)} means of AUROC; largest difference from plain: {drift.to
 ledger = evaluation.stack(runs, "ledger")
 sent = ledger[ledger["bytes"] > 0].assign(kB=lambda rows: rows["bytes"] / 1e3 / SEEDS)
 sent["way"] = np.where(sent["phase"] == "keys", "keys", sent["direction"])
-traffic = sent.pivot_table(index=["method", "hospital"], columns="way", values="kB", aggfunc="sum", fill_value=0)
+traffic = sent.pivot_table(
+    index=["method", "hospital"],
+    columns="way",
+    values="kB",
+    aggfunc="sum",
+    fill_value=0,
+)
 traffic[["up", "down", "keys"]].reindex(METHODS[1:], level="method").round(1)
 
 # %% [markdown]
@@ -367,7 +470,9 @@ traffic[["up", "down", "keys"]].reindex(METHODS[1:], level="method").round(1)
 assert "local" not in set(sent["method"])
 kilobytes = traffic.sum(axis=1).groupby("method").mean()
 ratio = kilobytes["federated + BFV"] / kilobytes["federated"]
-assert 10 < ratio < 80, "Encryption should cost many times the bytes for so small a model."
+assert 10 < ratio < 80, (
+    "Encryption should cost many times the bytes for so small a model."
+)
 print(f"federated + BFV sends {ratio:,.0f} times the bytes of federated")
 
 # %%
@@ -390,9 +495,13 @@ price
 # which makes "train" cheaper. "Apply" adds the mean to the model: at the server, or, encrypted, at every hospital.
 
 # %%
-seconds = costs.pivot_table(index="method", columns="phase", values="seconds", aggfunc="sum").loc[METHODS]
+seconds = costs.pivot_table(
+    index="method", columns="phase", values="seconds", aggfunc="sum"
+).loc[METHODS]
 encryption_only = seconds[["keys", "encrypt", "share", "add", "decrypt"]].sum(axis=1)
-pd.DataFrame({"all seconds": seconds.sum(axis=1), "of these encryption": encryption_only}).round(3)
+pd.DataFrame(
+    {"all seconds": seconds.sum(axis=1), "of these encryption": encryption_only}
+).round(3)
 
 # %% [markdown]
 # ### Memory
@@ -437,15 +546,30 @@ from concurrent.futures import ThreadPoolExecutor
 
 def memory_of(method):
     """MiB when all programs are loaded, and at the peak."""
-    child = subprocess.run([sys.executable, "-c", SCRIPT, method], capture_output=True, text=True, check=True)
+    child = subprocess.run(
+        [sys.executable, "-c", SCRIPT, method],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return [float(number) for number in child.stdout.split()]
 
 
 with ThreadPoolExecutor(2) as pool:
-    measured = dict(zip(METHODS, pool.map(memory_of, METHODS if PROFILE == "full" else []), strict=False))
-memory = pd.DataFrame.from_dict(measured, orient="index", columns=["programs loaded", "peak"])
+    measured = dict(
+        zip(
+            METHODS,
+            pool.map(memory_of, METHODS if PROFILE == "full" else []),
+            strict=False,
+        )
+    )
+memory = pd.DataFrame.from_dict(
+    measured, orient="index", columns=["programs loaded", "peak"]
+)
 memory["training"] = memory["peak"] - memory["programs loaded"]
-memory.round(1).add_suffix(" (MiB)") if measured else "Memory was not measured: this is the smoke profile."
+memory.round(1).add_suffix(
+    " (MiB)"
+) if measured else "Memory was not measured: this is the smoke profile."
 
 # %% [markdown]
 # "Programs" is before any training. "Training" is what a method adds; compare its rows to see what encryption needs.
@@ -459,9 +583,14 @@ memory.round(1).add_suffix(" (MiB)") if measured else "Memory was not measured: 
 # %%
 from fedkit.chapters.attacks import distinguishing
 
-MEANS = {"federated + CKKS": aggregators.SharedKeyMean, "federated + BFV": aggregators.EncryptedMean}
+MEANS = {
+    "federated + CKKS": aggregators.SharedKeyMean,
+    "federated + BFV": aggregators.EncryptedMean,
+}
 played = {
-    (method, who): distinguishing.game(distinguishing.scene(mean, who == "with one hospital"), GAMES)
+    (method, who): distinguishing.game(
+        distinguishing.scene(mean, who == "with one hospital"), GAMES
+    )
     for method, mean in MEANS.items()
     for who in ("server alone", "with one hospital")
 }
@@ -480,9 +609,15 @@ def in_the_clear(coin):
 
 wins = distinguishing.game(in_the_clear, GAMES).loc["practises", "right"]
 told = (found["found"] == "the coin").groupby(["method", "who attacks"]).any()
-readable = {"federated": bool(wins == GAMES)} | told.xs("server alone", level="who attacks").to_dict()
+readable = {"federated": bool(wins == GAMES)} | told.xs(
+    "server alone", level="who attacks"
+).to_dict()
 readable_by_two = told.xs("with one hospital", level="who attacks").to_dict()
-assert readable == {"federated": True, "federated + CKKS": False, "federated + BFV": False}
+assert readable == {
+    "federated": True,
+    "federated + CKKS": False,
+    "federated + BFV": False,
+}
 assert readable_by_two == {"federated + CKKS": True, "federated + BFV": False}
 readable, readable_by_two
 
@@ -497,13 +632,22 @@ readable, readable_by_two
 import json
 
 caught = []
-tapped = aggregators.EncryptedMean(network=lambda sender, message: caught.append(message) or message)
+tapped = aggregators.EncryptedMean(
+    network=lambda sender, message: caught.append(message) or message
+)
 learning.train_federated(federation, rounds=1, seed=0, aggregator=tapped)
-patients = {name: len(rows.train_labels) for name, rows in preparation.split(federation, 0).hospitals.items()}
+patients = {
+    name: len(rows.train_labels)
+    for name, rows in preparation.split(federation, 0).hospitals.items()
+}
 for message in caught[-10::4]:  # of the last sum: a letter, the list, a share
     head = message[70:].partition(b"}")[0].decode()
-    about = {key: value for key, value in json.loads(head + "}").items() if key != "study"}
-    assert not any(str(count) in str(about) for count in patients.values()), "No number of patients should be in it."
+    about = {
+        key: value for key, value in json.loads(head + "}").items() if key != "study"
+    }
+    assert not any(str(count) in str(about) for count in patients.values()), (
+        "No number of patients should be in it."
+    )
     print(f"{len(message):6,} bytes, {about}")
 
 # %% [markdown]
@@ -519,20 +663,29 @@ from fedkit import models
 from fedkit.chapters.attacks import inversion
 
 three = federation.without("Cleveland")
-alone = {name: models.flatten(w) for name, w in learning.train_local(three, rounds=1, seed=0).weights.items()}
-together = learning.train_federated(three, rounds=1, seed=0, aggregator=aggregators.EncryptedMean()).weights["shared"]
+alone = {
+    name: models.flatten(w)
+    for name, w in learning.train_local(three, rounds=1, seed=0).weights.items()
+}
+together = learning.train_federated(
+    three, rounds=1, seed=0, aggregator=aggregators.EncryptedMean()
+).weights["shared"]
 count = {name: patients[name] for name in three.names}
 two = {name: alone[name] for name in ("Hungary", "VA Long Beach")}
 guess = inversion.subtract(models.flatten(together), count, two)
 assert np.allclose(guess, alone["Switzerland"], atol=1e-5)
-print("Hungary and VA Long Beach work out Switzerland's update from an encrypted training of three.")
+print(
+    "Hungary and VA Long Beach work out Switzerland's update from an encrypted training of three."
+)
 
 # %% [markdown]
 # That is why fedkit encrypts for three hospitals at least: of two, each would read the other.
 
 # %%
 try:
-    learning.train_federated(three.without("Hungary"), rounds=1, aggregator=aggregators.EncryptedMean())
+    learning.train_federated(
+        three.without("Hungary"), rounds=1, aggregator=aggregators.EncryptedMean()
+    )
 except ValueError as refused:
     print(refused)
 else:
@@ -542,10 +695,19 @@ else:
 # Centralised should send exactly all training rows: 13 features and a label, of 4 bytes each.
 
 # %%
-sent_up = ledger.query("direction == 'up' and phase == 'send' and seed == 0").groupby("method")["bytes"]
-rows_leave = {method: total == 4 * 14 * sum(patients.values()) for method, total in sent_up.sum().items()}
-assert rows_leave == {method: method == "centralized" for method in METHODS if method != "local"}
-plain = ledger.query("method == 'federated' and direction == 'up' and round > 0")["bytes"]
+sent_up = ledger.query("direction == 'up' and phase == 'send' and seed == 0").groupby(
+    "method"
+)["bytes"]
+rows_leave = {
+    method: total == 4 * 14 * sum(patients.values())
+    for method, total in sent_up.sum().items()
+}
+assert rows_leave == {
+    method: method == "centralized" for method in METHODS if method != "local"
+}
+plain = ledger.query("method == 'federated' and direction == 'up' and round > 0")[
+    "bytes"
+]
 assert plain.max() == 4 * 14, "A plain update should be 14 numbers and nothing else."
 rows_leave
 
@@ -559,10 +721,30 @@ rows_go = ["no", *(yes[rows_leave[method]] for method in METHODS[1:])]
 who_sees_what = {
     "patient rows leave the hospital": [*rows_go, "tested"],
     "server reads a hospital's update": ["no", "has rows", *encrypted_read, "tested"],
-    "server reads numbers of patients": ["no", "yes", "yes", "no", "no", "head: tested"],
-    "server and one hospital read it": ["no", "yes", "yes", *(yes[readable_by_two[m]] for m in MEANS), "tested"],
+    "server reads numbers of patients": [
+        "no",
+        "yes",
+        "yes",
+        "no",
+        "no",
+        "head: tested",
+    ],
+    "server and one hospital read it": [
+        "no",
+        "yes",
+        "yes",
+        *(yes[readable_by_two[m]] for m in MEANS),
+        "tested",
+    ],
     "server sees the model": ["no", "yes", "yes", "no", "no", "by design"],
-    "hospitals see the total of patients": ["no", "no", "no", "yes", "yes", "by design"],
+    "hospitals see the total of patients": [
+        "no",
+        "no",
+        "no",
+        "yes",
+        "yes",
+        "by design",
+    ],
     "mean tells about the others": ["-", "-", "yes", "yes", "yes", "tested"],
     "server reads sums for preparation": ["no", "yes", "yes", "no", "no", "by design"],
 }
@@ -595,10 +777,17 @@ privacy
 # %%
 rate = attack_table.set_index(["attack", "method"])["mean"]
 for attack in ("a row is read", "share of label 1"):
-    assert rate[attack, "federated"] == 1, "From plain updates of one step, both should be read."
+    assert rate[attack, "federated"] == 1, (
+        "From plain updates of one step, both should be read."
+    )
     assert rate[attack][ENCRYPTED].max() < 0.5, "From ciphertexts they should not."
-assert rate["member or not"].max() - rate["member or not"].min() < 0.15, "Encryption has no part in this."
-assert abs(rate["member or not"][ENCRYPTED] - rate["member or not", "federated"]).max() < 1e-3
+assert rate["member or not"].max() - rate["member or not"].min() < 0.15, (
+    "Encryption has no part in this."
+)
+assert (
+    abs(rate["member or not"][ENCRYPTED] - rate["member or not", "federated"]).max()
+    < 1e-3
+)
 records.glue("attack_share_of_label_BFV", rate["share of label 1", "federated + BFV"])
 
 # %% [markdown]
@@ -608,14 +797,20 @@ records.glue("attack_share_of_label_BFV", rate["share of label 1", "federated + 
 
 # %%
 average = scores.groupby(["method", "hospital", "metric"])["value"].mean()
-judged = {m: evaluation.non_inferiority(scores, m, "centralized", MARGIN).iloc[:-1] for m in METHODS if m != METHODS[1]}
+judged = {
+    m: evaluation.non_inferiority(scores, m, "centralized", MARGIN).iloc[:-1]
+    for m in METHODS
+    if m != METHODS[1]
+}
 card = pd.DataFrame(
     {
         "AUROC, mean": average[:, "mean", "auroc"],
         "AUROC, worst hospital": means.min(axis=1),
         "Brier, mean": average[:, "mean", "brier"],
         "|intercept|, worst hospital": intercept.abs().groupby("method").max(),
-        "hospitals non-inferior": {m: (rows["verdict"] == "non-inferior").sum() for m, rows in judged.items()},
+        "hospitals non-inferior": {
+            m: (rows["verdict"] == "non-inferior").sum() for m, rows in judged.items()
+        },
         "kB a hospital": kilobytes.reindex(METHODS, fill_value=0),
         "seconds": seconds.sum(axis=1),
         "kB to the server, a round": held / 1e3,
@@ -627,12 +822,17 @@ card.round(3)
 # Where does *our* method, federated with BFV, lose?
 
 # %%
-ours, more_is_better = "federated + BFV", ("AUROC, mean", "AUROC, worst hospital", "hospitals non-inferior")
+ours, more_is_better = (
+    "federated + BFV",
+    ("AUROC, mean", "AUROC, worst hospital", "hospitals non-inferior"),
+)
 for yardstick, column in card.items():
     best = column.max() if yardstick in more_is_better else column.min()
     who = [method for method in METHODS if np.isclose(column[method], best, atol=5e-4)]
     word = "best or equal" if ours in who else "LOSES"
-    print(f"{word:13} {yardstick:27} {column[ours]:10,.3f}; best {best:9,.3f} ({', '.join(who)})")
+    print(
+        f"{word:13} {yardstick:27} {column[ours]:10,.3f}; best {best:9,.3f} ({', '.join(who)})"
+    )
 
 # %% [markdown]
 # Some of these losses are smaller than the luck of the split. Others are clear: encryption costs bytes and seconds and
@@ -642,7 +842,9 @@ for yardstick, column in card.items():
 # these methods.
 
 # %%
-assert card.loc["federated", "AUROC, mean"] > card.loc["local", "AUROC, mean"], "Together should beat alone on average."
+assert card.loc["federated", "AUROC, mean"] > card.loc["local", "AUROC, mean"], (
+    "Together should beat alone on average."
+)
 records.glue("auroc_federated_mean", card.loc["federated", "AUROC, mean"])
 
 # %% [markdown]
@@ -667,7 +869,9 @@ print("my guess:", my_guess)
 
 # %% tags=["solution"]
 factor = np.sqrt(1 / 80 + test_to_train) / np.sqrt(1 / 20 + test_to_train)
-assert factor > 0.9, "The corrected interval should hardly shrink: only new patients help."
+assert factor > 0.9, (
+    "The corrected interval should hardly shrink: only new patients help."
+)
 print(f"corrected: {factor:.2f} times as wide; usual: {np.sqrt(20 / 80):.2f} times")
 
 # %% [markdown]
@@ -683,10 +887,16 @@ one_round.ledger.query("direction == 'up' and phase == 'send'")
 larger = {"rounds": 1, "model": models.mlp((64,))}
 large = [
     learning.train_federated(federation, **larger),
-    learning.train_federated(federation, aggregator=aggregators.EncryptedMean(), **larger),
+    learning.train_federated(
+        federation, aggregator=aggregators.EncryptedMean(), **larger
+    ),
 ]
-size = [run.ledger.query("direction == 'up' and round == 1")["bytes"].sum() for run in large]
-assert size[1] / size[0] < ratio / 3, "In a larger message, share, signatures and heads should hardly count."
+size = [
+    run.ledger.query("direction == 'up' and round == 1")["bytes"].sum() for run in large
+]
+assert size[1] / size[0] < ratio / 3, (
+    "In a larger message, share, signatures and heads should hardly count."
+)
 print(f"{size[1]:,} bytes against {size[0]:,}: {size[1] / size[0]:.1f} times")
 
 # %% [markdown]
@@ -699,14 +909,22 @@ print(f"{size[1]:,} bytes against {size[0]:,}: {size[1] / size[0]:.1f} times")
 swiss = preparation.split(federation, 0).hospitals["Switzerland"]
 shared = next(run for run in runs if run.method == "federated").weights["shared"]
 predict = models.logistic_regression().predict
-known, new = (predict(shared, rows).astype(float) for rows in (swiss.train_features, swiss.test_features))
+known, new = (
+    predict(shared, rows).astype(float)
+    for rows in (swiss.train_features, swiss.test_features)
+)
 
 
 def shift(labels, probabilities):
     return 0.0  # your work
 
 
-print("shift:", shift(swiss.train_labels, known), "Brier score:", np.mean((new - swiss.test_labels) ** 2).round(3))
+print(
+    "shift:",
+    shift(swiss.train_labels, known),
+    "Brier score:",
+    np.mean((new - swiss.test_labels) ** 2).round(3),
+)
 
 # %% tags=["solution"]
 from scipy.special import expit, logit
@@ -721,7 +939,11 @@ def solved_shift(labels, probabilities):
 
 
 mended = expit(logit(new) + solved_shift(swiss.train_labels, known))
-before, after = (evaluation.scores(swiss.test_labels, p, ["brier", "auroc"]) for p in (new, mended))
+before, after = (
+    evaluation.scores(swiss.test_labels, p, ["brier", "auroc"]) for p in (new, mended)
+)
 assert after["brier"] < before["brier"], "The Brier score should get better."
-assert after["auroc"] == before["auroc"], "The order of patients does not change, so the AUROC does not either."
+assert after["auroc"] == before["auroc"], (
+    "The order of patients does not change, so the AUROC does not either."
+)
 print(f"before: {before}\nafter:  {after}")

@@ -38,7 +38,9 @@ class Curious(aggregators.Wrapped):
 
 # %%
 federation, curious = hospitals.load("heart_disease"), Curious(aggregators.Mean())
-run_network = learning.train_federated(federation, rounds=1, model=models.mlp([512, 256]), aggregator=curious, seed=0)
+run_network = learning.train_federated(
+    federation, rounds=1, model=models.mlp([512, 256]), aggregator=curious, seed=0
+)
 updates, patients = curious.seen, curious.patients
 size = len(updates["Cleveland"])
 print(f"{size:,} numbers, {4 * size:,} bytes as float32")
@@ -63,7 +65,9 @@ shapes
 from fedkit.compat.tenseal import sealapi, ts
 
 SYMMETRIC = {"encryption_type": ts.ENCRYPTION_TYPE.SYMMETRIC}
-context_default = ts.context(ts.SCHEME_TYPE.CKKS, 8192, coeff_mod_bit_sizes=[60, 40, 40], **SYMMETRIC)
+context_default = ts.context(
+    ts.SCHEME_TYPE.CKKS, 8192, coeff_mod_bit_sizes=[60, 40, 40], **SYMMETRIC
+)
 context_default.global_scale = 2**40
 context_default.generate_relin_keys()
 
@@ -80,8 +84,16 @@ def send_ckks(numbers, context, slots):
 # %%
 import pandas as pd
 
-by_layer = [[len(message) for message in send_ckks(layer, context_default, 4096)] for layer in layers]
-default = pd.DataFrame({"numbers": [layer.size for layer in layers], "bytes": [sum(sizes) for sizes in by_layer]})
+by_layer = [
+    [len(message) for message in send_ckks(layer, context_default, 4096)]
+    for layer in layers
+]
+default = pd.DataFrame(
+    {
+        "numbers": [layer.size for layer in layers],
+        "bytes": [sum(sizes) for sizes in by_layer],
+    }
+)
 default["bytes a number"] = default["bytes"] / default["numbers"]
 default.index = models.mlp([512, 256]).layers
 default.round(1)
@@ -92,7 +104,9 @@ default.round(1)
 
 # %%
 full = by_layer[0][0]
-print(f"2 rows x 8192 coefficients x 2 primes x 8 bytes = {2 * 8192 * 2 * 8:,}; compressed: {full:,}")
+print(
+    f"2 rows x 8192 coefficients x 2 primes x 8 bytes = {2 * 8192 * 2 * 8:,}; compressed: {full:,}"
+)
 print(f"{full / 4096:.1f} bytes a number, if every slot is in use")
 
 # %% [markdown]
@@ -104,7 +118,9 @@ context_bytes = len(context_default.serialize())
 bytes_as_sent = default["bytes"].sum() + len(layers) * context_bytes
 bytes_default = default["bytes"].sum()
 with_it, without = bytes_as_sent / size, bytes_default / size
-print(f"{context_bytes / 1e3:.0f} kB a layer; {with_it:.1f} bytes a number with it, {without:.1f} without")
+print(
+    f"{context_bytes / 1e3:.0f} kB a layer; {with_it:.1f} bytes a number with it, {without:.1f} without"
+)
 
 # %% [markdown]
 # ## Step 1: one prime
@@ -113,9 +129,15 @@ print(f"{context_bytes / 1e3:.0f} kB a layer; {with_it:.1f} bytes a number with 
 # ring of N = 4096 is still safe. (TenSEAL wants two in the list. The last is not sent.)
 
 # %%
-context_level = ts.context(ts.SCHEME_TYPE.CKKS, 4096, coeff_mod_bit_sizes=[60, 16], **SYMMETRIC)
+context_level = ts.context(
+    ts.SCHEME_TYPE.CKKS, 4096, coeff_mod_bit_sizes=[60, 16], **SYMMETRIC
+)
 context_level.global_scale = 2**34
-bytes_level = sum(len(message) for layer in layers for message in send_ckks(layer, context_level, 2048))
+bytes_level = sum(
+    len(message)
+    for layer in layers
+    for message in send_ckks(layer, context_level, 2048)
+)
 print(f"{bytes_level / size:.1f} bytes a number")
 
 # %% [markdown]
@@ -126,11 +148,18 @@ print(f"{bytes_level / size:.1f} bytes a number")
 
 # %%
 flat = np.concatenate([layer.ravel() for layer in layers])
-assert np.array_equal(flat, models.flatten(layers)), "This should be what fedkit calls flatten."
+assert np.array_equal(flat, models.flatten(layers)), (
+    "This should be what fedkit calls flatten."
+)
 bytes_flat = sum(map(len, send_ckks(flat, context_level, 2048)))
 heart = {"two layers": [flat[:13], flat[13:14]], "one vector": [flat[:14]]}
-heart_bytes = {how: sum(len(send_ckks(part, context_level, 2048)[0]) for part in parts) for how, parts in heart.items()}
-print(f"network: {bytes_flat / size:.1f} bytes a number; heart model, in bytes: {heart_bytes}")
+heart_bytes = {
+    how: sum(len(send_ckks(part, context_level, 2048)[0]) for part in parts)
+    for how, parts in heart.items()
+}
+print(
+    f"network: {bytes_flat / size:.1f} bytes a number; heart model, in bytes: {heart_bytes}"
+)
 
 # %% [markdown]
 # ## Step 3: whole numbers
@@ -142,7 +171,9 @@ print(f"network: {bytes_flat / size:.1f} bytes a number; heart model, in bytes: 
 
 # %%
 bound = sum(np.abs(vector).max() for vector in weighted.values())
-room = 2**11 - 1 - 4 * 0.5  # the largest sum in 12 bits, less the rounding of four hospitals
+room = (
+    2**11 - 1 - 4 * 0.5
+)  # the largest sum in 12 bits, less the rounding of four hospitals
 step = bound / room
 whole = {name: np.rint(vector / step).astype(int) for name, vector in weighted.items()}
 print(f"one step is {step:.4f}; Cleveland's first numbers: {whole['Cleveland'][:8]}")
@@ -152,12 +183,16 @@ from fedkit.encryption import quantization, schemes
 
 chosen = schemes.choose(4, numbers=size, bits=12)
 layer_12 = quantization.packed_layer(size, bound, chosen)
-assert all(np.array_equal(layer_12.round(weighted[name]), whole[name]) for name in whole), "fedkit rounds the same."
+assert all(
+    np.array_equal(layer_12.round(weighted[name]), whole[name]) for name in whole
+), "fedkit rounds the same."
 assert np.abs(sum(whole.values())).max() < 2**11, "The sum should fit into 12 bits."
 
 # %%
 plain_modulus = sealapi.PlainModulus.Batching(4096, 50).value()
-context_bfv = ts.context(ts.SCHEME_TYPE.BFV, 4096, plain_modulus, coeff_mod_bit_sizes=[60, 16], **SYMMETRIC)
+context_bfv = ts.context(
+    ts.SCHEME_TYPE.BFV, 4096, plain_modulus, coeff_mod_bit_sizes=[60, 16], **SYMMETRIC
+)
 
 
 def send_bfv(integers):
@@ -185,12 +220,14 @@ def pack_by_hand(integers):
 from fedkit.encryption import packing
 
 packed = {name: pack_by_hand(integers) for name, integers in whole.items()}
-assert np.array_equal(packed["Cleveland"], packing.pack(whole["Cleveland"], bits=12, fields=4)), (
-    "fedkit packs the same."
-)
+assert np.array_equal(
+    packed["Cleveland"], packing.pack(whole["Cleveland"], bits=12, fields=4)
+), "fedkit packs the same."
 bytes_packed = sum(map(len, send_bfv(packed["Cleveland"])))
 unpacked = packing.unpack(sum(packed.values()), bits=12, fields=4, size=size)
-assert np.array_equal(unpacked, sum(whole.values())), "A sum of packed numbers should be the packed sum."
+assert np.array_equal(unpacked, sum(whole.values())), (
+    "A sum of packed numbers should be the packed sum."
+)
 print(f"{bytes_packed / size:.2f} bytes a number")
 
 # %% [markdown]
@@ -213,10 +250,15 @@ from fedkit.encryption import ring
 polynomials, agreed = ring.Ring(chosen), token_bytes(32)
 first = {name: integers[:4096] for name, integers in packed.items()}
 keys = {name: ring.small(token_bytes(32), 4096) for name in first}
-c0 = {name: polynomials.hide(m, agreed, keys[name], token_bytes(32)) for name, m in first.items()}
+c0 = {
+    name: polynomials.hide(m, agreed, keys[name], token_bytes(32))
+    for name, m in first.items()
+}
 added = sum(c0.values()) % chosen.modulus
 opened_by_hand = polynomials.show(added, agreed, sum(keys.values()))
-assert np.array_equal(opened_by_hand, sum(first.values())), "The sum of the keys should open the sum."
+assert np.array_equal(opened_by_hand, sum(first.values())), (
+    "The sum of the keys should open the sum."
+)
 
 # %% [markdown]
 # The server knows a and delta, and no key. What if it takes zeros for the key?
@@ -234,9 +276,13 @@ print(f"right without a key: {hits:.1%}")
 
 # %%
 ciphertexts, share_bytes = -(-len(packed["Cleveland"]) // 4096), chosen.share_bytes(4)
-assert share_bytes == 4096 * 9 / 8, "A key share should have 9 bits for each number of the key."
+assert share_bytes == 4096 * 9 / 8, (
+    "A key share should have 9 bits for each number of the key."
+)
 bytes_once = ciphertexts * c0["Cleveland"].nbytes + share_bytes
-print(f"c0: {ciphertexts} x {c0['Cleveland'].nbytes:,} bytes; key share: {share_bytes:,}; c1: 0")
+print(
+    f"c0: {ciphertexts} x {c0['Cleveland'].nbytes:,} bytes; key share: {share_bytes:,}; c1: 0"
+)
 print(f"{bytes_once / size:.2f} bytes a number")
 
 # %% [markdown]
@@ -253,11 +299,15 @@ def without_lowest(c0, dropped):
 
 def right_after(dropped):
     cut = sum(without_lowest(one, dropped) for one in c0.values()) % chosen.modulus
-    return (polynomials.show(cut, agreed, sum(keys.values())) == sum(first.values())).mean()
+    return (
+        polynomials.show(cut, agreed, sum(keys.values())) == sum(first.values())
+    ).mean()
 
 
 right = {dropped: right_after(dropped) for dropped in (4, 8, 12, 16)}
-assert right[chosen.dropped_bits] == 1 > right[12], "The bits that fedkit drops should not be missed."
+assert right[chosen.dropped_bits] == 1 > right[12], (
+    "The bits that fedkit drops should not be missed."
+)
 {dropped: f"{share:.0%} right" for dropped, share in right.items()}
 
 # %% [markdown]
@@ -276,7 +326,9 @@ numbers = {name: (update, patients[name]) for name, update in updates.items()}
 
 def encrypted_sum(parameters, layout):
     ledger = records.Ledger()
-    parties = Together(list(numbers), parameters, records.Ledger(), lambda sender, message: message)
+    parties = Together(
+        list(numbers), parameters, records.Ledger(), lambda sender, message: message
+    )
     (opened,) = parties.sums("update", layout, numbers, ledger)
     return parties, opened.numbers, ledger.frame()
 
@@ -287,8 +339,17 @@ parties, total_12, spent = encrypted_sum(chosen, layout_12)
 keyring = parties.keyrings["Cleveland"]
 letter, share = keyring.letter, keyring.share(keyring.listed)
 bytes_last = len(letter) + len(share)
-by_hand = len(packing.to_bytes(np.zeros(len(packed["Cleveland"]), np.uint64), chosen.sent_bits)) + share_bytes
-print(f"by hand {by_hand:,} bytes; fedkit {bytes_last:,}: two heads, and the number of patients, are in it")
+by_hand = (
+    len(
+        packing.to_bytes(
+            np.zeros(len(packed["Cleveland"]), np.uint64), chosen.sent_bits
+        )
+    )
+    + share_bytes
+)
+print(
+    f"by hand {by_hand:,} bytes; fedkit {bytes_last:,}: two heads, and the number of patients, are in it"
+)
 
 # %% [markdown]
 # ## The staircase
@@ -296,19 +357,38 @@ print(f"by hand {by_hand:,} bytes; fedkit {bytes_last:,}: two heads, and the num
 # Does the sum still come out right? Then the picture: look for the step that goes below the line.
 
 # %%
-assert np.allclose(total_12[1:], sum(whole.values()) * layer_12.step), "BFV should add exactly."
+assert np.allclose(total_12[1:], sum(whole.values()) * layer_12.step), (
+    "BFV should add exactly."
+)
 mean_12 = total_12[1:] / total_12[0]
 
 # %%
 from fedkit import plots
 from fedkit.chapters import figures
 
-names = ["as NVFlare sends it", "contexts stay home", "one prime", "one vector", "whole numbers"]
+names = [
+    "as NVFlare sends it",
+    "contexts stay home",
+    "one prime",
+    "one vector",
+    "whole numbers",
+]
 names += ["four to a coefficient", "keys used once", "noise and gaps stay home"]
-lengths = [bytes_as_sent, bytes_default, bytes_level, bytes_flat, bytes_whole, bytes_packed, bytes_once, bytes_last]
+lengths = [
+    bytes_as_sent,
+    bytes_default,
+    bytes_level,
+    bytes_flat,
+    bytes_whole,
+    bytes_packed,
+    bytes_once,
+    bytes_last,
+]
 rounded = [round(length / size, 0 if length > 10 * size else 2) for length in lengths]
 steps = pd.DataFrame({"step": names, "bytes_per_number": rounded})
-assert steps["bytes_per_number"].is_monotonic_decreasing, "Each idea should save something."
+assert steps["bytes_per_number"].is_monotonic_decreasing, (
+    "Each idea should save something."
+)
 staircase = figures.staircase(steps, {"plain, 12 bits": 1.5})
 plots.save(staircase, "staircase", steps)
 staircase
@@ -322,7 +402,9 @@ staircase
 # rounded as much, by about a tenth:
 
 # %%
-assert 1.5 < bytes_last / size < 1.12 * 1.5, "The last step should be near plain 12 bits."
+assert 1.5 < bytes_last / size < 1.12 * 1.5, (
+    "The last step should be near plain 12 bits."
+)
 assert full / 4096 > 57, "The start should be as dear as we say."
 for name, length in zip(names, lengths, strict=True):
     records.glue(f"bytes_{name.replace(' ', '_')}", length / size)
@@ -340,7 +422,9 @@ by_phase
 
 # %%
 bytes_down = by_phase["down"].sum()
-assert bytes_down < 1.02 * by_phase["up"].sum(), "What comes down should be as long as what goes up."
+assert bytes_down < 1.02 * by_phase["up"].sum(), (
+    "What comes down should be as long as what goes up."
+)
 records.glue("bytes_down", bytes_down / size)
 
 # %% [markdown]
@@ -357,13 +441,19 @@ nearest = sum(np.rint(wish) for _ in range(10))
 stochastic = sum(np.floor(wish + random.random(1000)) for _ in range(10))
 arrived, left_over = np.zeros(1000), np.zeros(1000)
 for _ in range(10):
-    arrived, left_over = arrived + np.rint(wish + left_over), wish + left_over - np.rint(wish + left_over)
-print(f"wanted 3.0; nearest {nearest.mean():.1f}, stochastic {stochastic.mean():.1f}, feedback {arrived.mean():.1f}")
+    arrived, left_over = (
+        arrived + np.rint(wish + left_over),
+        wish + left_over - np.rint(wish + left_over),
+    )
+print(
+    f"wanted 3.0; nearest {nearest.mean():.1f}, stochastic {stochastic.mean():.1f}, feedback {arrived.mean():.1f}"
+)
 
 # %%
 one_step = quantization.Layer(1000, step=1.0, bits=12, limit=2000)
 assert np.array_equal(
-    one_step.round(wish, np.random.default_rng(1)), np.floor(wish + np.random.default_rng(1).random(1000))
+    one_step.round(wish, np.random.default_rng(1)),
+    np.floor(wish + np.random.default_rng(1).random(1000)),
 )
 
 # %% [markdown]
@@ -376,7 +466,10 @@ from dataclasses import replace
 
 def train(name, aggregator):
     budget = {"rounds": ROUNDS, "seed": range(SEEDS), "model": models.mlp([16])}
-    return [replace(run, method=name) for run in learning.train_federated(federation, aggregator=aggregator, **budget)]
+    return [
+        replace(run, method=name)
+        for run in learning.train_federated(federation, aggregator=aggregator, **budget)
+    ]
 
 
 # %%
@@ -385,7 +478,10 @@ from itertools import product
 cases = list(product(("nearest", "stochastic", "feedback"), (5, 6, 8, 12)))
 runs_plain = train("plain", aggregators.Mean())
 runs_rounded = {
-    (rounding, bits): train(f"{bits} bits, {rounding}", aggregators.EncryptedMean(bits=bits, rounding=rounding))
+    (rounding, bits): train(
+        f"{bits} bits, {rounding}",
+        aggregators.EncryptedMean(bits=bits, rounding=rounding),
+    )
     for rounding, bits in cases
 }
 
@@ -396,21 +492,33 @@ runs_rounded = {
 
 # %%
 def distance(runs):
-    pairs = [[models.flatten(run.weights["shared"]) for run in pair] for pair in zip(runs, runs_plain, strict=True)]
-    return np.mean([np.linalg.norm(rounded - plain) / np.linalg.norm(plain) for rounded, plain in pairs])
+    pairs = [
+        [models.flatten(run.weights["shared"]) for run in pair]
+        for pair in zip(runs, runs_plain, strict=True)
+    ]
+    return np.mean(
+        [
+            np.linalg.norm(rounded - plain) / np.linalg.norm(plain)
+            for rounded, plain in pairs
+        ]
+    )
 
 
 # %%
 from fedkit import evaluation
 
-aurocs = evaluation.table([*runs_plain, *(run for runs in runs_rounded.values() for run in runs)], ["auroc"])
+aurocs = evaluation.table(
+    [*runs_plain, *(run for runs in runs_rounded.values() for run in runs)], ["auroc"]
+)
 differences = evaluation.paired_differences(aurocs, "plain")
 of_mean = differences[differences["hospital"] == "mean"].set_index("method")
 rows = [
     (*case, *of_mean.loc[runs[0].method, ["mean", "low", "high"]], distance(runs))
     for case, runs in runs_rounded.items()
 ]
-bits_table = pd.DataFrame(rows, columns=["rounding", "bits", "mean", "low", "high", "distance"])
+bits_table = pd.DataFrame(
+    rows, columns=["rounding", "bits", "mean", "low", "high", "distance"]
+)
 by_bits = figures.accuracy_by_bits(bits_table)
 plots.save(by_bits, "accuracy_by_bits", bits_table)
 by_bits
@@ -424,20 +532,35 @@ by_bits
 # the interval says how much that may matter:
 
 # %%
-texts = [f"{row.mean:+.3f} [{row.low:+.3f}, {row.high:+.3f}]" for row in differences.itertuples(index=False)]
-by_hospital = differences.assign(text=texts).pivot_table("text", "hospital", "method", aggfunc="first")
+texts = [
+    f"{row.mean:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
+    for row in differences.itertuples(index=False)
+]
+by_hospital = differences.assign(text=texts).pivot_table(
+    "text", "hospital", "method", aggfunc="first"
+)
 crossing = (of_mean["low"] <= 0) & (of_mean["high"] >= 0)
 print(f"{crossing.sum()} of {len(crossing)} intervals of the mean hold zero")
 by_hospital[["5 bits, nearest", "5 bits, feedback", "12 bits, nearest"]]
 
 # %%
 far = bits_table.set_index(["rounding", "bits"])["distance"]
-assert far["feedback", 5] < far["nearest", 5] / 3, "Feedback should win back most of what few bits cost."
-assert abs(of_mean.loc["12 bits, nearest", "mean"]) < 0.002, "12 bits should not move AUROC."
+assert far["feedback", 5] < far["nearest", 5] / 3, (
+    "Feedback should win back most of what few bits cost."
+)
+assert abs(of_mean.loc["12 bits, nearest", "mean"]) < 0.002, (
+    "12 bits should not move AUROC."
+)
 records.glue("distance_5_bits_nearest", far["nearest", 5])
 records.glue("distance_5_bits_feedback", far["feedback", 5])
-records.glue("auroc_plain", aurocs.query("method == 'plain' and hospital == 'mean'")["value"].mean())
-records.glue("auroc_12_bits", aurocs.query("method == '12 bits, nearest' and hospital == 'mean'")["value"].mean())
+records.glue(
+    "auroc_plain",
+    aurocs.query("method == 'plain' and hospital == 'mean'")["value"].mean(),
+)
+records.glue(
+    "auroc_12_bits",
+    aurocs.query("method == '12 bits, nearest' and hospital == 'mean'")["value"].mean(),
+)
 
 # %% [markdown]
 # ## What does it cost for *my* model?
@@ -476,19 +599,32 @@ def lengths_of(bits, numbers, hospitals):
     choice = schemes.choose(hospitals, numbers=numbers, bits=bits)
     needed = choice.coefficients(numbers) + choice.digits(64)  # the patients, exact
     up = messages.letter_bytes(choice, needed) + messages.share_bytes(choice, hospitals)
-    return up / numbers, (messages.sum_bytes(choice, needed, hospitals) + in_list * hospitals) / numbers
+    return up / numbers, (
+        messages.sum_bytes(choice, needed, hospitals) + in_list * hospitals
+    ) / numbers
 
 
-assert lengths_of(12, size, 4)[0] == bytes_last / size, "The formula should be the truth."
-assert 0 < bytes_down / size - lengths_of(12, size, 4)[1] < 0.01, "And down, but for an envelope."
+assert lengths_of(12, size, 4)[0] == bytes_last / size, (
+    "The formula should be the truth."
+)
+assert 0 < bytes_down / size - lengths_of(12, size, 4)[1] < 0.01, (
+    "And down, but for an envelope."
+)
 
 # %%
 grid = list(product((10, 100, 1_000, 10_000, 100_000, 1_000_000), (3, 10, 30, 100)))
 rows_kit = [("federated + BFV", n, k, *lengths_of(26, n, k)) for n, k in grid]
 rows_kit += [("BFV, 12 bits", n, k, *lengths_of(12, n, k)) for n, k in grid]
 one_ckks = round(bytes_flat / -(-size // 2048), -3)
-tenseal = {"federated + CKKS": (2048, one_ckks), "NVFlare's default": (4096, round(full, -3))}
-rows_kit += [(name, n, k, *[-(-n // slots) * one / n] * 2) for name, (slots, one) in tenseal.items() for n, k in grid]
+tenseal = {
+    "federated + CKKS": (2048, one_ckks),
+    "NVFlare's default": (4096, round(full, -3)),
+}
+rows_kit += [
+    (name, n, k, *[-(-n // slots) * one / n] * 2)
+    for name, (slots, one) in tenseal.items()
+    for n, k in grid
+]
 sizes = pd.DataFrame(rows_kit, columns=["method", "numbers", "hospitals", "up", "down"])
 by_size = figures.cost_by_size(sizes)
 plots.save(by_size, "cost_by_size", sizes)
@@ -505,9 +641,19 @@ by_size
 # %%
 at_million = sizes[sizes["numbers"] == 1_000_000].set_index(["method", "hospitals"])
 growth = at_million.xs(100, level="hospitals") - at_million.xs(3, level="hospitals")
-assert growth[["up", "down"]].max().max() < 0.6, "Neither way should grow much with the hospitals."
-assert at_million.loc[("federated + BFV", 3), "up"] < 4 < at_million.loc[("federated + BFV", 10), "up"] < 4.1
-pd.Series({bits: lengths_of(bits, size, 4)[0] for bits in (5, 6, 8, 12, 26)}, name="bytes a number").round(2)
+assert growth[["up", "down"]].max().max() < 0.6, (
+    "Neither way should grow much with the hospitals."
+)
+assert (
+    at_million.loc[("federated + BFV", 3), "up"]
+    < 4
+    < at_million.loc[("federated + BFV", 10), "up"]
+    < 4.1
+)
+pd.Series(
+    {bits: lengths_of(bits, size, 4)[0] for bits in (5, 6, 8, 12, 26)},
+    name="bytes a number",
+).round(2)
 
 # %% [markdown]
 # ## All in one table
@@ -525,7 +671,12 @@ mean_true = aggregators.weighted_mean(list(updates.values()), list(patients.valu
 
 def compared(up, down, mean, seconds=0):
     error = float(np.linalg.norm(mean - mean_true) / np.linalg.norm(mean_true))
-    return {"up": up / size, "down": down / size, "error": error, "encrypt, ms": 1e3 * seconds / len(updates)}
+    return {
+        "up": up / size,
+        "down": down / size,
+        "error": error,
+        "encrypt, ms": 1e3 * seconds / len(updates),
+    }
 
 
 # %%
@@ -551,10 +702,18 @@ def compare_default():
     began = perf_counter()
     mine = [send_ckks(vector, context_default, 4096) for vector in weighted.values()]
     seconds = perf_counter() - began
-    places = [[ts.ckks_vector_from(context_default, part) for part in parts] for parts in zip(*mine, strict=True)]
+    places = [
+        [ts.ckks_vector_from(context_default, part) for part in parts]
+        for parts in zip(*mine, strict=True)
+    ]
     sums = [sum(parts[1:], parts[0]) for parts in places]
     mean = np.concatenate([part.decrypt() for part in sums]) / sum(patients.values())
-    return compared(sum(map(len, mine[0])), sum(len(part.serialize()) for part in sums), mean, seconds)
+    return compared(
+        sum(map(len, mine[0])),
+        sum(len(part.serialize()) for part in sums),
+        mean,
+        seconds,
+    )
 
 
 # %% [markdown]
@@ -569,11 +728,15 @@ from hashlib import shake_256
 
 def stream(pair, round):
     secret = f"only {pair} know this; round {round}"
-    return np.frombuffer(shake_256(secret.encode()).digest(2 * size), np.uint16).astype(int)
+    return np.frombuffer(shake_256(secret.encode()).digest(2 * size), np.uint16).astype(
+        int
+    )
 
 
 def mask(name, round):
-    before, after = ([other for other in whole if side(other)] for side in (name.__gt__, name.__lt__))
+    before, after = (
+        [other for other in whole if side(other)] for side in (name.__gt__, name.__lt__)
+    )
     added = sum(stream(f"{name} and {other}", round) for other in after)
     return added - sum(stream(f"{other} and {name}", round) for other in before)
 
@@ -596,14 +759,22 @@ table = {"NVFlare's default": compare_default(), "CKKS, shared key": compare_ckk
 table |= {f"fedkit, {bits} bits": compare_bfv(bits) for bits in (26, 12)}
 table["plain float32"] = compared(4 * size, 4 * size, mean_true.astype(np.float32))
 table["plain, 12 bits"] = compared(bytes_masked, bytes_masked, mean_rounded)
-table["masks, 12 bits"] = compared(bytes_masked, bytes_masked, mean_rounded, seconds_masked)
+table["masks, 12 bits"] = compared(
+    bytes_masked, bytes_masked, mean_rounded, seconds_masked
+)
 final = pd.DataFrame(table).T
-final.assign(error=final["error"].map("{:.0e}".format)).round({"up": 2, "down": 2, "encrypt, ms": 0})
+final.assign(error=final["error"].map("{:.0e}".format)).round(
+    {"up": 2, "down": 2, "encrypt, ms": 0}
+)
 
 # %%
 ups = final["up"]
-assert ups["fedkit, 12 bits"] < ups["NVFlare's default"] / 30, "12 bits should be 30 times shorter."
-assert ups["fedkit, 26 bits"] < min(4, ups["NVFlare's default"] / 15), "26 bits should be below float32."
+assert ups["fedkit, 12 bits"] < ups["NVFlare's default"] / 30, (
+    "12 bits should be 30 times shorter."
+)
+assert ups["fedkit, 26 bits"] < min(4, ups["NVFlare's default"] / 15), (
+    "26 bits should be below float32."
+)
 records.glue("error_12_bits", final.loc["fedkit, 12 bits", "error"])
 
 # %% [markdown]
@@ -619,7 +790,9 @@ lost = signed(sum(hidden[name] for name in rest)) == sum(whole[name] for name in
 assert lost.mean() < 0.01, "Without Hungary, the masks of the others should not cancel."
 without_hungary = sum(c0[name] for name in rest) % chosen.modulus
 found = polynomials.show(without_hungary, agreed, sum(keys[name] for name in rest))
-assert np.array_equal(found, sum(first[name] for name in rest)), "The ciphertexts of the others should add up."
+assert np.array_equal(found, sum(first[name] for name in rest)), (
+    "The ciphertexts of the others should add up."
+)
 print(f"right without Hungary: masks {lost.mean():.1%}, ciphertexts 100%")
 
 # %% [markdown]
@@ -642,7 +815,10 @@ class Tap:
 
     def __call__(self, sender, message):
         end = 70 + int.from_bytes(message[68:70], "little")
-        self.seen.append(json.loads(message[70:end]) | {"bytes": len(message), "content": message[end:]})
+        self.seen.append(
+            json.loads(message[70:end])
+            | {"bytes": len(message), "content": message[end:]}
+        )
         return message
 
 
@@ -650,15 +826,26 @@ class Tap:
 tap_clear, tap_hidden = Tap(), Tap()
 mean_clear = aggregators.EncryptedMean(in_the_clear=["bias"], network=tap_clear)
 mean_hidden = aggregators.EncryptedMean(network=tap_hidden)
-run_clear = learning.train_federated(federation, rounds=3, aggregator=mean_clear, seed=0)
-run_hidden = learning.train_federated(federation, rounds=3, aggregator=mean_hidden, seed=0)
+run_clear = learning.train_federated(
+    federation, rounds=3, aggregator=mean_clear, seed=0
+)
+run_hidden = learning.train_federated(
+    federation, rounds=3, aggregator=mean_hidden, seed=0
+)
 
 # %%
 pairs = {"bias in the clear": run_clear, "all encrypted": run_hidden}
-last_rounds = {how: run.ledger.query("direction == 'up' and round == 3") for how, run in pairs.items()}
-moved = pd.DataFrame({how: rows.groupby("phase")["bytes"].sum() for how, rows in last_rounds.items()}).T
+last_rounds = {
+    how: run.ledger.query("direction == 'up' and round == 3")
+    for how, run in pairs.items()
+}
+moved = pd.DataFrame(
+    {how: rows.groupby("phase")["bytes"].sum() for how, rows in last_rounds.items()}
+).T
 moved = moved.fillna(0).astype(int)
-assert moved.loc["bias in the clear"].sum() > moved.loc["all encrypted"].sum(), "A clear layer should cost bytes."
+assert moved.loc["bias in the clear"].sum() > moved.loc["all encrypted"].sum(), (
+    "A clear layer should cost bytes."
+)
 moved
 
 # %% [markdown]
@@ -668,9 +855,15 @@ moved
 # %%
 clear = [message for message in tap_clear.seen if message["purpose"] == "clear"][:4]
 exposed = pd.DataFrame(index=[message["sender"] for message in clear])
-exposed["patients x bias"] = [float(np.frombuffer(message["content"], "<f4")[0]) for message in clear]
-exposed["share with label 1"] = [federation[name].labels.mean() for name in exposed.index]
-assert ((exposed["patients x bias"] > 0) == (exposed["share with label 1"] > 0.5)).all(), "The sign should tell."
+exposed["patients x bias"] = [
+    float(np.frombuffer(message["content"], "<f4")[0]) for message in clear
+]
+exposed["share with label 1"] = [
+    federation[name].labels.mean() for name in exposed.index
+]
+assert (
+    (exposed["patients x bias"] > 0) == (exposed["share with label 1"] > 0.5)
+).all(), "The sign should tell."
 exposed.round(2)
 
 # %% [markdown]
@@ -684,8 +877,12 @@ exposed.round(2)
 # %%
 tap_sums = Tap()
 adder = aggregators.EncryptedMean(network=tap_sums)
-state = adder.start(federation.names, {"kernel": (13, 1), "bias": (1,)}, records.Ledger())
-own_sums = {one.name: np.array([len(one.labels), one.table["age"].sum()]) for one in federation}
+state = adder.start(
+    federation.names, {"kernel": (13, 1), "bias": (1,)}, records.Ledger()
+)
+own_sums = {
+    one.name: np.array([len(one.labels), one.table["age"].sum()]) for one in federation
+}
 count, ages = adder.total(state, "statistics", own_sums, records.Ledger())
 assert (count, ages) == tuple(sum(own_sums.values())), "Sums should be exact."
 
@@ -703,10 +900,18 @@ def read_without_key(letter, parameters, layout):
 
 # %%
 used = state.parties.parameters
-exact = quantization.Layout((quantization.exact_layer(1, used, 1.0, 64), quantization.exact_layer(2, used)))
-letters = {one["sender"]: one["content"] for one in tap_sums.seen if one["purpose"] == "statistics"}
+exact = quantization.Layout(
+    (quantization.exact_layer(1, used, 1.0, 64), quantization.exact_layer(2, used))
+)
+letters = {
+    one["sender"]: one["content"]
+    for one in tap_sums.seen
+    if one["purpose"] == "statistics"
+}
 read = {name: read_without_key(letter, used, exact) for name, letter in letters.items()}
-near = [np.isclose(read[name][1:], own, rtol=0.01).any() for name, own in own_sums.items()]
+near = [
+    np.isclose(read[name][1:], own, rtol=0.01).any() for name, own in own_sums.items()
+]
 assert not any(near), "No hospital's sums should be read from its letter."
 print(f"{count:.0f} patients, mean age {ages / count:.1f}; nobody showed their own")
 
@@ -715,10 +920,14 @@ print(f"{count:.0f} patients, mean age {ages / count:.1f}; nobody showed their o
 
 # %%
 view = pd.DataFrame(tap_hidden.seen).rename(columns={"round": "sum"})
-view.pivot_table(index=["sum", "purpose"], columns="sender", values="bytes", aggfunc="sum")
+view.pivot_table(
+    index=["sum", "purpose"], columns="sender", values="bytes", aggfunc="sum"
+)
 
 # %%
-spans = view[view["sender"] != "server"].groupby(["sum", "purpose"])["bytes"].agg(np.ptp)
+spans = (
+    view[view["sender"] != "server"].groupby(["sum", "purpose"])["bytes"].agg(np.ptp)
+)
 assert spans.max() < 30, "Lengths should differ by the letters of a name only."
 
 # %% [markdown]
@@ -760,7 +969,9 @@ print(f"my guess: {my_guess}; it is {lengths_of(16, 1_000_000, 4)[0]:.2f}")
 
 # %% tags=["solution"]
 predicted = 52 / 8 / 3  # bytes of a coefficient, shared by three
-assert abs(lengths_of(16, 1_000_000, 4)[0] - predicted) < 0.01, "The key share and the heads should hardly count."
+assert abs(lengths_of(16, 1_000_000, 4)[0] - predicted) < 0.01, (
+    "The key share and the heads should hardly count."
+)
 print(f"{predicted:.2f} bytes a number")
 
 # %% [markdown]
@@ -771,7 +982,10 @@ print(f"{predicted:.2f} bytes a number")
 bounds_mine = [bound]  # change me: one bound for each of `layers`
 sizes_mine = [size]  # and their sizes
 
-layers_mine = [quantization.packed_layer(*pair, chosen) for pair in zip(sizes_mine, bounds_mine, strict=True)]
+layers_mine = [
+    quantization.packed_layer(*pair, chosen)
+    for pair in zip(sizes_mine, bounds_mine, strict=True)
+]
 layout_mine = quantization.Layout(tuple(layers_mine))
 parties_mine, total_mine, _ = encrypted_sum(chosen, layout_mine)
 letter_mine = parties_mine.keyrings[federation.names[0]].letter
@@ -780,7 +994,10 @@ compared(len(letter_mine) + share_bytes, 0, total_mine[1:] / total_mine[0])
 # %% tags=["solution"]
 sizes_of_layers = [layer.size for layer in layers]
 maxima = [quantization.maxima(vector, sizes_of_layers) for vector in weighted.values()]
-finer = [quantization.packed_layer(*pair, chosen) for pair in zip(sizes_of_layers, sum(maxima), strict=True)]
+finer = [
+    quantization.packed_layer(*pair, chosen)
+    for pair in zip(sizes_of_layers, sum(maxima), strict=True)
+]
 layout_finer = quantization.Layout(tuple(finer))
 parties_finer, total_finer, _ = encrypted_sum(chosen, layout_finer)
 mean_finer = total_finer[1:] / total_finer[0]
@@ -795,7 +1012,10 @@ print(f"error {errors[0]:.1e} with one bound, {errors[1]:.1e} with one a layer")
 # well. Build the server's attack: from the two messages, read how the update changed.
 
 # %% tags=["exercise"]
-round_1, round_2 = hidden["Hungary"], (whole["Hungary"] + 3 + mask("Hungary", 1)) % 2**12
+round_1, round_2 = (
+    hidden["Hungary"],
+    (whole["Hungary"] + 3 + mask("Hungary", 1)) % 2**12,
+)
 
 
 def attack(first, second):
@@ -810,7 +1030,15 @@ def change(first, second):
     return signed(second - first)  # the mask cancels out
 
 
-with_same, with_fresh = ((whole["Hungary"] + 3 + mask("Hungary", round)) % 2**12 for round in (1, 2))
-assert set(change(hidden["Hungary"], with_same)) == {3}, "With the same mask, the server should read the change."
-assert len(set(change(hidden["Hungary"], with_fresh))) > 4000, "With a fresh mask, it should see noise."
-print("the change, read without any key:", np.unique(change(hidden["Hungary"], with_same)))
+with_same, with_fresh = (
+    (whole["Hungary"] + 3 + mask("Hungary", round)) % 2**12 for round in (1, 2)
+)
+assert set(change(hidden["Hungary"], with_same)) == {3}, (
+    "With the same mask, the server should read the change."
+)
+assert len(set(change(hidden["Hungary"], with_fresh))) > 4000, (
+    "With a fresh mask, it should see noise."
+)
+print(
+    "the change, read without any key:", np.unique(change(hidden["Hungary"], with_same))
+)

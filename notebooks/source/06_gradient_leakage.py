@@ -33,7 +33,9 @@ from fedkit import hospitals, learning, models, preparation
 
 federation, network = hospitals.load("heart_disease"), models.mlp([16])
 split = preparation.split(federation, seed=0)
-weights = learning.train_federated(federation, rounds=5, model=network, seed=0).weights["shared"]
+weights = learning.train_federated(federation, rounds=5, model=network, seed=0).weights[
+    "shared"
+]
 dict(zip(network.layers, [weight.shape for weight in weights], strict=True))
 
 # %% [markdown]
@@ -44,11 +46,19 @@ import numpy as np
 
 
 def send(model, starts, rows, batch_size=32, learning_rate=0.3):
-    plan = learning.Plan(model=model, batch_size=batch_size, learning_rate=learning_rate)
+    plan = learning.Plan(
+        model=model, batch_size=batch_size, learning_rate=learning_rate
+    )
     orders = [np.arange(len(y), dtype=np.int32)[None] for _, y in rows]
-    tasks = [learning.Task(w, [], x, y, o) for w, (x, y), o in zip(starts, rows, orders, strict=True)]
+    tasks = [
+        learning.Task(w, [], x, y, o)
+        for w, (x, y), o in zip(starts, rows, orders, strict=True)
+    ]
     shapes = [weight.shape for weight in starts[0]]
-    return [models.unflatten(done.update, shapes) for done in learning.local_updates(plan, tasks)]
+    return [
+        models.unflatten(done.update, shapes)
+        for done in learning.local_updates(plan, tasks)
+    ]
 
 
 # %% [markdown]
@@ -78,9 +88,15 @@ rows_by_hand = (kernel[:, moved] / bias[moved]).T
 label_by_hand = int(update[-1][0] > 0)
 
 # %%
-assert np.array_equal(rows_by_hand, inversion.rows(update[0], update[1])), "fedkit should divide as we do."
-assert label_by_hand == inversion.label(update[-1]) == y[0], "The label should be right."
-print(f"{moved.sum()} of 16 units moved; largest error {np.abs(rows_by_hand - x).max():.0e}")
+assert np.array_equal(rows_by_hand, inversion.rows(update[0], update[1])), (
+    "fedkit should divide as we do."
+)
+assert label_by_hand == inversion.label(update[-1]) == y[0], (
+    "The label should be right."
+)
+print(
+    f"{moved.sum()} of 16 units moved; largest error {np.abs(rows_by_hand - x).max():.0e}"
+)
 
 # %% [markdown]
 # This row is standardised. But the server added up the means and spreads itself. So it can go back to what the doctor
@@ -93,13 +109,17 @@ wrote = notes.iloc[at]
 stolen = inversion.as_measured(rows_by_hand[0], split.statistics)
 
 # %%
-shown = pd.DataFrame({"the doctor wrote": wrote, "the server reads": pd.Series(stolen)}).reindex(wrote.index)
+shown = pd.DataFrame(
+    {"the doctor wrote": wrote, "the server reads": pd.Series(stolen)}
+).reindex(wrote.index)
 shown.loc["label"] = [int(y[0]), label_by_hand]
 shown.map(lambda value: round(value, 3) + 0.0 if isinstance(value, float) else value)
 
 # %%
 measured = [column for column in federation.numeric if pd.notna(wrote[column])]
-assert all(abs(stolen[column] - wrote[column]) < 1e-3 for column in measured), "Numbers should be read exactly."
+assert all(abs(stolen[column] - wrote[column]) < 1e-3 for column in measured), (
+    "Numbers should be read exactly."
+)
 levels = [column for column in federation.categorical if pd.notna(wrote[column])]
 assert all(stolen[column] == wrote[column] for column in levels), "So should levels."
 
@@ -132,7 +152,9 @@ splits = [preparation.split(federation, seed) for seed in range(SEEDS)]
 
 def draw(seed, name, patients):
     rows = splits[seed].hospitals[name]
-    chosen = np.random.default_rng([seed, patients, *name.encode()]).permutation(len(rows.train_labels))[:patients]
+    chosen = np.random.default_rng([seed, patients, *name.encode()]).permutation(
+        len(rows.train_labels)
+    )[:patients]
     return rows.train_features[chosen], rows.train_labels[chosen]
 
 
@@ -143,9 +165,14 @@ tried = {"logistic regression": models.logistic_regression()}
 tried |= {f"network, {width} units": models.mlp([width]) for width in (16, 64, 256)}
 starts, sent = {}, {}
 for name, model in tried.items():
-    runs_started = learning.train_federated(federation, rounds=5, seed=range(SEEDS), model=model)
+    runs_started = learning.train_federated(
+        federation, rounds=5, seed=range(SEEDS), model=model
+    )
     starts[name] = [runs_started[seed].weights["shared"] for seed, _ in cases]
-    sent |= {(name, patients): send(model, starts[name], rows) for patients, rows in drawn.items()}
+    sent |= {
+        (name, patients): send(model, starts[name], rows)
+        for patients, rows in drawn.items()
+    }
 
 # %% [markdown]
 # Beside them, the same attacker gets **letters**: updates that each hospital hid under a key of its own, used once
@@ -164,7 +191,9 @@ no_key = np.zeros(parameters.ring_dimension)
 
 
 def new_keys():
-    return Together(federation.names, parameters, records.Ledger(), lambda sender, message: message).keyrings
+    return Together(
+        federation.names, parameters, records.Ledger(), lambda sender, message: message
+    ).keyrings
 
 
 cleveland = new_keys()["Cleveland"]
@@ -193,13 +222,20 @@ def letter_without_key(update):
 
 one_update, one_row = sent[wide, 1][0], drawn[1][0][0]
 read_in_clear = read_letter(letter_without_key(models.flatten(one_update)), shapes)
-assert share_read(read_in_clear, one_row) == 1, "Without a key, the attacker should read."
+assert share_read(read_in_clear, one_row) == 1, (
+    "Without a key, the attacker should read."
+)
 print("from a letter without a key, the row is read")
 
 # %%
 for patients in BATCHES:
-    letters = (cleveland.encrypt("update", models.flatten(plain), patients) for plain in sent[wide, patients])
-    sent["the same, encrypted", patients] = [read_letter(letter, shapes) for letter in letters]
+    letters = (
+        cleveland.encrypt("update", models.flatten(plain), patients)
+        for plain in sent[wide, patients]
+    )
+    sent["the same, encrypted", patients] = [
+        read_letter(letter, shapes) for letter in letters
+    ]
 
 # %% [markdown]
 # One value a seed, the mean of four hospitals; then the interval of notebook 04 over seeds.
@@ -219,7 +255,12 @@ def bounded(values):
 
 
 # %%
-shares = {case: [share_read(u, x) for u, (x, _) in zip(sent[case], drawn[case[1]], strict=True)] for case in sent}
+shares = {
+    case: [
+        share_read(u, x) for u, (x, _) in zip(sent[case], drawn[case[1]], strict=True)
+    ]
+    for case in sent
+}
 leaks = pd.DataFrame([(*case, *bounded(values)) for case, values in shares.items()])
 leaks.columns = ["model", "patients", "mean", "low", "high"]
 picture_rows = figures.rows_read(leaks)
@@ -249,11 +290,22 @@ for name in tried:
 
 # %%
 first = send(tried[wide], [tried[wide].initial_weights(13, seed=0)], [(x, y)])[0]
-assert not inversion.rows(first[0], first[1]).size, "In the first round no hidden unit should move."
-whole = [(rows.train_features, rows.train_labels) for one in splits for rows in one.hospitals.values()]
-of_whole = [share_read(u, x) for u, (x, _) in zip(send(tried[wide], starts[wide], whole), whole, strict=True)]
+assert not inversion.rows(first[0], first[1]).size, (
+    "In the first round no hidden unit should move."
+)
+whole = [
+    (rows.train_features, rows.train_labels)
+    for one in splits
+    for rows in one.hospitals.values()
+]
+of_whole = [
+    share_read(u, x)
+    for u, (x, _) in zip(send(tried[wide], starts[wide], whole), whole, strict=True)
+]
 assert max(of_whole) == 0, "A whole round should hide rows from a division."
-print(f"rows read from {len(of_whole)} whole rounds: {sum(of_whole):.0f}; from the first round: none")
+print(
+    f"rows read from {len(of_whole)} whole rounds: {sum(of_whole):.0f}; from the first round: none"
+)
 
 # %% [markdown]
 # "Not read by *this* attack" is no promise. Others search where we divide.
@@ -269,7 +321,9 @@ from matplotlib import cbook
 with cbook.get_sample_data("s1045.ima.gz") as file:
     scan = np.frombuffer(file.read(), "<u2").reshape(256, 256) / 55040
 head = scan.reshape(32, 8, 32, 8).mean(axis=(1, 3)).astype(np.float32)
-print(f"{scan.shape} pixels become {head.shape}, from {head.min():.2f} to {head.max():.2f}")
+print(
+    f"{scan.shape} pixels become {head.shape}, from {head.min():.2f} to {head.max():.2f}"
+)
 
 # %% [markdown]
 # A **convolution** slides small kernels over the image; no unit sees all of it, and nothing can be divided. So the
@@ -287,9 +341,15 @@ image_shapes = [weight.shape for weight in camera.initial_weights(1024, 0)]
 for seed in range(SEARCHES):
     start = camera.initial_weights(1024, seed)
     (plain,) = send(camera, [start], [(head.reshape(1, -1), one)], learning_rate=0.1)
-    secret = read_letter(cleveland.encrypt("update", models.flatten(plain), 1), image_shapes)
+    secret = read_letter(
+        cleveland.encrypt("update", models.flatten(plain), 1), image_shapes
+    )
     noise = [np.random.default_rng(seed).normal(size=shape) for shape in image_shapes]
-    for kind, numbers in {"plain update": plain, "ciphertext": secret, "random numbers": noise}.items():
+    for kind, numbers in {
+        "plain update": plain,
+        "ciphertext": secret,
+        "random numbers": noise,
+    }.items():
         guess = matching.reconstruct(camera, start, numbers, [1], 1024, seed=seed)
         found[kind, seed] = guess.reshape(32, 32)
 
@@ -300,15 +360,26 @@ quality.round(1)
 
 # %%
 assert quality.loc["plain update", "min"] > 28, "The head should be seen."
-assert quality.drop("plain update")["max"].max() < 8, "Without the update there should be nothing to see."
+assert quality.drop("plain update")["max"].max() < 8, (
+    "Without the update there should be nothing to see."
+)
 records.glue("psnr_plain", quality.loc["plain update", "mean"])
 records.glue("psnr_ciphertext", quality.loc["ciphertext", "mean"])
 
 # %%
-pictures = {"the slice": head} | {f"from {kind}": found[kind, 0] for kind in quality.index}
-below = {"the slice": "32 x 32 pixels"} | {f"from {kind}": f"{psnr[kind, 0]:.1f} dB" for kind in quality.index}
+pictures = {"the slice": head} | {
+    f"from {kind}": found[kind, 0] for kind in quality.index
+}
+below = {"the slice": "32 x 32 pixels"} | {
+    f"from {kind}": f"{psnr[kind, 0]:.1f} dB" for kind in quality.index
+}
 image_row = figures.images(pictures, below)
-plots.save(image_row, "image_from_update", psnr.rename_axis(["from", "seed"]).reset_index(name="psnr"), measured=True)
+plots.save(
+    image_row,
+    "image_from_update",
+    psnr.rename_axis(["from", "seed"]).reset_index(name="psnr"),
+    measured=True,
+)
 image_row
 
 # %% [markdown]
@@ -334,7 +405,11 @@ image_row
 x_4, y_4 = drawn[4][0]
 alone = [send(network, [weights], [(x_4[[i]], y_4[[i]])])[0] for i in range(4)]
 together = send(network, [weights], [(x_4, y_4)])[0]
-assert np.allclose(np.mean([models.flatten(a) for a in alone], axis=0), models.flatten(together), atol=1e-6)
+assert np.allclose(
+    np.mean([models.flatten(a) for a in alone], axis=0),
+    models.flatten(together),
+    atol=1e-6,
+)
 print(f"share read from the sum of four: {share_read(together, x_4):.2f}")
 
 # %% [markdown]
@@ -347,8 +422,13 @@ print(f"share read from the sum of four: {share_read(together, x_4):.2f}")
 from fedkit import aggregators
 from fedkit.chapters.attacks import inference
 
-three, one_step = federation.without("Cleveland"), {"rounds": 1, "batch_size": None, "seed": 0}
-mean = learning.train_federated(three, aggregator=aggregators.EncryptedMean(), **one_step).weights["shared"]
+three, one_step = (
+    federation.without("Cleveland"),
+    {"rounds": 1, "batch_size": None, "seed": 0},
+)
+mean = learning.train_federated(
+    three, aggregator=aggregators.EncryptedMean(), **one_step
+).weights["shared"]
 alone_at = learning.train_local(three, **one_step).weights
 known = {name: models.flatten(alone_at[name]) for name in ("Hungary", "VA Long Beach")}
 truth = preparation.split(three, seed=0).hospitals
@@ -357,9 +437,15 @@ patients = {name: len(rows.train_labels) for name, rows in truth.items()}
 # %%
 other = inversion.subtract(models.flatten(mean), patients, known)
 share_by_hand = 0.5 + other[-1] / 0.3
-assert share_by_hand == inference.prevalence(other[-1], 0.3), "fedkit should compute the same."
-assert abs(share_by_hand - truth["Switzerland"].train_labels.mean()) < 1e-4, "The share should be exact."
-print(f"the two read that {share_by_hand:.1%} of Switzerland's training patients have label 1")
+assert share_by_hand == inference.prevalence(other[-1], 0.3), (
+    "fedkit should compute the same."
+)
+assert abs(share_by_hand - truth["Switzerland"].train_labels.mean()) < 1e-4, (
+    "The share should be exact."
+)
+print(
+    f"the two read that {share_by_hand:.1%} of Switzerland's training patients have label 1"
+)
 
 # %% [markdown]
 # ## One key for all?
@@ -371,10 +457,14 @@ print(f"the two read that {share_by_hand:.1%} of Switzerland's training patients
 shared = encryption.SharedKeys(hospitals=4)
 message = shared.encrypt(models.flatten(update), 1)  # at Switzerland
 opened, _ = shared.decrypt(message)  # at Cleveland, who holds the same key
-candidates = inversion.rows(*models.unflatten(opened, [part.shape for part in update])[:2])
+candidates = inversion.rows(
+    *models.unflatten(opened, [part.shape for part in update])[:2]
+)
 through_shared = inversion.errors(x, candidates).max()
 assert through_shared < 0.01, "The row should be read through the shared key."
-print(f"age {inversion.as_measured(candidates[0], split.statistics)['age']:.0f}, error {through_shared:.0e}")
+print(
+    f"age {inversion.as_measured(candidates[0], split.statistics)['age']:.0f}, error {through_shared:.0e}"
+)
 
 # %% [markdown]
 # The same row as above. With keys used once, nobody but Switzerland ever has the key of its letter. All others can have
@@ -383,8 +473,14 @@ print(f"age {inversion.as_measured(candidates[0], split.statistics)['age']:.0f},
 
 # %%
 keyrings = new_keys()
-secret = {name: keys.encrypt("update", models.flatten(update), 1) for name, keys in keyrings.items()}
-switzerland, listed = keyrings["Switzerland"], {name: encryption.digest(letter) for name, letter in secret.items()}
+secret = {
+    name: keys.encrypt("update", models.flatten(update), 1)
+    for name, keys in keyrings.items()
+}
+switzerland, listed = (
+    keyrings["Switzerland"],
+    {name: encryption.digest(letter) for name, letter in secret.items()},
+)
 
 
 def refused(what, attempt):
@@ -397,7 +493,10 @@ def refused(what, attempt):
 
 
 # %%
-refused("a list of Switzerland alone", lambda: switzerland.share({"Switzerland": listed["Switzerland"]}))
+refused(
+    "a list of Switzerland alone",
+    lambda: switzerland.share({"Switzerland": listed["Switzerland"]}),
+)
 shares = {name: keys.share(listed) for name, keys in keyrings.items()}
 shorter = {name: digest for name, digest in listed.items() if name != "Hungary"}
 refused("after a list of four, one without Hungary", lambda: switzerland.share(shorter))
@@ -405,7 +504,9 @@ refused("after a list of four, one without Hungary", lambda: switzerland.share(s
 # %%
 letter_one = messages.Letter.from_bytes(secret["Switzerland"], parameters)
 letter_two = messages.Share.from_bytes(shares["Switzerland"], parameters, 4)
-said_to_be_four = messages.Sum(letter_two.label, 4, letter_one.hidden, letter_two.key, letter_two.tag)
+said_to_be_four = messages.Sum(
+    letter_two.label, 4, letter_one.hidden, letter_two.key, letter_two.tag
+)
 forged = said_to_be_four.to_bytes(parameters)
 refused("a sum of one", lambda: keyrings["Hungary"].decrypt(forged, listed))
 
@@ -417,11 +518,17 @@ refused("a sum of one", lambda: keyrings["Hungary"].decrypt(forged, listed))
 # %%
 total = encryption.add(parameters, secret, shares)
 mean_of_four, _ = keyrings["Cleveland"].decrypt(total, listed)
-assert np.allclose(mean_of_four, models.flatten(update), atol=1e-6), "The sum of the list should open."
-guess = inversion.rows(*read_letter(secret["Switzerland"], [part.shape for part in update])[:2])
+assert np.allclose(mean_of_four, models.flatten(update), atol=1e-6), (
+    "The sum of the list should open."
+)
+guess = inversion.rows(
+    *read_letter(secret["Switzerland"], [part.shape for part in update])[:2]
+)
 through_letter = inversion.errors(x, guess).max()
 assert through_letter > 0.1, "The row should not be read from the letter."
-print(f"error of the row: {through_shared:.0e} through the shared key, {through_letter:.1f} from the letter")
+print(
+    f"error of the row: {through_shared:.0e} through the shared key, {through_letter:.1f} from the letter"
+)
 
 # %% [markdown]
 # ## Open: the finished model
@@ -439,26 +546,45 @@ print(f"error of the row: {through_shared:.0e} through the shared key, {through_
 from fedkit.chapters.attacks import membership
 
 small = models.mlp([32])
-over = learning.train_local(federation, rounds=1, epochs=120, learning_rate=0.5, seed=range(SHADOWS), model=small)
+over = learning.train_local(
+    federation,
+    rounds=1,
+    epochs=120,
+    learning_rate=0.5,
+    seed=range(SHADOWS),
+    model=small,
+)
 calm = learning.train_federated(federation, rounds=20, seed=range(SHADOWS))
 heard = {"alone, far too long": membership.signals(over, federation, small)}
 heard["federated, logistic"] = membership.signals(calm, federation)
 attacks = {"loss": membership.by_loss, "LiRA, online": membership.by_likelihood_ratio}
-attacks["LiRA, offline"] = lambda signals, target: membership.by_likelihood_ratio(signals, target, online=False)
+attacks["LiRA, offline"] = lambda signals, target: membership.by_likelihood_ratio(
+    signals, target, online=False
+)
 
 # %%
 auroc_of, rows_of = {}, {}
 for (which, signals), (how, attack) in product(heard.items(), attacks.items()):
-    scored = pd.DataFrame([membership.detection(signals.member[i], attack(signals, i)) for i in range(SHADOWS)])
+    scored = pd.DataFrame(
+        [
+            membership.detection(signals.member[i], attack(signals, i))
+            for i in range(SHADOWS)
+        ]
+    )
     auroc_of[which, how], low, high = evaluation.interval(scored["auroc"])
     text = f"{auroc_of[which, how]:.2f} [{low:.2f}, {high:.2f}]"
     few, fewest, most = evaluation.interval(scored["tpr at 0.01"])
-    rows_of[which, how] = {"AUROC": text, "TPR": f"{few:.1%} [{max(fewest, 0):.1%}, {most:.1%}]"}
+    rows_of[which, how] = {
+        "AUROC": text,
+        "TPR": f"{few:.1%} [{max(fewest, 0):.1%}, {most:.1%}]",
+    }
 pd.DataFrame(rows_of).T
 
 # %%
 far, near = (pd.Series(auroc_of)[which] for which in heard)
-assert far["LiRA, online"] > far["LiRA, offline"] + 0.02 > far["loss"] + 0.04, "Shadows should help, twice."
+assert far["LiRA, online"] > far["LiRA, offline"] + 0.02 > far["loss"] + 0.04, (
+    "Shadows should help, twice."
+)
 assert near.max() < 0.58 < far.min(), "A small model of many rows should tell little."
 records.glue("membership_loss", far["loss"])
 records.glue("membership_lira", far["LiRA, online"])
@@ -477,20 +603,30 @@ records.glue("membership_federated", near["LiRA, offline"])
 # %%
 from fedkit.chapters import partitions
 
-pooled = federation.frame().drop(columns="hospital").rename(columns={"label": "disease"})
+pooled = (
+    federation.frame().drop(columns="hospital").rename(columns={"label": "disease"})
+)
 logistic = models.logistic_regression()
 
 
 def prevalence_errors(count, seed):
     dealt = partitions.by_label_skew(pooled, "disease", count, 1.0, seed)
-    prepared = preparation.split(hospitals.from_frame(dealt, site="hospital", label="disease"), seed).hospitals
+    prepared = preparation.split(
+        hospitals.from_frame(dealt, site="hospital", label="disease"), seed
+    ).hospitals
     rows = [(one.train_features, one.train_labels) for one in prepared.values()]
-    mine, *others = map(models.flatten, send(logistic, [logistic.initial_weights(13, 0)] * count, rows, 1000))
+    mine, *others = map(
+        models.flatten,
+        send(logistic, [logistic.initial_weights(13, 0)] * count, rows, 1000),
+    )
     number = {name: len(one.train_labels) for name, one in prepared.items()}
     total = aggregators.weighted_mean([mine, *others], list(number.values()))
     rest = inversion.subtract(total, number, {next(iter(number)): mine})
     shares = np.array([labels.mean() for _, labels in rows])
-    guesses = inference.prevalence(rest[-1], 0.3), np.average(shares, weights=list(number.values()))
+    guesses = (
+        inference.prevalence(rest[-1], 0.3),
+        np.average(shares, weights=list(number.values())),
+    )
     return [np.abs(guess - shares[1:]).mean() for guess in guesses]
 
 
@@ -498,7 +634,12 @@ def prevalence_errors(count, seed):
 def row(remedy, attack, amount, measure, values):
     mean, low, high = evaluation.interval(values)
     found = {"mean": mean, "low": max(low, 0), "high": high}
-    return {"remedy": remedy, "attack": attack, "amount": amount, "measure": measure} | found
+    return {
+        "remedy": remedy,
+        "attack": attack,
+        "amount": amount,
+        "measure": measure,
+    } | found
 
 
 in_sum = ("hospitals in the sum", "error, share of label 1")
@@ -514,11 +655,21 @@ for count in (2, 4, 8, 16, 32):
 # %%
 middle = "network, 64 units"
 for steps in BATCHES:
-    again = [(np.repeat(x[:1], steps, axis=0), np.repeat(y[:1], steps)) for x, y in drawn[steps]]
-    for attack, rows in {"new patients": drawn[steps], "the same patient": again}.items():
+    again = [
+        (np.repeat(x[:1], steps, axis=0), np.repeat(y[:1], steps))
+        for x, y in drawn[steps]
+    ]
+    for attack, rows in {
+        "new patients": drawn[steps],
+        "the same patient": again,
+    }.items():
         updates = send(tried[middle], starts[middle], rows, batch_size=1)
-        values = by_seed([share_read(u, x) for u, (x, _) in zip(updates, rows, strict=True)])
-        left.append(row("steps in one update", attack, steps, "share read exactly", values))
+        values = by_seed(
+            [share_read(u, x) for u, (x, _) in zip(updates, rows, strict=True)]
+        )
+        left.append(
+            row("steps in one update", attack, steps, "share read exactly", values)
+        )
 
 # %% [markdown]
 # **Noise.** The hospital cuts its update to a length of 1 (**clipping**), and adds normal noise to each number,
@@ -532,18 +683,36 @@ def blur(update, noise, random):
 
 
 def error_of(update, x, noise, random):
-    blurred = models.unflatten(blur(models.flatten(update), noise, random), [part.shape for part in update])
+    blurred = models.unflatten(
+        blur(models.flatten(update), noise, random), [part.shape for part in update]
+    )
     return inversion.errors(x, inversion.rows(*blurred[:2]).clip(-5, 5)).mean()
 
 
 # %%
 NOISES = (0, 0.001, 0.01, 0.03, 0.1, 0.3, 1)
-lone, chance = sent["network, 16 units", 1], by_seed([np.abs(x).mean() for x, _ in drawn[1]])
+lone, chance = (
+    sent["network, 16 units", 1],
+    by_seed([np.abs(x).mean() for x, _ in drawn[1]]),
+)
 for noise in NOISES:
     random = np.random.default_rng(0)
-    values = by_seed([error_of(u, x, noise, random) for u, (x, _) in zip(lone, drawn[1], strict=True)])
+    values = by_seed(
+        [
+            error_of(u, x, noise, random)
+            for u, (x, _) in zip(lone, drawn[1], strict=True)
+        ]
+    )
     for attack, errors in {"division": values, "guess: mean patient": chance}.items():
-        left.append(row("noise on each number", attack, noise, "error of the row, std. dev.", errors))
+        left.append(
+            row(
+                "noise on each number",
+                attack,
+                noise,
+                "error of the row, std. dev.",
+                errors,
+            )
+        )
 
 # %% [markdown]
 # And the price: AUROC of the network with 16 units, minus that without any remedy, on the same splits. `Wrapped` stands
@@ -557,14 +726,24 @@ class Noisy(aggregators.Wrapped):
         self.noise, self.random = noise, np.random.default_rng(0)
 
     def before(self, own, updates, weights, ledger):
-        return own, {name: blur(update, self.noise, self.random) for name, update in updates.items()}, weights
+        return (
+            own,
+            {
+                name: blur(update, self.noise, self.random)
+                for name, update in updates.items()
+            },
+            weights,
+        )
 
 
 # %%
 from dataclasses import replace
 
 remedies = {"none": {}, "encrypted sum": {"aggregator": aggregators.EncryptedMean()}}
-remedies |= {"all rows in one step": {"batch_size": None}, "5 epochs a round": {"epochs": 5}}
+remedies |= {
+    "all rows in one step": {"batch_size": None},
+    "5 epochs a round": {"epochs": 5},
+}
 remedies |= {f"noise {noise:g}": {"aggregator": Noisy(noise)} for noise in NOISES[3:]}
 budget = {"rounds": ROUNDS, "seed": range(SEEDS), "model": network}
 runs = [
@@ -575,7 +754,9 @@ runs = [
 
 # %%
 differences = evaluation.paired_differences(evaluation.table(runs, ["auroc"]), "none")
-prices = differences[differences["hospital"] == "mean"].rename(columns={"method": "remedy"})
+prices = differences[differences["hospital"] == "mean"].rename(
+    columns={"method": "remedy"}
+)
 table = pd.DataFrame(left)
 picture_remedies = figures.remedies(table, prices)
 plots.save(picture_remedies, "remedies", pd.concat([table, prices], ignore_index=True))
@@ -588,11 +769,25 @@ picture_remedies
 
 # %%
 after = table.set_index(["remedy", "attack", "amount"])["mean"].sort_index()
-division, price = after["noise on each number", "division"], prices.set_index("remedy")["mean"]
-assert after[in_sum[0], "sum minus own"][2] < 1e-5 < 0.1 < after[in_sum[0], "sum minus own"][8], "Sums should hide."
-assert after["steps in one update", "the same patient"].min() == 1, "Repeating a patient hides nothing."
-assert after["steps in one update", "new patients", 32] < 0.05, "Many patients hide each other."
-assert division[0.001] < 0.1 < 0.9 * chance.mean() < division[0.1], "Noise should spoil the division."
+division, price = (
+    after["noise on each number", "division"],
+    prices.set_index("remedy")["mean"],
+)
+assert (
+    after[in_sum[0], "sum minus own"][2]
+    < 1e-5
+    < 0.1
+    < after[in_sum[0], "sum minus own"][8]
+), "Sums should hide."
+assert after["steps in one update", "the same patient"].min() == 1, (
+    "Repeating a patient hides nothing."
+)
+assert after["steps in one update", "new patients", 32] < 0.05, (
+    "Many patients hide each other."
+)
+assert division[0.001] < 0.1 < 0.9 * chance.mean() < division[0.1], (
+    "Noise should spoil the division."
+)
 assert abs(price["encrypted sum"]) < 0.0005, "Encryption should cost no AUROC."
 assert price["noise 1"] < -0.05, "Strong noise should."
 
@@ -602,8 +797,13 @@ records.glue("auroc_price_noise_1", price["noise 1"])
 records.glue("prevalence_error_of_8", after[in_sum[0], "sum minus own"][8])
 
 # %%
-texts = [f"{one.mean:+.3f} [{one.low:+.3f}, {one.high:+.3f}]" for one in differences.itertuples(index=False)]
-differences.assign(text=texts).pivot_table("text", "method", "hospital", aggfunc="first", sort=False)
+texts = [
+    f"{one.mean:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
+    for one in differences.itertuples(index=False)
+]
+differences.assign(text=texts).pivot_table(
+    "text", "method", "hospital", aggfunc="first", sort=False
+)
 
 # %% [markdown]
 # - Each remedy stops *something*. A sum of many hides each one. Large batches hide rows, and leave fewer steps. More
@@ -634,7 +834,9 @@ twins = np.repeat(x, 2, axis=0)
 print(f"my guess: {my_guess}; it is {share_read(update_twins, twins):.0f}")
 
 # %% tags=["solution"]
-assert share_read(update_twins, twins) == 1, "x times the sum of d's, divided by the sum of d's, is x."
+assert share_read(update_twins, twins) == 1, (
+    "x times the sum of d's, divided by the sum of d's, is x."
+)
 print("all: x times the sum of the d's, divided by that sum, is x")
 
 # %% [markdown]
@@ -644,7 +846,9 @@ print("all: x times the sum of the d's, divided by that sum, is x")
 # %% tags=["exercise"]
 LAYERS_IN_THE_CLEAR = ["bias 2"]  # change me
 seen, names = [], ["Switzerland", "Hungary", "Cleveland"]
-leaky = aggregators.EncryptedMean(in_the_clear=LAYERS_IN_THE_CLEAR, network=lambda _, sent: seen.append(sent) or sent)
+leaky = aggregators.EncryptedMean(
+    in_the_clear=LAYERS_IN_THE_CLEAR, network=lambda _, sent: seen.append(sent) or sent
+)
 layers = dict(zip(network.layers, [part.shape for part in update], strict=True))
 state = leaky.start(names, layers, records.Ledger())
 same = dict.fromkeys(names, models.flatten(update))
@@ -653,11 +857,20 @@ print([len(message) for message in seen])
 
 # %% tags=["solution"]
 tapped, first_layer = [], ["kernel 1", "bias 1"]
-open_first = aggregators.EncryptedMean(in_the_clear=first_layer, network=lambda _, sent: tapped.append(sent) or sent)
+open_first = aggregators.EncryptedMean(
+    in_the_clear=first_layer, network=lambda _, sent: tapped.append(sent) or sent
+)
 state_first = open_first.start(names, layers, records.Ledger())
 open_first.aggregate(state_first, same, dict.fromkeys(names, 1), records.Ledger())
-in_clear = [inversion.read(message[-4 * 224 :], 224) for message in tapped if b'"purpose":"clear"' in message]
-read = [inversion.rows(*models.unflatten(numbers, [(13, 16), (16,)])) for numbers in in_clear]
+in_clear = [
+    inversion.read(message[-4 * 224 :], 224)
+    for message in tapped
+    if b'"purpose":"clear"' in message
+]
+read = [
+    inversion.rows(*models.unflatten(numbers, [(13, 16), (16,)]))
+    for numbers in in_clear
+]
 nearest = max(inversion.errors(x, rows).max() for rows in read)
 assert nearest < 0.01, "With the first layer in the clear, the row should be read."
 print(f"the row is read from the network, error {nearest:.0e}: encrypt all layers")
@@ -675,14 +888,23 @@ def looks_real(candidates):
     return np.ones(len(candidates), dtype=bool)  # change me
 
 
-print(f"{looks_real(mixed).sum()} of {len(mixed)} candidates look like rows; there are {len(x_8)} patients")
+print(
+    f"{looks_real(mixed).sum()} of {len(mixed)} candidates look like rows; there are {len(x_8)} patients"
+)
 
 
 # %% tags=["solution"]
 def is_real(candidates):
     levels_of = candidates[:, len(federation.numeric) :]
-    years = np.array([inversion.as_measured(candidate, split.statistics)["age"] for candidate in candidates])
-    return (np.abs(levels_of - (levels_of > 0.5)) < 1e-3).all(axis=1) & (np.abs(years - np.rint(years)) < 1e-2)
+    years = np.array(
+        [
+            inversion.as_measured(candidate, split.statistics)["age"]
+            for candidate in candidates
+        ]
+    )
+    return (np.abs(levels_of - (levels_of > 0.5)) < 1e-3).all(axis=1) & (
+        np.abs(years - np.rint(years)) < 1e-2
+    )
 
 
 kept = mixed[is_real(mixed)]

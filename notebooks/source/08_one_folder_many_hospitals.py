@@ -20,7 +20,9 @@ HOSPITAL = ""  # in a class: who you are; "hospital 7" at seat 7
 FOLDER = ""  # in a class: path of the shared folder
 FINGERPRINT = ""  # in a class: of the invitation, as it is read aloud
 SEATS = 30  # in a class: how many hospitals the patients are dealt out to
-STUDY = ""  # after the class: folder of the study that you saved; else, the study made here
+STUDY = (
+    ""  # after the class: folder of the study that you saved; else, the study made here
+)
 
 # %%
 if PROFILE == "smoke":
@@ -41,7 +43,9 @@ from fedkit.exchange import classroom
 
 if ROLE != "alone":
     classroom.play(ROLE, HOSPITAL, FOLDER, FINGERPRINT, rounds=ROUNDS, seats=SEATS)
-    raise classroom.Played("Your part is played. To go through the notebook, set ROLE to alone.")
+    raise classroom.Played(
+        "Your part is played. To go through the notebook, set ROLE to alone."
+    )
 
 # %% [markdown]
 # ## A letter
@@ -74,8 +78,14 @@ def post_by_hand(folder, place, sender, data):
 
 
 def read_by_hand(folder, place):
-    files = {file.name[:32]: file.read_bytes() for file in sorted((folder / place).iterdir())}
-    return {name: data for name, data in files.items() if hashlib.sha256(data).hexdigest()[:32] == name}
+    files = {
+        file.name[:32]: file.read_bytes() for file in sorted((folder / place).iterdir())
+    }
+    return {
+        name: data
+        for name, data in files.items()
+        if hashlib.sha256(data).hexdigest()[:32] == name
+    }
 
 
 # %% [markdown]
@@ -88,19 +98,30 @@ disk = tempfile.TemporaryDirectory()
 practice = Path(disk.name, "practice")
 practice.mkdir()
 first = post_by_hand(practice, "post", "Hungary", b"Good morning from Budapest.")
-half, changed = (post_by_hand(practice, "post", "Hungary", data) for data in (b"half written", b"changed"))
+half, changed = (
+    post_by_hand(practice, "post", "Hungary", data)
+    for data in (b"half written", b"changed")
+)
 
 # %%
 copy = first.with_name(f"{first.name} (1)")
-for file, content in {copy: first.read_bytes(), half: b"half", changed: b"CHANGED"}.items():
+for file, content in {
+    copy: first.read_bytes(),
+    half: b"half",
+    changed: b"CHANGED",
+}.items():
     file.write_bytes(content)
 
 # %%
 from fedkit.exchange import Folder
 
 by_hand = list(read_by_hand(practice, "post").values())
-assert by_hand == [letter.data for letter in Folder(practice).new("post", 1000)], "fedkit should read the same."
-assert Folder(practice).post("post", "Hungary", by_hand[0]).name == first.name, "And post under the same name."
+assert by_hand == [letter.data for letter in Folder(practice).new("post", 1000)], (
+    "fedkit should read the same."
+)
+assert Folder(practice).post("post", "Hungary", by_hand[0]).name == first.name, (
+    "And post under the same name."
+)
 print(f"{len(list((practice / 'post').iterdir()))} files, letters: {by_hand}")
 
 # %% [markdown]
@@ -136,7 +157,9 @@ import base64
 (invitation,) = Folder(shared).new("invitation", 10**6)
 first_bits = base64.b32encode(hashlib.sha256(invitation.data).digest()[:10]).decode()
 spoken_digits = first_bits.translate(
-    str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", "0123456789ABCDEFGHJKMNPQRSTVWXYZ")
+    str.maketrans(
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+    )
 )
 assert spoken_digits == spoken.replace("-", ""), "That should be the fingerprint."
 print("The same digits, without the lines.")
@@ -159,7 +182,9 @@ print(misheard.step())
 # of your own machine, for what your process must not forget.
 
 # %%
-me = Participant(Folder(shared), cleveland, rows, invitation=spoken, home=home, known=[])
+me = Participant(
+    Folder(shared), cleveland, rows, invitation=spoken, home=home, known=[]
+)
 print(me.step())
 
 # %% [markdown]
@@ -189,14 +214,21 @@ import os
 import subprocess
 import sys
 
-passphrases = {name: secrets.token_hex(16) for name in ("Hungary", "Switzerland", "VA Long Beach")}
+passphrases = {
+    name: secrets.token_hex(16) for name in ("Hungary", "Switzerland", "VA Long Beach")
+}
 
 
 def start(name, home=None):
     own, secret = home or homes / name, {"PASSPHRASE": passphrases[name]}
     with (homes / f"{name}.txt").open("a") as said:
         command = [sys.executable, "-c", program, shared, spoken, str(own), name]
-        how = {"stdin": subprocess.PIPE, "stdout": said, "stderr": subprocess.DEVNULL, "text": True}
+        how = {
+            "stdin": subprocess.PIPE,
+            "stdout": said,
+            "stderr": subprocess.DEVNULL,
+            "text": True,
+        }
         return subprocess.Popen(command, env=os.environ | secret, **how)
 
 
@@ -223,9 +255,13 @@ def say(name):
 
 
 while not all(say(name) for name in others):
-    assert not any(process.poll() for process in others.values()), "A hospital's process failed."
+    assert not any(process.poll() for process in others.values()), (
+        "A hospital's process failed."
+    )
     time.sleep(0.1)
-heard = {name: say(name)[0] for name in others} | {"Cleveland": fingerprint(cleveland.public)}
+heard = {name: say(name)[0] for name in others} | {
+    "Cleveland": fingerprint(cleveland.public)
+}
 for name, process in others.items():  # a person at each hospital types
     typed(process, " ".join(heard[other] for other in heard if other != name))
 print(heard)
@@ -249,10 +285,14 @@ print(zurich.step())
 
 # %%
 while len(maker.step()) < 5:
-    assert not any(process.poll() for process in others.values()), "A hospital's process failed."
+    assert not any(process.poll() for process in others.values()), (
+        "A hospital's process failed."
+    )
     time.sleep(0.1)
 for request in maker.step():
-    print(f"{request.fingerprint}  {request.name}: {' '.join(request.problems) or 'fits'}")
+    print(
+        f"{request.fingerprint}  {request.name}: {' '.join(request.problems) or 'fits'}"
+    )
 
 # %% [markdown]
 # Zurich is told why. Then the teacher **opens** the study: the list of hospitals is fixed.
@@ -291,7 +331,9 @@ print(me.step())
 # your two parts in turn.
 
 # %%
-coordinator = Coordinator(Folder(shared), teacher, invitation=spoken, home=homes / "Teacher")
+coordinator = Coordinator(
+    Folder(shared), teacher, invitation=spoken, home=homes / "Teacher"
+)
 
 
 def play(until):
@@ -328,8 +370,15 @@ def read(what, number, where=shared):
 
 play(arrived("one", 3))
 ones = {name: letter.content for name, letter in sorted(read("one", 3).items())}
-assert len(set(map(len, ones.values()))) == 1 == len(set(ones.values())) - 3, "As long, and not alike."
-print({name: f"{content[-6:].hex()} ({len(content)} bytes)" for name, content in ones.items()})
+assert len(set(map(len, ones.values()))) == 1 == len(set(ones.values())) - 3, (
+    "As long, and not alike."
+)
+print(
+    {
+        name: f"{content[-6:].hex()} ({len(content)} bytes)"
+        for name, content in ones.items()
+    }
+)
 
 # %% [markdown]
 # All four are here. (Just now Switzerland's technician makes a backup. Remember it.) The coordinator closes the list,
@@ -343,7 +392,9 @@ shutil.copy(homes / "Switzerland.identity", homes / "backup.identity")
 status = coordinator.step()
 play(arrived("two", 3))
 (listed,) = read("list", 3)["Teacher"].json()["groups"]
-assert listed == {name: hashlib.sha256(content).hexdigest() for name, content in ones.items()}
+assert listed == {
+    name: hashlib.sha256(content).hexdigest() for name, content in ones.items()
+}
 print(*(f"{name:13} {code[:16]}..." for name, code in listed.items()), sep="\n")
 
 # %% [markdown]
@@ -379,8 +430,12 @@ print(f"farthest from 0: {farthest([switzerland])} and {farthest(shares)}")
 # %%
 (letter_key,) = Folder(shared).new("group", 10**6)
 sealed = letters.read(letter_key, me.study.id, "group", 0).json()["sealed"]
-assert set(sealed) == set(federation.names), "Sealed to the hospitals, and to nobody else."
-print(f"by {letter_key.sender}, sealed to {', '.join(sealed)}; {len(letter_key.data):,} bytes")
+assert set(sealed) == set(federation.names), (
+    "Sealed to the hospitals, and to nobody else."
+)
+print(
+    f"by {letter_key.sender}, sealed to {', '.join(sealed)}; {len(letter_key.data):,} bytes"
+)
 
 # %% [markdown]
 # ## Kill a hospital
@@ -394,7 +449,9 @@ import signal
 play(added(3))
 play(arrived("one", 4))
 os.kill(others["Switzerland"].pid, signal.SIGKILL)
-print(f"Switzerland's process ended: {signal.Signals(-others['Switzerland'].wait()).name}")
+print(
+    f"Switzerland's process ended: {signal.Signals(-others['Switzerland'].wait()).name}"
+)
 
 # %% [markdown]
 # This is the picture for the projector. Who is waited for?
@@ -429,8 +486,12 @@ from fedkit.exchange import journal
 
 
 def refused(where=shared):
-    found = [event for event in journal.events(Folder(where)) if event["what"] == "refused"]
-    return {event["why"] for event in found if event["writer"] in ("Teacher", "Cleveland")}
+    found = [
+        event for event in journal.events(Folder(where)) if event["what"] == "refused"
+    ]
+    return {
+        event["why"] for event in found if event["writer"] in ("Teacher", "Cleveland")
+    }
 
 
 before = refused()
@@ -440,7 +501,9 @@ intruder = Folder(shared)
 twos = intruder.new(rounds.place("two", 3), 10**6)
 (old,) = [found for found in twos if found.sender == "Hungary"]
 (total,) = intruder.new(rounds.place("sum", 3), 10**6)
-intruder.post(rounds.place("two", 4), "Switzerland", b"I am Switzerland, and I am back.")
+intruder.post(
+    rounds.place("two", 4), "Switzerland", b"I am Switzerland, and I am back."
+)
 intruder.post(rounds.place("two", 4), "Hungary", old.data)
 changed_sum = total.data[:-1] + bytes([total.data[-1] ^ 1])
 changed_sum = intruder.post(rounds.place("sum", 3), "Teacher", changed_sum)
@@ -450,7 +513,9 @@ changed_sum = intruder.post(rounds.place("sum", 3), "Teacher", changed_sum)
 
 # %%
 status_coordinator, status_me = coordinator.step(), me.step()
-assert len(refused() - before) == 3, "Each of the three should be refused, and the log should say why."
+assert len(refused() - before) == 3, (
+    "Each of the three should be refused, and the log should say why."
+)
 print(*sorted(refused() - before), sep="\n")
 
 # %% [markdown]
@@ -477,7 +542,9 @@ print(say("Switzerland")[-1])
 others["Switzerland"] = start("Switzerland")
 typed(others["Switzerland"], "")
 play(lambda: coordinator.step().ended)
-assert [process.wait(timeout=600) for process in others.values()] == [0, 0, 0], "All others should end well."
+assert [process.wait(timeout=600) for process in others.values()] == [0, 0, 0], (
+    "All others should end well."
+)
 print("Cleveland:", me.step())
 
 # %% [markdown]
@@ -485,7 +552,9 @@ print("Cleveland:", me.step())
 # folder, no encryption and no accident?
 
 # %%
-assert {say(name)[-1] for name in others} == {str(me.step())}, "All four should hold one model."
+assert {say(name)[-1] for name in others} == {str(me.step())}, (
+    "All four should hold one model."
+)
 print("Switzerland:", *say("Switzerland")[-4:], sep="\n")
 
 # %%
@@ -505,7 +574,10 @@ print(f"largest difference of a weight: {gap:.0e}")
 
 # %%
 undisturbed = exchange.rehearse(federation, rounds=ROUNDS)[0]
-same = [mine.tobytes() == other.tobytes() for mine, other in zip(me.weights, undisturbed.weights, strict=True)]
+same = [
+    mine.tobytes() == other.tobytes()
+    for mine, other in zip(me.weights, undisturbed.weights, strict=True)
+]
 assert all(same), "The killed process should have changed no bit of the model."
 print("the same bytes")
 
@@ -558,7 +630,9 @@ where, _, people = begin("left out")
 three = [name for name in federation.names if name != "Switzerland"]
 wrong = lie(where, people["Hungary"].study.id, three)
 turn(people)
-assert not Folder(where).names(rounds.place("two", 0)), "Nobody should answer this list."
+assert not Folder(where).names(rounds.place("two", 0)), (
+    "Nobody should answer this list."
+)
 print(people["Hungary"].step())
 
 # %% [markdown]
@@ -576,7 +650,9 @@ again = people["Hungary"]
 how = {"invitation": aloud, "known": [], "home": homes / "two lists"}
 again = Participant(Folder(where), again.identity, again.rows, **how)
 print(again.step())
-assert len(Folder(where).names(rounds.place("two", 0))) == 4, "One letter two each, and no more."
+assert len(Folder(where).names(rounds.place("two", 0))) == 4, (
+    "One letter two each, and no more."
+)
 
 # %% [markdown]
 # A number is answered once, and masks are made for one list.
@@ -595,14 +671,20 @@ how = {"invitation": aloud, "clock": lambda: 60 * minutes[0]}
 adder, place = Coordinator(Folder(where), teacher, **how), rounds.place("one", 3)
 while not adder.step().ended:
     asleep = adder.study.step.number == 3 and len(Folder(where).names(place)) == 7
-    turn({name: one for name, one in people.items() if not (asleep and name[-1] == "7")})
+    turn(
+        {name: one for name, one in people.items() if not (asleep and name[-1] == "7")}
+    )
     minutes[0] += 1
 
 # %%
 turn(people)
 print(Watch(Folder(where), aloud).look())
-tested = {round: said["auroc"][1] for round, said in people["hospital 7"].scores.items()}
-assert tested[1] < tested[0] == tested[2] == tested[3], "One round should be of one group."
+tested = {
+    round: said["auroc"][1] for round, said in people["hospital 7"].scores.items()
+}
+assert tested[1] < tested[0] == tested[2] == tested[3], (
+    "One round should be of one group."
+)
 print("test patients that the scores are of:", tested)
 
 # %% [markdown]
@@ -655,7 +737,9 @@ from fedkit import records
 from fedkit.exchange import results
 
 ledger = results.ledger(me.study)
-moved = ledger.pivot_table(index="hospital", columns="direction", values="bytes", aggfunc="sum")
+moved = ledger.pivot_table(
+    index="hospital", columns="direction", values="bytes", aggfunc="sum"
+)
 one_round = ledger.query("round == 2 and direction == 'up'")
 sizes = one_round.groupby("phase")["bytes"].mean()
 assert sizes.sum() < 2200, "The two letters of a round should have about two kilobytes."
@@ -686,8 +770,12 @@ from fedkit import evaluation
 study = records.load(STUDY or Path(disk.name, "study"))
 sites = study.predictions["hospital"].nunique()
 people = federation if sites == len(federation) else classroom.seat_federation(sites)
-assert study.provenance["sha256"] == people.sha256, "The study is of other patients than this kit has."
-assert study.settings["model"] == "logistic regression", "The study has another model than the methods below."
+assert study.provenance["sha256"] == people.sha256, (
+    "The study is of other patients than this kit has."
+)
+assert study.settings["model"] == "logistic regression", (
+    "The study has another model than the methods below."
+)
 study
 
 # %% [markdown]
@@ -697,17 +785,26 @@ study
 # %%
 from fedkit import aggregators
 
-same_settings = {name: study.settings[name] for name in ("rounds", "seed", "epochs", "batch_size", "learning_rate")}
+same_settings = {
+    name: study.settings[name]
+    for name in ("rounds", "seed", "epochs", "batch_size", "learning_rate")
+}
 beside = [
     learning.train_local(people, **same_settings),
     learning.train_centralized(people, **same_settings),
     learning.train_federated(people, **same_settings),
-    learning.train_federated(people, aggregator=aggregators.EncryptedMean(), **same_settings),
+    learning.train_federated(
+        people, aggregator=aggregators.EncryptedMean(), **same_settings
+    ),
     study,
 ]
-one_split = evaluation.table(beside, ["auroc"]).pivot_table("value", "hospital", "method", dropna=False)
+one_split = evaluation.table(beside, ["auroc"]).pivot_table(
+    "value", "hospital", "method", dropna=False
+)
 by_folder = (one_split[study.method] - one_split["federated + BFV"]).abs().max()
-assert STUDY or by_folder < 0.0005, "If nobody misses a round, the folder should change no AUROC."
+assert STUDY or by_folder < 0.0005, (
+    "If nobody misses a round, the folder should change no AUROC."
+)
 one_split[[run.method for run in beside]].round(3)
 
 # %% [markdown]
@@ -740,8 +837,12 @@ count = sum(len([*Path(shared).glob(f"{kind}-*/*.letter")]) for kind in kinds)
 print(f"my guess: {my_guess}; there are {count}")
 
 # %% tags=["solution"]
-predicted = (4 + 1 + 4 + 1) * (ROUNDS + 3) + 3  # two letters each, a list and a sum; three by the intruder
-assert predicted == sum(len([*Path(shared).glob(f"{kind}-*/*.letter")]) for kind in kinds)
+predicted = (4 + 1 + 4 + 1) * (
+    ROUNDS + 3
+) + 3  # two letters each, a list and a sum; three by the intruder
+assert predicted == sum(
+    len([*Path(shared).glob(f"{kind}-*/*.letter")]) for kind in kinds
+)
 print(f"{predicted}: Switzerland was killed, and posted nothing twice")
 
 # %% [markdown]
@@ -754,10 +855,18 @@ print("AUROC, test patients:", group[0].scores[3]["auroc"])
 
 # %% tags=["solution"]
 late = {"silent": ["VA Long Beach"], "quorum": 3, "deadline_seconds": 0.1}
-group_all, group_late = (exchange.rehearse(federation, rounds=3, **how) for how in ({}, late))
-tested_all, tested_late = (group[0].scores[3]["auroc"][1] for group in (group_all, group_late))
-assert tested_late < tested_all, "The silent hospital's test patients should be missing."
-assert np.abs(group_all[0].weights[0] - group_late[0].weights[0]).max() > 1e-3, "And the model should be another."
+group_all, group_late = (
+    exchange.rehearse(federation, rounds=3, **how) for how in ({}, late)
+)
+tested_all, tested_late = (
+    group[0].scores[3]["auroc"][1] for group in (group_all, group_late)
+)
+assert tested_late < tested_all, (
+    "The silent hospital's test patients should be missing."
+)
+assert np.abs(group_all[0].weights[0] - group_late[0].weights[0]).max() > 1e-3, (
+    "And the model should be another."
+)
 print(f"test patients: {tested_all} with all, {tested_late} without VA Long Beach")
 
 # %% [markdown]

@@ -3,6 +3,7 @@
 build    write the cells of the notebooks from their sources, and keep their outputs
 run      execute into a folder, and touch nothing else
 make     execute in full, and put figures in place: what make calls for each notebook that is out of date
+play     run with each setting that a reader might try
 golden   measure golden numbers at the smoke profile, and write them to tests/golden
 """
 
@@ -14,12 +15,12 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # a folder that is run finds its modules, and not itself
 import tools  # noqa: E402
-from tools import goldens, pairing, running  # noqa: E402
+from tools import goldens, pairing, playing, running  # noqa: E402
 
 parser = argparse.ArgumentParser(
     "python notebooks/tools", formatter_class=argparse.RawTextHelpFormatter, epilog=__doc__
 )
-parser.add_argument("command", choices=("build", "run", "make", "golden"))
+parser.add_argument("command", choices=("build", "run", "make", "play", "golden"))
 parser.add_argument("names", nargs="*", metavar="NAME")
 parser.add_argument("--solutions", action="store_true", help="run, make: the copy with solutions")
 parser.add_argument("--profile", choices=("smoke", "full"), default="smoke", help="run: how much (smoke)")
@@ -34,6 +35,11 @@ def main(command: str, name: str, solutions: bool, profile: str, output: Path) -
         return "both copies"
     if command == "make":
         return f"{len(running.make(name, solutions))} files in figures/" + ", with solutions" * solutions
+    if command == "play":
+        wrong = playing.play(name, output)
+        if wrong:
+            raise RuntimeError("\n\n".join(wrong))
+        return "with every setting"
     executed = running.execute(pairing.of(name, solutions), output / f"{name}.ipynb", profile, output / "figures")
     return f"in {output}" if command == "run" else f"{goldens.write(name, goldens.glued(executed))} is written"
 

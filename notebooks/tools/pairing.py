@@ -1,7 +1,8 @@
 """One-way pairing: ``notebooks/source/NN_name.py`` -> two notebooks.
 
 What is the same everywhere is made here: the badge below the title, and the set-up cell in front of the cell tagged
-``parameters``. The same source always gives the same bytes: a cell's id is a hash of the cell.
+``parameters``. A cell tagged ``plumbing`` (set-up, glue, checks) is folded in Lab, in Colab and on a site; its first
+line, a comment, is the title that is left. The same source always gives the same bytes: a cell's id is a hash of it.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ from fedkit.compat import environment
 
 # fedkit comes from what FEDKIT_SOURCE names, else a wheel lying here, else the checkout around, else the repository.
 SETUP = """\
-# Set-up: on Colab this installs what is missing (about a minute); where all is there, it does nothing.
+# @title Set-up: on Colab this installs what is missing (about a minute); where all is there, it does nothing.
 import glob, importlib.util, os, subprocess, sys
 if getattr(importlib.util.find_spec("fedkit"), "origin", None) is None:
     near = [*glob.glob("fedkit-*.whl"), *glob.glob("../fedkit/.."), *glob.glob("../../fedkit/..")]
@@ -27,6 +28,8 @@ if getattr(importlib.util.find_spec("fedkit"), "origin", None) is None:
     assert pip.returncode == 0, f"pip cannot install fedkit from {{source}}: open this notebook in a clone of the \
 repository, lay fedkit's wheel beside it, or set FEDKIT_SOURCE to either of them; then run this cell again."
 import fedkit.compat.environment; fedkit.compat.environment.install()"""
+
+TITLE = "# @title "  # in its first line, it gives a folded cell its name in Colab
 
 METADATA = {
     "colab": {"provenance": [], "toc_visible": True},
@@ -64,14 +67,28 @@ def make(name: str, text: str, repository: str, solutions: bool = False) -> dict
         raise ValueError(f"{name}.py {wanted}; it has {len(at)}.")
     title, _, rest = cells[0].source.partition("\n")
     cells[0].source = f"{title}\n\n{_badge(name, repository, solutions)}\n\n{rest.lstrip()}".rstrip()
-    cells.insert(at[0], v4.new_code_cell(SETUP.format(repository=repository), metadata={"tags": ["setup"]}))
+    cells.insert(at[0], v4.new_code_cell(SETUP.format(repository=repository), metadata={"tags": ["setup", "plumbing"]}))
     seen = Counter()
     for cell in cells:
+        tags = cell.metadata.get("tags", [])
+        if "plumbing" in tags and not cell.source.startswith("# "):
+            raise ValueError(f"{name}.py: a cell tagged 'plumbing' begins with a comment, which is its title.")
+        if "plumbing" in tags and not cell.source.startswith(TITLE):
+            cell.source = TITLE + cell.source[2:]
+        if solutions and cell.cell_type == "markdown":
+            cell.source = cell.source.replace("](glossary.md", "](../glossary.md")
         identity = hashlib.sha256(json.dumps([cell.cell_type, cell.source]).encode()).hexdigest()[:8]
         seen[identity] += 1
         cell.id = identity if seen[identity] == 1 else f"{identity}-{seen[identity]}"
-        cell.metadata = {"tags": cell.metadata.tags} if "tags" in cell.metadata else {}
+        cell.metadata = metadata(tags)
     return v4.new_notebook(cells=cells, metadata=METADATA)
+
+
+def metadata(tags: list[str]) -> dict:
+    """Return what a cell with these tags tells Lab (source_hidden), Colab (cellView) and a site (hide-input)."""
+    if "plumbing" in tags:
+        return {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": [*tags, "hide-input"]}
+    return {"tags": tags} if tags else {}
 
 
 def built(name: str, solutions: bool = False) -> str:

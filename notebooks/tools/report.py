@@ -1,16 +1,18 @@
 """One page, ``build/report.html``, with every figure, its numbers, and what computed them; and the README's numbers.
 
-What a figure shows is said once: in its notebook, below the cell that saves it (*In the picture: ...*).
+What a figure shows is said once, where a notebook saves it; the picture carries it as its description.
 """
 
+import ast
 import base64
-import re
 import sys
+from io import BytesIO
 from pathlib import Path
 
 import jinja2
 import jupytext
 import pandas as pd
+from PIL import Image
 
 import tools
 from fedkit.compat import environment
@@ -19,28 +21,26 @@ from tools import pairing
 START, END = "<!-- numbers: written by `make report` from figures/, do not edit -->", "<!-- /numbers -->"
 
 
-def captions(text: str) -> dict[str, str]:
-    """Read in a notebook's text which figures it saves -> what is in the picture (ValueError where it does not say)."""
-    found = {}
-    for part in text.split("plots.save(")[1:]:
-        name = "measured/" * ("measured=True" in part.partition("\n")[0]) + re.match(r'\w+, "(\w+)"', part)[1]
-        shown = re.search(r"^\*In the picture\W (.+?\.)\*", part, flags=re.DOTALL | re.MULTILINE)
-        if not shown:
-            raise ValueError(f"Say below the cell that saves the figure {name} what it shows: *In the picture: ...*")
-        found[name] = shown[1][0].upper() + shown[1][1:]
-    return found
+def drawn(name: str) -> list[str]:
+    """List the figures that a notebook saves, in its order: "gain", "measured/seconds"."""
+    code = [cell.source for cell in jupytext.read(pairing.source(name)).cells if cell.cell_type == "code"]
+    calls = [node for text in code for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    saves = [call for call in calls if ast.unparse(call.func) == "plots.save"]
+    return ["measured/" * any(one.arg == "measured" for one in call.keywords) + call.args[1].value for call in saves]
 
 
 def page(figures: Path) -> str:
     """Put the page together from the notebooks' words and the files in `figures` (FileNotFoundError if one lacks)."""
     chapters = []
     for name in tools.names():
-        text = "\n".join(cell.source for cell in jupytext.read(pairing.source(name)).cells)
         shown = []
-        for figure, caption in captions(text).items():
+        for figure in drawn(name):
             image, numbers = (figures / f"{figure}.png").read_bytes(), pd.read_csv(figures / f"{figure}.csv")
+            with Image.open(BytesIO(image)) as picture:
+                caption = picture.text["Description"]
             shown.append((figure, caption, base64.b64encode(image).decode(), len(numbers), _table(numbers)))
-        chapters += [(re.search(r"# (.+)", text)[1], shown)] if shown else []
+        title = pairing.source(name).read_text(encoding="utf-8").partition("\n# # ")[2].partition("\n")[0]
+        chapters += [(title, shown)] if shown else []
     versions = _table(pd.DataFrame(environment.versions().items(), columns=["what", "version"]))
     template = Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
     return jinja2.Template(template, autoescape=True).render(chapters=chapters, versions=versions)

@@ -59,11 +59,14 @@ def modules(name: str) -> list[str]:
     return sorted(str(file.relative_to(tools.root())) for file in files if file.is_relative_to(tools.root() / "fedkit"))
 
 
-def execute(notebook: dict, file: Path, profile: str, figures: Path, kernel: str = "python3") -> dict:
+def execute(
+    notebook: dict, file: Path, profile: str, figures: Path, kernel: str = "python3", changed: dict | None = None
+) -> dict:
     """Execute a notebook from top to bottom, in a folder of its own: it sees no checkout around it, as in Colab.
 
     It is written to `file`, also where it fails, as far as it came, and its figures to `figures`. The profile is
-    "full", which is what the notebook itself says, or "smoke". RuntimeError if a cell raises, hangs, or ends Python.
+    "full", which is what the notebook itself says, or "smoke"; `changed` are further parameters, as a reader changes
+    them. RuntimeError if a cell raises, hangs, or ends Python.
     """
     settings = dict.fromkeys(THREADS, "1") | {"FEDKIT_FIGURES": str(figures.resolve())}
     settings["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # else the kernel's debugger warns, on stderr
@@ -71,7 +74,7 @@ def execute(notebook: dict, file: Path, profile: str, figures: Path, kernel: str
         settings["FEDKIT_RUNS"] = str(tools.root() / ".cache" / "runs")
     file.parent.mkdir(parents=True, exist_ok=True)
     how = {"kernel_name": kernel, "progress_bar": False, "start_timeout": 10**6, "iopub_timeout": 10**6}  # see _watched
-    how["parameters"] = {} if profile == "full" else {"PROFILE": profile}
+    how["parameters"] = ({} if profile == "full" else {"PROFILE": profile}) | (changed or {})
     printed = io.StringIO()
     with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, settings), _watched(printed) as verdict:
         try:
@@ -85,7 +88,7 @@ def execute(notebook: dict, file: Path, profile: str, figures: Path, kernel: str
     notebook.metadata = pairing.METADATA
     notebook.cells = [cell for cell in notebook.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
     for cell in notebook.cells:  # of which nothing is left but outputs: no times, no progress bars
-        cell.metadata = {"tags": cell.metadata.tags} if cell.metadata.get("tags") else {}
+        cell.metadata = {key: cell.metadata[key] for key in pairing.metadata(["plumbing"]) if cell.metadata.get(key)}
         if cell.cell_type == "code":
             bar = "application/vnd.jupyter.widget-view+json"
             cell.outputs = [output for output in cell.outputs if bar not in output.get("data", {})]

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 import tools
 from nbformat import v4
-from tools import goldens, pairing
+from tools import goldens, pairing, playing, running
 
 GOLDEN = [
     {"name": "auroc", "value": 0.84, "tolerance": 0.001, "reason": "threads add up in another order"},
@@ -31,6 +31,15 @@ def test_it_runs_without_noise_and_finds_the_golden_numbers(name, tmp_path):
     assert goldens.compare(goldens.glued(executed), goldens.load(name)) == []
     outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
     assert [output.text for output in outputs if output.get("name") == "stderr"] == []
+
+
+@pytest.mark.parametrize("name", tools.names())
+def test_a_reader_may_change_the_settings(name, tmp_path):
+    """One split and two rounds; `make play` walks over many more."""
+    changed = playing.least(name)
+    running.execute(pairing.of(name), tmp_path / f"{name}.ipynb", "smoke", tmp_path / "figures", changed=changed)
+    assert changed or not {"SEEDS", "ROUNDS"} & set(playing.parameters(name))
+    assert all(point.items() != changed.items() for point in playing.points(name))
 
 
 def lent(notebook):

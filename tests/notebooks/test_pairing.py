@@ -18,7 +18,7 @@ def test_the_badge_and_the_setup_cell_are_put_in():
     heading, _, badge, *_, last = title.source.splitlines()
     assert (heading, last) == ("# 01. A small notebook", "One minute.")
     assert "https://colab.research.google.com/github/someone/kit/blob/main/notebooks/01_small.ipynb" in badge
-    assert (setup.metadata.tags, parameters.metadata.tags) == (["setup"], ["parameters"])
+    assert (setup.metadata.tags, parameters.metadata.tags) == (["setup", "plumbing", "hide-input"], ["parameters"])
     assert "git+https://github.com/someone/kit" in setup.source
 
 
@@ -78,3 +78,23 @@ def test_a_name_is_found_by_its_digits_or_refused(checkout):
     assert tools.choose([]) == tools.choose(["01"]) == tools.choose(["01_small"]) == ["01_small"]
     with pytest.raises(ValueError, match=r"no notebook 07\. There are: 01_small"):
         tools.choose(["07"])
+
+
+def test_plumbing_is_folded_in_lab_in_colab_and_on_a_site_under_its_title():
+    text = SOURCE.replace("# %%\n1 + 1", '# %% tags=["plumbing"]\n# Save it\n1 + 1', 1)
+    cell = pairing.make("01_small", text, REPOSITORY).cells[3]
+    assert cell.source == "# @title Save it\n1 + 1"
+    assert cell.metadata == {
+        "cellView": "form",
+        "jupyter": {"source_hidden": True},
+        "tags": ["plumbing", "hide-input"],
+    }
+    with pytest.raises(ValueError, match="begins with a comment, which is its title"):
+        pairing.make("01_small", text.replace("# Save it\n", ""), REPOSITORY)
+
+
+def test_the_copy_with_solutions_lies_a_folder_deeper():
+    text = SOURCE.replace("# One minute.", "# One minute, and a [word](glossary.md#word).")
+    student, teacher = (pairing.make("01_small", text, REPOSITORY, copy).cells[0].source for copy in (False, True))
+    assert "(glossary.md#word)" in student
+    assert "(../glossary.md#word)" in teacher

@@ -15,11 +15,14 @@ from tools import pairing
 from fedkit.compat import environment
 
 SETUP = pairing.SETUP.format(repository=environment.repository())
-GOOD = SOURCE.replace(
-    "# One minute.", "# By the end you can:\n#\n# - a;\n# - b;\n# - c.\n#\n" + "# word word\n" * 450
-).replace(
-    '# %% tags=["exercise"]',
-    '# %% [markdown]\n# ## What you can do now\n#\n# - a\n# - b\n# - c\n#\n# ## Exercises\n\n# %% tags=["exercise"]',
+GOOD = (
+    SOURCE.replace("# One minute.", "# By the end you can:\n#\n# - a;\n# - b;\n# - c.\n#\n" + "# word word\n" * 450)
+    .replace(
+        '# %% tags=["exercise"]',
+        "# %% [markdown]\n# ## What you can do now\n#\n# - a\n# - b\n# - c\n#\n# ## Exercises\n\n"
+        '# %% tags=["exercise"]',
+    )
+    .replace("# %%\n1 + 1", '# %% tags=["plumbing"]\n# Settings\ncourse.settings(globals(), {}, {})\n\n# %%\n1 + 1', 1)
 )
 every_notebook = pytest.mark.parametrize("name", tools.names())
 every_copy = pytest.mark.parametrize("solutions", [False, True], ids=["student", "solutions"])
@@ -44,22 +47,28 @@ def problems(name: str, notebook: dict) -> list[str]:
     first, *_ = markdown = [cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     lines = [len(cell["source"].splitlines()) for cell in code if cell["source"] != SETUP]
+    median = statistics.median(len(cell["source"].splitlines()) for cell in code if "plumbing" not in tags(cell))
+    widest = max(len(line) for cell in code if cell["source"] != SETUP for line in cell["source"].splitlines())
     tagged = {
         tag: [cell["source"] for cell in code if tag in tags(cell)] for tag in ("setup", "parameters", "exercise")
     }
     given = ast.parse(tagged["parameters"][0]).body
     scalars = [node for node in given if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)]
+    published = {node.targets[0].id: node.value.value for node in scalars} if scalars == given else {}
     prose = "\n".join(markdown)
     goals = bullets(first.partition("\n## ")[0].partition("By the end you can")[2])
     *_, before, reached, last, _ = ["", "", "", *re.split(r"^## (.+)", prose, flags=re.MULTILINE)]
     found = {
         f"a cell has {max(lines)} lines": max(lines) > 25,
-        f"the median cell has {statistics.median(lines)} lines": statistics.median(lines) > 6,
+        f"a line of code has {widest} signs": widest > 88,
+        f"there are {len(notebook['cells'])} cells": len(notebook["cells"]) > 70,
+        f"the median cell has {median} lines": median > 6,
         "there must be one title, first of all": not prose.startswith(f"# {name[:2]}. ")
         or len(re.findall(r"^# ", prose, flags=re.MULTILINE)) != 1,
         "the badge is missing": f"/notebooks/{name}.ipynb)" not in first.partition("## ")[0],
         "there is not one set-up cell, the same everywhere": tagged["setup"] != [SETUP],
         "the parameters cell must hold scalars only": scalars != given,
+        "course.settings must be told the parameters as they are published": told_of(code) != [published],
         "the parameters cell must say PROFILE = 'full'": "PROFILE = 'full'" not in map(ast.unparse, given),
         f"below 'By the end you can' there are {goals} bullets": not 3 <= goals <= 5,
         f"the last sections are {before} and {last}": (before, last) != ("What you can do now", "Exercises"),
@@ -71,6 +80,13 @@ def problems(name: str, notebook: dict) -> list[str]:
     return [sentence for sentence, wrong in found.items() if wrong]
 
 
+def told_of(code: list[dict]) -> list[dict]:
+    """What each call of `course.settings` takes for the published settings, with PROFILE."""
+    calls = [node for cell in code for node in ast.walk(ast.parse(cell["source"])) if isinstance(node, ast.Call)]
+    told = [call.args[1] for call in calls if ast.unparse(call.func) == "course.settings" and len(call.args) == 3]
+    return [{"PROFILE": "full"} | ast.literal_eval(full) for full in told]
+
+
 def machine_traces(notebook: dict) -> list[str]:
     """Paths and addresses in the outputs that are of the machine that the notebook ran on."""
     folders = {str(place.resolve()) for place in (tools.root(), Path.home(), Path(tempfile.gettempdir()))} - {"/"}
@@ -78,7 +94,18 @@ def machine_traces(notebook: dict) -> list[str]:
     outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
     shown = [part for output in outputs for part in (output.get("text", ""), *output.get("traceback", []))]
     shown += [data for output in outputs for kind, data in output.get("data", {}).items() if kind.startswith("text/")]
-    return [found for text in shown for found in trace.findall("".join(text))]
+    pictures = re.compile(r"data:image/png;base64,[\w+/=]+")
+    return [found for text in shown for found in trace.findall(pictures.sub("", "".join(text)))]
+
+
+def without_words(notebook: dict) -> list[str]:
+    """Pictures in the outputs that say nothing to whoever cannot see them."""
+    outputs = [output.get("data", {}) for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    bare = [kind for data in outputs for kind in data if kind.startswith("image/")]
+    images = [tag for data in outputs for tag in re.findall(r"<img [^>]*>", "".join(data.get("text/html", "")))]
+    said = [(re.search(r'alt="([^"]*)"', tag) or ["", ""])[1] for tag in images]
+    sentence = re.compile(r"[A-Z][^/\\]{38,}\.(?!\w)")
+    return bare + [words for words in said if not sentence.fullmatch(words) or len(words.split()) < 8]
 
 
 @every_notebook
@@ -87,10 +114,11 @@ def test_a_notebook_is_in_the_house_style(name):
 
 
 @every_notebook
-def test_each_exercise_has_its_solution_right_behind_it(name):
-    cells = pairing.of(name, solutions=True)["cells"]
-    kinds = " ".join(tag for cell in cells for tag in tags(cell) if tag in ("exercise", "solution"))
-    assert re.fullmatch(r"(exercise( solution)+ ?)+", kinds), kinds
+def test_each_exercise_has_its_solution_right_behind_it_and_then_a_check(name):
+    cells = [cell for cell in pairing.of(name, solutions=True)["cells"] if cell["cell_type"] == "code"]
+    kinds = ["check" if "course.check(" in cell["source"] else tag for cell in cells for tag in tags(cell) or [""]]
+    wanted = " ".join(kind for kind in kinds if kind in ("exercise", "solution", "check"))
+    assert re.fullmatch(r"(exercise( solution)+ check( check)* ?)+", re.sub(r"check( check)*", "check", wanted)), wanted
 
 
 @every_notebook
@@ -119,6 +147,24 @@ def test_what_is_committed_was_executed_and_shows_no_machine(name, solutions):
     outputs = [output for cell in code for output in cell["outputs"]]
     assert [output for output in outputs if output["output_type"] == "error" or output.get("name") == "stderr"] == []
     assert machine_traces(notebook) == []
+    assert without_words(notebook) == []
+    assert [cell["source"] for cell in notebook["cells"] if "plumbing" in tags(cell)] == [
+        cell["source"] for cell in notebook["cells"] if cell["metadata"].get("cellView") == "form"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        ({"image/png": "iVBOR"}, ["image/png"]),
+        ({"text/html": '<img src="data:,">'}, [""]),
+        ({"text/html": '<img alt="figures/spread.png" src="data:,">'}, ["figures/spread.png"]),
+        ({"text/html": '<img alt="Spread" src="data:,">'}, ["Spread"]),
+        ({"text/html": '<img alt="Four columns a hospital, and one mark a split in each of them." src="data:,">'}, []),
+    ],
+)
+def test_a_picture_without_words_is_found(data, found):
+    assert without_words({"cells": [{"outputs": [{"data": data}]}]}) == found
 
 
 @pytest.mark.parametrize(
@@ -151,6 +197,9 @@ def test_the_notebooks_are_what_their_sources_make_and_those_of_the_syllabus(sol
         ("", "", None),
         ("1 + 1", "1 + 1\n" * 26, "a cell has 26 lines"),
         ("1 + 1", "1 + 1\n" * 20, "the median cell has"),
+        ("1 + 1", "1 + " * 30 + "1", "a line of code has 121 signs"),
+        ("# %%\n1 + 1", "# %%\n1 + 1\n" * 40, "cells"),
+        ("{}, {}", '{"SEEDS": 20}, {}', "as they are published"),
         ("# ## Exercises", "# # A second title\n# ## Exercises", "one title"),
         ("# - c.", "# - c.\n# - d", "one by one"),
         ("# - c.", "", "one by one"),
