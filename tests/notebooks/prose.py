@@ -100,6 +100,7 @@ def bare(markdown: str) -> str:
         r"<!-- numbers.*?<!-- /numbers -->|<!--.*?-->|^```.*?^```", "", markdown, flags=re.DOTALL | re.MULTILINE
     )
     text = re.sub(r"(`+).+?\1|\$\$.+?\$\$|\$[^$\n]+\$", "x", text, flags=re.DOTALL)
+    text = re.sub(r"[^\W_]\w*_[^\W_][\w.]*", "x", re.sub(r"\]\([^()]*\)", "]()", text))
     text = re.sub(r"^\[[^\]]+\]: .*$|^\|[-:| ]+\|$", "", text, flags=re.MULTILINE)
     text = re.sub(r"\[([^\[\]]*)\](?:\([^()]*\)|\[[^\]]*\])", r"\1", re.sub(r"!\[([^\]]*)\]\([^)]*\)", r"\1", text))
     return re.sub(r"<[^<>]+>|https?://\S+|[*_]{1,3}(?=\S)|(?<=\S)[*_]{1,3}", "", text)
