@@ -49,7 +49,7 @@ PROPER = set(
     McMahan Karimireddy Reddi Zhu Nadeau Bengio Bonawitz Regev Cheon Albrecht Diffie Hellman Vercauteren Micciancio
     Alistarh Seide Phong Zhao Geiping Carlini Blanchard Cao Lycklama Velicheti Bagdasaryan Baruch
     ACORN BatchCrypt RoFL Scrypt AES GCM ePrint
-    TensorFlow TenSEAL scikit fedkit Colab JupyterLab JupyterHub NVFlare Matplotlib matplotlib conda README
+    TensorFlow TenSEAL scikit fedkit Colab JupyterLab JupyterHub NVFlare Matplotlib conda README
     """.split()
 )
 
@@ -66,21 +66,19 @@ AMERICAN = re.compile(
 SAYING = ("plots.save", "plots.Picture", "claim", "course.check")  # what is called with sentences for the reader
 
 
+@cache
 def page(name: str) -> str:
     """Return the text of a file; of a notebook with solutions, the Markdown and the sentences that its code says."""
     if name in FILES:
         return (ROOT / FILES[name]).read_text(encoding="utf-8")
     cells = pairing.of(name, solutions=True).cells
-    text = [cell.source for cell in cells if cell.cell_type == "markdown"]
-    said = [
-        node
-        for cell in cells
-        if cell.cell_type == "code"
-        for call in calls(cell.source, SAYING)
-        for node in ast.walk(call)
-    ]
-    strings = [node.value for node in said if isinstance(node, ast.Constant) and isinstance(node.value, str)]
-    return "\n\n".join([*text, *(one for one in strings if one.endswith(".") and " " in one)])
+    return "\n\n".join(cell.source if cell.cell_type == "markdown" else said(cell.source) for cell in cells)
+
+
+def said(code: str) -> str:
+    """Return the sentences in the code of a cell that a reader sees: the words of pictures, claims and checks."""
+    nodes = [node for call in calls(code, SAYING) for node in ast.walk(call) if isinstance(node, ast.Constant)]
+    return "\n\n".join(node.value for node in nodes if re.search(r" .*\.$", str(node.value), flags=re.DOTALL))
 
 
 def calls(code: str, functions: tuple[str, ...]) -> list[ast.Call]:
@@ -94,16 +92,20 @@ def link(name: str) -> str:
     return os.path.relpath(ROOT / FILES.get(name, f"notebooks/{name}.ipynb"), ROOT / "notebooks")
 
 
+NO_PROSE = [
+    (r"<!-- numbers.*?<!-- /numbers -->|<!--.*?-->|^```.*?^```", ""),  # the report's table, comments, blocks of code
+    (r"(`+).+?\1|\$\$.+?\$\$|\$[^$\n]+\$", "x"),  # code and formulas in a sentence
+    (r"(?<=\])\([^()]*\)|(?<=\])\[[^\]]*\]|^\[[^\]]+\]: .*?$|https?://[^\s)]+|<[^<>]+>", ""),  # addresses, HTML
+    (r"[^\W_]\w*_[^\W_]\w*(?:\.\w+)*", "x"),  # a name that is none but in code
+    (r"^\|[-:| ]+\|$|!(?=\[)|[\[\]*_]", ""),  # marks
+]
+
+
 def bare(markdown: str) -> str:
     """Return the text without what is no prose; a piece of code or a formula becomes the word x."""
-    text = re.sub(
-        r"<!-- numbers.*?<!-- /numbers -->|<!--.*?-->|^```.*?^```", "", markdown, flags=re.DOTALL | re.MULTILINE
-    )
-    text = re.sub(r"(`+).+?\1|\$\$.+?\$\$|\$[^$\n]+\$", "x", text, flags=re.DOTALL)
-    text = re.sub(r"[^\W_]\w*_[^\W_][\w.]*", "x", re.sub(r"\]\([^()]*\)", "]()", text))
-    text = re.sub(r"^\[[^\]]+\]: .*$|^\|[-:| ]+\|$", "", text, flags=re.MULTILINE)
-    text = re.sub(r"\[([^\[\]]*)\](?:\([^()]*\)|\[[^\]]*\])", r"\1", re.sub(r"!\[([^\]]*)\]\([^)]*\)", r"\1", text))
-    return re.sub(r"<[^<>]+>|https?://\S+|[*_]{1,3}(?=\S)|(?<=\S)[*_]{1,3}", "", text)
+    for pattern, instead in NO_PROSE:
+        markdown = re.sub(pattern, instead, markdown, flags=re.DOTALL | re.MULTILINE)
+    return markdown
 
 
 def sentences(markdown: str) -> list[str]:

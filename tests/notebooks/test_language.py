@@ -65,6 +65,20 @@ def test_what_is_hard_to_read_is_found_and_what_is_not_is_left_alone(more, compl
     assert [one for one in found if complaint in one] if complaint else found == []
 
 
+@pytest.mark.parametrize(
+    ("code", "sentences"),
+    [
+        ("plots.save(draw(table), 'gain', table, 'An arrow a hospital.')", "An arrow a hospital."),
+        ("plots.Picture(diagrams.architecture(), 'Four boxes.')", "Four boxes."),
+        ("claim(gain > 0.1, 'It should gain.')", "It should gain."),
+        ("course.check('Exercise 1', guess, (right, 'Look at Hungary.'))", "Look at Hungary."),
+        ("print('Not this one.')", ""),
+    ],
+)
+def test_what_code_says_to_the_reader_is_read(code, sentences):
+    assert prose.said(code) == sentences
+
+
 @pytest.mark.parametrize(("headword", "entry"), prose.terms(GLOSSARY).items())
 def test_a_term_of_the_glossary_is_used_where_its_link_leads(headword, entry):
     (text, address) = re.search(r"\[(\w+)\]\(([\w./]+)\)$", entry).groups()
