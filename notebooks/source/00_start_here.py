@@ -329,9 +329,10 @@ course.check(
 run_mine = ...  # a training of your own
 
 # %% tags=["solution"]
-run_mine = learning.train_federated(
+run_mine = learning.train_federated(  # fewer rounds, and more training in each
     federation,
     rounds=max(ROUNDS // 3, 1),
+    epochs=3,
     aggregator=aggregators.EncryptedMean(),
     seed=SEED,
 )
