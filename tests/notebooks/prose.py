@@ -5,14 +5,18 @@ formulas, comments, the report's numbers and the addresses of links are no prose
 no sentences.
 """
 
+import ast
+import json
 import math
 import os
 import re
 import sys
 from collections import Counter
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 from unittest.mock import patch
 
 from wordfreq import zipf_frequency
@@ -59,11 +63,30 @@ AMERICAN = re.compile(
 )
 
 
+SAYING = ("plots.save", "plots.Picture", "claim", "course.check")  # what is called with sentences for the reader
+
+
 def page(name: str) -> str:
-    """Return the Markdown of a notebook, its solutions included, or of a file."""
+    """Return the text of a file; of a notebook with solutions, the Markdown and the sentences that its code says."""
     if name in FILES:
         return (ROOT / FILES[name]).read_text(encoding="utf-8")
-    return "\n\n".join(cell.source for cell in pairing.of(name, solutions=True).cells if cell.cell_type == "markdown")
+    cells = pairing.of(name, solutions=True).cells
+    text = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    said = [
+        node
+        for cell in cells
+        if cell.cell_type == "code"
+        for call in calls(cell.source, SAYING)
+        for node in ast.walk(call)
+    ]
+    strings = [node.value for node in said if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return "\n\n".join([*text, *(one for one in strings if one.endswith(".") and " " in one)])
+
+
+def calls(code: str, functions: tuple[str, ...]) -> list[ast.Call]:
+    """Return where a cell calls one of these functions."""
+    found = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    return [call for call in found if ast.unparse(call.func) in functions]
 
 
 def link(name: str) -> str:
@@ -77,6 +100,7 @@ def bare(markdown: str) -> str:
         r"<!-- numbers.*?<!-- /numbers -->|<!--.*?-->|^```.*?^```", "", markdown, flags=re.DOTALL | re.MULTILINE
     )
     text = re.sub(r"(`+).+?\1|\$\$.+?\$\$|\$[^$\n]+\$", "x", text, flags=re.DOTALL)
+    text = re.sub(r"[^\W_]\w*_[^\W_][\w.]*", "x", re.sub(r"\]\([^()]*\)", "]()", text))
     text = re.sub(r"^\[[^\]]+\]: .*$|^\|[-:| ]+\|$", "", text, flags=re.MULTILINE)
     text = re.sub(r"\[([^\[\]]*)\](?:\([^()]*\)|\[[^\]]*\])", r"\1", re.sub(r"!\[([^\]]*)\]\([^)]*\)", r"\1", text))
     return re.sub(r"<[^<>]+>|https?://\S+|[*_]{1,3}(?=\S)|(?<=\S)[*_]{1,3}", "", text)
@@ -134,9 +158,19 @@ def rare(word: str) -> bool:
 
 
 def terms(glossary: str) -> dict[str, str]:
-    """Return the headwords, as they are written (several where one line has several), and their lines."""
-    found = re.findall(r"^- (\*\*.+?)(?=\n- |\n\n|\Z)", glossary, flags=re.DOTALL | re.MULTILINE)
-    return {", ".join(re.findall(r"\*\*(.+?)\*\*", " ".join(one.split()).partition(": ")[0])): one for one in found}
+    """Return the headwords, and what is said of them."""
+    _, *parts = re.split(r"^## (.+)\n", glossary, flags=re.MULTILINE)
+    return dict(zip(parts[::2], map(str.strip, parts[1::2]), strict=True))
+
+
+def spoken_of(headword: str, entry: str) -> list[str]:
+    """Return the headword, and the words that its entry explains beside it, in bold."""
+    return [headword, *re.findall(r"\*\*(.+?)\*\*", entry)]
+
+
+def anchor(headword: str) -> str:
+    """Return how a link names the headword, as GitHub makes it of a heading."""
+    return re.sub(r"[^\w-]", "", headword.lower().replace(" ", "-"))
 
 
 def mentions(markdown: str, term: str) -> bool:
@@ -147,9 +181,8 @@ def mentions(markdown: str, term: str) -> bool:
 
 def unexplained(markdown: str, glossary: str) -> Counter:
     """Return the rare words that are in no headword and no name, and how often they are there."""
-    explained = PROPER | {
-        form for headword in terms(glossary) for word in words(headword) for form in forms(word.lower())
-    }
+    heads = [term for each in terms(glossary).items() for term in spoken_of(*each)]
+    explained = PROPER | {form for head in heads for word in words(head) for form in forms(word.lower())}
     return Counter(
         word
         for word in words(markdown)
@@ -157,10 +190,51 @@ def unexplained(markdown: str, glossary: str) -> Counter:
     )
 
 
-def reading_minutes(name: str) -> int:
+def reading_minutes(notebook: dict) -> int:
     """Return how long a notebook takes to read, by the rule of the syllabus, to the nearest five minutes."""
-    cells = pairing.of(name).cells
-    prose = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown").partition("\n## Exercises")[0]
-    code = [cell for cell in cells if cell.cell_type == "code" and not cell.metadata.get("tags")]
-    pictures = len(re.findall(r"^\*In the picture", prose, flags=re.MULTILINE))
-    return 5 * math.floor((len(counted(bare(prose))) / 100 + len(code) / 2 + 2 * pictures) / 5 + 0.5)
+    cells = list(takewhile(lambda cell: not cell.source.startswith("## Exercises"), notebook.cells))
+    story = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    seen = sum(len(calls(cell.source, ("plots.save", "plots.Picture"))) for cell in code)
+    in_view = sum(not cell.metadata.get("tags") for cell in code)
+    return 5 * math.floor((len(counted(bare(story))) / 100 + in_view / 2 + 2 * seen) / 5 + 0.5)
+
+
+def running_minutes(name: str) -> int:
+    """Return how long a notebook runs: what was measured, rounded up. ValueError if it was not."""
+    measured = json.loads((ROOT / "figures/measured/notebooks.json").read_text())
+    if name not in measured:
+        raise ValueError(f"Nobody has measured how long {name} runs: python tests/bench/notebooks.py {name[:2]} does.")
+    return math.ceil(measured[name] / 60)
+
+
+def first_line(run: int, read: int) -> str:
+    """Return how the line below a notebook's title must begin."""
+    number = ("No", "One", "Two", "Three", "Four", "Five", "Six")[run]
+    return f"*{number} minute{'s' * (run > 1)} to run, {read} minutes to read. To read before: "
+
+
+def read_before(markdown: str) -> list[str]:
+    """Return the numbers of the notebooks that a notebook's first line wants to be read before."""
+    (line,) = re.findall(r"To read before: (.+?)\*", markdown, flags=re.DOTALL)
+    return re.findall(r"\[(\d\d)\]", line)
+
+
+class Part(NamedTuple):
+    """A row of the plan of a lesson."""
+
+    start: int
+    end: int
+    what: str
+    notebooks: list[str]
+
+
+def plans(markdown: str) -> list[list[Part]]:
+    """Return the plans of lessons: the tables of minutes, what is done, and with what."""
+    tables = re.findall(r"^\| minutes \| what \| with \|\n\|[-|]+\|\n((?:\|.+\n)+)", markdown, flags=re.MULTILINE)
+    found = []
+    for table in tables:
+        rows = re.findall(r"^\| (\d+) to (\d+) \| (.+?) \|(.*)\|$", table, flags=re.MULTILINE)
+        links = [re.findall(r"\((\d\d_\w+)\.ipynb\)", used) for *_, used in rows]
+        found.append([Part(int(a), int(b), what, names) for (a, b, what, _), names in zip(rows, links, strict=True)])
+    return found
