@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 00. Can four hospitals train one model without showing a row?
 #
-# *Under a minute to run, 20 minutes to read. To read before: nothing.*
+# *One minute to run, 25 minutes to read. To read before: nothing.*
 #
 # By the end you can:
 #
@@ -139,7 +139,7 @@ from fedkit.chapters import diagrams
 plots.Picture(
     diagrams.architecture(),
     "Four hospitals stand in a row, and each holds its patients' rows and its own "
-    "keys. Arrows go up to the server and come down, each with a padlock: only "
+    "keys. Arrows go up to the server and come down, each with a lock: only "
     "encrypted messages travel. The server has no key. A dashed line joins the "
     "hospitals, which agree on secrets that the server does not learn.",
 )

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 01. What would we get if all rows were in one place?
 #
-# *About a minute to run, 45 minutes to read. To read before: [00](00_start_here.ipynb).*
+# *One minute to run, 35 minutes to read. To read before: [00](00_start_here.ipynb).*
 #
 # By the end you can:
 #
