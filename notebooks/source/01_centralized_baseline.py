@@ -446,8 +446,8 @@ paired = pd.concat(against, axis=1)
 paired.round(3)
 
 # %% [markdown]
-# The stranger divides the hospitals: at the two large ones it is no better than their own model, at the two small ones
-# it is better. Where an interval holds zero, say no more than "on average, for these patients".
+# The stranger divides the hospitals: at the two large ones its AUROC is no better than that of their own model, at the
+# two small ones it is better. Where an interval holds zero, say no more than "on average, for these patients".
 #
 # ## What pooling costs
 #
