@@ -41,10 +41,10 @@ def hospitals_at_a_glance(federation: Iterable, column: str = "age") -> Figure:
     patients.barh(places, ill, color=VERMILLION, height=0.6, label="with disease", hatch="///")
     patients.barh(places, total - ill, left=ill, color=SKY, height=0.6, label="without")
     for y, (part, whole) in enumerate(zip(ill, total, strict=True)):
-        patients.text(whole + 0.02 * total.max(), y, f"{whole}, {part / whole:.0%} ill", va="center", fontsize=8.5)
+        patients.text(whole + 0.02 * total.max(), y, f"{whole}, {part / whole:.0%} ill", va="center", fontsize=9.5)
     patients.set(title="Patients", xlabel="number of patients", xlim=(0, 1.45 * total.max()))
-    above = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0.2}
-    patients.legend(ncols=2, fontsize=8.5, handlelength=1.4, **above)
+    above = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0.1}
+    patients.legend(ncols=2, fontsize=9.5, handlelength=1.2, **above)
 
     known = [hospital.table[column].dropna().astype(float) for hospital in hospitals]
     look = {"patch_artist": True, "boxprops": {"facecolor": "#cfe3f0", "edgecolor": BLUE}}
@@ -62,7 +62,7 @@ def hospitals_at_a_glance(federation: Iterable, column: str = "age") -> Figure:
     for (row, position), value in np.ndenumerate(share):
         if value:
             text, ink = f"{value:.0%}" if value >= 0.005 else "<1%", "white" if value > 0.6 else INK
-            missing.text(position, row, text, ha="center", va="center", fontsize=8, color=ink)
+            missing.text(position, row, text, ha="center", va="center", fontsize=9.5, color=ink)
     many = len(columns) > 12
     labels = [plots.shown(one, plots.ROOM if many else 460 / len(columns)) for one in columns]
     missing.set_title("Missing values (share of the hospital's patients; empty: none)")
