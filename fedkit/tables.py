@@ -79,25 +79,19 @@ class Cells:
     keep: Sequence[Hashable] = ()
 
     def __post_init__(self) -> None:
-        for name in ("missing", "keep"):
-            for value in each_of(getattr(self, name)):
-                if isinstance(value, str) or not isinstance(value, Iterable):
+        for name, said in vars(self).items():
+            for value in said.values() if isinstance(said, Mapping) else [said]:
+                if name in ("missing", "keep") and (isinstance(value, str) or not isinstance(value, Iterable)):
                     raise TypeError(f"`{name}` is a list: write [{value!r}] for a single one.")
-        for mark in each_of(self.decimal):
-            if mark not in (None, ".", ","):
-                raise ValueError(f"`decimal` must be '.' or ',', and is {mark!r}.")
-        for name in ("below", "above", "rare"):
-            for value in each_of(getattr(self, name)):
-                if value is not None and not (isinstance(value, Real) and value >= 0):
-                    raise TypeError(f"`{name}` must be a number from 0 on, and is {value!r}.")
+                if name == "decimal" and value not in (None, ".", ","):
+                    raise ValueError(f"`decimal` must be '.' or ',', and is {value!r}.")
+                if name in ("below", "above", "rare") and not isinstance(value, Real | None):
+                    raise TypeError(f"`{name}` must be a number, and is {value!r}.")
 
     def of(self, column: Hashable) -> "Cells":
         """Return what the cells of one column mean."""
-        none, said = {"missing": (), "decimal": None, "rare": 0}, {}
-        for name in none:
-            if isinstance(value := getattr(self, name), Mapping):
-                said[name] = value.get(column, none[name])
-        return replace(self, **said) if said else self
+        own = {name: value for name, value in vars(self).items() if isinstance(value, Mapping)}
+        return replace(self, **{name: value.get(column, getattr(Cells, name)) for name, value in own.items()})
 
     def number(self, cell: object) -> float | None:
         """Read a cell: NaN if it is a text that is a number and must not be read so, None if it is no number at all."""
@@ -113,11 +107,6 @@ class Cells:
             return np.nan if found["unit"] or not self.decimal or factor is None else factor * float(digits)
         except ValueError:
             return np.nan
-
-
-def each_of(said: object) -> Collection:
-    """Return what is said of single columns, or of all."""
-    return said.values() if isinstance(said, Mapping) else [said]
 
 
 def clean(value: object) -> str:

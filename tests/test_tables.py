@@ -729,7 +729,7 @@ def test_a_file_in_order_of_age_is_taken():
 
 @pytest.mark.parametrize("single", [8, 9, 777])
 def test_a_single_value_may_be_an_outlier(single):
-    tail = np.floor(RNG.lognormal(4, 1, 90)) if single > 9 else RNG.poisson(1, 90).clip(0, 4)
+    tail = np.floor(RNG.lognormal(4, 1, 90)).clip(0, 300) if single > 9 else RNG.poisson(1, 90).clip(0, 4)
     with pytest.warns(UserWarning, match="a code for nothing, apart from the rest"):
         federation(large(x=np.where(np.arange(90) == 5, single, tail)))
 
@@ -743,7 +743,7 @@ TOLD = {
     "words": (CODES.map({1: "b", 2: "a", 3: "c"}), "refused"),
     "several words": (CODES.map({1: "b", 2: "a", 3: "c"}) + words("x", "y", rows=900), "refused"),
     "a measurement": (10.0 * CODES + RNG.normal(size=900), "refused"),
-    "numbers with errors": (CODES.mask(np.arange(900) % 300 == 7, 2), "look"),
+    "numbers with errors": (CODES.mask(np.arange(900) % 150 == 7, 2), "look"),
     "a measurement with errors": ((10.0 * CODES + RNG.normal(size=900)).mask(np.arange(900) % 450 == 7, 20.3), "look"),
     "a time of death": (pd.Series(RNG.normal(5, 1, 900)).where(CODES == 3), "refused"),
     "nothing": (RNG.normal(size=900) + CODES, ""),
@@ -817,7 +817,7 @@ def test_a_column_that_others_are_made_of_names_no_patient():
         ({"missing": -999}, r"`missing` is a list: write \[-999\]"),
         ({"missing": {"age": "NA"}}, r"`missing` is a list: write \['NA'\]"),
         ({"keep": 7}, r"`keep` is a list: write \[7\]"),
-        ({"rare": "20"}, "`rare` must be a number from 0 on, and is '20'"),
+        ({"rare": "20"}, "`rare` must be a number, and is '20'"),
         ({"below": "half"}, "`below` must be a number"),
         ({"min_rows": "5"}, "`min_rows` must be a number of patients, and is '5'"),
         ({"features": 3}, r"`features` must be a list of column names: write \[3\]"),

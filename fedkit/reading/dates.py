@@ -22,6 +22,8 @@ _DAYS = "%Y-%m-%d %d-%m-%Y %m-%d-%Y %d-%m-%y %m-%d-%y %y-%m-%d %Y-%m %d-%b-%Y %d
 _DAYS = [day.replace("-", mark) for day in _DAYS for mark in ("-", "/", ".", " ")]
 _DAYS += ["%d %B %Y", "%d. %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %Y", "%B %Y"]
 _CLOCKS = ["%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p"]
+_NUMBERS = [(19000101, 21001231, "format", "%Y%m%d"), (190001, 210012, "format", "%Y%m")]
+_NUMBERS += [(1e9, 2e9, "unit", "s"), (1e12, 2e12, "unit", "ms")]
 
 
 def of_cells(column: pd.Series, void: set[str]) -> str:
@@ -32,21 +34,14 @@ def of_cells(column: pd.Series, void: set[str]) -> str:
     ways = [*_DAYS, *_CLOCKS, *(f"{day}{mark}{clock}" for mark in " T" for clock in _CLOCKS for day in _DAYS)]
     shape = re.sub(r"\w+", "", str(cells.iloc[0]))
     ways = [("format", way) for way in dict.fromkeys(ways) if re.sub(r"%\w|T", "", way) == shape]
-    return _line(cells, ways, f"{frame}.mask(frame[{{0}}].isin({none}))" if none else frame)
+    line = _line(cells, ways, f"{frame}.mask(frame[{{0}}].isin({none}))" if none else frame)
+    return line or "frame = frame.drop(columns=[{0}])  # or write numbers in it: days since something"
 
 
 def of_numbers(known: np.ndarray, low: float, high: float) -> str:
     """Write how whole numbers are days (20200131), months (202001) or (milli)seconds since 1970, or ""."""
-    ways = []
-    for least, most, months, way in ((19000101, 21001231, known // 100, "%Y%m%d"), (190001, 210012, known, "%Y%m")):
-        month = months % 100
-        if least <= low and high <= most and month.min() >= 1 and month.max() <= 12:
-            ways += [("format", way)] if months is known or (known % 100).max() <= 31 else []
-    timed = (known % 1e6).any()
-    ways += [
-        ("unit", unit) for scale, unit in ((1e9, "s"), (1e12, "ms")) if scale <= low and high <= 2 * scale and timed
-    ]
-    return _line(pd.Series(np.unique(known)), ways, "frame[{0}]") if ways else ""
+    ways = [(name, way) for least, most, name, way in _NUMBERS if least <= low and high <= most and (known % 1e6).any()]
+    return _line(pd.Series(np.unique(known)), ways, "frame[{0}]")
 
 
 def _line(cells: pd.Series, ways: Iterable[tuple[str, str]], frame: str) -> str:
@@ -59,7 +54,7 @@ def _line(cells: pd.Series, ways: Iterable[tuple[str, str]], frame: str) -> str:
         if isinstance(read.dtype, np.dtype) and read.dtype.kind == "M":  # and of no zone
             found.setdefault(tuple(read), (name, way))
     if not found:
-        return "frame = frame.drop(columns=[{0}])  # or write numbers in it: days since something"
+        return ""
     (name, way), *others = found.values()
     if others:
         orders = " or ".join(repr(way) for _, way in found.values())

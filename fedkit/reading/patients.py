@@ -19,15 +19,12 @@ def known_by(read: Any, column: pd.Series) -> list[str]:
     and the next one in order as between any two rows: what is made of the column, as a group of age is, does not.
     """
     measured = column.dtype.kind == "f" and (column[:1000] % 1 > 0).any()
-    try:
-        codes, cells = pd.factorize(column[:0] if measured else column.to_numpy())
-    except TypeError:  # lists, which were complained of
-        return []
-    if not _CELLS < len(cells) <= 0.8 * len(codes):
+    codes, cells = pd.factorize(column if column.dtype.kind in "iuf" else column.astype(str))
+    if measured or not _CELLS < len(cells) <= 0.8 * len(codes):
         return []
     order = np.argsort(np.argsort(cells if cells.dtype.kind in "iuf" else [*map(str, cells)]))
     rows = np.lexsort((order[codes], read.sites))
-    rows = rows[(codes[rows] >= 0) & (read.sites[rows] >= 0)][:_ROWS]
+    rows = rows[column.notna().to_numpy()[rows] & (read.sites[rows] >= 0)][:_ROWS]
     same = (np.diff(codes[rows]) == 0) & (np.diff(read.sites[rows]) == 0)
     others = {"the label": pd.Categorical.from_codes(read.labels, read.classes)}
     others |= {name: read.columns[name] for name in [*read.columns][:COLUMNS] if name != str(column.name)}
@@ -56,15 +53,13 @@ def say_repeated(read: Any) -> None:
         if _NAME.fullmatch(str(column)) and column not in read.roles and read.frame[column].duplicated().any():
             problem = "Column {0} names patients with more than one row, as it seems, and they may be on both sides"
             read.say(column, problem, "patient={0}", at="*")
-    rows = len(read.frame)
-    keys, chance = np.zeros(rows, np.uint64), rows**2 / 2
-    for values in [*read.columns.values()][:COLUMNS]:
-        if isinstance(values, pd.Categorical):
-            codes = values.codes.astype(np.int64)
-        else:
-            codes = pd.factorize(np.rint(1000 * values / (np.fmax.reduce(np.abs(values)) or 1)))[0]
-        keys = keys * np.uint64(6364136223846793005) + (codes + 2).astype(np.uint64)
-        chance *= ((np.bincount(codes + 1) / rows) ** 2).sum()
+    rows, columns = len(read.frame), {"": 0}
+    for at, own in enumerate([*read.columns.values()][:COLUMNS]):
+        levels = isinstance(own, pd.Categorical)
+        columns[at] = own.codes if levels else np.rint(1000 * own / (np.fmax.reduce(np.abs(own)) or 1)) + 0.0
+    columns = pd.DataFrame(columns, index=range(rows))
+    alike = [(columns[at].value_counts(normalize=True, dropna=False) ** 2).sum() for at in columns]
+    keys, chance = pd.util.hash_pandas_object(columns, index=False), rows**2 / 2 * np.prod(alike)
     who = np.arange(rows) if read.patients is None else read.patients
     test = np.arange(rows) if read.test is None else read.test  # a split to be drawn may part any two
     twins = pd.DataFrame({"key": keys, "who": who, "test": test}).drop_duplicates(["key", "who"])

@@ -420,8 +420,8 @@ class Reading:
             visits = 2 * codes.max() < len(known) and self._counts_up(np.where(codes < 0, np.nan, codes))
             if visits or _dealt_out(known, codes.max() + 1, high - low + 1):
                 return self.say(name, *_NAMING, shown)
-            digits = 10 ** np.ceil(np.log10(low + 1)) if low >= 1e5 else 0
-            if codes.max() + 1 == len(known) and high < digits and (known % 100).any():
+            different = codes.max() + 1 == len(known) and (known % 100).any()
+            if different and low >= 1e5 and high < 10 ** np.ceil(np.log10(low + 1)):
                 self.say(name, *_NAMING, shown, at="*")
         return self._tells(name, values, known[:FEW], FEW)
 
