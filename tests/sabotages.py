@@ -243,12 +243,18 @@ reading/table.py: tables hospitals
     errors = len(values) - table => errors = len(values)  # - table
     + 1 - np.count_nonzero(known) => + len(values)
     alone = known.max(initial=0) >= _SURE and => alone = False and
+    self._tells(column.name, => (lambda *told: None)(column.name,
+    if self.patients is not None: => if False:
     tested.index[tested % 1 == 0]] => tested.index[tested < 0]]
     shares.index[shares == 1]] => shares.index[shares > 1]]
     if column is None or column != column: => if False:
     (classes is not None and one is None) => False
     (agree := patients.known_by(self, cells)): => (agree := []):
     rank.get(it.column, 9), -it.rows => 0, 0
+preparation.py: tables::test_a_table_and_its_harmless_rewritings_give_the_same_result
+    - mean) / std] => - mean)]
+tables.py: tables::test_a_table_and_its_harmless_rewritings_give_the_same_result
+    reference = max(levels, key=counts.__getitem__) => reference = levels[0]
 reading/dates.py: tables
     |(19|20)\d\d[-/](0?[1-9]|1[0-2])" => "
     if others: => if False:

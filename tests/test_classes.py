@@ -18,6 +18,8 @@ from fedkit.chapters.figures import exhibits
 from fedkit.compat.tff import tff
 from fedkit.exchange import results
 
+# What only a person can judge of these tables is not the point here.
+pytestmark = pytest.mark.filterwarnings("ignore:.*hospitals.check shows more:UserWarning")
 KINDS = ["virginica", "setosa", "versicolor"]  # neither sorted nor as they first occur
 FULL = {"batch_size": None, "learning_rate": 1.0}
 

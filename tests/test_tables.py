@@ -242,6 +242,11 @@ REFUSED = {
         {},
         "'x' tells the label",
     ),
+    "a date known with one label only": (
+        large().assign(x=lambda frame: pd.Series(words("2020-01-31", "2021-12-05")).where(frame["ill"] == 1)),
+        {},
+        "for 2 reasons(.|\n)*'x' tells the label",
+    ),
     "the label in words": (
         large().assign(x=lambda frame: np.where(frame["ill"], "ja", "nein")),
         {},
@@ -765,6 +770,9 @@ def test_what_tells_one_of_several_classes_is_found(case):
 # Visits
 
 
+_DROPPED = "frame = frame.drop(columns=['again'])"
+
+
 def visits(**columns):
     """Six rows of each of 45 patients, in no order, at three hospitals."""
     rng = np.random.default_rng(6)
@@ -791,6 +799,10 @@ def test_rows_of_one_patient_are_known_by_what_they_do(name):
         federation(frame)
     made = federation(**obeyed(frame, {}, caught.value.complaints))
     assert sum(len({*hospital.patients}) for hospital in made) == 45
+    twice = frame.assign(again=frame["nummer"].astype(str) + "x")
+    for how, lines in (({}, ["patient='nummer'", _DROPPED]), ({"patient": "nummer"}, [_DROPPED])):
+        found = hospitals.check(twice, site="clinic", label="ill", **how).complaints
+        assert [line.partition("  # ")[0] for line in found.loc[found["severity"] == "refused", "write"]] == lines
     federation(frame, keep=["nummer"])
     with pytest.warns(UserWarning, match="Rows with the same 'nummer'"):
         federation(frame, features=["x", "sex", "height"])

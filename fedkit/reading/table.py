@@ -317,14 +317,14 @@ class Reading:
             return self._numbers(name, np.array(read))
         void = self._void(name) | tables.WORDS
         if kind in _DATES and wanted != "levels":
-            return self.say(name, _DATED, dates.of_cells(column, void), column.dropna().astype(str).unique())
+            return self._dated(column, void, column.dropna().astype(str).unique())
         codes, cells, names = self._names(column)
         if not names:
             return None if self._found and self._found[-1].column == name else self._numbers(name, codes + np.nan)
         if self._agreed.get(name) or (name in how.keep and wanted != "numbers"):
             return self._levels(name, codes, cells, names)
         if dated := [text for text in names if dates.DATE.fullmatch(text)]:
-            return self.say(name, _DATED, dates.of_cells(column, void), dated)
+            return self._dated(column, void, dated)
         levels = wanted == "levels" or (all(isinstance(cell, bool) for cell in cells) and not wanted)
         if not levels and (strange := [cell for cell in cells if not isinstance(cell, str | Real | Decimal)]):
             return self.say(name, "Column {0} is neither numbers nor text", _DROP, strange)
@@ -356,6 +356,11 @@ class Reading:
             problem = f"Column {{0}} holds numbers at some hospitals ({self.names[min(here)]}) and text at others"
             write = f"frame[{{0}}] = frame[{{0}}].replace({{{plain(cells[is_number.argmax()])!r}: ...}})"
         return self.say(name, problem, write, [*words, *others[:3], *numbers])
+
+    def _dated(self, column: pd.Series, void: set[str], shown: Sequence[str]) -> None:
+        """Refuse dates and times; and once more if they are known with one label only."""
+        self.say(column.name, _DATED, dates.of_cells(column, void), shown)
+        self._tells(column.name, np.where(column.isna(), np.nan, 0), shown, 1)
 
     def _levels(self, name: Hashable, codes: np.ndarray, cells: list, levels: list[str]) -> None:
         """Take a column of levels; say which are strange or too many, and whether they name patients."""
@@ -426,15 +431,18 @@ class Reading:
         return self._tells(name, values, known[:FEW], FEW)
 
     def _visits(self, columns: Sequence[Hashable]) -> None:
-        """Complain of columns that name patients with many rows: of the first one in other words."""
-        others = self.frame.columns.unique().difference(columns, sort=False)
+        """Complain of columns that name patients with many rows; only one of them can be the patient."""
+        others, write = self.frame.columns.unique().difference(columns, sort=False), "patient={0}"
+        if self.patients is not None:
+            others, write = [], _DROP
         for column in [*columns, *others][: patients.COLUMNS]:
             cells, known = self.frame[column], column in [*self.roles, *self._cells.keep]
             if self.labels is not None and not known and cells.ndim == 1 and (agree := patients.known_by(self, cells)):
                 self._found = [each for each in self._found if each.column != str(column)]
                 problem = "Rows with the same {0} agree in other columns, as those of one patient do"
-                write = "patient={0}  # or, if it names no patients, keep=[{0}]"
+                write += "  # or, if it names no patients, keep=[{0}]"
                 self.say(column, problem, write, agree, at="*" * (column in others))
+                write = _DROP
 
     def _is_sized(self, name: Hashable, values: np.ndarray) -> bool:
         """Whether sums of a column can be told exactly; refuse it if not."""
