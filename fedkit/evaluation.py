@@ -135,11 +135,11 @@ def stack(runs: Sequence, part: str = "metrics") -> pd.DataFrame:
 
 
 def table(runs: Sequence, metrics: Sequence[str] = METRICS[:5], round: int | None = None) -> pd.DataFrame:
-    """Every value of every run: columns method, seed, hospital, metric, value, test_to_train.
+    """Every value of every run: columns method, seed, hospital, metric, value, test_to_train, classes.
 
     The hospital "mean" is the plain mean over those hospitals at which the metric is defined in every run, so that all
-    methods and seeds are averaged over the same hospitals. The last column says how many test rows there are for each
-    training row, which an `interval` needs; of the mean, it is those of all its hospitals together.
+    methods and seeds are averaged over the same hospitals. The last columns are for `summary`: how many test rows there
+    are for each training row (of the mean, those of all its hospitals together), and how many classes.
 
     metrics : those that were recorded; at the last round also any of `METRICS`, from its predictions; else ValueError
     round : the last of each run when None
@@ -162,7 +162,8 @@ def table(runs: Sequence, metrics: Sequence[str] = METRICS[:5], round: int | Non
     joined = {"value": "mean"} | dict.fromkeys(COUNTS, "sum")
     means = values[defined].groupby(["method", "seed", "metric"], sort=False).agg(joined).reset_index()
     found = pd.concat([values, means.assign(hospital=MEAN)], ignore_index=True)
-    return found.assign(test_to_train=found.pop("test rows") / found.pop("train rows"))
+    classes = max(2, *(records.probabilities(run.predictions).shape[1] for run in runs))
+    return found.assign(test_to_train=found.pop("test rows") / found.pop("train rows"), classes=classes)
 
 
 def interval(values: ArrayLike, test_to_train: float = 3 / 7, level: float = 0.95) -> tuple[float, float, float]:
@@ -188,12 +189,14 @@ def interval(values: ArrayLike, test_to_train: float = 3 / 7, level: float = 0.9
 def summary(table: pd.DataFrame) -> pd.DataFrame:
     """Mean and 95% `interval` over seeds: columns method, hospital, metric, mean, low, high, n (values, not NaN).
 
-    A t interval knows no bounds; it is cut where the metric itself ends, as at an AUROC of 1, or a Brier score of 2.
-    Where a table does not say how many rows were tested on, three in ten are taken for granted.
+    A t interval knows no bounds; it is cut where the metric itself ends, as at an AUROC of 1, and at 2 for the Brier
+    score of more than two classes. Two classes and three rows in ten tested on are taken for granted where a table does
+    not say it.
     """
     result = _summarize(table)
     bounded = result["metric"].isin(["auroc", "auprc", "brier", "accuracy"])
-    most = np.where(result["metric"] == "brier", 2, 1)[bounded]
+    several = np.max(table.get("classes", 2), initial=2) > 2
+    most = np.where((result["metric"] == "brier") & several, 2, 1)[bounded]
     result.loc[bounded, ["low", "high"]] = result.loc[bounded, ["low", "high"]].clip(0, most, axis=0)
     return result
 

@@ -310,7 +310,7 @@ class Check(NamedTuple):
         return said + self.report.round(3).to_html(index=False, na_rep="", max_rows=200)
 
 
-def check(frame: pd.DataFrame, agreed: Any = None, *, site: Hashable = None, name: str = "", **how: Any) -> Check:
+def check(frame: pd.DataFrame, agreed: Any = None, *, site: Hashable = None, name: str = "here", **how: Any) -> Check:
     """Say all that is wrong with a table or looks odd in it, and describe each column at each hospital.
 
     agreed, name : for one hospital, as in `join`

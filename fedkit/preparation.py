@@ -18,10 +18,9 @@ import numpy as np
 import pandas as pd
 
 from fedkit.hospitals import Federation, Hospital
-from fedkit.tables import coded_columns
+from fedkit.tables import LARGEST, SMALLEST, coded_columns
 
 # Sums are exact whole numbers of a unit: no spread is lost beside a large mean, and the order of adding is nothing.
-SMALLEST, LARGEST = 2.0**-64, 2.0**64  # the largest value of a hospital's column lies between them
 _ROUNDING = Fraction(1, 2**104)  # a spread this far below the size of the values, squared, is their last bit alone
 _BITS = {"sum": 117, "squares": 234}  # a unit is 2^-117: half the last bit of the smallest
 # On their way they are digits in base 2^36, so that float64 adds those of 100,000 hospitals exactly.
@@ -135,7 +134,7 @@ class Split:
 def local_sums(table: pd.DataFrame, numeric: Sequence[str], categorical: Mapping[str, Sequence[str]]) -> Sums:
     """Count and sum one hospital's rows, in the units of the columns. This is all that the others learn of them.
 
-    ValueError if the values of a column are all too small, or one is too large, for the sum: see `SMALLEST`.
+    ValueError if the values of a column are all too small, or one is too large, for the sum: see `tables.SMALLEST`.
     """
     values, told, levels = table[list(numeric)].to_numpy(np.float64), [], {}
     for column, own in zip(numeric, values.T, strict=True):

@@ -17,14 +17,9 @@ import numpy as np
 LONGEST = 100  # signs that a name has at the most
 MAX_LEVELS = 50  # beyond this a column of text is a name, an identifier or free text, not a category
 OTHER = "other"  # the level that rare ones become
+SMALLEST, LARGEST = 2.0**-64, 2.0**64  # the largest value of a hospital's column lies between them: see `preparation`
 # What people write for nothing, as `fold` has it. "none" may be a level; "None" is what Python makes of nothing.
 WORDS = {"?", ".", "-", "--", "na", "n/a", "n.a.", "#n/a", "nan", "<na>", "null", "nil", "nd", "missing", "unknown"}
-_MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
-DATE = re.compile(
-    r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([T ].*)?|\d{1,2}:\d\d(:\d\d.*)?|(19|20)\d\d[-/](0?[1-9]|1[0-2])"
-    rf"|([a-z]+[., ]+)?(\d{{1,2}}[-. ]*)?({_MONTHS})[a-z]*[-., ]*(\d{{1,2}}[-., ]+)?\d{{2,4}}",
-    re.IGNORECASE,
-)
 NUMBER = re.compile(
     r"(?P<limit>[<>≤≥]=?)?\s*(?P<number>[-+−]?(\d+([., '/:-]+\d+)*[.,]?|[.,]\d+)(e[-+]?\d+)?)"
     r"\s*(?P<unit>%|[a-zµ°][\w/%²³]*)?",
@@ -72,7 +67,7 @@ class Cells:
     missing : values that stand for none, such as "?" or -999; or column -> its own ones
     decimal : "." or ",": text that is numbers is read as numbers, and refused if None; or column -> its own one
     below, above : "<0.01" is read as `below` times 0.01, and ">50" as `above` times 50; None refuses them
-    rare : levels of fewer rows, of all hospitals together, become `OTHER`
+    rare : levels of fewer rows, of all hospitals together, become `OTHER`; or column -> its own number
     keep : columns that are right as they are, though they look like identifiers, dates, codes or copies of the label
     """
 
@@ -80,25 +75,23 @@ class Cells:
     decimal: str | Mapping[Hashable, str] | None = None
     below: float | None = None
     above: float | None = None
-    rare: int = 0
+    rare: int | Mapping[Hashable, int] = 0
     keep: Sequence[Hashable] = ()
 
     def __post_init__(self) -> None:
-        for name, value in {"missing": self.missing, "keep": self.keep}.items():
-            if isinstance(value, str):
-                raise TypeError(f"`{name}` is a list: write [{value!r}] for a single one.")
-        for mark in self.decimal.values() if isinstance(self.decimal, Mapping) else [self.decimal]:
-            if mark not in (None, ".", ","):
-                raise ValueError(f"`decimal` must be '.' or ',', and is {mark!r}.")
+        for name, said in vars(self).items():
+            for value in said.values() if isinstance(said, Mapping) else [said]:
+                if name in ("missing", "keep") and (isinstance(value, str) or not isinstance(value, Iterable)):
+                    raise TypeError(f"`{name}` is a list: write [{value!r}] for a single one.")
+                if name == "decimal" and value not in (None, ".", ","):
+                    raise ValueError(f"`decimal` must be '.' or ',', and is {value!r}.")
+                if name in ("below", "above", "rare") and not isinstance(value, Real | None):
+                    raise TypeError(f"`{name}` must be a number, and is {value!r}.")
 
     def of(self, column: Hashable) -> "Cells":
         """Return what the cells of one column mean."""
-        void, mark = self.missing, self.decimal
-        if isinstance(void, Mapping):
-            void = void.get(column, ())
-        if isinstance(mark, Mapping):
-            mark = mark.get(column)
-        return self if void is self.missing and mark is self.decimal else replace(self, missing=void, decimal=mark)
+        own = {name: value for name, value in vars(self).items() if isinstance(value, Mapping)}
+        return replace(self, **{name: value.get(column, getattr(Cells, name)) for name, value in own.items()})
 
     def number(self, cell: object) -> float | None:
         """Read a cell: NaN if it is a text that is a number and must not be read so, None if it is no number at all."""

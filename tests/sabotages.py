@@ -205,7 +205,6 @@ tables.py: tables
     digits.replace(".", " ").replace(",", ".") => digits.replace(",", ".")
     factor * float(digits) => float(digits)
     "missing", "unknown"} => "missing"}
-    |(19|20)\d\d[-/](0?[1-9]|1[0-2])" => "
 reading/table.py: tables hospitals
     if name != clean(one) and _is_void(name)] => if False]
     count < min_rows} => count < 0}
@@ -218,24 +217,58 @@ reading/table.py: tables hospitals
     elif all(value in (0, 1) for value in values): => elif len(values) == 2 and (cells := [0, 1]):
     elif one is not None and len(values) > 2: => elif False:
     elif looks[look] > 1 and look not in said: => elif False:
-    if dates := [text for text in names if DATE => if dates := [text for text in () if DATE
+    if dated := [text for text in names if => if dated := [text for text in () if
     if kind in _DATES and wanted != "levels": => if False:
-    if is_word.any(): => if False:
+    if words: => if False:
     how.number(cell) for cell in cells] => float(cell) if str(cell).isdecimal() else how.number(cell) for cell in cells]
-    if count < self._cells.rare and not agreed} => if False}
+    if count < least and not agreed} => if False}
+    if fold(each) == tables.OTHER), tables.OTHER) => if False), tables.OTHER)
+    if rare and len(total) == 1 < len(levels): => if False:
+    plain(cells[at]) for at, level in enumerate(levels) if agreed => level for at, level in enumerate(levels) if agreed
     2 * len(order) > known.sum() > FEW => False
-    elif len(order) > MAX_LEVELS: => elif False:
+    elif len(order) > tables.MAX_LEVELS: => elif False:
     values[values == code] = np.nan => pass
-    if max(-low, high) > _MAX_SIZE: => if False:
-    (found := _codes_for_nothing(known)): => (found := []):
-    if visits or self._rises(values) or => if visits or
+    if wrong.any(): => if False:
+    (largest >= tables.SMALLEST) & => True &
+    (found := _codes_for_nothing(known))[0]: => (found := ([],))[0]:
+    code[beyond].all(): => False:
+    & more) | => ) |
+    {code / part for => {code * part for
+    if not self._agreed and self._counts_up(values): => if False:
+    0.8 for each in (steps[at], lengths) => 0 for each in (steps[at], lengths)
     if visits or => if
     or _dealt_out(known, codes.max() + 1, high - low + 1): => :
-    if _is_time(known, low, high): => if False:
-    [np.diff(self.sites[self.order]) == 0] =>
-    errors = 0 if apart else => errors = 1 if apart else
-    alone = min(known) == 0 and => alone = False and
+    if write := dates.of_numbers(known, low, high): => if write := "":
+    sites[at[1:]] == sites[at[:-1]] => at[1:] > 0
+    errors = len(values) - table => errors = len(values)  # - table
+    + 1 - np.count_nonzero(known) => + len(values)
+    alone = known.max(initial=0) >= _SURE and => alone = False and
+    self._tells(column.name, => (lambda *told: None)(column.name,
+    if self.patients is not None: => if False:
+    tested.index[tested % 1 == 0]] => tested.index[tested < 0]]
+    shares.index[shares == 1]] => shares.index[shares > 1]]
+    if column is None or column != column: => if False:
+    (classes is not None and one is None) => False
+    (agree := patients.known_by(self, cells)): => (agree := []):
     rank.get(it.column, 9), -it.rows => 0, 0
+preparation.py: tables::test_a_table_and_its_harmless_rewritings_give_the_same_result
+    - mean) / std] => - mean)]
+tables.py: tables::test_a_table_and_its_harmless_rewritings_give_the_same_result
+    reference = max(levels, key=counts.__getitem__) => reference = levels[0]
+reading/dates.py: tables
+    |(19|20)\d\d[-/](0?[1-9]|1[0-2])" => "
+    if others: => if False:
+    if not found: => if not (found := found or {(): ways[0]}):
+    if fold(clean(cell)) in void] => if False]
+    if way in _CLOCKS else ("2000 => if False else ("2000
+reading/patients.py: tables
+    between >= 0.5 * chance and => True and
+    within <= 0.05 * chance and => True and
+    if len(agree) > 1 or => if len(agree) > 9 or
+    or "the label" in agree else => else
+    and not renamed) => )
+    if count > max(rows / 20, 10 * chance): => if False:
+    _NAME.fullmatch(str(column)) and => False and
 reading/report.py: tables
     codes &= np.abs(mean - middle - moved) < 0.4 * np.abs(moved) => pass
     codes = (moved == most - high) & => codes = (moved > 99) &
@@ -243,8 +276,6 @@ reading/report.py: tables
     flat = (spread == 0) & => flat = (spread < 0) &
     alone = (count >= 5) => alone = (count < 0)
     np.where(known, mine - mean[own], 0) ** 2 => np.where(known, mine, 0) ** 2
-    if count > max(rows / 20, 10 * chance): => if False:
-    _PATIENT.fullmatch(str(column)) and => False and
 preparation.py: preparation hospitals
     kept[hospital.name]], *columns) => tested[hospital.name]], *columns)
     own = features[train], labels[train] => own = features, labels
@@ -363,8 +394,10 @@ evaluation.py: classes::test_confusion_counts_every_test_row_under_its_own_name
     chosen = p.argmax(axis=1) => chosen = p.argmin(axis=1)
     [column.partition("=")[2] for column in columns] => sorted(column.partition("=")[2] for column in columns)
     confusion_matrix(rows["label"], chosen, => confusion_matrix(chosen, rows["label"],
-evaluation.py: classes::test_an_interval_of_the_brier_score_ends_at_two
-    "brier", 2, 1)[bounded] => "brier", 1, 1)[bounded]
+evaluation.py: classes::test_an_interval_of_the_brier_score_of_several_classes_ends_at_two
+    & several, 2, 1)[bounded] => & several, 1, 1)[bounded]
+    & several, 2, 1)[bounded] => , 2, 1)[bounded]
+    classes = max(2, *( => classes = min(2, *(
 records.py: classes::test_predictions_that_are_damaged_are_refused
     | {"label": len(several) - 1} => | {"label": 99}
     dict.fromkeys(several, 1) | => {} |

@@ -19,6 +19,7 @@ def a_run(method, seed, values, metric="auroc", **tables):
     """Make what `evaluation` needs of a Run: hospital -> value at the last round."""
     rows = [(round, hospital, metric, value * round / 2) for hospital, value in values.items() for round in (1, 2)]
     recorded = pd.DataFrame(rows, columns=["round", "hospital", "metric", "value"])
+    tables = {"predictions": pd.DataFrame(columns=["probability"])} | tables
     return SimpleNamespace(method=method, settings={"seed": seed}, metrics=recorded, **tables)
 
 

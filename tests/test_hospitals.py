@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from fedkit import hospitals, preparation
 
+# What only a person can judge of these tables is not the point here.
+pytestmark = pytest.mark.filterwarnings("ignore:.*hospitals.check shows more:UserWarning")
 DATA = Path(__file__).resolve().parent.parent / "data"
 NAMES = ["Cleveland", "Hungary", "Switzerland", "VA Long Beach"]
 

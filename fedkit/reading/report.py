@@ -1,13 +1,10 @@
 """A table at a glance: each column at each hospital, and what a person should look at."""
 
-import re
-
 import numpy as np
 import pandas as pd
 
+from fedkit.reading import patients
 from fedkit.reading.table import FEW, Reading
-
-_PATIENT = re.compile(r"(patient|subject|person|pid|mrn|case)([ _-]?(id|no|nr|number|code))?", re.IGNORECASE)
 
 
 @np.errstate(all="ignore")  # infinite numbers are complained of elsewhere
@@ -45,7 +42,7 @@ def report(read: Reading) -> pd.DataFrame:
         numeric := [at for at, name in enumerate(columns) if not isinstance(columns[name], pd.Categorical)]
     ):
         _compare(read, [*columns], numeric, np.stack(found)[numeric].swapaxes(0, 1))
-    _repeated(read)
+    patients.say_repeated(read)
     names = ["count", "least", "most", "mean", "spread", "apart"]
     table = pd.DataFrame(np.concatenate([np.empty((len(names), 0)), *found], axis=1).T, columns=names)
     rows = np.tile(np.diff(read.starts, append=len(read.order)), len(found))
@@ -108,27 +105,3 @@ def _odd(read: Reading, name: str, at: int, problem: str) -> None:
     hospital, rows = read.names[at], np.diff(read.starts, append=len(read.order))[at]
     write = f"frame.loc[frame[{read.roles[-1]!r}] == {hospital!r}, {{0}}] = ...  # if it is wrong"
     read.say(name, f"Column {{0}} at {hospital} {problem}", write, (), rows, hospital)
-
-
-def _repeated(read: Reading) -> None:
-    """Note patients with many rows, and far more near copies of rows than chance makes: some on both sides."""
-    for column in read.frame.columns if read.patients is None else ():
-        if _PATIENT.fullmatch(str(column)) and column not in read.roles and read.frame[column].duplicated().any():
-            problem = "Column {0} names patients with more than one row, as it seems, and they may be on both sides"
-            read.say(column, problem, "patient={0}", at="*")
-    rows = len(read.frame)
-    keys, chance = np.zeros(rows, np.uint64), rows**2 / 2
-    for values in [*read.columns.values()][:100]:  # enough to tell rows apart
-        if isinstance(values, pd.Categorical):
-            codes = values.codes.astype(np.int64)
-        else:
-            codes = pd.factorize(np.rint(1000 * values / (np.fmax.reduce(np.abs(values)) or 1)))[0]
-        keys = keys * np.uint64(6364136223846793005) + (codes + 2).astype(np.uint64)
-        chance *= ((np.bincount(codes + 1) / rows) ** 2).sum()
-    who = np.arange(rows) if read.patients is None else read.patients
-    test = np.arange(rows) if read.test is None else read.test  # a split to be drawn may part any two
-    twins = pd.DataFrame({"key": keys, "who": who, "test": test}).drop_duplicates(["key", "who"])
-    count = (twins.groupby("key")["test"].transform("nunique") > 1).sum()
-    if count > max(rows / 20, 10 * chance):
-        problem = f"{count} rows are near copies of others, and may be on both sides of a split"
-        read.say("", problem, "patient=...  # or frame = frame.drop_duplicates()", rows=count, at="*")

@@ -10,40 +10,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fedkit.tables import (
-    DATE,
-    LONGEST,
-    MAX_LEVELS,
-    NUMBER,
-    OTHER,
-    WORDS,
-    Cells,
-    Complaint,
-    as_numbers,
-    class_names,
-    clean,
-    fold,
-    in_order,
-    listed,
-    order_levels,
-    plain,
-)
+from fedkit import tables
+from fedkit.reading import dates, patients
+from fedkit.tables import clean, fold, listed, plain
 
-_MAX_SIZE = 1e100  # beyond this the square of a value leaves the range of float64
 FEW = 10  # a column of so many different values or fewer holds codes or counts, and no identifier
 _SURE = 20  # so many patients of each label are not told apart by accident
-_NUMBERS = {"integer", "floating", "mixed-integer-float", "decimal"}
 _DATES = {"datetime64", "datetime", "date", "timedelta64", "timedelta", "time", "period"}
-# What people write for nothing as numbers: -1, -9, 99, 998, 999.9 and so on.
-_CODES = {float(digit * length) for digit in "789" for length in range(1, 7)} | {98.0, 998.0, 9998.0, 99.9, 999.9}
+_NUMBERS = {"integer", "floating", "mixed-integer-float", "decimal"}
+# What people write for nothing as numbers: -1, -9, 99, 998, 999.9, -99.99 and so on.
+_CODES = {float(digit * length) for digit in "789" for length in range(1, 7)} | {98.0, 998.0, 9998.0}
+_CODES |= {code / part for part in (10, 100) for code in _CODES if code > part}
 _CODES |= {-code for code in _CODES} | {-1.0}
 _NUMBERED = ("0", "1")  # the names of two classes that nobody named
 _TAKEN = {"server", "mean"}  # words that stand beside the names of hospitals in ledgers and tables of results
 # What a column may be by what it does, and what to write; {0} is its name.
-_DATED = (
-    "Column {0} holds dates or times, which say little as they are",
-    "frame[{0}] = (pd.to_datetime(frame[{0}].astype(str)) - start).dt.days  # days since what? Of text, say format=",
-)
+_DATED = "Column {0} holds dates or times, which say little as they are"
+_SPOKEN = "Column {0} holds what looks like a code for nothing, apart from the rest"
 _NAMING = (
     "Column {0} numbers or names rows or patients, as it seems, and a model would learn them by heart",
     "frame = frame.drop(columns=[{0}])  # or patient={0}; or, if it was measured, keep=[{0}]",
@@ -56,7 +39,7 @@ _DROP = "frame = frame.drop(columns=[{0}])"
 
 
 def _is_void(name: str) -> bool:
-    return fold(name) in WORDS or name == "None"
+    return fold(name) in tables.WORDS or name == "None"
 
 
 class Reading:
@@ -90,31 +73,38 @@ class Reading:
     ) -> None:
         if not isinstance(frame, pd.DataFrame):
             raise TypeError(f"The table must be a pandas DataFrame, and is a {type(frame).__name__}.")
-        if isinstance(features, str):
-            raise TypeError(f'`features` must be a list of column names: write ["{features}"] for a single one.')
+        if isinstance(features, str) or not isinstance(features, Iterable | None):
+            raise TypeError(f"`features` must be a list of column names: write [{features!r}] for a single one.")
         if frame.empty:
             raise ValueError(f"The table is empty: it has {len(frame)} rows and {frame.shape[1]} columns.")
         label = getattr(agreed, "label", None) if label is None else label
-        classes = getattr(agreed, "classes", None) if classes is None else classes
         if label is None:
             raise TypeError("A table needs a label: name its column with label=...")
-        self.frame, self._cells, self._found = frame, Cells(**cells), []
-        self.classes = _NUMBERED if classes is None else class_names(classes)
+        for role, column in {"site": site, "label": label, "patient": patient}.items():
+            if isinstance(column, list | dict | set | pd.Series | np.ndarray):
+                raise TypeError(f"`{role}` is the name of one column, and not a {type(column).__name__}.")
+        if not isinstance(min_rows, Real):
+            raise TypeError(f"`min_rows` must be a number of patients, and is {min_rows!r}.")
+        self.frame, self._cells, self._found = frame, tables.Cells(**cells), []
         self._agreed = {} if agreed is None else dict.fromkeys(agreed.numeric) | dict(agreed.categorical)
-        if site is None:
-            raise TypeError("A table needs its hospitals: name their column with site=...")
-        label, one = label if isinstance(label, tuple) and label not in frame.columns else (label, None)
-        if one is not None and classes is not None and class_names(classes) != _NUMBERED:
+        if site is None or (agreed is not None and not 0 < len(clean(site)) <= tables.LONGEST):
+            how = "name their column with site=..." if agreed is None else "say its own, not too long, with name=..."
+            raise TypeError(f"A table needs the names of its hospitals: {how}")
+        two = isinstance(label, tuple) and len(label) == 2 and label not in frame.columns
+        label, one = label if two else (label, None)
+        self.classes = tables.class_names(getattr(agreed, "classes", _NUMBERED) if classes is None else classes)
+        if one is not None and self.classes != _NUMBERED:
             raise TypeError("Say which value is 1 with label=(column, value) or with classes=[...], not with both.")
-        roles = [label, patient, test if isinstance(test, Hashable) else None, None if self._agreed else site]
+        self._named = self.classes != _NUMBERED or (classes is not None and one is None)
+        rows = not isinstance(test, Hashable) or (np.ndim(test) > 0 and test not in frame.columns)
+        roles = [label, patient, None if rows else test, None if self._agreed else site]
         self.roles = [column for column in roles if column is not None]
-        how = (self._cells.missing, self._cells.decimal)
+        how = (self._cells.missing, self._cells.decimal, self._cells.rare)
         for column in (name for each in how if isinstance(each, Mapping) for name in each):
             if column not in frame.columns:
                 near = difflib.get_close_matches(str(column), map(str, frame.columns), n=1) or [*frame.columns][:6]
-                self.say(
-                    "", f"It is said what {column!r} holds, and there is no such column", "the right name", near, at="*"
-                )
+                problem = f"It is said what {column!r} holds, and there is no such column"
+                self.say("", problem, "the right name", near, at="*")
         there, features = self._choose([*self._agreed] or features)
         self.columns, self.labels, self.patients, self.test = {}, None, None, None
         self.sites, self.names = np.zeros(len(frame), np.int64), [clean(site)]
@@ -130,16 +120,17 @@ class Reading:
         if patient in there:
             codes, _, names = self._names(frame[patient], "patient")
             self.patients = np.array([*names, ""], dtype=object)[codes]
-        if not isinstance(test, Hashable):
-            self.test = self._positions(np.asarray(test))
+        if rows:
+            self.test = self._positions(np.atleast_1d(np.asarray(test)))
         elif test in there:
             self.test = self._test(frame[test])
         self._crowd(site, min_rows)
         for column in features:
             self._feature(frame[column])
+        self._visits(features)
 
     @property
-    def complaints(self) -> list[Complaint]:
+    def complaints(self) -> list[tables.Complaint]:
         """All of them, the worst first: what is refused, the label, what is about most rows."""
         rank = {str(column): at for at, column in enumerate(["", *self.roles])}
         return sorted(self._found, key=lambda it: (it.severity != "refused", rank.get(it.column, 9), -it.rows))
@@ -150,7 +141,7 @@ class Reading:
         """Complain of a column, {0}; of what looks odd `at` a hospital ("*" for all) without refusing it."""
         problem, write = (text.replace("{0}", repr(column)) for text in (problem, write))
         rows, severity = len(self.frame) if rows < 0 else int(rows), "look" if at else "refused"
-        self._found.append(Complaint(severity, str(column), at.strip("*"), problem, listed(values), write, rows))
+        self._found.append(tables.Complaint(severity, str(column), at.strip("*"), problem, listed(values), write, rows))
 
     def _choose(self, features: Sequence[Hashable] | None) -> tuple[set, list]:
         """Return the columns that are there, once each, and which of them are features; None is all without a role."""
@@ -164,7 +155,9 @@ class Reading:
         there, said = set(), set()
         for column in dict.fromkeys([*self.roles, *features]):
             look, own = fold(clean(column)), repr(column)
-            if column not in columns:
+            if column is None or column != column:
+                self.say("", "A column has no name", f"frame = frame.rename(columns={{{own}: 'a name'}})")
+            elif column not in columns:
                 near = difflib.get_close_matches(str(column), known, n=1) or [*known][:6]
                 write = f"frame = frame.rename(columns={{{near[0]!r}: {own}}})  # or the right name"
                 self.say("", f"The table has no column {own}, and there are", write, near)
@@ -175,8 +168,8 @@ class Reading:
                 both = [other for other in columns if fold(clean(other)) == look]
                 write = f"frame[{both[0]!r}] = frame[{both[0]!r}].fillna(frame.pop({both[1]!r}))"
                 self.say("", "The table has columns whose names look alike", write, both)
-            elif not str(column).isprintable() or len(str(column)) > LONGEST:
-                write = f"frame = frame.rename(columns={{{own}: {clean(column)[:LONGEST]!r}}})"
+            elif not str(column).isprintable() or len(str(column)) > tables.LONGEST:
+                write = f"frame = frame.rename(columns={{{own}: {clean(column)[: tables.LONGEST]!r}}})"
                 self.say("", "The name of a column is too long, or cannot be printed", write, [column])
             elif look not in said:
                 there.add(column)
@@ -195,7 +188,7 @@ class Reading:
             self.say(column.name, problem, "frame[{0}] = frame[{0}].astype(str)")
             return np.full(len(column), -1), [], []
         counts, texts = np.bincount(codes + 1, minlength=len(cells) + 1)[1:], [*map(clean, cells)]
-        void, groups = {"", *(fold(clean(value)) for value in self._cells.of(column.name).missing)}, {}
+        void, groups = self._void(column.name), {}
         for at, text in enumerate(texts):
             if (look := fold(text)) not in void:
                 groups.setdefault(look, []).append(at)
@@ -203,20 +196,24 @@ class Reading:
         for number, group in enumerate(groups.values()):
             best.append(max(group, key=lambda at: (cells[at] == texts[at], counts[at])) if len(group) > 1 else group[0])
             place[group] = number
-            if len(group) > 1 and not all(isinstance(cells[at], str) and NUMBER.fullmatch(texts[at]) for at in group):
+            numbers = all(isinstance(cells[at], str) and tables.NUMBER.fullmatch(texts[at]) for at in group)
+            if len(group) > 1 and not numbers:
                 change |= {plain(cells[at]): plain(cells[best[-1]]) for at in group if at != best[-1]}
         if change:
             both = [each for pair in change.items() for each in pair]
             write = f"frame[{{0}}] = frame[{{0}}].replace({change!a})"
             self.say(column.name, "Column {0} holds values that look alike", write, both)
         codes, cells, texts = place[codes], [cells[at] for at in best], [texts[at] for at in best]
-        if bad := [text for text in texts if not text.isprintable() or len(text) > LONGEST]:
-            write = f"frame[{{0}}] = frame[{{0}}].str.slice(0, {LONGEST})"
+        if bad := [text for text in texts if not text.isprintable() or len(text) > tables.LONGEST]:
+            write = f"frame[{{0}}] = frame[{{0}}].str.slice(0, {tables.LONGEST})"
             self.say(column.name, "Column {0} holds names that are too long, or cannot be printed", write, bad)
         if role and (missing := (codes < 0).sum()):
             problem = f"The {role} {{0}} is missing in {missing} of {len(codes)} rows"
             self.say(column.name, problem, "frame = frame[frame[{0}].notna()]  # and not blank", rows=missing)
         return codes, cells, texts
+
+    def _void(self, name: Hashable) -> set[str]:
+        return {"", *(fold(clean(value)) for value in self._cells.of(name).missing)}
 
     def _crowd(self, site: Hashable, min_rows: int) -> None:
         """Refuse hospitals that are alone, too small or called as nobody may be, and patients on both sides."""
@@ -230,20 +227,27 @@ class Reading:
             write = f"min_rows={min(tiny.values())}  # if the study allows it" if self._agreed else write
             self.say(site, f"Fewer than min_rows={min_rows} patients: {few}", write, rows=sum(tiny.values()))
         if taken := [name for name in counts if fold(name) in _TAKEN]:
-            write = f"frame[{{0}}] = frame[{{0}}].replace({{{taken[0]!r}: ...}})"
+            write = "name=..." if self._agreed else f"frame[{{0}}] = frame[{{0}}].replace({{{taken[0]!r}: ...}})"
             self.say(site, "A hospital cannot be called mean or server, since these words are taken", write, taken)
         if both := [who for _, who in sides.index[sides > 1]]:
             self.say("", "Patients stand on both sides of the split", "a split that keeps each on one", both, len(both))
+        if self.test is None or self.labels is None:
+            return
+        rows, write = rows.assign(label=self.labels)[self.sites >= 0], "a split with all hospitals and classes in train"
+        tested, shares = (rows.groupby(by)["test"].mean() for by in ("site", ["site", "label"]))
+        if bare := [self.names[at] for at in tested.index[tested % 1 == 0]]:
+            self.say("", "The split leaves a hospital no row to train on, or none to test on", write, bare)
+        if unseen := [f"{self.names[at]}: {self.classes[label]}" for at, label in shares.index[shares == 1]]:
+            somewhere = (rows.groupby("label")["test"].mean() < 1).all()
+            problem = "The split leaves a hospital no row of a class to train on"
+            self.say("", problem, write, unseen, at="*" * bool(somewhere))
 
     def _test(self, column: pd.Series) -> np.ndarray:
         """Read a split of the caller's own: "train" and "test", or False and True."""
         found = column.astype(object).map({"train": False, "test": True, False: False, True: True})
         if (wrong := found.isna()).any():
-            problem, write = (
-                "The split {0} must be 'train' or 'test' in each row",
-                "frame[{0}] = np.where(..., 'test', 'train')",
-            )
-            self.say(column.name, problem, write, column[wrong].astype(object).unique(), wrong.sum())
+            problem, odd = "The split {0} must be 'train' or 'test' in each row", column[wrong].astype(object).unique()
+            self.say(column.name, problem, "frame[{0}] = np.where(..., 'test', 'train')", odd, wrong.sum())
         return found.eq(True).to_numpy(bool)
 
     def _positions(self, test: np.ndarray) -> np.ndarray:
@@ -251,20 +255,19 @@ class Reading:
         rows = len(self.frame)
         if test.dtype == bool and len(test) == rows:
             return test
-        if test.dtype.kind not in "iu" or test.min() < 0 or test.max() >= rows:
-            self.say(
-                "", f"The test rows must be positions of rows, from 0 to {rows - 1}", "test=np.flatnonzero(...)", test
-            )
+        if test.dtype.kind not in "iu" or not test.size or test.min() < 0 or test.max() >= rows:
+            problem = f"The test rows must be positions of rows, from 0 to {rows - 1}"
+            self.say("", problem, "test=np.flatnonzero(...)", test)
         return np.isin(np.arange(rows), test)
 
     def _labels(self, column: pd.Series, one: Hashable) -> np.ndarray:
         """Read the label: one of the classes, if they are named; 0 and 1, False and True; or two values, `one` is 1."""
         name, (codes, cells, names) = column.name, self._names(column)
-        values, labels, problem = in_order(cells), np.zeros(len(codes), np.int64), ""
+        values, labels, problem = tables.in_order(cells), np.zeros(len(codes), np.int64), ""
         if missing := (codes < 0).sum():
             write = f"frame = frame[frame[{{0}}].isin({values[:FEW]})]"
             self.say(name, f"The label {{0}} is missing in {missing} of {len(codes)} rows", write, rows=missing)
-        if self.classes != _NUMBERED:
+        if self._named and not (self.classes == _NUMBERED and all(value in (0, 1) for value in values)):
             if problem := [name for name in names if name not in self.classes]:
                 values, problem = problem, f"The label {{0}} holds what is none of the classes {listed(self.classes)}"
                 write = f"classes=[...]  # with it; or frame = frame[frame[{{0}}].isin({[*self.classes]})]"
@@ -272,10 +275,7 @@ class Reading:
                 labels = np.array([*map(self.classes.index, names), 0])[codes]
         elif one is not None and clean(one) not in names:
             near = difflib.get_close_matches(clean(one), names, n=1) or ["..."]
-            problem, write = (
-                f"The label {{0}} is never {one!r}",
-                f"label=({{0}}, {near[0]!r})",
-            )
+            problem, write = f"The label {{0}} is never {one!r}", f"label=({{0}}, {near[0]!r})"
         elif one is not None and len(values) > 2:
             problem = "The label {0} holds more than two values"
             write = f"frame = frame[frame[{{0}}].isin([{one!r}, ...])]  # and the value that is 0"
@@ -307,21 +307,24 @@ class Reading:
 
     def _feature(self, column: pd.Series) -> None:
         """Read a column as the study wants it, or as what it says that it is."""
-        name, plain = column.name, isinstance(column.dtype, np.dtype) and column.dtype.kind in "iuf"
-        kind, how = "floating" if plain else pd.api.types.infer_dtype(column, skipna=True), self._cells.of(name)
+        name, simple = column.name, isinstance(column.dtype, np.dtype) and column.dtype.kind in "iuf"
+        kind, how = "floating" if simple else pd.api.types.infer_dtype(column, skipna=True), self._cells.of(name)
         wanted = "levels" if self._agreed.get(name) or kind == "categorical" else "numbers" if self._agreed else ""
         if kind in _NUMBERS and wanted != "levels":
-            read = column.to_numpy(np.float64) if plain else pd.to_numeric(column).to_numpy(np.float64, na_value=np.nan)
+            read = (
+                column.to_numpy(np.float64) if simple else pd.to_numeric(column).to_numpy(np.float64, na_value=np.nan)
+            )
             return self._numbers(name, np.array(read))
+        void = self._void(name) | tables.WORDS
         if kind in _DATES and wanted != "levels":
-            return self.say(name, *_DATED, column.dropna().astype(object).astype(str).unique())
+            return self._dated(column, void, column.dropna().astype(str).unique())
         codes, cells, names = self._names(column)
         if not names:
             return None if self._found and self._found[-1].column == name else self._numbers(name, codes + np.nan)
         if self._agreed.get(name) or (name in how.keep and wanted != "numbers"):
-            return self._levels(name, codes, names)
-        if dates := [text for text in names if DATE.fullmatch(text)]:
-            return self.say(name, *_DATED, dates)
+            return self._levels(name, codes, cells, names)
+        if dated := [text for text in names if dates.DATE.fullmatch(text)]:
+            return self._dated(column, void, dated)
         levels = wanted == "levels" or (all(isinstance(cell, bool) for cell in cells) and not wanted)
         if not levels and (strange := [cell for cell in cells if not isinstance(cell, str | Real | Decimal)]):
             return self.say(name, "Column {0} is neither numbers nor text", _DROP, strange)
@@ -330,33 +333,19 @@ class Reading:
         is_number = np.array([number is not None for number in read]) & ~is_word
         if is_number.all() and not np.isnan(read).any():
             return self._numbers(name, np.array([*read, np.nan])[codes])
-        if not is_number.any() and wanted != "numbers":
-            if is_word.any():
-                words = [names[at] for at in np.flatnonzero(is_word)]
+        words, numbers, others = (
+            [names[at] for at in np.flatnonzero(which)] for which in (is_word, is_number, ~is_word & ~is_number)
+        )
+        if not numbers and wanted != "numbers":
+            if words:
                 write = f"missing={{{{0}}: {words}}}  # or, if they say something: keep=[{{0}}]"
                 rows = np.append(is_word, False)[codes].sum()
                 self.say(name, "Column {0} holds what people write for nothing", write, words, rows)
-            return self._levels(name, codes, names)
-        return self._mixed(name, codes, cells, names, is_word, is_number, wanted)
-
-    def _mixed(
-        self,
-        name: Hashable,
-        codes: np.ndarray,
-        cells: list,
-        names: list[str],
-        is_word: np.ndarray,
-        is_number: np.ndarray,
-        wanted: str,
-    ) -> None:
-        """Refuse numbers that are text, or stand among text, and say what they may be."""
-        is_other = ~is_word & ~is_number
-        words, numbers, others = (
-            [names[at] for at in np.flatnonzero(which)] for which in (is_word, is_number, is_other)
-        )
-        written = [names[at] for at in np.flatnonzero(is_number) if isinstance(cells[at], str)]
-        as_codes, how = "frame[{0}] = frame[{0}].astype('category')", as_numbers([*words, *others[:FEW]], written)
-        here, there = ({*self.sites[np.append(which, False)[codes]]} for which in (is_number, is_other))
+            return self._levels(name, codes, cells, names)
+        written = [text for text, cell in zip(names, cells, strict=True) if text in numbers and isinstance(cell, str)]
+        as_codes = "frame[{0}] = frame[{0}].astype('category')"
+        how = tables.as_numbers([*words, *others[:FEW]], written)
+        here, there = ({*self.sites[np.append(which, False)[codes]]} for which in (is_number, ~is_word & ~is_number))
         if wanted or not others:
             problem = f"Column {{0}} holds {'text, where numbers are asked for' if others else 'numbers as text'}"
             write = how if wanted else f"{how}  # or, if they are codes: {as_codes}"
@@ -366,123 +355,170 @@ class Reading:
         else:
             problem = f"Column {{0}} holds numbers at some hospitals ({self.names[min(here)]}) and text at others"
             write = f"frame[{{0}}] = frame[{{0}}].replace({{{plain(cells[is_number.argmax()])!r}: ...}})"
-        self.say(name, problem, write, [*words, *others[:3], *numbers])
+        return self.say(name, problem, write, [*words, *others[:3], *numbers])
 
-    def _levels(self, name: Hashable, codes: np.ndarray, levels: list[str]) -> None:
+    def _dated(self, column: pd.Series, void: set[str], shown: Sequence[str]) -> None:
+        """Refuse dates and times; and once more if they are known with one label only."""
+        self.say(column.name, _DATED, dates.of_cells(column, void), shown)
+        self._tells(column.name, np.where(column.isna(), np.nan, 0), shown, 1)
+
+    def _levels(self, name: Hashable, codes: np.ndarray, cells: list, levels: list[str]) -> None:
         """Take a column of levels; say which are strange or too many, and whether they name patients."""
         agreed, counts = self._agreed.get(name), np.bincount(codes[codes >= 0], minlength=len(levels))
-        rare = {level for level, count in zip(levels, counts, strict=True) if count < self._cells.rare and not agreed}
-        if strange := [level for level in levels if agreed and level not in agreed]:
-            if self._cells.rare and OTHER in agreed:
+        least = self._cells.of(name).rare
+        other = next((each for each in agreed or levels if fold(each) == tables.OTHER), tables.OTHER)
+        rare = {level for level, count in zip(levels, counts, strict=True) if count < least and not agreed}
+        if strange := {level: plain(cells[at]) for at, level in enumerate(levels) if agreed and level not in agreed}:
+            if least and other in agreed:
                 rare = {*strange}
             else:
                 like = {fold(level): repr(level) for level in agreed}
-                to = ", ".join(f"{level!r}: {like.get(fold(level), '...')}" for level in strange)
+                to = ", ".join(f"{cell!r}: {like.get(fold(level), '...')}" for level, cell in strange.items())
                 write = f"frame[{{0}}] = frame[{{0}}].replace({{{to}}})  # the study knows {listed(agreed)}"
                 self.say(name, "Column {0} holds levels that the study does not know", write, strange)
-        into = [OTHER if level in rare else level for level in levels]
+        into = [other if level in rare else level for level in levels]
         total = Counter()
         for level, count in zip(into, counts.tolist(), strict=True):
             total[level] += count
-        order = agreed or order_levels(total)
+        order = agreed or tables.order_levels(total)
         values = np.append(pd.Index(order).get_indexer(into), -1)[codes]
         self.columns[str(name)] = pd.Categorical.from_codes(values, order)
+        if rare and len(total) == 1 < len(levels):
+            problem, write = f"No level of column {{0}} has the rows of rare={least}", f"rare={{{{0}}: {counts.max()}}}"
+            self.say(name, problem, write, levels)
         known = codes >= 0
         if agreed or name in self._cells.keep:
             return
-        if 2 * len(order) > known.sum() > FEW or self._rises(np.where(known, codes, np.nan)):
+        if 2 * len(order) > known.sum() > FEW or self._counts_up(np.where(known, codes, np.nan)):
             self.say(name, *_NAMING, levels)
-        elif len(order) > MAX_LEVELS:
-            write = f"rare={np.sort(counts)[-MAX_LEVELS] + 1}  # levels of fewer rows become one; or leave it out"
-            self.say(name, f"Column {{0}} holds {len(order)} levels, and at most {MAX_LEVELS} can be", write, levels)
-        elif self.labels is not None and len(self.classes) == 2:
-            both = [np.bincount(values[known & (self.labels == label)], minlength=len(order)) for label in (0, 1)]
-            self._tells(name, levels, [*map(sum, both)], np.minimum(*both).sum())
+        elif len(order) > tables.MAX_LEVELS:
+            write = f"rare={{{{0}}: {np.sort(counts)[-tables.MAX_LEVELS] + 1}}}  # those of fewer rows become one"
+            problem = f"Column {{0}} holds {len(order)} levels, and at most {tables.MAX_LEVELS} can be"
+            self.say(name, problem, write, levels)
+        else:
+            self._tells(name, np.where(known, values, np.nan), levels, tables.MAX_LEVELS)
 
     def _numbers(self, name: Hashable, values: np.ndarray) -> None:
         """Take a column of numbers; say what cannot be, and what is not what it seems."""
-        for code in self._cells.of(name).missing:
+        for code in pd.to_numeric(pd.Series([*self._cells.of(name).missing], dtype=object), errors="coerce"):
             values[values == code] = np.nan
         self.columns[str(name)] = values
         known = values[~np.isnan(values)]
         if not known.size:
             return None if self._agreed else self.say(name, "Column {0} has no value at any hospital", _DROP)
         low, high = known.min(), known.max()
-        if max(-low, high) > _MAX_SIZE:
-            wrong = np.abs(values) > _MAX_SIZE
-            problem = f"Column {{0}} is infinite or beyond {_MAX_SIZE:g} in {wrong.sum()} rows, first at "
-            found = np.unique(values[wrong])
-            write = f"missing={{{{0}}: {found[:FEW].tolist()}}}".replace("inf", "np.inf")
-            return self.say(name, problem + self.names[self.sites[wrong.argmax()]], write, found, wrong.sum())
-        if name in self._cells.keep:
+        if not self._is_sized(name, values) or name in self._cells.keep:
             return None
-        if (low in _CODES or high in _CODES) and (found := _codes_for_nothing(known)):
-            write = f"missing={{{{0}}: {found}}}  # or, if it was measured: keep=[{{0}}]"
-            self.say(name, "Column {0} holds what looks like a code for nothing, far from the rest", write, found)
+        if (low in _CODES or high in _CODES) and (found := _codes_for_nothing(known))[0]:
+            write = f"missing={{{{0}}: {found[0]}}}  # or, if it was measured: keep=[{{0}}]"
+            self.say(name, _SPOKEN, write, found[0], np.isin(known, found[0]).sum(), at="" if found[1] else "*")
         zero = known[known > 0] if low == 0 else known[:0]
         if len(zero) > FEW and zero.min() > zero.std() and zero.max() > zero.min() + FEW:
-            write = "missing={{0}: [0]}  # if it is"
-            self.say(
-                name,
-                "Column {0} is 0 in some rows, far below all others, as if for nothing",
-                write,
-                np.unique(known),
-                at="*",
-            )
+            problem = "Column {0} is 0 in some rows, far below all others, as if for nothing"
+            self.say(name, problem, "missing={{0}: [0]}  # if it is", np.unique(known), at="*")
+        if not self._agreed and self._counts_up(values):
+            return self.say(name, *_NAMING, known)
         if high - low > FEW and not self._agreed and (known == np.floor(known)).all():
             shown, codes = known[:FEW].astype(int), pd.factorize(values)[0]
-            if _is_time(known, low, high):
-                return self.say(name, *_DATED, shown)
-            visits = 2 * codes.max() < len(known) and self._rises(np.where(codes < 0, np.nan, codes))
-            if visits or self._rises(values) or _dealt_out(known, codes.max() + 1, high - low + 1):
+            if write := dates.of_numbers(known, low, high):
+                return self.say(name, _DATED, write, shown)
+            visits = 2 * codes.max() < len(known) and self._counts_up(np.where(codes < 0, np.nan, codes))
+            if visits or _dealt_out(known, codes.max() + 1, high - low + 1):
                 return self.say(name, *_NAMING, shown)
-            if (
-                codes.max() + 1 == len(known)
-                and low >= 1e5
-                and high < 10 ** np.ceil(np.log10(low + 1))
-                and (known % 100).any()
-            ):
+            different = codes.max() + 1 == len(known) and (known % 100).any()
+            if different and low >= 1e5 and high < 10 ** np.ceil(np.log10(low + 1)):
                 self.say(name, *_NAMING, shown, at="*")
-        if self.labels is None or len(self.classes) > 2:
-            return None
-        healthy, ill = (values[(self.labels == label) & (values == values)] for label in (0, 1))
-        errors = len(known)
-        if min(len(healthy), len(ill)) >= _SURE:
-            apart = ill.min() > healthy.max() or ill.max() < healthy.min()
-            gap = (ill.mean() - healthy.mean()) * np.sqrt(len(ill) * len(healthy)) / len(known)
-            errors = 0 if apart else 1 if abs(gap) > 0.95 * known.std() else errors  # a correlation of 0.95
-        return self._tells(name, known[:FEW], [len(healthy), len(ill)], errors)
+        return self._tells(name, values, known[:FEW], FEW)
 
-    def _tells(self, name: Hashable, values: Sequence[object], known: list[int], errors: int) -> None:
-        """Refuse a column that is the label by another name, or look at one that nearly is; `known` with label 0, 1."""
-        alone = min(known) == 0 and np.bincount(self.labels, minlength=2).min() >= _SURE
-        if (alone and max(known) >= _SURE) or (min(known) >= _SURE and 50 * errors <= min(known)):
-            self.say(name, *_TELLING, values, at="*" * bool(errors and not alone))
+    def _visits(self, columns: Sequence[Hashable]) -> None:
+        """Complain of columns that name patients with many rows; only one of them can be the patient."""
+        others, write = self.frame.columns.unique().difference(columns, sort=False), "patient={0}"
+        if self.patients is not None:
+            others, write = [], _DROP
+        for column in [*columns, *others][: patients.COLUMNS]:
+            cells, known = self.frame[column], column in [*self.roles, *self._cells.keep]
+            if self.labels is not None and not known and cells.ndim == 1 and (agree := patients.known_by(self, cells)):
+                self._found = [each for each in self._found if each.column != str(column)]
+                problem = "Rows with the same {0} agree in other columns, as those of one patient do"
+                write += "  # or, if it names no patients, keep=[{0}]"
+                self.say(column, problem, write, agree, at="*" * (column in others))
+                write = _DROP
 
-    def _rises(self, values: np.ndarray) -> bool:
-        """Whether a column goes one way only down the rows of each hospital, as numbers of rows and of visits do."""
-        steps = np.diff(values[self.order])[np.diff(self.sites[self.order]) == 0]
-        one_way = steps.size and (not (steps < 0).any() or not (steps > 0).any())
-        return bool(one_way) and len(np.unique(values[~np.isnan(values)])) > FEW
+    def _is_sized(self, name: Hashable, values: np.ndarray) -> bool:
+        """Whether sums of a column can be told exactly; refuse it if not."""
+        size = np.abs(values)
+        largest = np.fmax.reduceat(size[self.order], self.starts)
+        wrong = (largest > 0) & ~((largest >= tables.SMALLEST) & (largest < tables.LARGEST))
+        if wrong.any():
+            at, beyond = wrong.argmax(), np.unique(values[size >= tables.LARGEST])
+            middle = np.log10(largest[(largest > 0) & (largest < np.inf)])
+            write = f"frame[{{0}}] = frame[{{0}}] * 1e{-middle.sum() / max(len(middle), 1):.0f}  # another unit"
+            if 0 < beyond.size <= FEW:
+                write = f"missing={{{{0}}: {beyond.tolist()}}}".replace("inf", "np.inf")
+            limits = f"from {tables.SMALLEST:.1g} to {tables.LARGEST:.1g}"
+            problem = f"The largest size in column {{0}} is not {limits}, first at {self.names[at]}"
+            self.say(name, problem, write, beyond if beyond.size else [largest[at]])
+        return not wrong.any()
+
+    def _tells(self, name: Hashable, values: np.ndarray, shown: Sequence[object], most: int) -> None:
+        """Refuse a column that is the label by another name, or look at one that nearly is.
+
+        values : numbers, or codes of levels; NaN where none is known
+        most : of so many different values, each may stand for a label of its own; of more, those from one to another
+        """
+        if self.labels is None:
+            return
+        there = np.random.default_rng(0).permutation(np.flatnonzero(~np.isnan(values)))  # equal values in no order
+        values, labels, many = values[there], self.labels[there], len(self.classes)
+        known, rows = (np.bincount(each, minlength=many) for each in (labels, self.labels))
+        if len(np.unique(values[:1000])) <= most and len(places := np.unique(values)) <= most:
+            at = places.searchsorted(values) * many + labels
+            table = np.bincount(at, minlength=len(places) * many).reshape(-1, many)
+            errors = len(values) - table.max(axis=1).sum()
+        else:
+            errors = np.count_nonzero(np.diff(labels[np.argsort(values, kind="stable")])) + 1 - np.count_nonzero(known)
+        alone = known.max(initial=0) >= _SURE and (known[rows >= _SURE] == 0).any()
+        fewer = known.sum() - known.max()  # of all labels but the most frequent
+        if alone or (fewer >= _SURE and 50 * errors <= fewer):
+            self.say(name, *_TELLING, shown, at="*" * bool(errors and not alone))
+
+    def _counts_up(self, values: np.ndarray) -> bool:
+        """Whether a column goes one way by like steps after like numbers of rows, as numbers of rows and visits do."""
+        steps, sites = np.diff(values[self.order]), self.sites[self.order][1:]
+        inside = np.diff(self.sites[self.order]) == 0
+        if (steps[inside] < 0).any() and (steps[inside] > 0).any():
+            return False
+        at = np.flatnonzero(inside & (steps != 0))
+        lengths = np.diff(at)[sites[at[1:]] == sites[at[:-1]]]
+        alike = [np.isclose(each, np.median(each)).mean() >= 0.8 for each in (steps[at], lengths) if len(each)]
+        return len(at) >= FEW and all(alike)
 
 
-def _codes_for_nothing(known: np.ndarray) -> list[float]:
-    """Values such as -9 or 999 that lie far away from all others, or are the only negative ones."""
-    rest = known[~np.isin(known, [*_CODES])]
-    if not rest.size:
-        return []
-    low, high, gap = rest.min(), rest.max(), 3 * rest.std()
-    far = (known > high + gap) | (known < (low - gap if low < 0 else 0))
-    return np.unique(known[far & np.isin(known, [*_CODES])]).tolist()
+def _codes_for_nothing(known: np.ndarray) -> tuple[list[float], bool]:
+    """Values such as -9 or 999 that lie apart from all others, and whether they can hardly have been measured.
 
-
-def _is_time(known: np.ndarray, low: float, high: float) -> bool:
-    """Whether whole numbers are days (20200131), months (202001), or seconds or milliseconds since 1970."""
-    for least, most, months in ((19000101, 21001231, known // 100), (190001, 210012, known)):
-        month = months % 100
-        if least <= low and high <= most and month.min() >= 1 and month.max() <= 12:
-            return months is known or (known % 100).max() <= 31
-    return any(scale <= low and high <= 2 * scale and (known % 1e6).any() for scale in (1e9, 1e12))
+    Apart is: below 0 alone; three spreads away; or beyond a hole, where all others are the steps of a small scale. A
+    single one may be an outlier, and so may a few beyond the last ones of a tail.
+    """
+    values, rows = np.unique(known, return_counts=True)
+    code = np.isin(values, [*_CODES])
+    if code.all():
+        return [], False
+    rest, often = values[~code], rows[~code]
+    spread = known[np.isin(known, rest)].std()
+    apart, far = (np.maximum(rest[0] - values, values - rest[-1]) > many * spread for many in (3, 10))
+    apart &= values != np.clip(values, rest[0], rest[-1])
+    more = rows > np.where(values < rest[0], often[0], often[-1])
+    runs = np.split(np.arange(len(values)), np.flatnonzero(np.diff(values) != 1) + 1)
+    scale = max(runs, key=lambda run: rows[run].sum())
+    beyond = ~np.isin(np.arange(len(values)), scale)
+    if len(scale) <= FEW and rows[scale].min() >= 0.05 * len(known) and code[beyond].all():
+        apart, more = beyond, True
+    apart &= (len(rest) > 1) | (np.abs(values) > FEW)  # two values are two codes
+    never = (values < 0) & (rest[0] >= 0)
+    found = code & (apart | never)
+    sure = never | ((rows > 1) & more) | (far & (np.abs(values) > FEW))
+    return values[found].tolist(), bool((found & sure).any())
 
 
 def _dealt_out(known: np.ndarray, different: int, places: float) -> bool:
