@@ -22,7 +22,7 @@ from unittest.mock import patch
 from wordfreq import zipf_frequency
 
 ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT / "notebooks"))
+sys.path.append(str(ROOT / "notebooks"))  # where pytest does not
 import tools  # noqa: E402
 from tools import pairing  # noqa: E402
 
@@ -61,7 +61,6 @@ AMERICAN = re.compile(
     r"|skeptic\w*|judgments?|plow\w*)\b",
     re.IGNORECASE,
 )
-
 
 SAYING = ("plots.save", "plots.Picture", "claim", "course.check")  # what is called with sentences for the reader
 

@@ -65,6 +65,12 @@ def test_what_is_hard_to_read_is_found_and_what_is_not_is_left_alone(more, compl
     assert [one for one in found if complaint in one] if complaint else found == []
 
 
+def test_american_spellings_are_known_and_what_only_looks_like_one_is_not():
+    wrong = "behavior center color defense enroll gray labeled math modeling normalization quantizing skeptical"
+    right = "behaviour centre colour defence enrol grey labelled maths modelling prize seized size parameters horizon"
+    assert prose.american(f"{wrong}. {right}.") == wrong.split()
+
+
 @pytest.mark.parametrize(
     ("code", "sentences"),
     [
