@@ -270,8 +270,8 @@ by_accuracy["always one label"] = [*most, most.mean()]
 by_accuracy.round(3)
 
 # %% [markdown]
-# By accuracy the verdict is the opposite: on average the pooled model is *worse*. Switzerland loses most, with an
-# interval below zero. There, "always 1" beats the pooled model by far. Why?
+# By accuracy the verdict is the opposite: on average the pooled model is *worse*, though these patients do not settle
+# by how much. Switzerland loses most, with an interval below zero. There, "always 1" beats the pooled model by far. Why?
 #
 # A pooled model has one bias for all hospitals. It does not know that nearly every Swiss patient has label 1. So its
 # Swiss probabilities are too low: the order is good, and many patients are on the wrong side of 0.5. A local model has
