@@ -101,7 +101,7 @@ assert np.allclose([mean, std], [pooled.mean(), pooled.std(ddof=0)])
 print(f"mean {mean:.1f}, standard deviation {std:.1f} beats a minute")
 
 # %% [markdown]
-# The pooled look told us nothing new: **no pooled look is needed**. fedkit does the same for all columns: `local_sums`
+# So **no pooled look is needed**. fedkit does the same for all columns: `local_sums`
 # at a hospital, `aggregate_statistics` at the server. For categories, such as the kind of chest pain, a hospital counts
 # its patients in each. The most frequent category stands in for a missing value.
 
@@ -340,7 +340,7 @@ fair.round(3)
 #
 # ## Why one AUROC over all rows fools us
 #
-# It is tempting to put all test rows into one list and report one AUROC. Let us do that, for both baselines.
+# It is tempting to put all test rows into one list and report one AUROC. We do it for both baselines.
 
 # %%
 predictions = evaluation.stack(runs_both, "predictions")
@@ -352,7 +352,7 @@ comparison.round(3)
 
 # %% [markdown]
 # The order has turned around! Over all rows, the local models look *better* on average; at the hospitals they are worse.
-# How can that be? AUROC counts pairs. Which pairs does it count in the long list?
+# AUROC counts pairs. Which pairs does it count in the long list?
 
 # %%
 rows = run_pooled.predictions
