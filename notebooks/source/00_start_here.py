@@ -323,7 +323,7 @@ course.check(
 # %% [markdown]
 # **2. Modify.** Change the five lines so that the hospitals send *at most half* of the bytes that they sent in `run`.
 # The training stays encrypted, all four hospitals take part, and the patients for testing are the same. The mean AUROC
-# of the hospitals may fall by 0.01, and not more.
+# of the hospitals may fall by 0.01, and not more. (`help(learning.Plan)` lists what you can set.)
 
 # %% tags=["exercise"]
 run_mine = ...  # a training of your own
@@ -347,7 +347,7 @@ def up(one):
 
 
 many = "More than half is sent. Look at the ledger: what is sent again and again?"
-bad = "The mean AUROC falls by more than 0.01. Has the model learned enough?"
+bad = "Its mean AUROC is too low. Could each hospital train more in a round?"
 course.check(
     "Exercise 2",
     run_mine,

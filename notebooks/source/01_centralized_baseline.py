@@ -101,7 +101,7 @@ assert np.allclose([mean, std], [pooled.mean(), pooled.std(ddof=0)])
 print(f"mean {mean:.1f}, standard deviation {std:.1f} beats a minute")
 
 # %% [markdown]
-# The pooled look told us nothing new: **no pooled look is needed**. fedkit does the same for all columns: `local_sums`
+# So **no pooled look is needed**. fedkit does the same for all columns: `local_sums`
 # at a hospital, `aggregate_statistics` at the server. For categories, such as the kind of chest pain, a hospital counts
 # its patients in each. The most frequent category stands in for a missing value.
 
@@ -270,8 +270,8 @@ by_accuracy["always one label"] = [*most, most.mean()]
 by_accuracy.round(3)
 
 # %% [markdown]
-# By accuracy the verdict is the opposite: on average the pooled model is *worse*. Switzerland loses most, with an
-# interval below zero. There, "always 1" beats the pooled model by far. Why?
+# By accuracy the verdict is the opposite: on average the pooled model is *worse*, though these patients do not settle
+# by how much. Switzerland loses most, with an interval below zero. There, "always 1" beats the pooled model by far. Why?
 #
 # A pooled model has one bias for all hospitals. It does not know that nearly every Swiss patient has label 1. So its
 # Swiss probabilities are too low: the order is good, and many patients are on the wrong side of 0.5. A local model has
@@ -340,7 +340,7 @@ fair.round(3)
 #
 # ## Why one AUROC over all rows fools us
 #
-# It is tempting to put all test rows into one list and report one AUROC. Let us do that, for both baselines.
+# It is tempting to put all test rows into one list and report one AUROC. We do it for both baselines.
 
 # %%
 predictions = evaluation.stack(runs_both, "predictions")
@@ -352,7 +352,7 @@ comparison.round(3)
 
 # %% [markdown]
 # The order has turned around! Over all rows, the local models look *better* on average; at the hospitals they are worse.
-# How can that be? AUROC counts pairs. Which pairs does it count in the long list?
+# AUROC counts pairs. Which pairs does it count in the long list?
 
 # %%
 rows = run_pooled.predictions
