@@ -324,7 +324,7 @@ records.glue("auroc_switzerland_behind_pooled_4x_rounds", auroc_after)
 # ## More work at home
 #
 # Rounds cost messages. Can a hospital send fewer, and train longer in between? We take five epochs a round instead of
-# one, and look at the [local-global distance](glossary.md#local-global-distance). This is the length of the difference
+# one, and look at the [local-global distance](glossary.md#local-global-distance). It is the length of the difference
 # between a hospital's vector after its training, and the new shared one.
 #
 # It is easy to read too much into it. A hospital is *part* of the mean, so the mean lies near a large hospital by
@@ -407,7 +407,7 @@ equal_work.round(3)
 
 # %% [markdown]
 # A fifth of the messages, and nearly the same AUROC. That was the reason for FedAvg: messages are slow, work at home is
-# cheap. The price is drift. And the rows themselves, sent once, would have been as many bytes, more or less. Federated
+# cheap. The price is drift. The rows, sent once, would be about as many bytes. Federated
 # learning does not save bytes with small tables. It changes *what* travels.
 #
 # ## Who gains, and who does not?
