@@ -198,7 +198,7 @@ for number in range(1, 11):
     rows = [dataset(name, number) for name in federation.names]
     state = process.next(state, rows).state
 by_tff = models.flatten(process.get_model_weights(state).trainable)
-assert np.allclose(by_tff, by_hand, rtol=1e-4, atol=1e-5), "TFF should find our model."
+claim(np.allclose(by_tff, by_hand, atol=1e-6), "TFF finds the model of our loop.")
 
 # %% [markdown]
 # And fedkit's `train_federated`. It uses TFF for the work at the hospitals. Between hospitals and server stands an
@@ -209,7 +209,7 @@ assert np.allclose(by_tff, by_hand, rtol=1e-4, atol=1e-5), "TFF should find our 
 steps = {"learning_rate": LEARNING_RATE, "batch_size": BATCH}
 run_check = learning.train_federated(federation, rounds=10, **steps)
 by_fedkit = models.flatten(run_check.weights["shared"])
-assert np.allclose(by_fedkit, by_hand, rtol=1e-4, atol=1e-5), "Three ways, one model."
+claim(np.allclose(by_fedkit, by_hand, atol=1e-6), "Three ways give one model.")
 run_check
 
 # %% [markdown]
@@ -259,7 +259,8 @@ plots.save(
 )
 
 # %% [markdown]
-# At Switzerland the federated line is on its way to the pooled one, but behind it. Why? Count the steps.
+# At Switzerland the federated line ends below the pooled one, but by less than a bar is long. Another number will show
+# it better: federated training is on its way, and behind. Count the steps.
 
 # %%
 own_steps = np.ceil(patients / BATCH)
@@ -302,20 +303,17 @@ swiss = means.xs("Switzerland", level="hospital")
 ahead = swiss[["federated", "federated, 4x rounds"]].sub(swiss["centralized"], axis=0)
 auroc_before, auroc_after = -ahead.loc["auroc"]  # behind: AUROC is lower
 loss_before, loss_after = ahead.loc["log_loss"]  # behind: log loss is higher
-claim(auroc_before > 0.01, "At equal budget, federated is behind at Switzerland.")
-claim(
-    auroc_after < auroc_before / 2, "More rounds close over half of the gap in AUROC."
-)
-claim(
-    0.02 < loss_after < loss_before,
-    "More rounds make the gap in log loss smaller, and do not close it.",
-)
+claim(auroc_before > 0, "At equal budget, federated is behind at Switzerland.")
+claim(abs(auroc_after) < 0.01, "With more rounds, the order is as good as pooled.")
+claim(loss_before > 0.05, "At equal budget, the probabilities are clearly behind.")
+closer = 0.02 < loss_after < 0.8 * loss_before
+claim(closer, "More rounds make the gap in log loss smaller, and do not close it.")
 records.glue("largest_gap_hand_tff_fedkit", gap)
-records.glue("auroc_switzerland_behind_pooled", auroc_before)
-records.glue("auroc_switzerland_behind_pooled_4x_rounds", auroc_after)
+records.glue("log_loss_switzerland_behind_pooled", loss_before)
+records.glue("log_loss_switzerland_behind_pooled_4x_rounds", loss_after)
 
 # %% [markdown]
-# With more rounds the *order* of the Swiss patients becomes as good as with pooled rows, or nearly so. Their
+# With more rounds the *order* of the Swiss patients becomes as good as with pooled rows. Their
 # *probabilities* get better too, but a gap stays. Between two means, each hospital goes several steps towards its own
 # best model. The mean of these paths ends near the pooled model, but not on it. This is called
 # [client drift](glossary.md#client-drift) (Karimireddy et al. 2020). A method against it changes one step of FedAvg, and
@@ -340,8 +338,8 @@ pd.DataFrame(found, federation.names).round(2)
 
 # %% [markdown]
 # Chance moves the models apart as well: each hospital sees other rows in another order. So we need a **control**. We
-# shuffle the patients among the hospitals, and keep the hospitals' sizes. These shuffled hospitals are alike. What
-# distance is left there does not come from differences between hospitals.
+# shuffle the patients among the hospitals, and keep the hospitals' sizes. What distance is left then does not
+# come from differences between hospitals.
 
 # %%
 rows = federation.frame()  # these rows are public: no real federation could do it
@@ -563,7 +561,7 @@ plots.save(
 holds
 
 # %% [markdown]
-# Neither protects everything. All hospitals see the mean and the model, which say something about the rows of all. A
+# Neither protects everything. All hospitals see the mean and the model, which say something about all rows. A
 # hospital can send a wrong update. And the server sees who takes part, and when.
 #
 # ## What you can do now

@@ -47,6 +47,8 @@ class Prox(learning.Algorithm):
     def gradient(self, model, weights, start, own, features, labels):
         plain = super().gradient(model, weights, start, own, features, labels)
         return tuple(plain[n] + self.mu * (weights[n] - start[n]) for n in range(len(plain)))
+
+
 # %% Exercise 3: right
 from dataclasses import dataclass
 
@@ -62,6 +64,8 @@ class Prox(learning.Algorithm):
     def gradient(self, model, weights, start, own, features, labels):
         plain = super().gradient(model, weights, start, own, features, labels)
         return tf.nest.map_structure(lambda g, w, s: g + self.mu * (w - s), plain, weights, start)
+
+
 # %% Exercise 3: right
 from fedkit import learning
 from fedkit.compat.tff import tf
@@ -78,6 +82,8 @@ class Prox(learning.Algorithm):
             for now, then in zip(weights, start, strict=True):
                 loss = loss + self.mu / 2 * tf.reduce_sum((now - then) ** 2)
         return list(tape.gradient(loss, weights))
+
+
 # %% Exercise 3: wrong
 from fedkit import learning
 
@@ -89,6 +95,8 @@ class Prox(learning.Algorithm):
     def gradient(self, model, weights, start, own, features, labels):
         plain = super().gradient(model, weights, start, own, features, labels)
         return tuple(g + self.mu * (s - w) for g, w, s in zip(plain, weights, start, strict=True))
+
+
 # %% Exercise 3: wrong
 from fedkit import learning
 
@@ -100,6 +108,8 @@ class Prox(learning.Algorithm):
     def gradient(self, model, weights, start, own, features, labels):
         plain = super().gradient(model, weights, start, own, features, labels)
         return tuple(g + self.mu * w for g, w in zip(plain, weights, strict=True))
+
+
 # %% Exercise 3: wrong
 from fedkit import learning
 
