@@ -497,7 +497,7 @@ def _kept(method: str, federation: Federation, plan: Plan, seed: int, aggregator
     home, kinds = Path(__file__).parent, type(plan.algorithm).__mro__[:-1]
     try:
         code = {*home.glob("*.py"), *home.glob("compat/*.py"), *(Path(inspect.getfile(kind)) for kind in kinds)}
-    except TypeError:  # an algorithm that was written in a notebook
+    except (OSError, TypeError):  # an algorithm that was written in a notebook
         return None
     about = [method, federation.name, federation.sha256, repr(plan), seed, environment.versions()]
     digest = hashlib.sha256(json.dumps(about).encode() + b"".join(file.read_bytes() for file in sorted(code)))

@@ -298,6 +298,7 @@ preparation.py: preparation hospitals
 preparation.py: learning
     for one in federation] if prepared == "alone" else => for one in federation] if False else
 learning.py: learning
+    except (OSError, TypeError): => except TypeError:
     slope + decay * w if w.shape.rank > 1 => slope if w.shape.rank > 1
     if w.shape.rank > 1 else slope for => for
     (task.together or len(task.labels)) => len(task.labels)

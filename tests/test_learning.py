@@ -1,6 +1,7 @@
 """Training against oracles: TFF's own process, a gradient written by hand, and what must not matter."""
 
 import dataclasses
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -487,6 +488,13 @@ def test_a_run_that_is_kept_is_the_one_that_was_trained(train, tmp_path):
     again, trained = train()
     assert trained == 8, "all were damaged"
     assert records.compare(again, runs[1]).empty
+
+
+def test_an_algorithm_of_a_notebook_is_trained_each_time(train, monkeypatch):
+    """Its code lies in no file that could be looked at."""
+    monkeypatch.setattr(Slower, "__module__", "__main__")
+    monkeypatch.delattr(sys.modules["__main__"], "__file__")
+    assert min(train(algorithm=Slower())[1] for _ in range(2)) > 0
 
 
 def test_what_a_run_follows_from_is_in_its_name(train, heart, monkeypatch, tmp_path):

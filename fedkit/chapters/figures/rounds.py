@@ -13,10 +13,11 @@ from fedkit.plots import INK, STYLE, looks
 
 @matplotlib.rc_context(STYLE)
 def convergence(metrics: pd.DataFrame, metric: str = "auroc") -> Figure:
-    """Draw a metric of `evaluation.stack` over the rounds, a panel a hospital: mean over seeds, band of the middle 90%.
+    """Draw a metric of `evaluation.stack` over the rounds, a panel a hospital, each with a scale of its own.
 
-    What to see: after how many rounds nothing moves any more, and whether encrypted
-    training takes the same way as plain (its lines then lie on each other).
+    What to see: after how many rounds nothing moves any more, and whether encrypted training takes the same way as
+    plain (its lines then lie on each other). Lines are means over seeds; the bars behind the last round hold the middle
+    90% of the seeds there.
     """
     rows = plots.rows_of(metrics[metrics["hospital"] != MEAN], metric)
     mean = rows.groupby(["method", "seed", "round"], sort=False)["value"].mean().reset_index()
@@ -24,19 +25,23 @@ def convergence(metrics: pd.DataFrame, metric: str = "auroc") -> Figure:
     styles, places = looks(rows["method"]), plots.places_of(rows)
     # Later methods are drawn thinner, so that one that lies below them shows through.
     widths = np.linspace(3, 1.8, len(styles))
-    figure, every = plots.panels(f"{plots.title(metric)} on held-out patients, round by round", len(places))
+    gap = 0.03 * rows["round"].max()
+    bars = dict(zip(styles, rows["round"].max() + gap * np.arange(1, len(styles) + 1), strict=True))
+    figure, every = plots.panels(
+        f"{plots.title(metric)} on held-out patients, round by round", len(places), sharey=False
+    )
     for axes, place in zip(every, places, strict=True):
         for (method, look), width in zip(styles.items(), widths, strict=True):
             values = rows[(rows["method"] == method) & (rows["hospital"] == place)].groupby("round")["value"]
             middle = values.mean().round(plots.DECIMALS)
             axes.plot(middle.index, middle, color=look.color, linestyle=look.line, linewidth=width)
             if values.size().max() > 1:
-                low, high = values.quantile(0.05), values.quantile(0.95)
-                axes.fill_between(middle.index, low, high, color=look.color, alpha=0.09, linewidth=0)
+                ends = values.quantile([0.05, 0.95]).loc[middle.index[-1]]
+                axes.plot([bars[method]] * 2, ends, color=look.color, linewidth=2, solid_capstyle="butt")
         axes.set_title(plots.label(place))
         axes.grid()
         plots.word(axes, rows.loc[rows["hospital"] == place, "value"])
-    plots.outer_labels(every, "round", f"{plots.NAMES[metric]} (mean, middle 90%)")
+    plots.outer_labels(every, "round", plots.NAMES[metric])
     plots.legend(figure, styles, marker=False)
     return figure
 
@@ -45,8 +50,9 @@ def convergence(metrics: pd.DataFrame, metric: str = "auroc") -> Figure:
 def local_global_distance(metrics: pd.DataFrame) -> Figure:
     """Draw how far each hospital's model moves away from the global one in a round, a panel a method, mean over seeds.
 
-    What to see: which hospital pulls hardest in its own direction, and whether that
-    fades. `metrics` is from `evaluation.stack`, with "distance" (L2 norm, of the weights).
+    What to see: whether that fades, and whether a hospital moves farther than it does where the same patients are
+    shuffled among the hospitals. A large weight in the mean makes the distance short by itself.
+    `metrics` is from `evaluation.stack`, with "distance" (L2 norm, of the weights).
     """
     rows = plots.rows_of(metrics[metrics["hospital"] != MEAN], "distance")
     styles, places = looks(rows["method"]), plots.places_of(rows)
