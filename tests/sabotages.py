@@ -456,6 +456,9 @@ chapters/attacks/poisoning.py: attacks/test_poisoning
 chapters/attacks/panel.py: attacks/test_panel
     return {name: seen.read(name) / patients[name] for name in rows} => return updates
     if seen.layout: => if False:
+    (0, luck, 0.5) => (0, 0.1, 0.5)
+    (share if 0 < share < 1 else guess) => share
+    tried[right.argmax()] => tried[right.argmin()]
 chapters/audit.py: audit
     if head is not None and head not in heads: => if False:
     | os.O_NOFOLLOW =>
