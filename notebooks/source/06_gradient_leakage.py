@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 06. What can a curious server read from one update?
 #
-# *Two minutes to run, 45 minutes to read. To read before: [03](03_federated_learning_with_encryption.ipynb).*
+# *Two minutes to run, 30 minutes to read. To read before: [03](03_federated_learning_with_encryption.ipynb).*
 #
 # By the end you can:
 #
@@ -369,8 +369,8 @@ plots.save(
     figures.images(squares, notes_below),
     "image_from_update",
     psnr_table,
-    "Four squares. First a head in a scanner, from the side. The second looks the same. "
-    "The third and the fourth are black and white grain.",
+    "Four squares. First a head in a scanner, from the side. The second looks the "
+    "same. The third and the fourth are black and white grain.",
     measured=True,
 )
 
