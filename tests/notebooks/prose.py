@@ -5,14 +5,18 @@ formulas, comments, the report's numbers and the addresses of links are no prose
 no sentences.
 """
 
+import ast
+import json
 import math
 import os
 import re
 import sys
 from collections import Counter
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 from unittest.mock import patch
 
 from wordfreq import zipf_frequency
@@ -60,10 +64,19 @@ AMERICAN = re.compile(
 
 
 def page(name: str) -> str:
-    """Return the Markdown of a notebook, its solutions included, or of a file."""
+    """Return the text of a file; of a notebook the Markdown, its solutions included, and the words of its pictures."""
     if name in FILES:
         return (ROOT / FILES[name]).read_text(encoding="utf-8")
-    return "\n\n".join(cell.source for cell in pairing.of(name, solutions=True).cells if cell.cell_type == "markdown")
+    cells = pairing.of(name, solutions=True).cells
+    text = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    calls = [call for cell in cells if cell.cell_type == "code" for call in pictures(cell.source)]
+    return "\n\n".join([*text, *(ast.literal_eval(call.args[-1]) for call in calls if len(call.args) in (2, 4))])
+
+
+def pictures(code: str) -> list[ast.Call]:
+    """Return where a cell shows a figure; the words for whoever cannot see it are the last argument."""
+    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    return [call for call in calls if ast.unparse(call.func) in ("plots.save", "plots.Picture")]
 
 
 def link(name: str) -> str:
@@ -134,9 +147,19 @@ def rare(word: str) -> bool:
 
 
 def terms(glossary: str) -> dict[str, str]:
-    """Return the headwords, as they are written (several where one line has several), and their lines."""
-    found = re.findall(r"^- (\*\*.+?)(?=\n- |\n\n|\Z)", glossary, flags=re.DOTALL | re.MULTILINE)
-    return {", ".join(re.findall(r"\*\*(.+?)\*\*", " ".join(one.split()).partition(": ")[0])): one for one in found}
+    """Return the headwords, and what is said of them."""
+    _, *parts = re.split(r"^## (.+)\n", glossary, flags=re.MULTILINE)
+    return dict(zip(parts[::2], map(str.strip, parts[1::2]), strict=True))
+
+
+def spoken_of(headword: str, entry: str) -> list[str]:
+    """Return the headword, and the words that its entry explains beside it, in bold."""
+    return [headword, *re.findall(r"\*\*(.+?)\*\*", entry)]
+
+
+def anchor(headword: str) -> str:
+    """Return how a link names the headword, as GitHub makes it of a heading."""
+    return re.sub(r"[^\w-]", "", headword.lower().replace(" ", "-"))
 
 
 def mentions(markdown: str, term: str) -> bool:
@@ -147,9 +170,8 @@ def mentions(markdown: str, term: str) -> bool:
 
 def unexplained(markdown: str, glossary: str) -> Counter:
     """Return the rare words that are in no headword and no name, and how often they are there."""
-    explained = PROPER | {
-        form for headword in terms(glossary) for word in words(headword) for form in forms(word.lower())
-    }
+    heads = [term for each in terms(glossary).items() for term in spoken_of(*each)]
+    explained = PROPER | {form for head in heads for word in words(head) for form in forms(word.lower())}
     return Counter(
         word
         for word in words(markdown)
@@ -157,10 +179,48 @@ def unexplained(markdown: str, glossary: str) -> Counter:
     )
 
 
-def reading_minutes(name: str) -> int:
+def reading_minutes(notebook: dict) -> int:
     """Return how long a notebook takes to read, by the rule of the syllabus, to the nearest five minutes."""
-    cells = pairing.of(name).cells
-    prose = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown").partition("\n## Exercises")[0]
-    code = [cell for cell in cells if cell.cell_type == "code" and not cell.metadata.get("tags")]
-    pictures = len(re.findall(r"^\*In the picture", prose, flags=re.MULTILINE))
-    return 5 * math.floor((len(counted(bare(prose))) / 100 + len(code) / 2 + 2 * pictures) / 5 + 0.5)
+    cells = list(takewhile(lambda cell: not cell.source.startswith("## Exercises"), notebook.cells))
+    story = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    seen = sum(len(pictures(cell.source)) for cell in code)
+    in_view = sum(not cell.metadata.get("tags") for cell in code)
+    return 5 * math.floor((len(counted(bare(story))) / 100 + in_view / 2 + 2 * seen) / 5 + 0.5)
+
+
+def running_minutes(name: str) -> int:
+    """Return how long a notebook runs: what tests/bench/notebooks.py measured, rounded up."""
+    return math.ceil(json.loads((ROOT / "figures/measured/notebooks.json").read_text())[name] / 60)
+
+
+def first_line(run: int, read: int) -> str:
+    """Return how the line below a notebook's title must begin."""
+    number = ("No", "One", "Two", "Three", "Four", "Five", "Six")[run]
+    return f"*{number} minute{'s' * (run > 1)} to run, {read} minutes to read. To read before: "
+
+
+def read_before(markdown: str) -> list[str]:
+    """Return the numbers of the notebooks that a notebook's first line wants to be read before."""
+    (line,) = re.findall(r"To read before: (.+?)\*", markdown, flags=re.DOTALL)
+    return re.findall(r"\[(\d\d)\]", line)
+
+
+class Part(NamedTuple):
+    """A row of the plan of a lesson."""
+
+    start: int
+    end: int
+    what: str
+    notebooks: list[str]
+
+
+def plans(markdown: str) -> list[list[Part]]:
+    """Return the plans of lessons: the tables of minutes, what is done, and with what."""
+    tables = re.findall(r"^\| minutes \| what \| with \|\n\|[-|]+\|\n((?:\|.+\n)+)", markdown, flags=re.MULTILINE)
+    found = []
+    for table in tables:
+        rows = re.findall(r"^\| (\d+) to (\d+) \| (.+?) \|(.*)\|$", table, flags=re.MULTILINE)
+        links = [re.findall(r"\((\d\d_\w+)\.ipynb\)", used) for *_, used in rows]
+        found.append([Part(int(a), int(b), what, names) for (a, b, what, _), names in zip(rows, links, strict=True)])
+    return found
