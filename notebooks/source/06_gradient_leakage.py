@@ -596,6 +596,7 @@ def note(remedy, attack, amount, measure, values):
 
 for count in (2, 4, 8, 16, 32):
     errors = np.array([prevalence_errors(count, seed) for seed in range(SEEDS)])
+    assert count > 2 or errors[:, 0].max() < 1e-4, "Of two, each reads the other."
     for attack, values in zip(("sum minus own", "share of all"), errors.T, strict=True):
         note("hospitals in the sum", attack, count, "error, share of label 1", values)
 for steps in BATCHES:
@@ -699,7 +700,6 @@ low = aurocs["federated, logistic", "LiRA, offline"]["all"][1]
 claim(low > 0.5, "Offline LiRA is above chance.")
 after = table.set_index(["attack", "amount"])["mean"]
 price = prices.set_index("remedy")["mean"]
-assert after["sum minus own", 2] < 1e-4, "Of two, each should read the other."
 claim(after["sum minus own", 8] > 0.1, "A sum of eight hides each one.")
 claim(after["the same patient"].min() == 1, "Repeating a patient hides nothing.")
 claim(after["new patients", 32] < 0.05, "Many patients hide each other.")
@@ -707,9 +707,11 @@ claim(after["division", 0.001] < 0.1, "A little noise does not stop the division
 claim(after["division", 0.1] > 0.9 * np.mean(guessed), "Noise of 0.1 does.")
 claim(abs(price["encrypted sum"]) < 0.0005, "Encryption costs no AUROC.")
 claim(price["noise 1"] < -0.05, "Strong noise does.")
-records.glue("membership_loss", far["loss"])
-records.glue("membership_lira", far["LiRA, online"])
-records.glue("membership_federated", near["LiRA, offline"])
+numbers = {"membership_loss": far["loss"], "membership_lira": far["LiRA, online"]}
+numbers["membership_federated"] = near["LiRA, offline"]
+for name, value in numbers.items():
+    if np.isfinite(value):  # three shadow models or fewer say nothing
+        records.glue(name, value)
 records.glue("row_error_noise_0.03", after["division", 0.03])
 records.glue("auroc_price_noise_1", price["noise 1"])
 records.glue("prevalence_error_of_8", after["sum minus own", 8])
