@@ -414,8 +414,10 @@ assert np.array_equal(one_step.round(wishes, twice[0]), by_hand), "As fedkit rou
 far = bits_table.set_index(["rounding", "bits"])["distance"]
 won_back = far["feedback", 5] < far["nearest", 5] / 3
 claim(won_back, "Feedback wins back most of what few bits cost.")
-claim((far["feedback"] < far["nearest"]).all(), "Feedback is nearer at all bits.")
-claim((far["feedback"] < far["stochastic"]).all(), "So it is than at random.")
+claim((far["feedback"] < far["nearest"]).all(), "Feedback is nearer than nearest.")
+claim(
+    (far["feedback"] < far["stochastic"]).all(), "Feedback is nearer than stochastic."
+)
 width = (of_mean["high"] - of_mean["low"])[["5 bits, nearest", "5 bits, feedback"]]
 claim(width.iloc[1] < width.iloc[0], "With feedback, 5 bits move AUROC less.")
 claim(
