@@ -63,20 +63,30 @@ AMERICAN = re.compile(
 )
 
 
+SAYING = ("plots.save", "plots.Picture", "claim", "course.check")  # what is called with sentences for the reader
+
+
 def page(name: str) -> str:
-    """Return the text of a file; of a notebook the Markdown, its solutions included, and the words of its pictures."""
+    """Return the text of a file; of a notebook with solutions, the Markdown and the sentences that its code says."""
     if name in FILES:
         return (ROOT / FILES[name]).read_text(encoding="utf-8")
     cells = pairing.of(name, solutions=True).cells
     text = [cell.source for cell in cells if cell.cell_type == "markdown"]
-    calls = [call for cell in cells if cell.cell_type == "code" for call in pictures(cell.source)]
-    return "\n\n".join([*text, *(ast.literal_eval(call.args[-1]) for call in calls if len(call.args) in (2, 4))])
+    said = [
+        node
+        for cell in cells
+        if cell.cell_type == "code"
+        for call in calls(cell.source, SAYING)
+        for node in ast.walk(call)
+    ]
+    strings = [node.value for node in said if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return "\n\n".join([*text, *(one for one in strings if one.endswith(".") and " " in one)])
 
 
-def pictures(code: str) -> list[ast.Call]:
-    """Return where a cell shows a figure; the words for whoever cannot see it are the last argument."""
-    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
-    return [call for call in calls if ast.unparse(call.func) in ("plots.save", "plots.Picture")]
+def calls(code: str, functions: tuple[str, ...]) -> list[ast.Call]:
+    """Return where a cell calls one of these functions."""
+    found = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    return [call for call in found if ast.unparse(call.func) in functions]
 
 
 def link(name: str) -> str:
@@ -90,6 +100,7 @@ def bare(markdown: str) -> str:
         r"<!-- numbers.*?<!-- /numbers -->|<!--.*?-->|^```.*?^```", "", markdown, flags=re.DOTALL | re.MULTILINE
     )
     text = re.sub(r"(`+).+?\1|\$\$.+?\$\$|\$[^$\n]+\$", "x", text, flags=re.DOTALL)
+    text = re.sub(r"[^\W_]\w*_[^\W_][\w.]*", "x", re.sub(r"\]\([^()]*\)", "]()", text))
     text = re.sub(r"^\[[^\]]+\]: .*$|^\|[-:| ]+\|$", "", text, flags=re.MULTILINE)
     text = re.sub(r"\[([^\[\]]*)\](?:\([^()]*\)|\[[^\]]*\])", r"\1", re.sub(r"!\[([^\]]*)\]\([^)]*\)", r"\1", text))
     return re.sub(r"<[^<>]+>|https?://\S+|[*_]{1,3}(?=\S)|(?<=\S)[*_]{1,3}", "", text)
@@ -184,14 +195,17 @@ def reading_minutes(notebook: dict) -> int:
     cells = list(takewhile(lambda cell: not cell.source.startswith("## Exercises"), notebook.cells))
     story = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     code = [cell for cell in cells if cell.cell_type == "code"]
-    seen = sum(len(pictures(cell.source)) for cell in code)
+    seen = sum(len(calls(cell.source, ("plots.save", "plots.Picture"))) for cell in code)
     in_view = sum(not cell.metadata.get("tags") for cell in code)
     return 5 * math.floor((len(counted(bare(story))) / 100 + in_view / 2 + 2 * seen) / 5 + 0.5)
 
 
 def running_minutes(name: str) -> int:
-    """Return how long a notebook runs: what tests/bench/notebooks.py measured, rounded up."""
-    return math.ceil(json.loads((ROOT / "figures/measured/notebooks.json").read_text())[name] / 60)
+    """Return how long a notebook runs: what was measured, rounded up. ValueError if it was not."""
+    measured = json.loads((ROOT / "figures/measured/notebooks.json").read_text())
+    if name not in measured:
+        raise ValueError(f"Nobody has measured how long {name} runs: python tests/bench/notebooks.py {name[:2]} does.")
+    return math.ceil(measured[name] / 60)
 
 
 def first_line(run: int, read: int) -> str:

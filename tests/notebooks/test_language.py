@@ -113,7 +113,8 @@ def row(markdown: str, name: str) -> str:
 @pytest.mark.parametrize("page", ["README", "syllabus"])
 def test_minutes_are_what_was_measured_and_computed_and_the_same_everywhere(name, page):
     run, read = prose.running_minutes(name), prose.reading_minutes(pairing.of(name))
-    assert prose.first_line(run, read) in prose.page(name)
+    wanted = prose.first_line(run, read)
+    assert wanted in prose.page(name), f"Below its title {name} should say: {wanted}"
     assert f"| {run} | {read} |" in row(prose.page(page), name)
 
 
@@ -203,6 +204,5 @@ if __name__ == "__main__":
     for name in wanted:
         print(f"{name}: grade {prose.grade(prose.page(name))}")
         if name in tools.names():
-            minutes = prose.running_minutes(name), prose.reading_minutes(pairing.of(name))
-            print(f"  Its first line begins: {prose.first_line(*minutes)}")
+            print(f"  {prose.reading_minutes(pairing.of(name))} minutes to read, by the rule of the syllabus")
         print(*[f"  {complaint}" for complaint in complaints(prose.page(name))], sep="\n")
