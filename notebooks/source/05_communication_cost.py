@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 05. Can an encrypted number be shorter than a plain one?
 #
-# *Two minutes to run, 30 minutes to read. To read before: [03](03_federated_learning_with_encryption.ipynb).*
+# *Two minutes to run, 35 minutes to read. To read before: [03](03_federated_learning_with_encryption.ipynb).*
 #
 # By the end you can:
 #
@@ -163,7 +163,7 @@ print(f"{bytes_whole / size:.1f} bytes a number")
 # ## Step 4: four to a coefficient
 #
 # A coefficient has room for about 50 bits, and a sum needs 12. So four numbers share one, like digits (Zhang et al.,
-# 2020, *BatchCrypt*). This is [packing](glossary.md#packing-unpacking).
+# 2020, *BatchCrypt*). This is [packing](glossary.md#packing).
 
 
 # %%
