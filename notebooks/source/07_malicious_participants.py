@@ -33,7 +33,8 @@ claim = course.settings(
 # Until now, all hospitals were honest. A [malicious](glossary.md#malicious) one sends what it likes: we call that
 # [poison](glossary.md#poison). First we catch one round of honest updates, as the curious server of notebook 03 did.
 
-# %%
+# %% tags=["plumbing"]
+# A curious server, as in notebook 03, and how many patients each trains on
 from fedkit import aggregators, hospitals, learning
 
 
@@ -98,7 +99,8 @@ assert np.allclose(by_hand, median, atol=1e-6), "fedkit takes the same median."
 # Poison has two ways in. *Rows*: Hungary flips its labels, and then trains as usual. *Updates*: it flips signs, as
 # above. In the last case two of the four flip signs, Hungary and Switzerland.
 #
-# `Poisoned` stands before any rule, and swaps the attackers' updates. At the end, one rule trusts the attacker.
+# `Poisoned` stands before any rule, and swaps the attackers' updates. At the end, one rule trusts the attacker. We
+# score every model on rows as they were *before* the poison, on the same splits for all.
 
 # %%
 from fedkit.chapters.attacks import forging, poisoning
@@ -117,8 +119,13 @@ rules = {
     "FLTrust": robust.FLTrust("VA Long Beach"),
 }
 
-# %%
+# %% tags=["plumbing"]
+# A training with attackers, and the scores at each hospital
 from itertools import product
+
+import pandas as pd
+
+from fedkit import evaluation
 
 
 def train(trained_on, attackers, rule, seeds=SEEDS):
@@ -127,42 +134,34 @@ def train(trained_on, attackers, rule, seeds=SEEDS):
     return learning.train_federated(trained_on, aggregator=rule, **how)
 
 
+def score(method, runs, clean, trained_on=None, wanted=("auroc",), **door):
+    scores = [
+        poisoning.evaluate(run, clean, trained_on, wanted=wanted, **door).assign(
+            seed=run.settings["seed"]
+        )
+        for run in runs
+    ]
+    table = pd.concat(scores, ignore_index=True)
+    means = table.groupby(["seed", "metric"], as_index=False)["value"].mean()
+    return pd.concat([table, means.assign(hospital="mean")]).assign(method=method)
+
+
+# %%
 runs = {
     (case, rule): train(*cases[case], rules[rule])
     for case, rule in product(cases, rules)
 }
 runs["signs", "FLTrust, betrayed"] = train(*cases["signs"], robust.FLTrust("Hungary"))
 
-# %% [markdown]
-# We score every model on rows as they were *before* the poison, on the same splits for all.
 
 # %% tags=["plumbing"]
-# Scores at each hospital and their mean, and how they are written
-import pandas as pd
-
-from fedkit import evaluation
-
-
-def score(method, runs, clean, trained_on=None, wanted=("auroc",), **door):
-    found = []
-    for run in runs:
-        scores = poisoning.evaluate(run, clean, trained_on, wanted=wanted, **door)
-        found.append(scores.assign(seed=run.settings["seed"]))
-    table = pd.concat(found, ignore_index=True)
-    means = table.groupby(["seed", "metric"], as_index=False)["value"].mean()
-    return pd.concat([table, means.assign(hospital="mean")]).assign(method=method)
-
-
+# The AUROC of each hospital, a line a case and rule; means with their intervals
 def tell(rows, sign=""):
-    """Each mean in words, with its interval if there is more than one split."""
-    several = " [{low:{sign}.2f}, {high:{sign}.2f}]"
-    form = {True: "{mean:{sign}.2f}" + several, False: "{mean:{sign}.2f}"}
+    forms = ["{mean:{s}.2f}", "{mean:{s}.2f} [{low:{s}.2f}, {high:{s}.2f}]"]
     each = rows[["mean", "low", "high", "n"]].to_dict("records")
-    return [form[one["n"] > 1].format(sign=sign, **one) for one in each]
+    return [forms[one["n"] > 1].format(s=sign, **one) for one in each]
 
 
-# %% tags=["plumbing"]
-# The AUROC of each hospital, a line a case and rule
 scores_four = pd.concat(
     score(f"{case}: {rule}", runs[case, rule], federation, cases[case][0])
     for case, rule in runs
@@ -206,7 +205,7 @@ for case, rule in [("signs", "median"), ("signs", "FLTrust"), ("two, signs", "me
 # splits? A median hears what most say. Switzerland's patients differ from the others', and it has the fewest.
 
 # %% tags=["plumbing"]
-# What each rule costs, with 95% intervals; and whom the median costs most, checked
+# What each rule costs, and whom the median costs most, checked
 honest = scores_four[scores_four["method"].str.startswith("honest")]
 price = evaluation.paired_differences(honest, "honest: mean")
 costs = price[price["method"] == "honest: median"].set_index("hospital")["mean"]
@@ -275,7 +274,8 @@ for rule in (in_three, in_five):
 # In a group of three it hides behind two, and if these two work together, they subtract their own parts (exercise 3).
 # In a group of two, each could do that alone. So it is refused, and our four hospitals are too few. Krum says so, too:
 
-# %%
+# %% tags=["plumbing"]
+# Four hospitals are too few for groups, and for Krum
 for rule in (in_three, robust.Krum(1)):
     try:
         rule.start(federation.names, {}, ledger)
@@ -293,6 +293,9 @@ for rule in (in_three, robust.Krum(1)):
 
 # %% tags=["plumbing"]
 # How the fifteen are attacked, and scored: their mean, and the lowest of them
+rules_many = {"mean": aggregators.Mean(), "median": robust.Median()}
+
+
 def attack_many(rule, count, attack):
     """Hospitals 1 to count attack: scores of all fifteen, on honest rows."""
     attackers = {f"hospital {number}": attack for number in range(1, count + 1)}
@@ -309,7 +312,6 @@ def of_many(scores):
 
 
 # %%
-rules_many = {"mean": aggregators.Mean(), "median": robust.Median()}
 volumes = {}
 for rule, times in product(["mean", "median"], [5, 10, 20]):
     heard = attack_many(rule, 1, forging.SignFlip(times))
@@ -352,7 +354,7 @@ plots.save(
 # mean. The table shows the lowest of the fifteen, at each number of attackers:
 
 # %% tags=["plumbing"]
-# The lowest of the fifteen; and what the text says of loudness and numbers, checked
+# The lowest of the fifteen; and what the text says of both, checked
 held = by_count.set_index(["method", "attackers"])["mean"]
 three, five, at = in_three.name, in_five.name, volumes["mean"]
 claim(at["mean, 5 times"] > 0.75, "A mean seems to bear somebody who is not loud.")
@@ -374,19 +376,13 @@ by_count.pivot_table("lowest", "method", "attackers", sort=False)
 # A spoiled model is noticed. A quieter attacker opens a [backdoor](glossary.md#backdoor): patients with a certain
 # [trigger](glossary.md#trigger) get label 0. The rest should work as before. Our trigger is nothing strange: three
 # values that each occur, but hardly ever together.
-
-# %%
-door = poisoning.Backdoor({"fbs": 1.0, "restecg": "1", "sex": 0.0}, target=0)
-has = pd.DataFrame({key: pooled[key] == value for key, value in door.trigger.items()})
-has["all three"] = has.all(axis=1)
-has.mean().map("{:.1%}".format).to_frame("of all patients")
-
-# %% [markdown]
+#
 # Hungary plants it in half of its rows, with label 0 (Bagdasaryan et al., 2020). Then it also **boosts** its update:
 # sends it three times as long. Success is counted over patients with label 1: how many are predicted 0, once the
 # trigger is shown?
 
 # %%
+door = poisoning.Backdoor({"fbs": 1.0, "restecg": "1", "sex": 0.0}, target=0)
 planted, boost = door.plant(federation, ["Hungary"]), {"Hungary": forging.Boost(3)}
 door_runs = {"mean, planted": train(planted, {}, rules["mean"])}
 for rule in rules:
@@ -410,10 +406,10 @@ plots.save(
     figures.backdoor(doors[doors["hospital"] == "mean"].reset_index(drop=True)),
     "backdoor",
     doors[doors["hospital"] == "mean"],
-    """On the left AUROC of nine cases, all in one column. On the right the success. It is
-    less than a half for the honest mean, and nearly all once a backdoor is planted and
-    boosted. The median ends between these two, clipping helps less, and FLTrust stays
-    where it was.""",
+    """On the left AUROC of nine cases, all in one column. On the right the success: less
+    than a half for the honest mean, and nearly all once a backdoor is planted and boosted.
+    The median ends between these two, clipping helps less, and FLTrust stays where it
+    was.""",
 )
 
 # %% [markdown]
@@ -422,7 +418,8 @@ plots.save(
 
 # %% tags=["plumbing"]
 # The success at each hospital; and what picture and text say of it, checked
-assert has["all three"].mean() < 0.05 < has[list(door.trigger)].mean().min()
+has = pd.DataFrame({key: pooled[key] == value for key, value in door.trigger.items()})
+assert has.all(axis=1).mean() < 0.05 < has.mean().min(), "Common, and rare together."
 found = doors[doors["hospital"] == "mean"].set_index(["metric", "method"])["mean"]
 success, looked_at = found["backdoor"], found["auroc"]
 claim(0.3 < success["mean, honest"] < 0.5, "Without it, less than a half.")
@@ -434,10 +431,9 @@ claim(
 claim(
     success["FLTrust, boosted"] < success["FLTrust, honest"] + 0.15, "FLTrust does not."
 )
-claim(
-    success["mean, honest"] < success["median, boosted"] < success["clipped, boosted"],
-    "The median is between.",
-)
+between = [success[f"{case}"] for case in ("mean, honest", "median, boosted")]
+claim(sorted(between) == between, "The median lets some in.")
+claim(between[1] < success["clipped, boosted"], "Less than clipping does.")
 claim(looked_at["mean, boosted"] > looked_at["mean, honest"] - 0.03, "AUROC hides it.")
 for rule, how in product(
     ["mean", "median", "FLTrust"], ["honest", "planted", "boosted"]
@@ -520,7 +516,7 @@ assert np.allclose([*by_hand.values()], [*by_fedkit.values()], atol=1e-6)
 # before the poison.
 
 # %% tags=["plumbing"]
-# The patients that influence is measured on
+# A training that is screened, and the patients that influence is measured on
 from fedkit import preparation
 
 assert min(by_hand, key=by_hand.get) == "Switzerland", "Switzerland differs most."
@@ -539,7 +535,6 @@ def held_out(trained_on, seed):
     return screening.HeldOut(model, start, features, labels)
 
 
-# %%
 def screen(trained_on, attackers, rule, seed, note):
     look = held_out(trained_on, seed)
     screened = screening.Screened(aggregators.Mean(), rule, look, note)
@@ -629,22 +624,26 @@ read[["update", "cosine", "influence", "flagged", "excluded"]].round(3)
 # Now somebody with access to the file wants to look better. He puts another name into line 2, or removes the line. Or
 # he cuts off the end; for that, hospitals must remember the last hash, the **head**.
 
-# %%
+
+# %% tags=["plumbing"]
+# He changes a line, removes one, cuts off the end: what `verify` says
+def verdict(path, head=None):
+    try:
+        return f"{len(audit.verify(path, head))} lines, and nothing is wrong"
+    except ValueError as alarm:
+        return str(alarm).replace(scratch.name, "...")
+
+
 lines, head = log.path.read_bytes().splitlines(keepends=True), audit.head(log.path)
-renamed = lines[1].replace(b'"Hungary"', b'"Cleveland"')
 tampered = {
-    "changed": [lines[0], renamed, *lines[2:]],
+    "changed": [lines[0], lines[1].replace(b'"Hungary"', b'"Nobody"'), *lines[2:]],
     "removed": lines[:1] + lines[2:],
     "cut off": lines[:-2],
 }
 for what, content in tampered.items():
     log.path.write_bytes(b"".join(content))
-    try:
-        audit.verify(log.path, head)
-    except ValueError as alarm:
-        print(f"{what}: {str(alarm).replace(scratch.name, '...')}")
-    else:
-        raise RuntimeError(f"Nobody noticed that a line was {what}.")
+    assert "nothing" not in verdict(log.path, head), f"Nobody noticed: {what}."
+    print(f"{what}: {verdict(log.path, head)}")
 
 # %% [markdown]
 # And if he writes the whole log anew? He makes Hungary innocent in each line, and chains them all again.
@@ -653,13 +652,9 @@ for what, content in tampered.items():
 anew = audit.Log(Path(scratch.name) / "anew.jsonl")
 for event in events:
     anew.append(event | {"flagged": False, "excluded": False})
-print(f"without the head: {len(audit.verify(anew.path))} lines, and nothing is wrong")
-try:
-    audit.verify(anew.path, head)
-except ValueError as alarm:
-    print(f"with the head: {str(alarm).replace(scratch.name, '...')}")
-else:
-    raise RuntimeError("Nobody noticed that the log was written anew.")
+assert len(audit.verify(anew.path)) == len(events), "Without the head it passes."
+print(f"without the head: {verdict(anew.path)}")
+print(f"with the head: {verdict(anew.path, head)}")
 
 # %% [markdown]
 # So what does the chain prove? *With* a head that somebody wrote down elsewhere: up to this head, the log is what it
@@ -672,16 +667,13 @@ else:
 # rows. It only claims 20,000 patients. What could others do? Agree on the numbers before, and **cap** a claim: at most
 # twice the median, say.
 
-# %%
+# %% tags=["plumbing"]
+# What a claim costs each hospital, minus the honest mean on the same splits
 cap = round(2 * np.median([*patients.values()]))
-claimed = {}
+claimed = []
 for what, count in {"20,000 claimed": 20_000, f"capped at {cap}": cap}.items():
     liar = forging.Poisoned(aggregators.Mean(), {}, claims={"Switzerland": count})
-    claimed[what] = train(federation, {}, liar)
-
-# %% tags=["plumbing"]
-# What the claim costs each hospital, minus the honest mean on the same splits
-claimed = [score(what, trained, federation) for what, trained in claimed.items()]
+    claimed.append(score(what, train(federation, {}, liar), federation))
 claimed = pd.concat([*claimed, honest[honest["method"] == "honest: mean"]])
 lost = evaluation.paired_differences(claimed, "honest: mean")
 lost_mean = lost[lost["hospital"] == "mean"].set_index("method")["mean"]
@@ -870,8 +862,5 @@ course.check(
     "Exercise 3",
     third,
     (reads([50, 50, 50]), "What is the sum of all three updates? Take yours away."),
-    (
-        reads([20, 70, 40]),
-        "The mean is weighted: by how many patients each of you has.",
-    ),
+    (reads([20, 70, 40]), "The mean is weighted: how many patients has each of you?"),
 )
