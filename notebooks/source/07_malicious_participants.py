@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 07. Can one hospital spoil the model for all?
 #
-# *Three minutes to run, 50 minutes to read. To read before: [03](03_federated_learning_with_encryption.ipynb).*
+# *Three minutes to run, 25 minutes to read. To read before: [03](03_federated_learning_with_encryption.ipynb).*
 #
 # By the end you can:
 #
@@ -406,10 +406,10 @@ plots.save(
     figures.backdoor(doors[doors["hospital"] == "mean"].reset_index(drop=True)),
     "backdoor",
     doors[doors["hospital"] == "mean"],
-    """On the left AUROC of nine cases, all in one column. On the right the success: less
-    than a half for the honest mean, and nearly all once a backdoor is planted and boosted.
-    The median ends between these two, clipping helps less, and FLTrust stays where it
-    was.""",
+    """On the left AUROC of nine cases, all in one column. On the right the success.
+    It is less than a half for the honest mean, and nearly all once a backdoor is
+    planted and boosted. The median ends between these two, clipping helps less, and
+    FLTrust stays where it was.""",
 )
 
 # %% [markdown]
@@ -646,7 +646,7 @@ for what, content in tampered.items():
     print(f"{what}: {verdict(log.path, head)}")
 
 # %% [markdown]
-# And if he writes the whole log anew? He makes Hungary innocent in each line, and chains them all again.
+# And if he writes the whole log again, from the start? He makes Hungary innocent in each line, and chains them all again.
 
 # %%
 anew = audit.Log(Path(scratch.name) / "anew.jsonl")

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 08. Can hospitals train together with no server, in one shared folder?
 #
-# *One minute to run, 45 minutes to read. To read before: [03](03_federated_learning_with_encryption.ipynb). The plan of
+# *One minute to run, 30 minutes to read. To read before: [03](03_federated_learning_with_encryption.ipynb). The plan of
 # a lesson with thirty people: [classroom](classroom.md).*
 #
 # By the end you can:
@@ -93,7 +93,7 @@ def read_by_hand(folder, place):
 
 
 # %% [markdown]
-# Now everything goes wrong: a copy, half a letter, a changed letter. See how many letters we find, and fedkit.
+# Now everything goes wrong: a copy, half a letter, a changed one. See how many we find, and fedkit.
 
 # %% tags=["plumbing"]
 # Three letters, of which one is copied, one is cut, and one is changed
@@ -326,7 +326,7 @@ play(added(look - 1))
 print(*say("Hungary"), sep="\n")
 
 # %% [markdown]
-# Let us look at number 3, which is round 2. Anybody can read who sent what, and how long it is.
+# Let us look at number 3, round 2. Anybody can read who sent what, and how long it is.
 
 # %%
 play(arrived("one", look))
@@ -337,7 +337,7 @@ assert len(set(map(len, ones.values()))) == 1, "All letters are as long."
 assert len(set(ones.values())) == 4, "No two are alike."
 
 # %% [markdown]
-# All four are here. (Just now Switzerland's technician makes a backup. Remember it.) The coordinator closes the list,
+# All four are here. (Switzerland's technician makes a backup. Remember it.) The coordinator closes the list,
 # and the second letters come.
 
 # %%
@@ -566,8 +566,7 @@ assert len(Folder(where).names(rounds.place("two", 0))) == 4, "One letter two ea
 #
 # ## A laptop that sleeps
 #
-# Who falls asleep *between* the letters spoils the sum of the whole list: nobody else has that key. So a class adds up
-# in **groups**, each with a list of its own. Seven seats make groups of four and three. Seat 7 falls asleep after its
+# Who falls asleep *between* the letters spoils the sum of the whole list. So a class adds up in **groups**, each with a list of its own. Seven seats make groups of four and three. Seat 7 falls asleep after its
 # letter one of number 3, and the coordinator gives its group up.
 
 # %% tags=["plumbing"]
@@ -591,7 +590,7 @@ assert tested[1] < tested[0] == tested[2] == tested[3], "One round is of one gro
 print("test patients that the scores are of:", tested)
 
 # %% [markdown]
-# Three hospitals lost a round (x), and four did not. What does it cost?
+# Three hospitals lost a round (x), and four did not. What it costs:
 #
 # - Two keys went out for a sum that never opened. A coordinator could do this on purpose, so there is a **budget**:
 #   usually two updates, and no statistics. Then a person must decide.
@@ -613,7 +612,7 @@ assert left == own["Switzerland"], "All others together know it."
 print(f"all four: {total}; without the other three: {left}, which is Switzerland")
 
 # %% [markdown]
-# **All others** of its list: each takes its own numbers away. No encryption can help here. In short:
+# **All others** of its list: each takes its own numbers away. No encryption can help here.
 #
 # | who | reads |
 # | --- | --- |
@@ -660,8 +659,7 @@ print(sizes.round())
 # ### Was it worth it?
 #
 # Write the folder of a study that you saved in a class into `STUDY` above: then it stands here.
-# The methods of [notebook 04](04_comparison_of_outcomes.ipynb) train on the study's split, too. See which columns are
-# equal.
+# The methods of [notebook 04](04_comparison_of_outcomes.ipynb) train on the study's split, too. See which are equal.
 
 # %% tags=["plumbing"]
 # The study is saved, or yours is loaded; is it of the same patients?
@@ -752,8 +750,7 @@ course.check(
     "Exercise 1",
     letters_left,
     (counts(4, 1), "Four hospitals, one round: which numbers are there?"),
-    (counts(4, 2), "A further round is one more number: what is in it?"),
-    (counts(3, 2), "With three hospitals: which letters become fewer?"),
+    (counts(3, 2), "Three hospitals, two rounds: what is more, and what is less?"),
 )
 
 # %% [markdown]
