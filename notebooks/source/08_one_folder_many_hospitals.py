@@ -66,7 +66,7 @@ if ROLE != "alone":
 # A shared folder is a difficult place. Files show late, and in any order. A file may be seen half written. Drive makes
 # "name (1)" out of two copies. Two people may write to one file, and one of them loses.
 #
-# The way out: **nobody ever changes a file**. We call such a file a [letter](glossary.md#letter). It is written aside, under a random
+# So **nobody ever changes a file**. We call such a file a [letter](glossary.md#letter). It is written aside, under a random
 # name, and then *renamed*, so that it appears whole. Its name is a **hash** of its content, a short fingerprint of the
 # bytes by a rule called [SHA-256](glossary.md#sha-256). The reader takes a file only if its content is what its name
 # says.
@@ -108,9 +108,9 @@ first, half, changed = (
     post_by_hand(practice, "post", "Hungary", data) for data in said
 )
 copy = first.with_name(f"{first.name} (1)")
-copy.write_bytes(first.read_bytes())
-half.write_bytes(b"half")
-changed.write_bytes(b"CHANGED")
+changes = {copy: first.read_bytes(), half: b"half", changed: b"CHANGED"}
+for file, content in changes.items():
+    file.write_bytes(content)
 
 # %%
 from fedkit.exchange import Folder
@@ -121,7 +121,7 @@ assert drive.post("post", "Hungary", by_hand[0]).name == first.name
 print(f"{len([*(practice / 'post').iterdir()])} files, letters: {by_hand}")
 
 # %% [markdown]
-# So nothing has to be locked. What a process knows of the study follows from the letters.
+# So nothing has to be locked. What a process knows follows from the letters.
 #
 # ## The maker invites
 #
@@ -297,10 +297,10 @@ look, later = min(3, ROUNDS), min(4, ROUNDS + 1)  # numbers that we look at clos
 
 
 def play(until):
-    end = time.monotonic() + 600
+    waited = 0
     while not until():
-        me.step()
-        assert time.monotonic() < end, "Somebody does not answer."
+        waited = 0 if me.step().acted else waited + 1
+        assert waited < 12_000, "For ten minutes, somebody has not answered."
         time.sleep(0.05)
 
 
