@@ -188,7 +188,7 @@ claim(
     min(auroc["signs", rule] for rule in ("median", "clipped", "FLTrust")) > 0.6,
     "Robust rules bear one of four.",
 )
-claim(auroc["two, signs", "median"] < 0.55, "Two of four have the median.")
+claim(auroc["two, signs", "median"] < 0.55, "Two of four break a median.")
 claim(auroc["two, signs", "FLTrust"] > 0.7, "FLTrust bears two of four.")
 claim(auroc["signs", "FLTrust, betrayed"] < 0.5, "FLTrust follows whom it trusts.")
 claim(
@@ -202,21 +202,23 @@ for case, rule in [("signs", "median"), ("signs", "FLTrust"), ("two, signs", "me
 
 # %% [markdown]
 # Robust rules are not free. Nobody attacks now: what does each rule cost each hospital, minus the mean on the same
-# splits? A median hears what most say. Switzerland's patients differ from the others', and it has the fewest.
+# splits? A median hears what most say: one could fear for Switzerland, whose patients differ and are the fewest.
 
 # %% tags=["plumbing"]
-# What each rule costs, and whom the median costs most, checked
+# What each rule costs each hospital, checked
 honest = scores_four[scores_four["method"].str.startswith("honest")]
 price = evaluation.paired_differences(honest, "honest: mean")
-costs = price[price["method"] == "honest: median"].set_index("hospital")["mean"]
-claim(costs.idxmin() == "Switzerland", "The median costs the small hospital most.")
+costs = price[price["method"] == "honest: median"].set_index("hospital")
+claim(costs["mean"].abs().max() < 0.05, "A median costs little.")
+unsure = costs["low"]["Switzerland"] < 0 < costs["high"]["Switzerland"]
+claim(unsure, "What the median costs Switzerland is not settled.")
 for name in ("Switzerland", "Cleveland"):
-    records.glue(f"median_costs_{name.lower()}", costs[name])
+    records.glue(f"median_costs_{name.lower()}", costs["mean"][name])
 told = price.assign(text=tell(price, "+"))
 told.pivot_table("text", "hospital", "method", aggfunc="first")
 
 # %% [markdown]
-# Is an interval wide, and holds zero? Then these splits do not settle how large that price is.
+# The prices are small. Switzerland's intervals hold zero: these splits do not settle whether it pays at all.
 #
 # ## Encryption carries poison untouched
 #
@@ -359,10 +361,16 @@ held = by_count.set_index(["method", "attackers"])["mean"]
 three, five, at = in_three.name, in_five.name, volumes["mean"]
 claim(at["mean, 5 times"] > 0.75, "A mean seems to bear somebody who is not loud.")
 claim(at["mean, 20 times"] < 0.5, "Loud enough, one attacker turns a mean around.")
-claim(min(at[f"median, {times} times"] for times in (5, 10, 20)) > 0.8, "It holds.")
+claim(
+    min(at[f"median, {times} times"] for times in (5, 10, 20)) > 0.8,
+    "A median holds, however loud one attacker is.",
+)
 up = [held["median", 3], held["Krum", 3], held[five, 2], held[three, 1]]
-claim(min(up) > 0.8, "Robust rules hold.")
-claim(max(held["mean", 1], held[three, 2], held[five, 3]) < 0.5, "These fall.")
+claim(min(up) > 0.8, "Robust rules hold as long as they should.")
+claim(
+    max(held["mean", 1], held[three, 2], held[five, 3]) < 0.5,
+    "The mean falls to 1, groups to 2 and 3.",
+)
 glued = {"mean_1": held["mean", 1], "median_3": held["median", 3]}
 glued |= {"three_groups_2": held[three, 2], "five_groups_2": held[five, 2]}
 glued |= {f"mean_{times}_times": at[f"mean, {times} times"] for times in (5, 10)}
@@ -406,15 +414,14 @@ plots.save(
     figures.backdoor(doors[doors["hospital"] == "mean"].reset_index(drop=True)),
     "backdoor",
     doors[doors["hospital"] == "mean"],
-    """On the left AUROC of nine cases, all in one column. On the right the success.
+    """On the left AUROC of nine cases, all close together. On the right the success.
     It is less than a half for the honest mean, and nearly all once a backdoor is
     planted and boosted. The median ends between these two, clipping helps less, and
     FLTrust stays where it was.""",
 )
 
 # %% [markdown]
-# AUROC hides a backdoor, since hardly anybody carries the trigger by himself. Only who knows it can test for it. The
-# same success under the mean, at each hospital:
+# AUROC falls a little, and nobody would look for a backdoor because of that: hardly any patient carries the trigger by chance. Only who knows it can test for it. Under the mean, at each hospital:
 
 # %% tags=["plumbing"]
 # The success at each hospital; and what picture and text say of it, checked
@@ -422,26 +429,22 @@ has = pd.DataFrame({key: pooled[key] == value for key, value in door.trigger.ite
 assert has.all(axis=1).mean() < 0.05 < has.mean().min(), "Common, and rare together."
 found = doors[doors["hospital"] == "mean"].set_index(["metric", "method"])["mean"]
 success, looked_at = found["backdoor"], found["auroc"]
-claim(0.3 < success["mean, honest"] < 0.5, "Without it, less than a half.")
-claim(success["mean, boosted"] > 0.85, "The backdoor opens.")
-claim(
-    success["clipped, boosted"] > success["clipped, honest"] + 0.2,
-    "Clipping lets it in.",
-)
-claim(
-    success["FLTrust, boosted"] < success["FLTrust, honest"] + 0.15, "FLTrust does not."
-)
-between = [success[f"{case}"] for case in ("mean, honest", "median, boosted")]
-claim(sorted(between) == between, "The median lets some in.")
-claim(between[1] < success["clipped, boosted"], "Less than clipping does.")
-claim(looked_at["mean, boosted"] > looked_at["mean, honest"] - 0.03, "AUROC hides it.")
-for rule, how in product(
-    ["mean", "median", "FLTrust"], ["honest", "planted", "boosted"]
-):
-    if f"{rule}, {how}" in success and (rule == "mean" or how == "boosted"):
-        records.glue(f"backdoor_{rule}_{how}", success[f"{rule}, {how}"])
+changed = {
+    rule: success[f"{rule}, boosted"] - success[f"{rule}, honest"] for rule in rules
+}
+claim(0.3 < success["mean, honest"] < 0.5, "With no backdoor, less than a half.")
+claim(0.2 < changed["clipped"] < changed["mean"], "Clipping lets much of it in.")
+claim(0 < changed["median"] < changed["clipped"], "A median lets less in.")
+claim(abs(changed["FLTrust"]) < 0.15, "FLTrust keeps it out.")
+fell = looked_at["mean, honest"] - looked_at["mean, boosted"]
+claim(fell < 0.05 < 0.4 < changed["mean"], "AUROC hides the backdoor.")
+for how in ("honest", "planted", "boosted"):
+    records.glue(f"backdoor_mean_{how}", success[f"mean, {how}"])
+for rule in ("median", "FLTrust"):
+    records.glue(f"backdoor_{rule}_boosted", success[f"{rule}, boosted"])
 opened = doors[doors["metric"] == "backdoor"]
-opened.pivot_table("mean", "hospital", "method")[door_cases[:3]].round(2)
+under_mean = doors[doors["method"].str.match("mean") & doors["metric"].ne("no trigger")]
+under_mean.pivot_table("mean", "hospital", ["metric", "method"], sort=False).round(2)
 
 # %% [markdown]
 # ## Where rules break
@@ -568,13 +571,13 @@ shares = ends.any().groupby(["case", "hospital"], sort=False).mean()
 share, shares = shares, shares.reset_index()
 honestly = shares["case"].str.contains("honest")
 shares["malicious"] = shares["hospital"].eq("Hungary") & ~honestly
-claim(share["cosine, all honest", "Switzerland"] > 0.5, "Honest, and shut out.")
+claim(share["cosine, all honest", "Switzerland"] > 0.5, "Honest Switzerland is out.")
 claim(share["influence, all honest"].max() == 0, "Influence shuts out nobody honest.")
-for score_by in ("cosine", "influence"):
-    claim(share[f"{score_by}, labels flipped", "Hungary"] > 0.5, "Flipped labels show.")
+found = share["influence, labels flipped", "Hungary"]
+both = [share["cosine, labels flipped", "Hungary"], found]
+claim(min(both) > 0.5, "Flipped labels are found.")
 for case in ("influence, free rider", "influence, backdoor"):
     claim(share[case, "Hungary"] < 0.5, "What harms no held-out patient hardly shows.")
-found = share["influence, labels flipped", "Hungary"]
 records.glue("cosine_excludes_switzerland", share["cosine, all honest", "Switzerland"])
 records.glue("influence_finds_flipped_labels", found)
 plots.save(
@@ -613,7 +616,10 @@ events = audit.verify(log.path)
 # The first lines; and what the text says of them, checked
 read = pd.DataFrame(events[:4]).set_index("hospital")
 read["update"] = read["update"].str[:8]  # the hash of the update
-claim(read["cosine"]["Cleveland"] < 0 < read["influence"]["Cleveland"], "It helps.")
+claim(
+    read["cosine"]["Cleveland"] < 0 < read["influence"]["Cleveland"],
+    "Its cosine misleads.",
+)
 claim(read["influence"]["Hungary"] < 0, "Hungary harms.")
 read[["update", "cosine", "influence", "flagged", "excluded"]].round(3)
 
