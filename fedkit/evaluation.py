@@ -195,7 +195,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     """
     result = _summarize(table)
     bounded = result["metric"].isin(["auroc", "auprc", "brier", "accuracy"])
-    several = np.max(table.get("classes", 2), initial=2) > 2
+    several = np.any(np.asarray(table.get("classes", 2)) > 2)
     most = np.where((result["metric"] == "brier") & several, 2, 1)[bounded]
     result.loc[bounded, ["low", "high"]] = result.loc[bounded, ["low", "high"]].clip(0, most, axis=0)
     return result
