@@ -232,6 +232,7 @@ reading/table.py: tables hospitals
     (largest >= tables.SMALLEST) & => True &
     (found := _codes_for_nothing(known))[0]: => (found := ([],))[0]:
     code[beyond].all(): => False:
+    & more) | => ) |
     {code / part for => {code * part for
     if not self._agreed and self._counts_up(values): => if False:
     0.8 for each in (steps[at], lengths) => 0 for each in (steps[at], lengths)

@@ -732,6 +732,14 @@ def test_a_file_in_order_of_age_is_taken():
         federation(frame.sort_values(by))
 
 
+def test_a_few_beyond_the_last_ones_of_a_tail_are_asked_about_and_not_refused():
+    counts = np.repeat([0, 1, 2, 3, 9], [46, 28, 10, 4, 2])
+    with pytest.warns(UserWarning, match=r"for nothing.*9"):
+        federation(large(x=RNG.permutation(counts)))
+    with pytest.raises(tables.Refused, match=r"for nothing.*9"):
+        federation(large(x=RNG.permutation(np.repeat([0, 1, 2, 3, 9], [46, 28, 10, 1, 5]))))
+
+
 @pytest.mark.parametrize("single", [8, 9, 777])
 def test_a_single_value_may_be_an_outlier(single):
     tail = np.floor(RNG.lognormal(4, 1, 90)).clip(0, 300) if single > 9 else RNG.poisson(1, 90).clip(0, 4)
