@@ -99,6 +99,8 @@ from fedkit.chapters.attacks import inversion
 SEEDS = 3
 federation = hospitals.load("heart_disease")
 split = preparation.split(federation, seed=0)
+
+
 # %% Exercise 3: right
 def looks_real(candidates):
     moments = split.statistics.moments
