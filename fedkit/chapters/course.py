@@ -30,8 +30,8 @@ def settings(
     return claim
 
 
-def check(exercise: str, answer: object, *rules: tuple[Callable[[object], object], str]) -> bool | None:
-    """Say whether an answer is right: True or False, or None as long as there is none.
+def check(exercise: str, answer: object, *rules: tuple[Callable[[object], object], str]) -> None:
+    """Say whether an answer is right, or that there is none yet.
 
     exercise : its name, "Exercise 1"
     answer : the reader's own object; `...` is no answer yet
@@ -45,10 +45,7 @@ def check(exercise: str, answer: object, *rules: tuple[Callable[[object], object
         except Exception as error:
             good, why = False, f"Your code stopped with {type(error).__name__}: {error}. {sentence}"
         if good is ...:
-            print(f"{exercise}: not answered yet.")
-            return None
+            return print(f"{exercise}: not answered yet.")
         if not good:
-            print(f"{exercise}: not yet. {why}")
-            return False
-    print(f"{exercise}: right.")
-    return True
+            return print(f"{exercise}: not yet. {why}")
+    return print(f"{exercise}: right.")
