@@ -25,8 +25,7 @@ def convergence(metrics: pd.DataFrame, metric: str = "auroc") -> Figure:
     # Later methods are drawn thinner, so that one that lies below them shows through.
     widths = np.linspace(3, 1.8, len(styles))
     behind = rows["round"].max() * (1.03 + 0.03 * np.arange(len(styles)))
-    heading = f"{plots.title(metric)} on held-out patients, round by round"
-    figure, every = plots.panels(heading, len(places), sharey=False)
+    figure, every = plots.panels(f"{plots.title(metric)} at each hospital, round by round", len(places), sharey=False)
     for axes, place in zip(every, places, strict=True):
         for (method, look), width, bar in zip(styles.items(), widths, behind, strict=True):
             values = rows[(rows["method"] == method) & (rows["hospital"] == place)].groupby("round")["value"]
