@@ -151,10 +151,8 @@ def sheet(title: str, width: float, height: float, rows: int = 1, columns: int =
     return figure, axes
 
 
-def panels(
-    heading: str, count: int, width: float = 8, height: float = 2.35, sharey: bool = True
-) -> tuple[Figure, list[Axes]]:
-    """Open small multiples with the same scales (or with a scale a panel, upwards), three a row (of four: two)."""
+def panels(heading: str, count: int, width: float = 8, height: float = 2.35, sharey: bool = True) -> tuple:
+    """Open small multiples, three a row (of four: two): a figure and its list of axes, upwards on one scale or not."""
     columns = 2 if count == 4 else min(count, 3)
     rows = -(-count // columns)
     figure, axes = sheet(heading, width, 0.9 + height * rows, rows, columns, sharex=True, sharey=sharey)

@@ -647,12 +647,12 @@ def loss_after(rounds, server=None):
 
 
 kind = tff.learning.optimizers.Optimizer
-far = "Is a step of your server longer than a plain one, and not much too long?"
+hint = "Is a step of your server longer than a plain one, and not much too long?"
 course.check(
     "Exercise 2",
     my_server,
     (lambda it: isinstance(it, kind), "It has to be what build_sgdm(...) returns."),
-    (lambda it: loss_after(10, it) < loss_after(20), far),
+    (lambda it: loss_after(10, it) < loss_after(20), hint),
 )
 
 # %% [markdown]
@@ -683,16 +683,15 @@ class Prox(learning.Algorithm):
     def gradient(self, model, weights, start, own, features, labels):
         plain = super().gradient(model, weights, start, own, features, labels)
         three = zip(plain, weights, start, strict=True)
-        return tuple(slope + self.mu * (now - then) for slope, now, then in three)
+        return tuple(slope + self.mu * (now - begun) for slope, now, begun in three)
 
 
 # %% tags=["solution"]
 far = {}
-for mu in (0.0, 0.1, 1.0):
-    run_prox = learning.train_federated(
-        federation, rounds=20, epochs=EPOCHS, algorithm=Prox(mu)
-    )
-    far[f"mu = {mu}"] = run_prox.final("distance")
+for strength in (0.0, 0.1, 1.0):
+    how_prox = {"rounds": 20, "epochs": EPOCHS, "algorithm": Prox(strength)}
+    run_prox = learning.train_federated(federation, **how_prox)
+    far[f"mu = {strength}"] = run_prox.final("distance")
 pd.DataFrame(far).round(2)
 
 # %% tags=["plumbing"]

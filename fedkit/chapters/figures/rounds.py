@@ -15,9 +15,8 @@ from fedkit.plots import INK, STYLE, looks
 def convergence(metrics: pd.DataFrame, metric: str = "auroc") -> Figure:
     """Draw a metric of `evaluation.stack` over the rounds, a panel a hospital, each with a scale of its own.
 
-    What to see: after how many rounds nothing moves any more, and whether encrypted training takes the same way as
-    plain (its lines then lie on each other). Lines are means over seeds; the bars behind the last round hold the middle
-    90% of the seeds there.
+    What to see: after how many rounds nothing moves any more, and whether encrypted training goes the way of plain.
+    Lines are means over seeds; the bars behind the last round hold the middle 90% of the seeds there.
     """
     rows = plots.rows_of(metrics[metrics["hospital"] != MEAN], metric)
     mean = rows.groupby(["method", "seed", "round"], sort=False)["value"].mean().reset_index()
@@ -25,19 +24,16 @@ def convergence(metrics: pd.DataFrame, metric: str = "auroc") -> Figure:
     styles, places = looks(rows["method"]), plots.places_of(rows)
     # Later methods are drawn thinner, so that one that lies below them shows through.
     widths = np.linspace(3, 1.8, len(styles))
-    gap = 0.03 * rows["round"].max()
-    bars = dict(zip(styles, rows["round"].max() + gap * np.arange(1, len(styles) + 1), strict=True))
-    figure, every = plots.panels(
-        f"{plots.title(metric)} on held-out patients, round by round", len(places), sharey=False
-    )
+    behind = rows["round"].max() * (1.03 + 0.03 * np.arange(len(styles)))
+    figure, every = plots.panels(f"{plots.title(metric)} at each hospital, round by round", len(places), sharey=False)
     for axes, place in zip(every, places, strict=True):
-        for (method, look), width in zip(styles.items(), widths, strict=True):
+        for (method, look), width, bar in zip(styles.items(), widths, behind, strict=True):
             values = rows[(rows["method"] == method) & (rows["hospital"] == place)].groupby("round")["value"]
             middle = values.mean().round(plots.DECIMALS)
             axes.plot(middle.index, middle, color=look.color, linestyle=look.line, linewidth=width)
             if values.size().max() > 1:
                 ends = values.quantile([0.05, 0.95]).loc[middle.index[-1]]
-                axes.plot([bars[method]] * 2, ends, color=look.color, linewidth=2, solid_capstyle="butt")
+                axes.plot([bar, bar], ends, color=look.color, linewidth=2, solid_capstyle="butt")
         axes.set_title(plots.label(place))
         axes.grid()
         plots.word(axes, rows.loc[rows["hospital"] == place, "value"])
@@ -50,8 +46,7 @@ def convergence(metrics: pd.DataFrame, metric: str = "auroc") -> Figure:
 def local_global_distance(metrics: pd.DataFrame) -> Figure:
     """Draw how far each hospital's model moves away from the global one in a round, a panel a method, mean over seeds.
 
-    What to see: whether that fades, and whether a hospital moves farther than it does where the same patients are
-    shuffled among the hospitals. A large weight in the mean makes the distance short by itself.
+    What to see: whether a hospital moves farther than where the same patients are shuffled among the hospitals.
     `metrics` is from `evaluation.stack`, with "distance" (L2 norm, of the weights).
     """
     rows = plots.rows_of(metrics[metrics["hospital"] != MEAN], "distance")
