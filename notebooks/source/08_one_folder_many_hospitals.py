@@ -635,7 +635,7 @@ print(f"all four: {total}; without the other three: {left}, which is Switzerland
 # Bytes of each hospital, in the whole study. "up" is what it wrote, "down" what it had to read.
 
 # %% tags=["plumbing"]
-# Kilobytes of each hospital, and bytes of a round's two letters
+# Kilobytes of each hospital, bytes of a round's letters; the study is saved
 from fedkit import records
 from fedkit.exchange import results
 
@@ -645,6 +645,7 @@ one_round = ledger[ledger["round"].eq(ROUNDS) & ledger["direction"].eq("up")]
 sizes = one_round.groupby("phase")["bytes"].mean()
 assert sizes.sum() < 2200, "The two letters of a round have about two kilobytes."
 records.glue("letter_bytes", sizes.sum())
+results.run(me, federation).save(Path(disk.name, "study"))
 print(sizes.round())
 (moved / 1e3).round(1)
 
@@ -662,10 +663,9 @@ print(sizes.round())
 # The methods of [notebook 04](04_comparison_of_outcomes.ipynb) train on the study's split, too. See which are equal.
 
 # %% tags=["plumbing"]
-# The study is saved, or yours is loaded; is it of the same patients?
+# The study is loaded, or yours is; is it of the same patients?
 from fedkit import aggregators, evaluation
 
-results.run(me, federation).save(Path(disk.name, "study"))
 study = records.load(STUDY or Path(disk.name, "study"))
 sites = study.predictions["hospital"].nunique()
 people = federation if sites == len(federation) else classroom.seat_federation(sites)

@@ -192,14 +192,11 @@ def exclusions(table: pd.DataFrame) -> Figure:
         for y, (bar, malicious, share) in enumerate(zip(bars, mine["malicious"], mine["excluded"], strict=True)):
             bar.set_hatch("" if malicious else "//")
             said = "malicious: " * bool(malicious) + ("not defined" if pd.isna(share) else f"{share:.0%}")
-            style = {"va": "center", "fontsize": 8, "weight": "bold" if malicious else "normal"}
-            if share > 0.4:  # too little room behind the bar: the words stand in it
-                box = {"facecolor": bar.get_facecolor(), "linewidth": 0, "pad": 1}
-                style |= {"ha": "right", "color": "white", "bbox": box}
-            x = 0.03 if pd.isna(share) else share - 0.03 if share > 0.4 else share + 0.03
-            panel.text(x, y, said, **style)
-        panel.set(xlim=(0, 1), xticks=(0, 0.5, 1), title=plots.shown(case, 115))
-        panel.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+            # Behind a long bar is too little room: its words stand in it.
+            inside = {"ha": "right", "color": "white", "bbox": {"fc": bar.get_facecolor(), "lw": 0, "pad": 1}}
+            x, style = (share - 0.03, inside) if share > 0.4 else (np.nan_to_num(share) + 0.03, {})
+            panel.text(x, y, said, va="center", fontsize=8, weight="bold" if malicious else "normal", **style)
+        panel.set(xlim=(0, 1), xticks=(0, 0.5, 1), xticklabels=("0%", "50%", "100%"), title=plots.shown(case, 115))
     plots.outer_labels(axes, "excluded, share of trainings", "")
     patches = [Patch(color=BLUE, label="malicious, caught")]
     patches.append(Patch(facecolor=VERMILLION, edgecolor="white", hatch="//", label="honest, excluded"))
