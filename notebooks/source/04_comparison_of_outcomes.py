@@ -892,7 +892,11 @@ hint = "Return one number. Added to the log-odds of new patients, it must make t
 hint += (
     "mean probability their share of label 1: try larger and smaller ones, and look."
 )
-solved = course.check("Exercise 3", shift, (is_right, hint))
+judged = []
+course.check(
+    "Exercise 3", shift, (lambda f: judged.append(is_right(f)) or judged[-1], hint)
+)
+solved = judged == [True]
 
 # %% tags=["plumbing"]
 # If it is right: what your number does to Switzerland's held-out patients
