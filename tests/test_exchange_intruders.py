@@ -14,6 +14,7 @@ import warnings
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from exchange_parts import Class, Logistic, federation, model_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,7 +23,7 @@ from tampering import STRANGER, flipped
 from fedkit.chapters import audit
 from fedkit.encryption import messages
 from fedkit.encryption.identities import Identity, fingerprint
-from fedkit.encryption.keyring import Keyring
+from fedkit.encryption.keyring import Keyring, Member
 from fedkit.encryption.messages import MessageError
 from fedkit.exchange import Coordinator, Folder, Maker, Participant, Settings, joining, letters, rounds
 from fedkit.exchange.folder import digest, quoted
@@ -646,6 +647,24 @@ def test_of_two_openings_all_follow_one(tmp_path, undisturbed):
         room.maker.open()
     room.ends_well(undisturbed)
     assert len({who.study.opening for who in (room.coordinator, *room.hospitals.values())}) == 1
+
+
+def test_a_hospital_that_joined_by_one_opening_follows_no_other_one_of_its_maker(tmp_path, monkeypatch):
+    """Who joins now follows the one of the smaller hash: a maker can find it who opens anew, with a shadow for C."""
+    room, said, post = Class(tmp_path), [], Maker._post
+    monkeypatch.setattr(Maker, "_post", lambda maker, *what: said.append(what) or post(maker, *what))
+    room.open()
+    room.step()
+    (opening,) = (content for place, content in said if place == "opening")
+    first = again = room.maker.study.opening
+    while again >= first:
+        shadow = [STRANGER.public, X25519PrivateKey.generate().public_key().public_bytes_raw()]
+        keys = dict(zip(Member._fields, map(letters.packed, shadow), strict=True))
+        again = post(room.maker, "opening", opening | {"hospitals": opening["hospitals"] | {C: keys}}).digest
+    room.restart(*NAMES)
+    room.step()
+    assert {each.study.opening for each in room.hospitals.values()} == {first}
+    assert "opened the study once more, with others" in room.sentences
 
 
 LOOK_ALIKES = [A + "\ufe0f", "hospital 0", "Ｈospital 0", "HOSPITAL\u200d0"[:8] + " 0"]

@@ -5,20 +5,24 @@ formulas, comments, the report's numbers and the addresses of links are no prose
 no sentences.
 """
 
+import ast
+import json
 import math
 import os
 import re
 import sys
 from collections import Counter
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 from unittest.mock import patch
 
 from wordfreq import zipf_frequency
 
 ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT / "notebooks"))
+sys.path.append(str(ROOT / "notebooks"))  # where pytest does not
 import tools  # noqa: E402
 from tools import pairing  # noqa: E402
 
@@ -45,7 +49,7 @@ PROPER = set(
     McMahan Karimireddy Reddi Zhu Nadeau Bengio Bonawitz Regev Cheon Albrecht Diffie Hellman Vercauteren Micciancio
     Alistarh Seide Phong Zhao Geiping Carlini Blanchard Cao Lycklama Velicheti Bagdasaryan Baruch
     ACORN BatchCrypt RoFL Scrypt AES GCM ePrint
-    TensorFlow TenSEAL scikit fedkit Colab JupyterLab JupyterHub NVFlare Matplotlib matplotlib conda README
+    TensorFlow TenSEAL scikit fedkit Colab JupyterLab JupyterHub NVFlare Matplotlib conda README
     """.split()
 )
 
@@ -58,12 +62,28 @@ AMERICAN = re.compile(
     re.IGNORECASE,
 )
 
+SAYING = ("plots.save", "plots.Picture", "claim", "course.check")  # what is called with sentences for the reader
 
+
+@cache
 def page(name: str) -> str:
-    """Return the Markdown of a notebook, its solutions included, or of a file."""
+    """Return the text of a file; of a notebook with solutions, the Markdown and the sentences that its code says."""
     if name in FILES:
         return (ROOT / FILES[name]).read_text(encoding="utf-8")
-    return "\n\n".join(cell.source for cell in pairing.of(name, solutions=True).cells if cell.cell_type == "markdown")
+    cells = pairing.of(name, solutions=True).cells
+    return "\n\n".join(cell.source if cell.cell_type == "markdown" else said(cell.source) for cell in cells)
+
+
+def said(code: str) -> str:
+    """Return the sentences in the code of a cell that a reader sees: the words of pictures, claims and checks."""
+    nodes = [node for call in calls(code, SAYING) for node in ast.walk(call) if isinstance(node, ast.Constant)]
+    return "\n\n".join(node.value for node in nodes if re.search(r" .*\.$", str(node.value), flags=re.DOTALL))
+
+
+def calls(code: str, functions: tuple[str, ...]) -> list[ast.Call]:
+    """Return where a cell calls one of these functions."""
+    found = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    return [call for call in found if ast.unparse(call.func) in functions]
 
 
 def link(name: str) -> str:
@@ -71,15 +91,20 @@ def link(name: str) -> str:
     return os.path.relpath(ROOT / FILES.get(name, f"notebooks/{name}.ipynb"), ROOT / "notebooks")
 
 
+NO_PROSE = [
+    (r"<!-- numbers.*?<!-- /numbers -->|<!--.*?-->|^```.*?^```", ""),  # the report's table, comments, blocks of code
+    (r"(`+).+?\1|\$\$.+?\$\$|\$[^$\n]+\$", "x"),  # code and formulas in a sentence
+    (r"(?<=\])\([^()]*\)|(?<=\])\[[^\]]*\]|^\[[^\]]+\]: .*?$|https?://[^\s)]+|<[^<>]+>", ""),  # addresses, HTML
+    (r"[^\W_]\w*_[^\W_]\w*(?:\.\w+)*", "x"),  # a name that is none but in code
+    (r"^\|[-:| ]+\|$|!(?=\[)|[\[\]*_]", ""),  # marks
+]
+
+
 def bare(markdown: str) -> str:
     """Return the text without what is no prose; a piece of code or a formula becomes the word x."""
-    text = re.sub(
-        r"<!-- numbers.*?<!-- /numbers -->|<!--.*?-->|^```.*?^```", "", markdown, flags=re.DOTALL | re.MULTILINE
-    )
-    text = re.sub(r"(`+).+?\1|\$\$.+?\$\$|\$[^$\n]+\$", "x", text, flags=re.DOTALL)
-    text = re.sub(r"^\[[^\]]+\]: .*$|^\|[-:| ]+\|$", "", text, flags=re.MULTILINE)
-    text = re.sub(r"\[([^\[\]]*)\](?:\([^()]*\)|\[[^\]]*\])", r"\1", re.sub(r"!\[([^\]]*)\]\([^)]*\)", r"\1", text))
-    return re.sub(r"<[^<>]+>|https?://\S+|[*_]{1,3}(?=\S)|(?<=\S)[*_]{1,3}", "", text)
+    for pattern, instead in NO_PROSE:
+        markdown = re.sub(pattern, instead, markdown, flags=re.DOTALL | re.MULTILINE)
+    return markdown
 
 
 def sentences(markdown: str) -> list[str]:
@@ -134,9 +159,19 @@ def rare(word: str) -> bool:
 
 
 def terms(glossary: str) -> dict[str, str]:
-    """Return the headwords, as they are written (several where one line has several), and their lines."""
-    found = re.findall(r"^- (\*\*.+?)(?=\n- |\n\n|\Z)", glossary, flags=re.DOTALL | re.MULTILINE)
-    return {", ".join(re.findall(r"\*\*(.+?)\*\*", " ".join(one.split()).partition(": ")[0])): one for one in found}
+    """Return the headwords, and what is said of them."""
+    _, *parts = re.split(r"^## (.+)\n", glossary, flags=re.MULTILINE)
+    return dict(zip(parts[::2], map(str.strip, parts[1::2]), strict=True))
+
+
+def spoken_of(headword: str, entry: str) -> list[str]:
+    """Return the headword, and the words that its entry explains beside it, in bold."""
+    return [headword, *re.findall(r"\*\*(.+?)\*\*", entry)]
+
+
+def anchor(headword: str) -> str:
+    """Return how a link names the headword, as GitHub makes it of a heading."""
+    return re.sub(r"[^\w-]", "", headword.lower().replace(" ", "-"))
 
 
 def mentions(markdown: str, term: str) -> bool:
@@ -147,9 +182,8 @@ def mentions(markdown: str, term: str) -> bool:
 
 def unexplained(markdown: str, glossary: str) -> Counter:
     """Return the rare words that are in no headword and no name, and how often they are there."""
-    explained = PROPER | {
-        form for headword in terms(glossary) for word in words(headword) for form in forms(word.lower())
-    }
+    heads = [term for each in terms(glossary).items() for term in spoken_of(*each)]
+    explained = PROPER | {form for head in heads for word in words(head) for form in forms(word.lower())}
     return Counter(
         word
         for word in words(markdown)
@@ -157,10 +191,51 @@ def unexplained(markdown: str, glossary: str) -> Counter:
     )
 
 
-def reading_minutes(name: str) -> int:
+def reading_minutes(notebook: dict) -> int:
     """Return how long a notebook takes to read, by the rule of the syllabus, to the nearest five minutes."""
-    cells = pairing.of(name).cells
-    prose = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown").partition("\n## Exercises")[0]
-    code = [cell for cell in cells if cell.cell_type == "code" and not cell.metadata.get("tags")]
-    pictures = len(re.findall(r"^\*In the picture", prose, flags=re.MULTILINE))
-    return 5 * math.floor((len(counted(bare(prose))) / 100 + len(code) / 2 + 2 * pictures) / 5 + 0.5)
+    cells = list(takewhile(lambda cell: not cell.source.startswith("## Exercises"), notebook.cells))
+    story = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    seen = sum(len(calls(cell.source, ("plots.save", "plots.Picture"))) for cell in code)
+    in_view = sum(not cell.metadata.get("tags") for cell in code)
+    return 5 * math.floor((len(counted(bare(story))) / 100 + in_view / 2 + 2 * seen) / 5 + 0.5)
+
+
+def running_minutes(name: str) -> int:
+    """Return how long a notebook runs: what was measured, rounded up. ValueError if it was not."""
+    measured = json.loads((ROOT / "figures/measured/notebooks.json").read_text())
+    if name not in measured:
+        raise ValueError(f"Nobody has measured how long {name} runs: python tests/bench/notebooks.py {name[:2]} does.")
+    return math.ceil(measured[name] / 60)
+
+
+def first_line(run: int, read: int) -> str:
+    """Return how the line below a notebook's title must begin."""
+    number = ("No", "One", "Two", "Three", "Four", "Five", "Six")[run]
+    return f"*{number} minute{'s' * (run > 1)} to run, {read} minutes to read. To read before: "
+
+
+def read_before(markdown: str) -> list[str]:
+    """Return the numbers of the notebooks that a notebook's first line wants to be read before."""
+    (line,) = re.findall(r"To read before: (.+?)\*", markdown, flags=re.DOTALL)
+    return re.findall(r"\[(\d\d)\]", line)
+
+
+class Part(NamedTuple):
+    """A row of the plan of a lesson."""
+
+    start: int
+    end: int
+    what: str
+    notebooks: list[str]
+
+
+def plans(markdown: str) -> list[list[Part]]:
+    """Return the plans of lessons: the tables of minutes, what is done, and with what."""
+    tables = re.findall(r"^\| minutes \| what \| with \|\n\|[-|]+\|\n((?:\|.+\n)+)", markdown, flags=re.MULTILINE)
+    found = []
+    for table in tables:
+        rows = re.findall(r"^\| (\d+) to (\d+) \| (.+?) \|(.*)\|$", table, flags=re.MULTILINE)
+        links = [re.findall(r"\((\d\d_\w+)\.ipynb\)", used) for *_, used in rows]
+        found.append([Part(int(a), int(b), what, names) for (a, b, what, _), names in zip(rows, links, strict=True)])
+    return found
