@@ -59,8 +59,12 @@ class Algorithm:
         return []
 
     def local(self, weights: Arrays, own: Arrays) -> Arrays:
-        """Return the weights that a hospital trains and is tested with; `own` is empty where one is left out."""
+        """Return what a hospital trains: the model, and whatever it trains beside it."""
         return weights
+
+    def serve(self, weights: Arrays, own: Arrays) -> Arrays:
+        """Return the model that a hospital is tested with; `own` is empty where one is left out."""
+        return self.local(weights, own)
 
     def gradient(self, model: Model, weights: tuple, start: tuple, own: tuple, features: tf.Tensor, labels: tf.Tensor):
         """Return the gradient of a batch, in the shapes of the weights: tensors, traced once by TensorFlow."""
@@ -188,8 +192,9 @@ class Local(NamedTuple):
 def local_updates(plan: Plan, tasks: Sequence[Task]) -> list[Local]:
     """Let hospitals train, all in one call of TFF: what they do in a round, whoever carries what they send."""
     how, done = plan.algorithm, []
-    kept = tuple(part.shape for part in tasks[0].own)
-    work = _work(plan.model, how, tasks[0].features.shape[1], kept, plan.penalty > 0)
+    first = tasks[0]
+    trained, kept = (tuple(part.shape for part in parts) for parts in (how.local(first.weights, first.own), first.own))
+    work = _work(plan.model, how, first.features.shape[1], trained, kept, plan.penalty > 0)
     steps, given = [np.float32(plan.learning_rate), np.int32(min(plan.batch_size or 2**30, 2**30))], []
     for task in tasks:
         decay = np.float32(plan.penalty / (task.together or len(task.labels)))
@@ -198,7 +203,7 @@ def local_updates(plan: Plan, tasks: Sequence[Task]) -> list[Local]:
     for task, (*parts, seconds) in zip(tasks, work(given), strict=True):
         update = [np.asarray(part) for part in parts]
         sent, own = how.send(plan, task, update)
-        done.append(Local(flatten(update), flatten(sent), own, how.weigh(task), float(seconds)))
+        done.append(Local(flatten(update[: len(task.weights)]), flatten(sent), own, how.weigh(task), float(seconds)))
     return done
 
 
@@ -207,13 +212,13 @@ def _shapes(model: Model, features: int) -> Shapes:
 
 
 @lru_cache(maxsize=32)
-def _work(model: Model, algorithm: Algorithm, features: int, own: Shapes, penalised: bool) -> Callable:
+def _work(model: Model, algorithm: Algorithm, features: int, trained: Shapes, own: Shapes, penalised: bool) -> Callable:
     """Write it as TFF's computation over tensors, with the epochs in the graph.
 
     TFF's own client work sends, and builds, a graph for each client and round anew; a test holds the two to each other.
     """
     optimizer = tff.learning.optimizers.build_sgdm(1.0)
-    arrays = [[(np.float32, shape) for shape in shapes] for shapes in (_shapes(model, features), own)]
+    arrays = [[(np.float32, shape) for shape in shapes] for shapes in (trained, own)]
     rows = [(np.float32, (None, features)), (np.float32, (None,)), (np.int32, (None, None))]
     task_type = tff.to_type([tff.to_type(part) for part in (*arrays, [*rows, np.float32, np.int32, np.float32])])
 
@@ -371,7 +376,7 @@ class _Training:
         """Yield hospital, labels and probabilities of the test rows that a model serves."""
         for name, rows in self.rows.items():
             if of == self.key(name):
-                weights = plan.algorithm.local(self.weights[of], self.own.get(name, []))
+                weights = plan.algorithm.serve(self.weights[of], self.own.get(name, []))
                 yield name, rows.test_labels, plan.model.predict(weights, rows.test_features)
 
 

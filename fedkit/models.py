@@ -76,9 +76,11 @@ class Model:
         found = features @ kernel + bias
         return tf.squeeze(found, axis=1) if bias.shape[0] == 1 else found
 
-    def loss(self, weights: Sequence[tf.Tensor], features: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        """Mean cross-entropy of a batch, a scalar in nats."""
-        return cross_entropy(self.logits(weights, features), labels)
+    def loss(
+        self, weights: Sequence[tf.Tensor], features: tf.Tensor, labels: tf.Tensor, counts: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """Mean cross-entropy of a batch, a scalar in nats; weighted by `counts`, [n], if given."""
+        return cross_entropy(self.logits(weights, features), labels, counts)
 
     def predict(self, weights: Sequence[np.ndarray], features: np.ndarray) -> np.ndarray:
         """Probability of label 1, float32, shape [n], of features of shape [n, d]; of each class, [n, K], if K > 2."""
@@ -108,14 +110,19 @@ def is_whole(value: object, least: int = 1) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
 
 
-def cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Mean cross-entropy, in nats, against labels of shape [n]: of logits of label 1, [n], or of K classes, [n, K]."""
+def cross_entropy(logits: tf.Tensor, labels: tf.Tensor, counts: tf.Tensor | None = None) -> tf.Tensor:
+    """Mean cross-entropy, in nats, against labels of shape [n]: of logits of label 1, [n], or of K classes, [n, K].
+
+    counts : how much each row counts, [n]; all the same if None
+    """
     from fedkit.compat.tff import tf
 
     if logits.shape.rank == 2:
         labels = tf.cast(labels, tf.int32)
-        return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
-    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits))
+        each = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+    else:
+        each = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
+    return tf.reduce_mean(each) if counts is None else tf.reduce_sum(each * counts) / tf.reduce_sum(counts)
 
 
 def logistic_regression() -> Model:

@@ -1,76 +1,21 @@
 """Methods of a few lines that change one step of federated averaging, in the simulation and in a study."""
 
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 from exchange_parts import Class
+from sklearn.linear_model import LogisticRegression
 
-from fedkit import aggregators, exchange, learning, models, preparation
+from fedkit import aggregators, exchange, hospitals, learning, models, preparation
+from fedkit.chapters import heterogeneity
+from fedkit.chapters.heterogeneity import AFL, AtHome, ClassWeights, Ditto, FedProx, QFedAvg, Scaffold
 from fedkit.exchange import results
 from fedkit.exchange.work import Training
 from fedkit.learning import Algorithm
 
-
-@dataclass(frozen=True)
-class FedProx(Algorithm):
-    """Pull the local model back to the shared one: mu / 2 x squared distance is added to the loss (Li et al. 2020)."""
-
-    mu: float = 0.1
-    name = "FedProx"
-
-    def gradient(self, model, weights, start, own, features, labels):
-        found = super().gradient(model, weights, start, own, features, labels)
-        return tuple(g + self.mu * (w - s) for g, w, s in zip(found, weights, start, strict=True))
-
-
-@dataclass(frozen=True)
-class Scaffold(Algorithm):
-    """Correct each step by what this hospital's gradients differ from all hospitals' (Karimireddy et al. 2020)."""
-
-    name = "SCAFFOLD"
-
-    def own(self, weights):
-        return [np.zeros_like(part) for part in [*weights, *weights]]  # this hospital's control, and that of all
-
-    def gradient(self, model, weights, start, own, features, labels):
-        found = super().gradient(model, weights, start, own, features, labels)
-        mine, shared = own[: len(weights)], own[len(weights) :]
-        return tuple(g - m + s for g, m, s in zip(found, mine, shared, strict=True))
-
-    def send(self, plan, task, update):
-        n, distance = len(update), plan.distance(len(task.labels))
-        change = [-shared - part / distance for shared, part in zip(task.own[n:], update, strict=True)]
-        return [*update, *change], [*(mine + c for mine, c in zip(task.own, change, strict=False)), *task.own[n:]]
-
-    def take(self, mean, own):
-        n = len(mean) // 2
-        return mean[:n], [*own[:n], *(shared + c for shared, c in zip(own[n:], mean[n:], strict=True))]
-
-
-@dataclass(frozen=True)
-class KeepLast(Algorithm):
-    """The last layer stays at its hospital, and is trained there alone (FedPer, Arivazhagan et al. 2019)."""
-
-    name = "FedPer"
-
-    def own(self, weights):
-        return list(weights[-2:])
-
-    def local(self, weights, own):
-        return [*weights[:-2], *own] if own else weights
-
-    def send(self, plan, task, update):
-        return update[:-2], [mine + part for mine, part in zip(task.own, update[-2:], strict=True)]
-
-    def take(self, mean, own):
-        return [*mean, *(np.zeros_like(part) for part in own)], own
-
-    def weigh(self, task):
-        return 1
-
-
+METHODS = [None, FedProx(0.5), Scaffold(), AtHome(), QFedAvg(), AFL(), Ditto(0.5), ClassWeights((1.0, 3.0))]
 HOW = {"rounds": 4, "epochs": 2, "seed": 3}
 
 
@@ -80,7 +25,7 @@ def vector(weights):
 
 @pytest.fixture(scope="module")
 def plain(heart):
-    return {how: learning.train_federated(heart, algorithm=how, **HOW) for how in (None, FedProx(0.5), Scaffold())}
+    return {how: learning.train_federated(heart, algorithm=how, **HOW) for how in METHODS}
 
 
 def slow_scaffold(federation, rounds, epochs, seed, rate=0.3, batch_size=32):
@@ -120,7 +65,7 @@ def test_a_pull_of_nothing_is_federated_averaging_to_the_bit(heart, plain):
     assert drift[0] < 0.9 * drift[1]
 
 
-@pytest.mark.parametrize("how", [None, FedProx(0.5), Scaffold()], ids=str)
+@pytest.mark.parametrize("how", METHODS, ids=str)
 def test_the_simulation_and_a_study_come_to_the_same_model_encrypted_or_not(heart, plain, how):
     run = plain[how]
     name = f" + {how.name}" if how else ""
@@ -133,11 +78,101 @@ def test_the_simulation_and_a_study_come_to_the_same_model_encrypted_or_not(hear
     for weights in (study.weights, *(other.weights for other in others)):
         assert vector(weights).tobytes() == vector(secret.weights).tobytes()
     assert np.abs(vector(secret.weights) - vector(run.weights)).max() < 2e-6  # 2^-22 x patients, of 4 rounds
-    assert np.allclose(study.final(), run.final(), atol=1e-3)
+    mine = participant.rows.name
+    assert results.run(participant).final()[mine] == pytest.approx(run.final()[mine], abs=1e-3)
+    if not isinstance(how, Ditto):  # of others, nobody can test what stays at their place
+        assert np.allclose(study.final(), run.final(), atol=1e-3)
+
+
+class Even(Algorithm):
+    """Each hospital counts once."""
+
+    def weigh(self, task):
+        return 1
+
+
+@pytest.mark.parametrize("how", [QFedAvg(0.0), AFL(rate=0.0)], ids=str)
+def test_where_losses_do_not_count_hospitals_count_alike_to_the_bit(heart, how):
+    even, none = (learning.train_federated(heart, algorithm=each, **HOW) for each in (Even(), how))
+    assert vector(none.weights).tobytes() == vector(even.weights).tobytes()
+
+
+@pytest.mark.parametrize("how", [QFedAvg(3.0), AFL(rate=1.0)], ids=str)
+def test_the_hospital_that_is_served_worst_gains_where_losses_count(how):
+    """Three hospitals agree, and at a fourth the label is turned around."""
+    rng, parts = np.random.default_rng(0), []
+    for name, sign in zip("ABCD", (1, 1, 1, -1), strict=True):
+        x = rng.normal(size=(200, 2))
+        label = (sign * x[:, 0] + x[:, 1] + rng.normal(size=200) > 0).astype(int)
+        parts.append(pd.DataFrame(x, columns=["x", "y"]).assign(site=name, label=label))
+    made = hospitals.from_frame(pd.concat(parts), site="site", label="label")
+    even, fair = (learning.train_federated(made, algorithm=each, rounds=50) for each in (Even(), how))
+    assert even.final("log_loss").idxmax() == "D"
+    assert fair.final("log_loss")["D"] < even.final("log_loss")["D"] - 0.1
+
+
+def test_ditto_trains_the_shared_model_as_ever_and_a_second_one_that_is_local_without_the_pull(heart, plain):
+    free, tied = (learning.train_federated(heart, algorithm=Ditto(mu), **HOW) for mu in (0.0, 3.0))
+    for run in (free, tied):
+        assert vector(run.weights).tobytes() == vector(plain[None].weights).tobytes()
+    alone = learning.train_local(heart, **HOW)
+    assert free.final("log_loss").tolist() == alone.final("log_loss").tolist(), "to the bit"
+    shared = plain[None].final("log_loss")
+    far, near = ((run.final("log_loss") - shared).abs().mean() for run in (free, tied))
+    assert 0 < near < far
+
+
+def test_an_intercept_of_ones_own_gives_right_probabilities_and_does_not_travel(heart):
+    how = {"rounds": 50, "seed": range(3)}
+    shared, own = (learning.train_federated(heart, algorithm=each, **how) for each in (None, AtHome()))
+    off = [np.mean([run.final("calibration_intercept").abs().mean() for run in runs]) for runs in (shared, own)]
+    assert off[1] < 0.6 * off[0]
+    assert set(own[0].ledger.query("direction == 'up' and round > 0")["bytes"]) == {4 * 13}
+    with pytest.raises(ValueError, match="2 cannot stay at home"):
+        learning.train_federated(heart, algorithm=AtHome(2), rounds=1)
+
+
+def test_class_weights_of_one_change_nothing_and_heavier_ones_raise_the_probability_of_their_class(heart, plain):
+    one, three = (learning.train_federated(heart, algorithm=ClassWeights((1.0, w)), **HOW) for w in (1.0, 3.0))
+    assert np.abs(vector(one.weights) - vector(plain[None].weights)).max() < 1e-6
+    assert three.predictions["probability"].mean() > one.predictions["probability"].mean() + 0.1
+
+
+def test_newton_is_the_pooled_fit_encrypted_or_not(heart):
+    rows = preparation.split(heart, 3).hospitals.values()
+    x, y = (np.concatenate([getattr(one, part) for one in rows]) for part in ("train_features", "train_labels"))
+    pooled = LogisticRegression(C=1 / 3, tol=1e-10, max_iter=1000, solver="newton-cholesky").fit(x.astype(float), y)
+    right = np.r_[pooled.coef_[0], pooled.intercept_]
+    for aggregator in (None, aggregators.EncryptedMean()):
+        run = heterogeneity.newton(heart, aggregator=aggregator, seed=3)
+        assert np.abs(vector(run.weights) - right).max() < 1e-5
+        assert run.ledger.query("round > 0")["bytes"].sum() > 0
+    assert run.method == "federated + Newton + BFV"
+
+
+def test_a_model_that_is_tuned_at_home_is_one_more_round_alone(heart, plain):
+    run, plan = plain[None], learning.Plan(epochs=2)
+    tuned, tied = (heterogeneity.fine_tuned(run, heart, plan, mu) for mu in (0.0, 3.0))
+    shared = vector(run.weights)
+    far, near = (np.mean([np.linalg.norm(vector(w) - shared) for w in one.weights.values()]) for one in (tuned, tied))
+    assert 0 < near < far
+    assert set(tuned.weights) == set(heart.names)
+    assert tuned.method == "federated, fine-tuned"
+    rows = preparation.split(heart, 3).hospitals["Hungary"]
+    again = plan.model.predict(tuned.weights["Hungary"], rows.test_features)
+    assert np.allclose(tuned.predictions.query("hospital == 'Hungary'")["probability"], again)
+
+
+def test_recalibrating_at_home_keeps_the_order_and_mends_the_mean(heart):
+    run = learning.train_federated(heart, rounds=30)
+    mended = heterogeneity.recalibrated(run, heart)
+    assert np.allclose(mended.final(), run.final())
+    assert mended.final("calibration_intercept").abs().mean() < 0.6 * run.final("calibration_intercept").abs().mean()
+    assert len(mended.metrics) == len(run.metrics)
 
 
 def test_a_layer_that_stays_at_home_does_not_travel(heart):
-    how = {"algorithm": KeepLast(), "model": models.mlp((4,)), "rounds": 3}
+    how = {"algorithm": AtHome(2), "model": models.mlp((4,)), "rounds": 3}
     run = learning.train_federated(heart, **how)
     up = run.ledger.query("direction == 'up' and round > 0")
     assert set(up["bytes"]) == {4 * (13 * 4 + 4)}
@@ -146,7 +181,7 @@ def test_a_layer_that_stays_at_home_does_not_travel(heart):
     assert (run.final() != 0.5).all(), "who trains is tested with its own last layer"
     secret = learning.train_federated(heart, aggregator=aggregators.EncryptedMean(), **how)
     assert np.abs(vector(secret.weights) - vector(run.weights)).max() < 2e-6
-    participant, *_ = exchange.rehearse(heart, algorithm=KeepLast(), hidden=(4,), rounds=3)
+    participant, *_ = exchange.rehearse(heart, algorithm=AtHome(2), hidden=(4,), rounds=3)
     assert participant.study.settings.sizes == (52, 4)
     assert np.abs(vector(participant.weights) - vector(run.weights)).max() < 2e-6
     assert results.run(participant).final()["Cleveland"] == pytest.approx(run.final()["Cleveland"], abs=1e-3)
@@ -162,7 +197,7 @@ def test_a_method_says_how_much_a_hospital_weighs(heart):
             asked.append(weights)
             return super().aggregate(state, updates, weights, ledger)
 
-    learning.train_federated(heart, algorithm=KeepLast(), aggregator=Listening(), model=models.mlp((4,)), rounds=1)
+    learning.train_federated(heart, algorithm=Even(), aggregator=Listening(), rounds=1)
     assert asked == [dict.fromkeys(heart.names, 1)]
 
 

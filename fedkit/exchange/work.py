@@ -73,4 +73,4 @@ class Training:
     def predict(self, weights: Arrays, state: Any, features: np.ndarray) -> np.ndarray:
         """Return the probability of label 1 for each row of features [n, d]: shape [n]; of K > 2 classes, [n, K]."""
         _, own = state or (None, [])
-        return self._plan.model.predict(self._plan.algorithm.local(weights, own), features)
+        return self._plan.model.predict(self._plan.algorithm.serve(weights, own), features)

@@ -1,0 +1,310 @@
+"""What to do where hospitals differ: each method changes one step of federated averaging (`learning.Algorithm`).
+
+The server's own optimizers (momentum, Adam, Yogi; Reddi et al., ICLR 2021) are TFF's: `train_federated` takes them as
+`server_optimizer`.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import expit, logit
+
+from fedkit import learning, preparation
+from fedkit.aggregators import Aggregator, Mean
+from fedkit.compat.tff import tf
+from fedkit.evaluation import CLIP, COUNTS, METRICS, scores
+from fedkit.hospitals import Federation
+from fedkit.learning import SHARED, Algorithm, Plan, Task
+from fedkit.models import Arrays, Model, unflatten
+from fedkit.records import Ledger, Run
+
+
+@dataclass(frozen=True)
+class FedProx(Algorithm):
+    """Pull the local model back to the shared one: mu / 2 x squared distance joins the loss (Li et al., MLSys 2020)."""
+
+    mu: float = 0.1
+    name = "FedProx"
+
+    def gradient(self, model: Model, weights: tuple, start: tuple, own: tuple, features: tf.Tensor, labels: tf.Tensor):
+        """Return the gradient, and the pull."""
+        found = super().gradient(model, weights, start, own, features, labels)
+        return tuple(slope + self.mu * (w - s) for slope, w, s in zip(found, weights, start, strict=True))
+
+
+@dataclass(frozen=True)
+class Scaffold(Algorithm):
+    """Correct each step by how this hospital's gradients differ from all hospitals' (Karimireddy et al., ICML 2020).
+
+    Option II of Algorithm 1. A hospital keeps two control variates, its own and that of all, and sends the change of
+    its own: twice the numbers.
+    """
+
+    name = "SCAFFOLD"
+
+    def own(self, weights: Arrays) -> Arrays:
+        """Return both, zero."""
+        return [np.zeros_like(part) for part in [*weights, *weights]]
+
+    def gradient(self, model: Model, weights: tuple, start: tuple, own: tuple, features: tf.Tensor, labels: tf.Tensor):
+        """Return the gradient, corrected."""
+        found = super().gradient(model, weights, start, own, features, labels)
+        mine, shared = own[: len(weights)], own[len(weights) :]
+        return tuple(slope - m + s for slope, m, s in zip(found, mine, shared, strict=True))
+
+    def send(self, plan: Plan, task: Task, update: Arrays) -> tuple[Arrays, Arrays]:
+        """Return update and change, and the new variates."""
+        n, distance = len(update), plan.distance(len(task.labels))
+        change = [-shared - part / distance for shared, part in zip(task.own[n:], update, strict=True)]
+        return [*update, *change], [*(mine + c for mine, c in zip(task.own, change, strict=False)), *task.own[n:]]
+
+    def take(self, mean: Arrays, own: Arrays) -> tuple[Arrays, Arrays]:
+        """Return the move, and the variates after the mean change."""
+        n = len(mean) // 2
+        return mean[:n], [*own[:n], *(shared + c for shared, c in zip(own[n:], mean[n:], strict=True))]
+
+
+@dataclass(frozen=True)
+class AtHome(Algorithm):
+    """Let the last arrays of the model stay at their hospital and be trained there alone; nobody else learns them.
+
+    arrays : 1 is the last bias, a personal intercept; 2 a personal last layer (FedPer, Arivazhagan et al. 2019)
+    """
+
+    arrays: int = 1
+
+    @property
+    def name(self) -> str:
+        """How tables call it."""
+        return {1: "own intercept", 2: "own last layer"}.get(self.arrays, f"own last {self.arrays} arrays")
+
+    def own(self, weights: Arrays) -> Arrays:
+        """Return the arrays that stay; ValueError if none would travel."""
+        if not 0 < self.arrays < len(weights):
+            raise ValueError(f"Of {len(weights)} arrays of the model, {self.arrays} cannot stay at home: name fewer.")
+        return list(weights[-self.arrays :])
+
+    def local(self, weights: Arrays, own: Arrays) -> Arrays:
+        """Return the shared arrays, and its own."""
+        return [*weights[: -self.arrays], *own] if own else weights
+
+    def send(self, plan: Plan, task: Task, update: Arrays) -> tuple[Arrays, Arrays]:
+        """Return what is shared, and keep the rest."""
+        mine = [own + part for own, part in zip(task.own, update[-self.arrays :], strict=True)]
+        return update[: -self.arrays], mine
+
+    def take(self, mean: Arrays, own: Arrays) -> tuple[Arrays, Arrays]:
+        """Move what is shared."""
+        return [*mean, *(np.zeros_like(part) for part in own)], own
+
+
+@dataclass(frozen=True)
+class QFedAvg(Algorithm):
+    """Count hospitals by their loss ** q, so that those that the model serves badly pull more (Li et al., ICLR 2020).
+
+    The direction of the paper; its length is that of a weighted mean. The numbers of patients do not count.
+    """
+
+    q: float = 1.0
+    name = "q-FedAvg"
+
+    def importance(self, loss: float, own: Arrays) -> tuple[float, Arrays]:
+        """Return how much a hospital counts, and what it keeps."""
+        return loss**self.q, own
+
+    def send(self, plan: Plan, task: Task, update: Arrays) -> tuple[Arrays, Arrays]:
+        """Return the update times its importance, and the importance."""
+        rows = tf.constant(task.features), tf.constant(task.labels, tf.float32)
+        counts, own = self.importance(float(plan.model.loss(task.weights, *rows)), task.own)
+        return [*(np.float32(counts) * part for part in update), np.array([counts], np.float32)], own
+
+    def take(self, mean: Arrays, own: Arrays) -> tuple[Arrays, Arrays]:
+        """Divide by the mean importance."""
+        return [part / mean[-1] for part in mean[:-1]], own
+
+    def weigh(self, task: Task) -> int:
+        """Count each hospital once."""
+        return 1
+
+
+@dataclass(frozen=True)
+class AFL(QFedAvg):
+    """Count hospitals so that the worst mixture of them does best (agnostic, Mohri et al., ICML 2019).
+
+    By exponentiated ascent: a hospital's importance grows by the factor exp(rate x loss) in each round. It keeps the
+    logarithms of its own, and of the mean, which all know.
+    """
+
+    rate: float = 0.5
+    name = "AFL"
+
+    def own(self, weights: Arrays) -> Arrays:
+        """Return both logarithms, zero."""
+        return [np.zeros(1, np.float32), np.zeros(1, np.float32)]
+
+    def importance(self, loss: float, own: Arrays) -> tuple[float, Arrays]:
+        """Let it grow; what travels is relative to the mean."""
+        mine, mean = own
+        mine = mine + np.float32(self.rate * loss)
+        return float(np.exp(mine - mean)[0]), [mine, mean]
+
+    def take(self, mean: Arrays, own: Arrays) -> tuple[Arrays, Arrays]:
+        """Divide by the mean importance, and remember it."""
+        return [part / mean[-1] for part in mean[:-1]], [own[0], own[1] + np.log(mean[-1])]
+
+
+@dataclass(frozen=True)
+class Ditto(Algorithm):
+    """Train a model of one's own beside the shared one, pulled to it by mu (Li et al., ICML 2021), to be served by."""
+
+    mu: float = 0.1
+    name = "Ditto"
+
+    def own(self, weights: Arrays) -> Arrays:
+        """Begin as the shared one."""
+        return list(weights)
+
+    def local(self, weights: Arrays, own: Arrays) -> Arrays:
+        """Train both."""
+        return [*weights, *own]
+
+    def serve(self, weights: Arrays, own: Arrays) -> Arrays:
+        """Return the hospital's own; who has none is served by the shared one."""
+        return own or weights
+
+    def gradient(self, model: Model, weights: tuple, start: tuple, own: tuple, features: tf.Tensor, labels: tf.Tensor):
+        """Return both gradients, the second with the pull to where the shared model stood."""
+        n = len(weights) // 2
+        shared = super().gradient(model, weights[:n], start, own, features, labels)
+        mine = super().gradient(model, weights[n:], start, own, features, labels)
+        pulled = (slope + self.mu * (w - s) for slope, w, s in zip(mine, weights[n:], start[:n], strict=True))
+        return (*shared, *pulled)
+
+    def send(self, plan: Plan, task: Task, update: Arrays) -> tuple[Arrays, Arrays]:
+        """Return the shared one's update, and the hospital's own model."""
+        n = len(task.weights)
+        return update[:n], [mine + part for mine, part in zip(task.own, update[n:], strict=False)]
+
+
+@dataclass(frozen=True)
+class ClassWeights(Algorithm):
+    """Count a row's loss by its label, against imbalance; a batch's weights are scaled to the mean 1.
+
+    weights : of label 0, of label 1, and so on
+    """
+
+    weights: tuple[float, ...] = (1.0, 1.0)
+    name = "class weights"
+
+    def gradient(self, model: Model, weights: tuple, start: tuple, own: tuple, features: tf.Tensor, labels: tf.Tensor):
+        """Return the gradient of the weighted mean."""
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            counts = tf.gather(tf.constant(self.weights, tf.float32), tf.cast(labels, tf.int32))
+            loss = model.loss(weights, features, labels, counts)
+        return tape.gradient(loss, weights)
+
+
+def fine_tuned(run: Run, federation: Federation, plan: Plan, mu: float = 0.0) -> Run:
+    """Let each hospital train the finished shared model further, alone, before it uses it.
+
+    plan : for one round at home: its epochs, batches and learning rate
+    mu : pulls back to the shared model, as in `FedProx`
+    """
+    how, shared = replace(plan, algorithm=FedProx(mu)), run.weights[SHARED]
+    split, seed = _split(run, federation), run.settings["seed"]
+    names = [name for name in split.hospitals if name not in run.settings["leave_out"]]
+    tasks = []
+    for name in names:
+        rows = split.hospitals[name]
+        order = learning.row_order(seed, run.settings["rounds"] + 1, name, len(rows.train_labels), plan.epochs)
+        tasks.append(Task(shared, [], rows.train_features, rows.train_labels, order))
+    found = zip(names, learning.local_updates(how, tasks), strict=True)
+    shapes = [part.shape for part in shared]
+    moved = {name: [a + b for a, b in zip(shared, unflatten(own.update, shapes), strict=True)] for name, own in found}
+    predict = lambda name, rows: plan.model.predict(moved.get(name, shared), rows)  # noqa: E731
+    served = {name: predict(name, rows.test_features) for name, rows in split.hospitals.items()}
+    return _tested(run, federation, "fine-tuned", split, served, moved)
+
+
+def recalibrated(run: Run, federation: Federation) -> Run:
+    """Let each hospital add one number to the log-odds, so that the mean probability of its training rows is right.
+
+    That is logistic recalibration "in the large" (Steyerberg, "Clinical Prediction Models", 2019, chapter 15), and for
+    label 0 or 1 only. The order of the patients, and so AUROC, stays. A hospital of one class moves by 10 at the most.
+    """
+    split, served = _split(run, federation), {}
+    for name, rows in split.hospitals.items():
+        weights = run.weights.get(name, run.weights.get(SHARED))
+        known, new = (Model().predict(weights, part) for part in (rows.train_features, rows.test_features))
+        known, new = (logit(np.clip(part.astype(float), CLIP, 1 - CLIP)) for part in (known, new))
+        off = lambda shift, known=known, rows=rows: np.mean(expit(known + shift) - rows.train_labels)  # noqa: E731
+        shift = brentq(off, -10, 10) if off(-10) < 0 < off(10) else 10 * np.sign(off(0.0)) * -1
+        served[name] = expit(new + shift)
+    return _tested(run, federation, "recalibrated", split, served, run.weights)
+
+
+def newton(
+    federation: Federation,
+    *,
+    aggregator: Aggregator | None = None,
+    seed: int = 0,
+    penalty: float = 3.0,
+    rounds: int = 6,
+) -> Run:
+    """Fit logistic regression by Newton's method: gradient and Hessian are sums over patients, so totals suffice.
+
+    What comes out is the pooled fit itself, rows at home (GLORE, Wu et al., J Am Med Inform Assoc 2012;19:758).
+
+    penalty : 1 / C of scikit-learn; the bias has none. ValueError if a round's matrix cannot be inverted
+    """
+    aggregator, ledger, metrics = aggregator or Mean(), Ledger(), []
+    d = len(federation.columns)
+    state = aggregator.start(list(federation.names), {"kernel": (d, 1), "bias": (1,)}, ledger)
+    split = preparation.split(
+        federation, seed, add=lambda sums: aggregator.total(state, "statistics", sums, ledger)
+    ).hospitals
+    inputs = {name: np.c_[rows.train_features, np.ones(len(rows.train_labels))] for name, rows in split.items()}
+    upper, ridge, w = np.triu_indices(d + 1), penalty * np.diag([1.0] * d + [0.0]), np.zeros(d + 1)
+    for ledger.round in range(1, rounds + 1):
+        sums = {}
+        for name, a in inputs.items():
+            p = expit(a @ w)
+            curved = (a.T * (p * (1 - p))) @ a
+            sums[name] = np.concatenate([a.T @ (p - split[name].train_labels), curved[upper]])
+        total = aggregator.total(state, "statistics", sums, ledger)
+        hessian = np.zeros((d + 1, d + 1))
+        hessian[upper] = total[d + 1 :]
+        hessian = hessian + np.triu(hessian, 1).T + ridge
+        w = w - np.linalg.solve(hessian, total[: d + 1] + ridge @ w)
+    weights = {SHARED: unflatten(w, [(d, 1), (1,)])}
+    for name, rows in split.items():
+        metrics += zip([0, 0], [name, name], COUNTS, [len(rows.train_labels), len(rows.test_labels)], strict=True)
+    served = {name: Model().predict(weights[SHARED], rows.test_features) for name, rows in split.items()}
+    metrics += _scored(rounds, split, served)
+    method = " + ".join(filter(None, ["federated + Newton", aggregator.name]))
+    settings = {"rounds": rounds, "seed": seed, "penalty": penalty, "model": Model().name, "leave_out": []}
+    predictions = ((name, rows.test_labels, served[name]) for name, rows in split.items())
+    return Run.of(method, federation, settings, metrics, ledger.frame(), predictions, weights)
+
+
+def _split(run: Run, federation: Federation) -> Any:
+    """Return the split that a run was trained on."""
+    return preparation.split(federation, run.settings["seed"], leave_out=run.settings["leave_out"])
+
+
+def _scored(round: int, rows: dict, served: dict[str, np.ndarray]) -> list[tuple[int, str, str, float]]:
+    found = {name: scores(each.test_labels, served[name], METRICS) for name, each in rows.items()}
+    return [(round, name, *one) for name, values in found.items() for one in values.items()]
+
+
+def _tested(run: Run, federation: Federation, what: str, split: Any, served: dict, weights: dict) -> Run:
+    """Return a run with what serves now instead of its last round."""
+    last, metrics = run.settings["rounds"], run.metrics
+    before = metrics[(metrics["round"] < last) | metrics["metric"].eq("distance")]
+    metrics = [*before.itertuples(index=False, name=None), *_scored(last, split.hospitals, served)]
+    predictions = ((name, rows.test_labels, served[name]) for name, rows in split.hospitals.items())
+    method = f"{run.method}, {what}"
+    return Run.of(method, federation, run.settings, metrics, run.ledger, predictions, weights)
