@@ -45,7 +45,7 @@ COMMON = 3.3  # Zipf: a word that is met twice in a million words
 # Who and what is called so. A term of the field is none of these: it belongs into the glossary.
 PROPER = set(
     """
-    Janosi Steinbrunn Pfisterer Detrano UCI Wolberg Mangasarian
+    Janosi Steinbrunn Pfisterer Detrano UCI Wolberg Mangasarian Aeberhard Forina
     McMahan Karimireddy Reddi Zhu Nadeau Bengio Bonawitz Regev Cheon Albrecht Diffie Hellman Vercauteren Micciancio
     Alistarh Seide Phong Zhao Geiping Carlini Blanchard Cao Lycklama Velicheti Bagdasaryan Baruch
     ACORN BatchCrypt RoFL Scrypt AES GCM ePrint
