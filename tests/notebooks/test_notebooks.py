@@ -43,14 +43,15 @@ def test_a_reader_may_change_the_settings(name, tmp_path):
 
 
 def lent(notebook):
-    """Names that a solution binds, and that a cell which is no solution takes from elsewhere."""
-    bound, read = set(), set()
+    """Names that a solution binds, and no stub before it, and that a cell which is no solution takes from elsewhere."""
+    bound, read, given = set(), set(), set()
     for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
         top = symtable.symtable(cell.source, "cell", "exec")
         own = {each.get_name() for each in top.get_symbols() if each.is_local()}
         if "solution" in cell.metadata.get("tags", []):
-            bound |= own
+            bound |= own - given
             continue
+        given |= own
         tables = [top]
         for table in tables:  # which grows by the functions and comprehensions in it
             tables += table.get_children()
@@ -70,6 +71,8 @@ def test_a_solution_that_another_cell_needs_is_found(later):
     assert lent(notebook) == {"best"}
     notebook.cells[1].source = f"best = 1\n{later}"
     assert lent(notebook) == set()
+    stub = v4.new_code_cell("best = ...", metadata={"tags": ["exercise"]})
+    assert lent(v4.new_notebook(cells=[stub, solution, v4.new_code_cell(later)])) == set()
 
 
 @pytest.mark.parametrize("name", tools.names())

@@ -122,21 +122,6 @@ def test_each_exercise_has_its_solution_right_behind_it_and_then_a_check(name):
 
 
 @every_notebook
-def test_no_cell_that_students_have_reads_what_only_a_solution_makes(name):
-    """Else it would run here, in the copy with solutions, and not at a student's."""
-    only, seen = set(), set()
-    for cell in pairing.of(name, solutions=True)["cells"]:
-        if cell["cell_type"] == "code":
-            names = [node for node in ast.walk(ast.parse(cell["source"])) if isinstance(node, ast.Name)]
-            written = {node.id for node in names if isinstance(node.ctx, ast.Store)}
-            if "solution" in tags(cell):
-                only |= written - seen
-            else:
-                assert only & {node.id for node in names if isinstance(node.ctx, ast.Load)} - written == set()
-                seen |= written
-
-
-@every_notebook
 @every_copy
 def test_what_is_committed_was_executed_and_shows_no_machine(name, solutions):
     notebook = nbformat.read(pairing.path(name, solutions), as_version=4)

@@ -50,7 +50,7 @@ def staircase(steps: pd.DataFrame, lines: Mapping[str, float] | None = None) -> 
         place = {"transform": axes.get_yaxis_transform(), "fontsize": 8.5, "va": "bottom" if value == PLAIN else "top"}
         axes.text(0.008, value * (1.04 if value == PLAIN else 0.96), f"{plots.shown(name)}: {value:g}", **place)
     axes.set(yscale="log", ylim=(foot, heights.max() * 1.6), ylabel="bytes a number (log scale)")
-    names = [fill(plots.shown(step), 13) for step in steps["step"]]
+    names = [fill(plots.shown(step), 11) for step in steps["step"]]
     axes.set(xlim=(-0.5, count - 0.5), xticks=range(count), xticklabels=names)
     axes.tick_params(axis="x", length=0)
     axes.yaxis.set_major_locator(FixedLocator([1, 2, 4, 8, 16, 32, 64, 128]))
