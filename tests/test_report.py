@@ -1,12 +1,12 @@
 """The report stands alone, shows every figure with its numbers, and refuses to be half a report."""
 
 import re
-from html import escape
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import tools
+from markupsafe import escape
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from tools import report

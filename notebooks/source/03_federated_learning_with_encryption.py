@@ -525,7 +525,7 @@ plots.save(
     "server_view",
     pd.DataFrame(seen),
     "On the left are 14 bars, one for each weight. The bar of the bias is the longest, "
-    "and the one of cholesterol is 0. On the right is a square of noise with dark stripes.",
+    "and cholesterol's is 0. On the right is a square of noise with dark stripes.",
     measured=True,
 )
 

@@ -889,14 +889,10 @@ def is_right(function):
     return True
 
 
-hint = "Return one number. Added to the log-odds of new patients, it must make their "
-hint += (
-    "mean probability their share of label 1: try larger and smaller ones, and look."
-)
+hint = "Added to the log-odds, it should make the mean probability the share of ill."
 judged = []
-course.check(
-    "Exercise 3", shift, (lambda f: judged.append(is_right(f)) or judged[-1], hint)
-)
+rule = (lambda f: judged.append(is_right(f)) or judged[-1], hint)
+course.check("Exercise 3", shift, rule)
 solved = judged == [True]
 
 # %% tags=["plumbing"]

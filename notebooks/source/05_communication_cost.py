@@ -415,14 +415,11 @@ far = bits_table.set_index(["rounding", "bits"])["distance"]
 won_back = far["feedback", 5] < far["nearest", 5] / 3
 claim(won_back, "Feedback wins back most of what few bits cost.")
 claim((far["feedback"] < far["nearest"]).all(), "Feedback is nearer than nearest.")
-claim(
-    (far["feedback"] < far["stochastic"]).all(), "Feedback is nearer than stochastic."
-)
+claim((far["feedback"] < far["stochastic"]).all(), "And nearer than stochastic.")
 width = (of_mean["high"] - of_mean["low"])[["5 bits, nearest", "5 bits, feedback"]]
 claim(width.iloc[1] < width.iloc[0], "With feedback, 5 bits move AUROC less.")
-claim(
-    abs(of_mean.loc["12 bits, nearest", "mean"]) < 0.002, "12 bits do not move AUROC."
-)
+moved = of_mean.loc["12 bits, nearest", "mean"]
+claim(abs(moved) < 0.002, "12 bits do not move AUROC.")
 claim(of_mean["mean"].abs().max() < 0.02, "The mean AUROC hardly moves.")
 records.glue("bytes_down", bytes_down / size)
 records.glue("distance_5_bits_nearest", far["nearest", 5])
