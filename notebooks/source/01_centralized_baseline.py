@@ -588,7 +588,7 @@ cases = [(rng.normal(mean, 2, 80), rng.random(80) < 0.7) for mean in (-2, 0, 4)]
 
 
 def error(own_bias):
-    added = [own_bias(z, labels.astype(float)) for z, labels in cases]
+    added = [own_bias(z.copy(), labels.astype(float)) for z, labels in cases]
     if added[0] is ...:
         return ...
     moved = [1 / (1 + np.exp(-(z + a))) for (z, _), a in zip(cases, added, strict=True)]

@@ -100,7 +100,8 @@ plots.save(
 # %% [markdown]
 # This comes first because it is bad news. In the mean of hospitals, the federated model calls *fewer* patients right
 # than hospitals alone. It loses at Switzerland. Nearly all patients there are ill, so the guess is hard to beat, and
-# all shared models stay far below it. At the other three hospitals, all methods are close.
+# all shared models stay far below it. At Cleveland and Hungary all methods are close; at VA Long Beach, federated is
+# ahead, maybe by luck.
 #
 # ### Why? Look at the probabilities
 #
@@ -189,14 +190,14 @@ pd.concat(accuracy, names=["minus"]).round(3)
 from fedkit import records
 
 by_set = accuracy["local"].swaplevel(axis=1)
-loss, elsewhere = by_set["mean"], [n for n in federation.names if n != "Switzerland"]
+loss, low = by_set["mean"], by_set["low"]
 surely = by_set["high" if PROFILE == "full" else "mean"].loc["Switzerland"]
-claim(
-    (loss.loc["mean"] < 0).all() and (surely < 0).all(),
-    "Federated is less accurate than alone, in the mean and surely at Switzerland.",
-)
-near = loss.loc[elsewhere].mean().abs().max()
-claim(near < 0.025, "Elsewhere, federated is about as accurate as alone.")
+less = (loss.loc["mean"] < 0).all() and (surely < 0).all()
+claim(less, "Federated is less accurate, in the mean and surely at Switzerland.")
+near = loss.loc[["Cleveland", "Hungary"]].abs().max(axis=None)
+claim(near < 0.025, "At two hospitals, federated is about as accurate as alone.")
+ahead = ((low < 0) & (loss > 0)).loc["VA Long Beach"].all()
+claim(ahead, "VA Long Beach is ahead, maybe by luck.")
 swiss_right = right.set_index(["hospital", "method"])["mean"]["Switzerland"]
 claim(
     swiss_right[METHODS[1:]].max() + 0.05 < swiss_right["most frequent label"],
@@ -342,8 +343,8 @@ gains = {metric: minus("local", metric) for metric in ("auroc", "auprc", "brier"
 pd.concat(gains, names=["score"]).round(3)
 
 # %% [markdown]
-# VA Long Beach gains in AUROC on both sets, and no hospital loses. Elsewhere the gain may be luck. At
-# Switzerland the Brier score gets *higher*, so worse, on both sets. A model can rank patients better and still give worse
+# Each hospital by itself: VA Long Beach gains in AUROC on both sets, and none surely loses. Elsewhere the gain may be
+# luck. At Switzerland the Brier score gets *higher*, so worse, on both sets. A model can rank patients better and still give worse
 # probabilities.
 
 # %% tags=["plumbing"]
@@ -370,7 +371,7 @@ if every:
 records.glue("brier_loss_switzerland", brier["mean"].iloc[0])
 
 # %% [markdown]
-# ## 3. Robustness
+# ## 3. Other splits, other rounds
 #
 # How much depends on who happens to be held out?
 
@@ -422,8 +423,7 @@ far = far.pivot_table("value", "patients", "hospital")[list(federation.names)]
 far.round(3)
 
 # %% [markdown]
-# Even hospitals that are alike are not at zero: each trains on other rows. And size matters: a large hospital is a
-# large part of the mean, and near it for that reason alone. So a distance says something only beside its control. Here
+# Even hospitals that are alike are not at zero: each trains on other rows. So a distance says something only beside its control. Here
 # one hospital stands out: Switzerland.
 #
 # ### Encryption, round by round
@@ -485,7 +485,7 @@ traffic[["up", "down", "keys"]].reindex(METHODS[1:], level="method").round(1)
 # %% [markdown]
 # Centralised sends the training rows, once. An update of this model is tiny: 14 numbers. A CKKS
 # [ciphertext](glossary.md#ciphertext), an encrypted message, has room for two thousand, and travels whole. BFV sends
-# only the places that it uses. There the key shares, signatures and heads count most.
+# only the places that it uses. Of what goes up there, the key shares, signatures and heads count most.
 #
 # Now the seconds, by what they were spent on. The scales are [logarithmic](glossary.md#logarithmic).
 
@@ -552,7 +552,7 @@ secret = seconds[["keys", "encrypt", "share", "add", "decrypt"]].sum(axis=1)
 price = pd.DataFrame({"seconds": seconds.sum(axis=1), "of these encryption": secret})
 up = ledger.query("direction == 'up' and phase in ('send', 'share')")
 up = up.groupby(["method", "seed", "round"])["bytes"].sum().groupby("method").max()
-price["kB to the server, a round"] = up.reindex(METHODS, fill_value=0) / 1e3
+price["kB to the server, largest round"] = up.reindex(METHODS, fill_value=0) / 1e3
 if PROFILE == "full":
     with ThreadPoolExecutor(2) as pool:
         loaded, peak = np.transpose(list(pool.map(memory_of, METHODS)))
@@ -691,7 +691,7 @@ rate = attacks.set_index(["attack", "method"])
 for attack in ("a row is read", "share of label 1"):
     won, chance = rate.loc[attack, "mean"], rate.loc[attack, "chance"].iloc[0]
     assert won["federated"] == 1, "From plain updates of one step, both are read."
-    claim(won[ENCRYPTED].max() < chance + 0.3, "Encrypted updates leave a guess.")
+    claim(won[ENCRYPTED].max() < chance + 0.15, "Encrypted updates leave a guess.")
 tells = rate.loc["member or not", "mean"]
 same = np.allclose(tells[ENCRYPTED], tells["federated"], atol=1e-3, equal_nan=True)
 claim(same and not np.ptp(tells) > 0.15, "All models tell about as much of members.")
@@ -703,7 +703,7 @@ plots.save(
     attacks,
     "How often three attacks succeed, with dashed lines for chance. Plain federated is "
     "at one in the first two panels, CKKS and BFV are at chance. In the third, all are "
-    "close to a half.",
+    "a little above a half.",
     measured=True,
 )
 
@@ -730,7 +730,7 @@ card = {
     "|intercept|, worst hospital": off.max(axis=1),
     "kB a hospital": kilobytes.reindex(METHODS, fill_value=0),
     "seconds": price["seconds"],
-    "kB to the server, a round": price["kB to the server, a round"],
+    "kB to the server, largest round": price["kB to the server, largest round"],
 }
 card = pd.DataFrame(card).loc[METHODS].T
 high = card.index.str.contains("accuracy|AUROC|hospitals")
@@ -754,7 +754,7 @@ card.round(3).assign(**{"BFV": loses.map({True: "LOSES", False: "best or equal"}
 #    made wider for several hospitals. Elsewhere, say "inconclusive".
 # 4. **Count the cost.** For a small model, the ciphertext is far larger than the update.
 # 5. **Say who sees what.** The server reads plain updates and no encrypted ones. With one shared key, one hospital can
-#    betray all; with keys used once, all but one must. The mean still tells something.
+#    betray all; with keys used once, it opens no letter. The mean still tells something.
 #
 # ## Exercises
 #
@@ -788,7 +788,7 @@ def alike(old, seed=12):
 def is_near(number):
     made = learning.train_federated(alike(hospitals.load()), rounds=15, seed=range(5))
     found = evaluation.table(made, ["calibration_intercept"]).groupby("hospital")
-    return abs(number - found["value"].mean()["Switzerland"]) < 0.75
+    return abs(number - found["value"].mean()["Switzerland"]) < 0.55
 
 
 hint = "An intercept is not 0 where one bias has to serve unlike hospitals. Are they?"

@@ -61,6 +61,10 @@ run_mine = train(rounds=2, aggregator=aggregators.Mean())
 run_mine = train(rounds=2, leave_out=["Switzerland"])
 
 # %% Exercise 2: wrong
+federation_of_three = federation.without("Switzerland")
+run_mine = learning.train_federated(federation_of_three, rounds=2, aggregator=aggregators.EncryptedMean(), seed=0)
+
+# %% Exercise 2: wrong
 run_mine = train(rounds=2, seed=3)
 
 # %% Exercise 2: wrong
@@ -78,6 +82,12 @@ frame = hospitals.example()
 # %% Exercise 3: right
 def read(frame):
     return hospitals.from_frame(frame, site="hospital", label=("outcome", "died"))
+
+
+# %% Exercise 3: right
+def read(frame):
+    frame["outcome"] = frame["outcome"] == "died"
+    return hospitals.from_frame(frame, site="hospital", label="outcome")
 
 
 # %% Exercise 3: right
