@@ -65,4 +65,7 @@ def test_a_changed_number_changes_the_readme(tmp_path):
     for name, mean in (("auroc_forest", 0.9), ("paired_differences", -0.01)):
         row = ("federated", "Cleveland", "auroc", mean, mean - 0.1, mean + 0.1, 20)
         pd.DataFrame([row], columns=columns).to_csv(tmp_path / f"{name}.csv", index=False)
+    right = {"method": ["federated", "most frequent label"], "hospital": "Cleveland", "mean": [0.7, 0.6]}
+    pd.DataFrame(right).to_csv(tmp_path / "accuracy_forest.csv", index=False)
     assert "| Cleveland | 0.90 | -0.010 [-0.110, +0.090] |" in report.headline(tmp_path)
+    assert "| Cleveland | 0.70 | 0.60 |" in report.headline(tmp_path)

@@ -51,7 +51,7 @@ def _table(frame: pd.DataFrame) -> str:
 
 
 def headline(figures: Path) -> str:
-    """Sum the report up for the README: AUROC by hospital and method, and the differences to centralised."""
+    """Sum the report up for the README: AUROC by hospital and method, differences to centralised, and accuracy."""
     auroc = pd.read_csv(figures / "auroc_forest.csv").query("metric == 'auroc'")
     differences = pd.read_csv(figures / "paired_differences.csv").query("metric == 'auroc' and method == 'federated'")
     methods, means = list(auroc["method"].unique()), auroc.set_index(["hospital", "method"])["mean"]
@@ -63,6 +63,16 @@ def headline(figures: Path) -> str:
     for row in differences.itertuples():
         cells = [row.hospital, *(f"{means[row.hospital, method]:.2f}" for method in methods)]
         lines.append(f"| {' | '.join(cells)} | {row.mean:+.3f} [{row.low:+.3f}, {row.high:+.3f}] |")
+    right = pd.read_csv(figures / "accuracy_forest.csv").pivot_table(index="hospital", columns="method", values="mean")
+    columns = [*methods, "most frequent label"]
+    lines += [
+        "\nAccuracy of the same models on the same patients; the last column is a guess, which says the most frequent\n"
+        "label of a hospital to all of its patients:\n",
+        f"| hospital | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}",
+    ]
+    lines += [
+        f"| {name} | {' | '.join(f'{right.loc[name, one]:.2f}' for one in columns)} |" for name in differences.hospital
+    ]
     return "\n".join(lines)
 
 
