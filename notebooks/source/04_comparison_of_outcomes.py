@@ -194,10 +194,11 @@ loss, low = by_set["mean"], by_set["low"]
 surely = by_set["high" if PROFILE == "full" else "mean"].loc["Switzerland"]
 less = (loss.loc["mean"] < 0).all() and (surely < 0).all()
 claim(less, "Federated is less accurate, in the mean and surely at Switzerland.")
-near = loss.loc[["Cleveland", "Hungary"]].abs().max(axis=None)
-claim(near < 0.025, "At two hospitals, federated is about as accurate as alone.")
+near = loss.loc[["Cleveland", "Hungary"]].abs().max(axis=None) < 0.025
 ahead = ((low < 0) & (loss > 0)).loc["VA Long Beach"].all()
-claim(ahead, "VA Long Beach is ahead, maybe by luck.")
+if PROFILE == "full":  # three splits say little
+    claim(near, "At two hospitals, federated is about as accurate as alone.")
+    claim(ahead, "VA Long Beach is ahead, maybe by luck.")
 swiss_right = right.set_index(["hospital", "method"])["mean"]["Switzerland"]
 claim(
     swiss_right[METHODS[1:]].max() + 0.05 < swiss_right["most frequent label"],
