@@ -40,9 +40,8 @@ class Curious(aggregators.Wrapped):
 # %% [markdown]
 # ## Something to send
 #
-# We need an update that is large enough to be expensive: one round of a [network](glossary.md#network) with two hidden
-# layers. The curious server of notebook 03 keeps the updates for us. What a hospital sends is patients x update.
-# Here is Cleveland's, layer by layer.
+# We need a large update: one round of a [network](glossary.md#network) with two hidden layers. The curious server of
+# notebook 03 keeps the updates for us. What a hospital sends is patients x update. Here is Cleveland's, layer by layer.
 
 # %%
 federation, curious = hospitals.load("heart_disease"), Curious(aggregators.Mean())
@@ -293,7 +292,7 @@ print(f"by hand {bytes_by_hand:,.0f} bytes; fedkit {bytes_last:,}")
 #
 # ## The staircase
 #
-# The sum comes out right. Now the picture: see which step goes below the line.
+# The sum comes out right. See which step goes below the line.
 
 # %% tags=["plumbing"]
 # The figure: bytes a number, step by step
@@ -446,7 +445,7 @@ for impossible in ({"hospitals": 1000, "bits": 8}, {"hospitals": 4, "security": 
 # %% [markdown]
 # Now many models and federations. Nothing needs to be encrypted for that: a length follows from the parameters. We
 # check that with the real letters of above. In the picture, CKKS under a shared key gets its ciphertexts only. NVFlare's
-# default gets one vector and no context, which is kind.
+# default gets one vector and no context.
 
 
 # %%
@@ -485,7 +484,8 @@ plots.save(
     sizes,
     "On the left four lines fall and become flat. NVFlare's default stays highest, "
     "then comes CKKS. BFV with 26 bits ends just below the line of plain float32, "
-    "with 12 bits far below it. On the right all lines are nearly flat, up and down.",
+    "with 12 bits far below it. On the right all lines are nearly flat, up and down, "
+    "but BFV with 26 bits crosses float32 at about ten hospitals.",
 )
 
 # %% [markdown]
@@ -494,13 +494,12 @@ plots.save(
 #
 # ## All in one table
 #
-# The same updates, in the same run. The error is that of the mean, as a share of its length. Seconds differ from run to
-# run.
+# The error is that of the mean, as a share of its length. Seconds differ from run to run.
 #
 # Beside fedkit stand two honest rivals. The first does not encrypt: step 3, in 12 bits. The second has no ciphertexts
-# at all: [masks](glossary.md#mask) (Bonawitz et al., 2017). Each pair of hospitals shares a secret, and stretches it to
-# random numbers. One of the two adds them to its whole update, the other takes them away. (The server then reads the
-# sum. One more mask, known to all hospitals, would keep it out.)
+# at all: simple [masks](glossary.md#mask), an idea of Bonawitz et al. (2017). Each pair of hospitals shares a secret, and
+# stretches it to random numbers. One of the two adds them to its whole update, the other takes them away. (The server
+# then reads the sum. One more mask, known to all hospitals, would keep it out.)
 
 # %%
 from hashlib import shake_256
@@ -588,8 +587,8 @@ final["error"] = final["error"].map("{:.0e}".format)
 final.round({"up": 2, "down": 2, "encrypt, ms": 0})
 
 # %% [markdown]
-# NVFlare's default is finer than a float32 can show, which nobody needs here. With 26 bits we are near float32, at a
-# fifteenth of the bytes. (Exercise 2 makes steps finer, for nothing.)
+# NVFlare's default is finer than a float32 can show. 26 bits take a fifteenth of its bytes, and err tens of times as
+# much as float32. (Exercise 2 makes steps finer, for nothing.)
 #
 # And be fair to masks. They hide as much, and cost no byte. So why encrypt? Suppose that Hungary's message does not
 # arrive:
@@ -606,9 +605,10 @@ assert np.array_equal(found, first_rest), "Ciphertexts add up."
 print(f"right without Hungary: masks {lost.mean():.1%}, ciphertexts 100%")
 
 # %% [markdown]
-# Masks fit one list of hospitals, fixed *before* anybody sends. Who drops out then makes all others send everything
-# again. A ciphertext fits any list: the long letter is made before the list is known, and only the key share, a few kB,
-# depends on it. That is what homomorphic encryption buys here. (Who drops out *between* the two letters costs a round.)
+# These simple masks fit one list of hospitals, fixed *before* anybody sends. Who drops out then makes all others send
+# everything again. Bonawitz et al. repair this with shares of the secrets, which costs more messages. A ciphertext fits
+# any list: the long letter is made before the list is known, and only one short message depends on it, the key share.
+# That is what homomorphic encryption buys here. (Who drops out *between* the two costs a round.)
 #
 # ## A layer in the clear?
 #
@@ -687,7 +687,8 @@ for one in letters:
 print(f"{len(letters)} letters, and no hospital's own sums are read from one")
 
 # %% [markdown]
-# This is the server's whole view of the training from above: number of the sum, purpose, sender and length.
+# This is what the server sees of the training from above: number of the sum, purpose, sender and length. (Not shown:
+# the study and the list.)
 
 # %%
 view = pd.DataFrame(tap_hidden.seen).rename(columns={"round": "sum"})
@@ -705,6 +706,9 @@ ups = final["up"]
 twelve, other = ups["fedkit, 12 bits"], ups["NVFlare's default"]
 assert twelve < other / 30, "12 bits should be 30 times shorter."
 assert ups["fedkit, 26 bits"] < min(4, other / 15), "26 bits should be below float32."
+errors = pd.DataFrame(table).loc["error"]
+coarser = errors["fedkit, 26 bits"] / errors["plain float32"]
+assert 10 < coarser < 100, "26 bits should be tens of times coarser than float32."
 records.glue("error_12_bits", table["fedkit, 12 bits"]["error"])
 with_open, all_hidden = (one.sum() for one in moved.values())
 assert with_open > all_hidden, "A clear layer should cost bytes."
@@ -765,7 +769,7 @@ course.check(
 # %% [markdown]
 # **2. Modify.** We used one bound for the whole network. `EncryptedMean` gives each layer a bound of its own. Write
 # `bounds_of(all_layers)`. It gets a list with one entry a hospital: its layers, as arrays. It returns one bound for
-# each layer, as in step 3: large enough for the sum of all hospitals, and not larger than needed.
+# each layer: the bounds of all hospitals added up, as in step 3. (The largest of them times their number counts, too.)
 
 # %% tags=["exercise"]
 layers_of_all = [models.unflatten(vector, shapes) for vector in weighted.values()]
@@ -794,21 +798,22 @@ assert len(letter_finer) <= len(keyring.letter) + 50, "It should cost hardly a b
 print(f"error {table['fedkit, 12 bits']['error']:.1e} becomes {error:.1e}")
 
 # %% tags=["plumbing"]
-# Is it right? We draw two layers of five hospitals, the second of them small
+# Is it right? We draw three layers of five hospitals, and they differ in size
 random = np.random.default_rng(SEEDS)
-drawn = [[random.normal(0, 3, (9, 4)), random.normal(0, 0.1, 4)] for _ in range(5)]
+sizes_drawn = {(9, 4): 3, (4,): 0.1, (4, 1): 1}  # shape and spread
+drawn = [[random.normal(0, s, n) for n, s in sizes_drawn.items()] for _ in range(5)]
 most = np.array([[np.abs(layer).max() for layer in one] for one in drawn])
 
 
-def two_bounds(function):
+def three_bounds(function):
     said = function(drawn)
-    return said if said is ... else len(said) == 2
+    return said if said is ... else len(said) == 3
 
 
 course.check(
     "Exercise 2",
     bounds_of,
-    (two_bounds, "Return one bound for each layer."),
+    (three_bounds, "Return one bound for each layer."),
     (
         lambda function: (np.array(function(drawn)) > 0.999 * most.sum(axis=0)).all(),
         "Every hospital may send its largest number. Mind the signs, too.",
@@ -820,9 +825,9 @@ course.check(
 )
 
 # %% [markdown]
-# **3. Build.** A key used once, used twice. Hungary forgets to count rounds: it uses the mask of round 1 in round 2 as
-# well. Build the server's attack: from the two messages, read by how many steps each number changed. A change is less
-# than 2,000 steps, up or down.
+# **3. Build.** Hungary forgets to count rounds: it uses the mask of round 1 in round 2 as well. Build the server's
+# attack: from the two messages, read by how many steps each number changed. A change is less than 2,000 steps, up or
+# down.
 
 # %% tags=["exercise"]
 round_1 = hidden["Hungary"]

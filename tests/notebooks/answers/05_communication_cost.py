@@ -46,8 +46,14 @@ def bounds_of(all_layers):
 
 # %% Exercise 2: right
 def bounds_of(all_layers):
-    largest = [max(float(abs(one[place]).max()) for one in all_layers) for place in (0, 1)]
+    largest = [max(float(abs(one).max()) for one in layer) for layer in zip(*all_layers, strict=True)]
     return tuple(len(all_layers) * one for one in largest)
+
+
+# %% Exercise 2: wrong
+def bounds_of(all_layers):
+    largest = [max(float(abs(one[place]).max()) for one in all_layers) for place in (0, 1)]
+    return [len(all_layers) * one for one in largest]
 
 
 # %% Exercise 2: wrong
