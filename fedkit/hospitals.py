@@ -73,7 +73,9 @@ class Federation:
     name : of the data set
     numeric : names of the numeric columns
     categorical : levels of the others; the first, most frequent one is the reference of the one-hot coding
-    classes : names of the labels 0, 1, ...; ValueError if a hospital has more or fewer
+    classes : names of the labels 0, 1, ...
+
+    ValueError if two hospitals have one name, or one has other classes.
     """
 
     name: str
@@ -83,6 +85,9 @@ class Federation:
     classes: tuple[str, ...] = ("0", "1")
 
     def __post_init__(self) -> None:
+        looks = [tables.fold(tables.clean(name)) for name in self.names]
+        if twice := {name for name, look in zip(self.names, looks, strict=True) if looks.count(look) > 1}:
+            raise ValueError(f"Two hospitals of {self.name} have one name: {tables.listed(sorted(twice))}.")
         for hospital in self.hospitals:
             if hospital.classes != len(self.classes):
                 wanted = f"{len(self.classes)} classes ({', '.join(self.classes)})"

@@ -91,7 +91,8 @@ class Cells:
     def of(self, column: Hashable) -> "Cells":
         """Return what the cells of one column mean."""
         own = {name: value for name, value in vars(self).items() if isinstance(value, Mapping)}
-        return replace(self, **{name: value.get(column, getattr(Cells, name)) for name, value in own.items()})
+        mine = {name: value.get(column, getattr(Cells, name)) for name, value in own.items()}
+        return replace(self, **mine) if mine else self
 
     def number(self, cell: object) -> float | None:
         """Read a cell: NaN if it is a text that is a number and must not be read so, None if it is no number at all."""

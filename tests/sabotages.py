@@ -189,6 +189,7 @@ compat/tenseal.py: tenseal
     _flags | os.RTLD_DEEPBIND => _flags
 hospitals.py: hospitals data tables
     if found != expected: => if False:
+    if looks.count(look) > 1}: => if False}:
     digest.update(hospital.labels.astype("<i8").tobytes()) => pass
     if each.severity == "refused"] => if False]
     warnings.warn(f"{each} => print(f"{each}
@@ -210,6 +211,13 @@ reading/table.py: tables hospitals
     count < min_rows} => count < 0}
     if fold(name) in _TAKEN => if name in _TAKEN
     sides.index[sides > 1]] => sides.index[sides > 2]]
+    test = test.reindex(index) if => test = test if
+    and not index.equals(pd.RangeIndex(rows)) => and False
+    and text not in nobody: => :
+    codes]]} - {-1} => codes]]}
+    - sum(math.lgamma(part + 1) for part in parts) => + rows
+    if at_one else write => if False else write
+    least * errors <= fewer.sum() - fewer.max()) => errors < 0)
     if change: => if False:
     if test.dtype == bool and => if False and
     test.max() >= rows => False
@@ -226,7 +234,7 @@ reading/table.py: tables hospitals
     if rare and len(total) == 1 < len(levels): => if False:
     plain(cells[at]) for at, level in enumerate(levels) if agreed => level for at, level in enumerate(levels) if agreed
     2 * len(order) > known.sum() > FEW => False
-    elif len(order) > tables.MAX_LEVELS: => elif False:
+    elif not agreed and len(order) > tables.MAX_LEVELS: => elif False:
     values[values == code] = np.nan => pass
     if wrong.any(): => if False:
     (largest >= tables.SMALLEST) & => True &
@@ -240,9 +248,10 @@ reading/table.py: tables hospitals
     or _dealt_out(known, codes.max() + 1, high - low + 1): => :
     if write := dates.of_numbers(known, low, high): => if write := "":
     sites[at[1:]] == sites[at[:-1]] => at[1:] > 0
-    errors = len(values) - table => errors = len(values)  # - table
-    + 1 - np.count_nonzero(known) => + len(values)
-    alone = known.max(initial=0) >= _SURE and => alone = False and
+    return len(values) - table.reshape(-1, many).max(axis=1).sum() => return len(values)
+    + 1 - len(np.unique(labels)) => + len(values)
+    if alone or (nearly => if (nearly
+    (nearly if errors else pure) => (nearly if errors else False)
     self._tells(column.name, => (lambda *told: None)(column.name,
     if self.patients is not None: => if False:
     tested.index[tested % 1 == 0]] => tested.index[tested < 0]]

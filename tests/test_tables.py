@@ -368,7 +368,7 @@ def test_numbers_of_any_make_are_numbers(cells):
 
 @pytest.mark.parametrize(("cells", "levels"), LEVELS)
 def test_text_booleans_and_categories_are_levels_with_the_most_frequent_first(cells, levels):
-    made = federation(table(x=cells))
+    made = federation(table(x=cells), keep=["x"])  # some are the label by another name
     assert made.numeric == ("age",)
     assert made.categorical == {"x": levels}
     assert list(made["A"].table["x"].cat.categories) == list(levels)
@@ -965,3 +965,124 @@ def test_no_line_is_written_that_reads_other_numbers_than_are_there(cells, line)
     with pytest.raises(tables.Refused) as caught:
         hospitals.from_frame(frame, site="site", label="y")
     assert caught.value.complaints[0].write.startswith(line)
+
+
+# Small tables
+
+
+def small(**columns):
+    """40 rows at each of three hospitals, of which about 50 died."""
+    rng = np.random.default_rng(7)
+    frame = pd.DataFrame({"site": np.repeat(["N", "S", "W"], 40), "age": rng.normal(60, 9, 120).round(1)})
+    return frame.assign(crp=rng.lognormal(2, 1, 120), dead=(rng.random(120) < 0.4).astype(int)).assign(**columns)
+
+
+def looked_at(frame, **how):
+    return hospitals.check(frame, **{"site": "site", "label": "dead"} | how).complaints
+
+
+@pytest.mark.parametrize("few", [5, 19])
+def test_a_copy_of_a_label_that_few_have_is_found(few):
+    dead = np.isin(np.arange(120), 7 * np.arange(few))
+    copies = (dead.astype(int), np.where(dead, "ja", "nein"), np.where(dead, 1.5, np.nan), np.where(dead, "x", None))
+    for copy in copies:
+        assert looked_at(small(dead=dead, x=copy))["problem"].str.contains("'x' tells the label").any()
+    states = np.where(dead, "dead", words("ill", "well", rows=120))
+    found = looked_at(small(dead=states, x=copies[3]), classes=["well", "ill", "dead"])
+    assert found["problem"].str.contains("'x' tells the label").any()
+    ill = np.isin(np.arange(30), range(0, 30, 5))
+    for x in ({"smoker": ill}, {"age": 60.0 + ill}):
+        with pytest.raises(tables.Refused, match=f"{next(iter(x))!r} tells the label"):
+            joined(own(ill=ill, **x))
+
+
+def test_what_goes_with_the_label_by_chance_is_taken():
+    dead = np.isin(np.arange(120), [3, 50])
+    for x in (dead.astype(int), np.where(dead, np.nan, 2.5 + np.arange(120) % 2)):
+        assert not looked_at(small(dead=dead, x=x))["problem"].str.contains("tells").any()
+    rng = np.random.default_rng(8)
+    big = pd.concat([small()] * 500, ignore_index=True)
+    big = big.assign(age=rng.normal(size=60_000), crp=rng.normal(size=60_000) + big["dead"])
+    assert looked_at(big)["problem"].str.contains("tells").sum() == 0
+    assert looked_at(big.assign(x=big["dead"] + rng.random(60_000) / 2))["problem"].str.contains("'x' tells").any()
+
+
+def test_test_rows_of_another_index_are_found_by_their_label_or_refused():
+    frame, how = small().sample(frac=1, random_state=1), {"site": "site", "label": "dead"}
+    tested = frame.index[np.arange(120) % 4 == 0]
+    there = frame.index.isin(tested)
+    for test in (there, np.flatnonzero(there), pd.Series(there, frame.index), pd.Series(there, frame.index)[::-1]):
+        made = hospitals.from_frame(frame, test=test, **how)
+        expected = frame.assign(test=there).groupby("site", sort=False)["test"]
+        assert all(one.test.tolist() == expected.get_group(one.name).tolist() for one in made)
+    for test in (tested, pd.Series(tested)):
+        with pytest.raises(tables.Refused, match=r"labels of the table's index.*test=frame[.]index[.]isin"):
+            hospitals.from_frame(frame, test=test, **how)
+    assert hospitals.from_frame(small(), test=small().index[::4], **how)["N"].test.sum() == 10
+
+
+@pytest.mark.parametrize("name", "record_id participant_id study_id pat_id PatNr id ID hadm_id Fallnummer".split())
+def test_a_number_of_a_patient_is_known_by_its_name(name):
+    found = looked_at(small(**{name: RNG.permutation(np.repeat(RNG.choice(10**5, 40), 3))}))
+    assert (found["problem"].str.contains("names patients") & (found["write"] == f"patient={name!r}")).any()
+    once = small(**{name: np.where(np.arange(120) % 2, RNG.choice(10**5, 120, replace=False), np.nan)})
+    assert not looked_at(once)["problem"].str.contains("names patients").any()
+
+
+def test_text_of_many_levels_each_at_one_hospital_may_name_patients():
+    who = np.arange(120) // 40 * 20 + RNG.integers(0, 20, 120)
+    lines = [
+        looked_at(small(x=[f"K{37 * one % 101}" for one in each]))["write"] for each in (who, RNG.permutation(who))
+    ]
+    assert [line.str.startswith("patient='x'").any() for line in lines] == [True, False]
+    assert all(line.str.contains("rare=").any() for line in lines)
+
+
+def test_two_hospitals_of_one_name_are_refused():
+    made = hospitals.from_frame(small(), site="site", label="dead")
+    again = hospitals.join(small().head(40), made, name=" n", label="dead")
+    with pytest.raises(ValueError, match="Two hospitals of table have one name: 'N', 'n'"):
+        hospitals.Federation("table", (*made, again), made.numeric, made.categorical)
+
+
+def test_a_word_for_nothing_is_no_hospital_and_no_patient():
+    for word in ("?", "unknown", "nan", "None"):
+        sites = small(site=words("N", "S", word, rows=120))
+        with pytest.raises(tables.Refused, match="hospital 'site' is missing in") as caught:
+            hospitals.from_frame(sites, site="site", label="dead")
+        made = hospitals.from_frame(**obeyed(sites, {"label": "dead"}, caught.value.complaints), site="site")
+        assert {*made.names} == {"N", "S"}
+        with pytest.raises(tables.Refused, match="patient 'p' is missing in"):
+            hospitals.from_frame(small(p=words("a", word, rows=120)), site="site", label="dead", patient="p")
+    with pytest.raises(tables.Refused, match="'site' holds what is no single text or number"):
+        hospitals.from_frame(small(site=[b"N", b"S"] * 60), site="site", label="dead")
+
+
+def test_measured_numbers_do_not_become_levels_by_the_first_line():
+    for cells in (words("4.1", "4.8", "hemolysed", rows=120), [*map(str, range(30, 149)), "n.b."]):
+        (line,) = looked_at(small(x=cells))["write"]
+        assert line.startswith("missing={'x': [")
+    (line,) = looked_at(small(x=words("250", "V45", "3", rows=120)))["write"]
+    assert line.startswith("frame['x'] = frame['x'].astype('category')")
+
+
+def test_rows_of_no_hospital_are_not_a_hospital():
+    frame = small(x=np.where(np.arange(120) < 40, words("p", rows=120), words(1, 2, rows=120)))
+    frame.loc[:39, "site"] = None
+    assert not looked_at(frame)["problem"].str.contains("at some hospitals").any()
+
+
+def test_columns_of_two_rows_a_site_in_the_index_and_a_wrong_name_to_keep_get_a_sentence():
+    frame, how = small(), {"site": "site", "label": "dead"}
+    with pytest.raises(ValueError, match=r"two rows of names. Write: frame.columns = \[[*]map"):
+        hospitals.from_frame(pd.concat({"x": frame}, axis=1), **how)
+    with pytest.raises(tables.Refused, match=r"no column 'site'.*Write: frame = frame[.]reset_index\(\)"):
+        hospitals.from_frame(frame.set_index("site"), **how)
+    with pytest.warns(UserWarning, match="what 'aeg' holds, and there is no such column: 'age'"):
+        hospitals.from_frame(frame, keep=["aeg"], **how)
+
+
+@pytest.mark.parametrize("code", [96, 97, 997, 9996, 9999999, 99999999, -32768, 65535, 2147483647, -2147483648])
+def test_more_codes_for_nothing(code):
+    x = np.where(np.arange(120) % 11, RNG.normal(5, 1, 120), code)
+    assert looked_at(small(x=x))["problem"].str.contains("'x' holds what looks like a code for nothing").any()

@@ -8,7 +8,9 @@ import pandas as pd
 
 COLUMNS, _ROWS, _CELLS = 100, 5000, 10  # so many are enough to know patients by; fewer different cells name none
 _NAME = re.compile(
-    r"(patient|u?subj(ect)?|person|pid|mrn|case)(en)?[ _-]?(id|no|nr|number|nummer|code)?", re.IGNORECASE
+    r"(patient|u?subj(ect)?|person|pid|mrn|case)(en)?[ _-]?(id|no|nr|number|nummer|code)?|id"
+    r"|(record|participant|study|stay|hadm|pat|id|fall)[ _-]?(id|no|nr|number|nummer)",
+    re.IGNORECASE,
 )
 
 
@@ -18,13 +20,16 @@ def known_by(read: Any, column: pd.Series) -> list[str]:
     The label, or two columns, hardly differ between rows of a hospital with the same cell, and differ between a cell
     and the next one in order as between any two rows: what is made of the column, as a group of age is, does not.
     """
-    measured = column.dtype.kind == "f" and (column[:1000] % 1 > 0).any()
+    few = column[:: len(column) // 1000 + 1].astype(str).nunique() <= min(_CELLS, len(column) // 10)
+    if few or (column.dtype.kind == "f" and (column[:1000] % 1 > 0).any()):  # was measured
+        return []
     codes, cells = pd.factorize(column if column.dtype.kind in "iuf" else column.astype(str))
-    if measured or not _CELLS < len(cells) <= 0.8 * len(codes):
+    if not _CELLS < len(cells) <= 0.8 * len(codes):
         return []
     order = np.argsort(np.argsort(cells if cells.dtype.kind in "iuf" else [*map(str, cells)]))
-    rows = np.lexsort((order[codes], read.sites))
-    rows = rows[column.notna().to_numpy()[rows] & (read.sites[rows] >= 0)][:_ROWS]
+    rows = read.order[column.notna().to_numpy()[read.order]]
+    rows = rows[read.sites[rows] <= read.sites[rows[:_ROWS]].max(initial=-1)]  # the first hospitals are enough
+    rows = rows[np.lexsort((order[codes[rows]], read.sites[rows]))][:_ROWS]
     same = (np.diff(codes[rows]) == 0) & (np.diff(read.sites[rows]) == 0)
     others = {"the label": pd.Categorical.from_codes(read.labels, read.classes)}
     others |= {name: read.columns[name] for name in [*read.columns][:COLUMNS] if name != str(column.name)}
@@ -50,7 +55,7 @@ def _agrees(values: np.ndarray | pd.Categorical, same: np.ndarray) -> bool:
 def say_repeated(read: Any) -> None:
     """Note patients with many rows, and far more near copies of rows than chance makes: some on both sides."""
     for column in read.frame.columns if read.patients is None else ():
-        if _NAME.fullmatch(str(column)) and column not in read.roles and read.frame[column].duplicated().any():
+        if _NAME.fullmatch(str(column)) and column not in read.roles and read.frame[column].dropna().duplicated().any():
             problem = "Column {0} names patients with more than one row, as it seems, and they may be on both sides"
             read.say(column, problem, "patient={0}", at="*")
     rows, columns = len(read.frame), {"": 0}

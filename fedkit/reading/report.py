@@ -17,10 +17,8 @@ def report(read: Reading) -> pd.DataFrame:
     """
     many, label = len(read.names), {}
     if read.labels is not None:
-        named = len(read.classes) > 2
-        label[str(read.roles[0])] = (
-            pd.Categorical.from_codes(read.labels, read.classes) if named else read.labels.astype(float)
-        )
+        named = pd.Categorical.from_codes(read.labels, read.classes)
+        label[str(read.roles[0])] = named if len(read.classes) > 2 else read.labels.astype(float)
     columns, found, texts = label | read.columns, [], []
     for name, values in columns.items():
         if isinstance(values, pd.Categorical):
@@ -38,9 +36,8 @@ def report(read: Reading) -> pd.DataFrame:
         else:
             found.append(_moments(read, values))
             texts += [""] * many
-    if many > 1 and (
-        numeric := [at for at, name in enumerate(columns) if not isinstance(columns[name], pd.Categorical)]
-    ):
+    numeric = [at for at, name in enumerate(columns) if not isinstance(columns[name], pd.Categorical)]
+    if many > 1 and numeric:
         _compare(read, [*columns], numeric, np.stack(found)[numeric].swapaxes(0, 1))
     patients.say_repeated(read)
     names = ["count", "least", "most", "mean", "spread", "apart"]

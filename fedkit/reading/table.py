@@ -1,6 +1,8 @@
 """Anybody's table read column by column, and all that is wrong with it."""
 
 import difflib
+import math
+import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -15,13 +17,15 @@ from fedkit.reading import dates, patients
 from fedkit.tables import clean, fold, listed, plain
 
 FEW = 10  # a column of so many different values or fewer holds codes or counts, and no identifier
-_SURE = 20  # so many patients of each label are not told apart by accident
+_BY_CHANCE = np.log(1e-5)  # what is less likely than this is no accident
+_SAMPLE = 20_000  # rows that are looked at before all are
 _DATES = {"datetime64", "datetime", "date", "timedelta64", "timedelta", "time", "period"}
 _NUMBERS = {"integer", "floating", "mixed-integer-float", "decimal"}
 # What people write for nothing as numbers: -1, -9, 99, 998, 999.9, -99.99 and so on.
-_CODES = {float(digit * length) for digit in "789" for length in range(1, 7)} | {98.0, 998.0, 9998.0}
+_CODES = {float(digit * length) for digit in "789" for length in range(1, 9)}
+_CODES |= {float("9" * length + digit) for digit in "678" for length in range(1, 4)} | {2.0**31 - 1, 2.0**31}
 _CODES |= {code / part for part in (10, 100) for code in _CODES if code > part}
-_CODES |= {-code for code in _CODES} | {-1.0}
+_CODES |= {-code for code in _CODES} | {-1.0, -32768.0, 65535.0}
 _NUMBERED = ("0", "1")  # the names of two classes that nobody named
 _TAKEN = {"server", "mean"}  # words that stand beside the names of hospitals in ledgers and tables of results
 # What a column may be by what it does, and what to write; {0} is its name.
@@ -75,6 +79,8 @@ class Reading:
             raise TypeError(f"The table must be a pandas DataFrame, and is a {type(frame).__name__}.")
         if isinstance(features, str) or not isinstance(features, Iterable | None):
             raise TypeError(f"`features` must be a list of column names: write [{features!r}] for a single one.")
+        if frame.columns.nlevels > 1:
+            raise ValueError("The table has two rows of names. Write: frame.columns = [*map('_'.join, frame.columns)]")
         if frame.empty:
             raise ValueError(f"The table is empty: it has {len(frame)} rows and {frame.shape[1]} columns.")
         label = getattr(agreed, "label", None) if label is None else label
@@ -86,6 +92,7 @@ class Reading:
         if not isinstance(min_rows, Real):
             raise TypeError(f"`min_rows` must be a number of patients, and is {min_rows!r}.")
         self.frame, self._cells, self._found = frame, tables.Cells(**cells), []
+        self._drawn = np.random.default_rng(0).permutation(len(frame))  # rows in no order
         self._agreed = {} if agreed is None else dict.fromkeys(agreed.numeric) | dict(agreed.categorical)
         if site is None or (agreed is not None and not 0 < len(clean(site)) <= tables.LONGEST):
             how = "name their column with site=..." if agreed is None else "say its own, not too long, with name=..."
@@ -100,7 +107,7 @@ class Reading:
         roles = [label, patient, None if rows else test, None if self._agreed else site]
         self.roles = [column for column in roles if column is not None]
         how = (self._cells.missing, self._cells.decimal, self._cells.rare)
-        for column in (name for each in how if isinstance(each, Mapping) for name in each):
+        for column in [*(name for each in how if isinstance(each, Mapping) for name in each), *self._cells.keep]:
             if column not in frame.columns:
                 near = difflib.get_close_matches(str(column), map(str, frame.columns), n=1) or [*frame.columns][:6]
                 problem = f"It is said what {column!r} holds, and there is no such column"
@@ -121,7 +128,7 @@ class Reading:
             codes, _, names = self._names(frame[patient], "patient")
             self.patients = np.array([*names, ""], dtype=object)[codes]
         if rows:
-            self.test = self._positions(np.atleast_1d(np.asarray(test)))
+            self.test = self._positions(test)
         elif test in there:
             self.test = self._test(frame[test])
         self._crowd(site, min_rows)
@@ -160,6 +167,7 @@ class Reading:
             elif column not in columns:
                 near = difflib.get_close_matches(str(column), known, n=1) or [*known][:6]
                 write = f"frame = frame.rename(columns={{{near[0]!r}: {own}}})  # or the right name"
+                write = "frame = frame.reset_index()" if column in self.frame.index.names else write
                 self.say("", f"The table has no column {own}, and there are", write, near)
             elif known[str(column)] > 1:
                 write = "frame = frame.loc[:, ~frame.columns.astype(str).duplicated()]  # keeps the first"
@@ -183,14 +191,17 @@ class Reading:
         """
         try:
             codes, cells = pd.factorize(column.astype(object))
+            if any(isinstance(cell, bytes) for cell in cells):
+                raise TypeError("bytes")
         except TypeError as error:
             problem = f"Column {{0}} holds what is no single text or number ({error})"
-            self.say(column.name, problem, "frame[{0}] = frame[{0}].astype(str)")
+            self.say(column.name, problem, "frame[{0}] = frame[{0}].astype(str)  # of bytes: .str.decode('utf-8')")
             return np.full(len(column), -1), [], []
         counts, texts = np.bincount(codes + 1, minlength=len(cells) + 1)[1:], [*map(clean, cells)]
         void, groups = self._void(column.name), {}
+        nobody = [text for text in texts if role and _is_void(text) and column.name not in self._cells.keep]
         for at, text in enumerate(texts):
-            if (look := fold(text)) not in void:
+            if (look := fold(text)) not in void and text not in nobody:
                 groups.setdefault(look, []).append(at)
         place, best, change = np.full(len(cells) + 1, -1), [], {}
         for number, group in enumerate(groups.values()):
@@ -209,7 +220,8 @@ class Reading:
             self.say(column.name, "Column {0} holds names that are too long, or cannot be printed", write, bad)
         if role and (missing := (codes < 0).sum()):
             problem = f"The {role} {{0}} is missing in {missing} of {len(codes)} rows"
-            self.say(column.name, problem, "frame = frame[frame[{0}].notna()]  # and not blank", rows=missing)
+            some = f"~frame[{{0}}].isin({nobody})" if nobody else "frame[{0}].notna()"
+            self.say(column.name, problem, f"frame = frame[{some}]  # and not blank", nobody, missing)
         return codes, cells, texts
 
     def _void(self, name: Hashable) -> set[str]:
@@ -250,9 +262,15 @@ class Reading:
             self.say(column.name, problem, "frame[{0}] = np.where(..., 'test', 'train')", odd, wrong.sum())
         return found.eq(True).to_numpy(bool)
 
-    def _positions(self, test: np.ndarray) -> np.ndarray:
+    def _positions(self, test: Any) -> np.ndarray:
         """Read a split of the caller's own: the positions of the test rows, from 0 on, or True for each of them."""
-        rows = len(self.frame)
+        rows, index, of_pandas = len(self.frame), self.frame.index, isinstance(test, pd.Series | pd.Index)
+        if isinstance(test, pd.Series) and test.dtype == bool:
+            test = test.reindex(index) if test.index.is_unique else test
+        elif of_pandas and test.dtype != bool and not index.equals(pd.RangeIndex(rows)):
+            problem = "The test rows must be positions, and may be labels of the table's index, which are no positions"
+            self.say("", problem, "test=frame.index.isin(...)  # or, if they are positions: test=[*...]", test[:FEW])
+        test = np.atleast_1d(np.asarray(test))
         if test.dtype == bool and len(test) == rows:
             return test
         if test.dtype.kind not in "iu" or not test.size or test.min() < 0 or test.max() >= rows:
@@ -287,10 +305,8 @@ class Reading:
         elif all(value in (0, 1) for value in values):
             labels = np.array([*map(int, cells), 0])[codes]
         elif len(values) > FEW or not all(isinstance(value, str | Real) for value in values):
-            problem = (
-                f"The label {{0}} holds {len(values)} values. This kit tells classes apart: it predicts no number "
-                "(a length of stay, a score), no date and no time to an event (survival)"
-            )
+            problem = f"The label {{0}} holds {len(values)} values. This kit tells classes apart: it predicts no "
+            problem += "number (a length of stay, a score), no date and no time to an event (survival)"
             write = "frame[{0}] = frame[{0}] > ...  # a cut that means something; or: had the event in a year"
         elif len(values) == 2:
             problem = "The label {0} holds two values, and which of them is 1 is yours to say"
@@ -311,10 +327,8 @@ class Reading:
         kind, how = "floating" if simple else pd.api.types.infer_dtype(column, skipna=True), self._cells.of(name)
         wanted = "levels" if self._agreed.get(name) or kind == "categorical" else "numbers" if self._agreed else ""
         if kind in _NUMBERS and wanted != "levels":
-            read = (
-                column.to_numpy(np.float64) if simple else pd.to_numeric(column).to_numpy(np.float64, na_value=np.nan)
-            )
-            return self._numbers(name, np.array(read))
+            read = column if simple else pd.to_numeric(column)
+            return self._numbers(name, read.to_numpy(np.float64, na_value=np.nan, copy=True))
         void = self._void(name) | tables.WORDS
         if kind in _DATES and wanted != "levels":
             return self._dated(column, void, column.dropna().astype(str).unique())
@@ -333,9 +347,8 @@ class Reading:
         is_number = np.array([number is not None for number in read]) & ~is_word
         if is_number.all() and not np.isnan(read).any():
             return self._numbers(name, np.array([*read, np.nan])[codes])
-        words, numbers, others = (
-            [names[at] for at in np.flatnonzero(which)] for which in (is_word, is_number, ~is_word & ~is_number)
-        )
+        kinds = (is_word, is_number, ~is_word & ~is_number)
+        words, numbers, others = ([names[at] for at in np.flatnonzero(which)] for which in kinds)
         if not numbers and wanted != "numbers":
             if words:
                 write = f"missing={{{{0}}: {words}}}  # or, if they say something: keep=[{{0}}]"
@@ -345,13 +358,15 @@ class Reading:
         written = [text for text, cell in zip(names, cells, strict=True) if text in numbers and isinstance(cell, str)]
         as_codes = "frame[{0}] = frame[{0}].astype('category')"
         how = tables.as_numbers([*words, *others[:FEW]], written)
-        here, there = ({*self.sites[np.append(which, False)[codes]]} for which in (is_number, ~is_word & ~is_number))
+        here, there = ({*self.sites[np.append(which, False)[codes]]} - {-1} for which in kinds[1:])
         if wanted or not others:
             problem = f"Column {{0}} holds {'text, where numbers are asked for' if others else 'numbers as text'}"
             write = how if wanted else f"{how}  # or, if they are codes: {as_codes}"
-        elif here & there:
+        elif here & there or not (here and there):
             problem = "Column {0} is neither all numbers nor all text"
+            measured = len(others) <= FEW and (len(numbers) > FEW or re.search("[.,]", "".join(numbers)))
             write = f"{as_codes}  # or, if the words stand for nothing: {how}"
+            write = f"{how}  # if the words stand for nothing; or, if all are codes: {as_codes}" if measured else write
         else:
             problem = f"Column {{0}} holds numbers at some hospitals ({self.names[min(here)]}) and text at others"
             write = f"frame[{{0}}] = frame[{{0}}].replace({{{plain(cells[is_number.argmax()])!r}: ...}})"
@@ -377,9 +392,7 @@ class Reading:
                 write = f"frame[{{0}}] = frame[{{0}}].replace({{{to}}})  # the study knows {listed(agreed)}"
                 self.say(name, "Column {0} holds levels that the study does not know", write, strange)
         into = [other if level in rare else level for level in levels]
-        total = Counter()
-        for level, count in zip(into, counts.tolist(), strict=True):
-            total[level] += count
+        total = pd.Series(counts).groupby(np.array(into, dtype=object), sort=False).sum().to_dict()
         order = agreed or tables.order_levels(total)
         values = np.append(pd.Index(order).get_indexer(into), -1)[codes]
         self.columns[str(name)] = pd.Categorical.from_codes(values, order)
@@ -387,12 +400,14 @@ class Reading:
             problem, write = f"No level of column {{0}} has the rows of rare={least}", f"rare={{{{0}}: {counts.max()}}}"
             self.say(name, problem, write, levels)
         known = codes >= 0
-        if agreed or name in self._cells.keep:
+        if name in self._cells.keep:
             return
-        if 2 * len(order) > known.sum() > FEW or self._counts_up(np.where(known, codes, np.nan)):
+        if not agreed and (2 * len(order) > known.sum() > FEW or self._counts_up(np.where(known, codes, np.nan))):
             self.say(name, *_NAMING, levels)
-        elif len(order) > tables.MAX_LEVELS:
+        elif not agreed and len(order) > tables.MAX_LEVELS:
             write = f"rare={{{{0}}: {np.sort(counts)[-tables.MAX_LEVELS] + 1}}}  # those of fewer rows become one"
+            at_one = len(pd.unique(codes[known] * len(self.names) + self.sites[known])) == len(levels)  # hospital each
+            write = f"patient={{0}}  # or, if it names no patients: {write}" if at_one else write
             problem = f"Column {{0}} holds {len(order)} levels, and at most {tables.MAX_LEVELS} can be"
             self.say(name, problem, write, levels)
         else:
@@ -400,7 +415,8 @@ class Reading:
 
     def _numbers(self, name: Hashable, values: np.ndarray) -> None:
         """Take a column of numbers; say what cannot be, and what is not what it seems."""
-        for code in pd.to_numeric(pd.Series([*self._cells.of(name).missing], dtype=object), errors="coerce"):
+        void = [*self._cells.of(name).missing]
+        for code in pd.to_numeric(pd.Series(void, dtype=object), errors="coerce") if void else ():
             values[values == code] = np.nan
         self.columns[str(name)] = values
         known = values[~np.isnan(values)]
@@ -468,18 +484,17 @@ class Reading:
         """
         if self.labels is None:
             return
-        there = np.random.default_rng(0).permutation(np.flatnonzero(~np.isnan(values)))  # equal values in no order
-        values, labels, many = values[there], self.labels[there], len(self.classes)
-        known, rows = (np.bincount(each, minlength=many) for each in (labels, self.labels))
-        if len(np.unique(values[:1000])) <= most and len(places := np.unique(values)) <= most:
-            at = places.searchsorted(values) * many + labels
-            table = np.bincount(at, minlength=len(places) * many).reshape(-1, many)
-            errors = len(values) - table.max(axis=1).sum()
-        else:
-            errors = np.count_nonzero(np.diff(labels[np.argsort(values, kind="stable")])) + 1 - np.count_nonzero(known)
-        alone = known.max(initial=0) >= _SURE and (known[rows >= _SURE] == 0).any()
-        fewer = known.sum() - known.max()  # of all labels but the most frequent
-        if alone or (fewer >= _SURE and 50 * errors <= fewer):
+        there = self._drawn[~np.isnan(values[self._drawn])]
+        values, labels, rows = values[there], self.labels[there], np.bincount(self.labels, minlength=len(self.classes))
+        known = np.bincount(labels, minlength=len(rows))
+        alone = _choices(rows[known > 0].sum(), len(there)) - _choices(rows.sum(), len(there)) < _BY_CHANCE
+        for part, least in ((_SAMPLE, 25), (len(there), 50)):  # all rows are looked at only if a sample suggests it
+            errors, ways = _errors(values[:part], labels[:part], len(rows), most)
+            fewer = np.bincount(labels[:part], minlength=1)  # labels that are not the most frequent one
+            if not (nearly := least * errors <= fewer.sum() - fewer.max()):
+                break
+        pure = ways * np.log(len(rows)) - _choices(len(there), *known) < _BY_CHANCE
+        if alone or (nearly if errors else pure):
             self.say(name, *_TELLING, shown, at="*" * bool(errors and not alone))
 
     def _counts_up(self, values: np.ndarray) -> bool:
@@ -492,6 +507,20 @@ class Reading:
         lengths = np.diff(at)[sites[at[1:]] == sites[at[:-1]]]
         alike = [np.isclose(each, np.median(each)).mean() >= 0.8 for each in (steps[at], lengths) if len(each)]
         return len(at) >= FEW and all(alike)
+
+
+def _choices(rows: int, *parts: int) -> float:
+    """Logarithm of how many ways there are to part rows so, or to take one part of them."""
+    parts = [*parts, rows - sum(parts)]
+    return -np.inf if parts[-1] < 0 else math.lgamma(rows + 1) - sum(math.lgamma(part + 1) for part in parts)
+
+
+def _errors(values: np.ndarray, labels: np.ndarray, many: int, most: int) -> tuple[int, int]:
+    """Count the labels that values miss, and the values (or runs of them, if more than `most`) that may have one."""
+    if len(np.unique(values[:1000])) <= most and len(places := np.unique(values)) <= most:
+        table = np.bincount(places.searchsorted(values) * many + labels, minlength=len(places) * many)
+        return len(values) - table.reshape(-1, many).max(axis=1).sum(), len(places)
+    return np.count_nonzero(np.diff(labels[np.argsort(values, kind="stable")])) + 1 - len(np.unique(labels)), many
 
 
 def _codes_for_nothing(known: np.ndarray) -> tuple[list[float], bool]:
