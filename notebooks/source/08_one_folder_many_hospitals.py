@@ -815,7 +815,7 @@ def forge(folder, place, size):
 
 
 # %% tags=["plumbing"]
-# Is it right? In a new study, the log says why it is refused; and its letter is read
+# Is it right? A new study's log says why it is refused; its letter is read
 import secrets
 
 from fedkit.chapters import course
