@@ -121,7 +121,7 @@ assert drive.post("post", "Hungary", by_hand[0]).name == first.name
 print(f"{len([*(practice / 'post').iterdir()])} files, letters: {by_hand}")
 
 # %% [markdown]
-# So nothing has to be locked. What a process knows follows from the letters.
+# So nothing has to be locked.
 #
 # ## The maker invites
 #
@@ -129,7 +129,7 @@ print(f"{len([*(practice / 'post').iterdir()])} files, letters: {by_hand}")
 # that only its sender has.
 #
 # Somebody starts the study: its [maker](glossary.md#maker). Here it is a teacher, who also is the coordinator. You play the
-# teacher *and* Cleveland, to see all. In life these should be two people.
+# teacher *and* Cleveland, to see all. In life, take two.
 
 # %%
 from fedkit import hospitals
@@ -388,7 +388,7 @@ print(f"group's key: by {letter_key.sender}, sealed to {', '.join(sealed)}")
 #
 # ## Kill a hospital
 #
-# Switzerland's process is killed, and saves nothing. We do it when all have posted letter one of number 4: it will be on the list, and its letter two is missing.
+# Switzerland's process is killed, and saves nothing. All have posted letter one of number 4; its letter two is missing.
 
 # %%
 import signal
