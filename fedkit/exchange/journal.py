@@ -17,8 +17,9 @@ from fedkit.exchange.folder import LOG, Folder, Where, quoted
 class Journal:
     """Writes one process's events to the folder's log (see `audit`), where the folder is on a disk or mounted.
 
-    It shows that lines were changed, and not who wrote them: letters are signed, the log is not. The first line names
-    the last file of the same writer and its head, so that the files are one chain, too, and a missing one is missed.
+    It shows a change only to who remembers its head: written anew, it passes. Nor does it show who wrote it: letters
+    are signed, the log is not. The first line names the last file of the same writer and its head, so that the files
+    are one chain, too, and a missing one is missed.
 
     Whoever may write to the folder may spoil its log, and stops no study by that: a file that is not as this process
     left it gets a sequel, and where none can be made, events are lost.

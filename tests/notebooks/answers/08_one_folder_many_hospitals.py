@@ -30,6 +30,20 @@ def letters_left(hospitals, rounds):
     return 10 * (rounds + 3)
 
 
+# %% Exercise 1: wrong
+letters_left = lambda hospitals, rounds: 40  # noqa: E731
+
+
+# %% Exercise 1: wrong
+def letters_left(hospitals, rounds):
+    return 8 * (hospitals + rounds)
+
+
+# %% Exercise 1: wrong
+def letters_left(hospitals, rounds):
+    return 10 * (hospitals + 1)
+
+
 # %% Exercise 2: given
 from fedkit import exchange, hospitals
 
@@ -46,6 +60,8 @@ late = list(exchange.rehearse(federation, silent={federation.names[-1]}, **setti
 late = exchange.rehearse(federation, rounds=3)
 # %% Exercise 2: wrong
 late = exchange.rehearse(federation, rounds=3, silent=["Switzerland"], quorum=3, deadline_seconds=0.1)
+# %% Exercise 2: wrong
+late = exchange.rehearse(federation.without("VA Long Beach"), rounds=3)
 # %% Exercise 2: wrong
 late = exchange.rehearse(federation, rounds=2, silent=["VA Long Beach"], quorum=3, deadline_seconds=0.1)
 # %% Exercise 3: given
@@ -121,4 +137,16 @@ def forge(folder, place, size):
 # %% Exercise 3: wrong
 def forge(folder, place, size):
     about = About("", "statistics", 1, "Hungary", ("Hungary",))
+    return letters.post(folder, place, bytes(size), about, Identity.new("Hungary"))
+
+
+# %% Exercise 3: wrong
+def forge(folder, place, size):
+    about = About("", "statistics", 0, "Hungary", ("Hungary",))
+    return letters.post(folder, place, bytes(7), about, Identity.new("Hungary"))
+
+
+# %% Exercise 3: wrong
+def forge(folder, place, size):
+    about = About("", "list", 0, "Hungary", ("Hungary",))
     return letters.post(folder, place, bytes(size), about, Identity.new("Hungary"))
