@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 02. How do four updates become one model, and who gains?
 #
-# *Two minutes to run, 30 minutes to read. To read before: [01](01_centralized_baseline.ipynb).*
+# *Two minutes to run, 40 minutes to read. To read before: [01](01_centralized_baseline.ipynb).*
 #
 # By the end you can:
 #

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 03. How can a server add numbers that it cannot read?
 #
-# *Two minutes to run, 30 minutes to read. To read before: [02](02_federated_learning.ipynb).*
+# *One minute to run, 35 minutes to read. To read before: [02](02_federated_learning.ipynb).*
 #
 # By the end you can:
 #

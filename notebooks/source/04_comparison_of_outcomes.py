@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 04. Is federated learning as good as pooling the rows, and what does it cost?
 #
-# *Three minutes to run, 45 minutes to read. To read before: [02](02_federated_learning.ipynb),
+# *Two minutes to run, 45 minutes to read. To read before: [02](02_federated_learning.ipynb),
 # [03](03_federated_learning_with_encryption.ipynb).*
 #
 # Four hospitals stay alone, pool their rows, train together, or train together under encryption: CKKS with one shared

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 06. What can a curious server read from one update?
 #
-# *Two minutes to run, 35 minutes to read. To read before: [03](03_federated_learning_with_encryption.ipynb).*
+# *One minute to run, 35 minutes to read. To read before: [03](03_federated_learning_with_encryption.ipynb).*
 #
 # By the end you can:
 #

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 07. Can one hospital spoil the model for all?
 #
-# *Four minutes to run, 35 minutes to read. To read before: [03](03_federated_learning_with_encryption.ipynb).*
+# *Two minutes to run, 35 minutes to read. To read before: [03](03_federated_learning_with_encryption.ipynb).*
 #
 # By the end you can:
 #

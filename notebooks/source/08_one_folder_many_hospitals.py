@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 08. Can hospitals train together with no server, in one shared folder?
 #
-# *Two minutes to run, 30 minutes to read. To read before: [03](03_federated_learning_with_encryption.ipynb). The plan of
+# *One minute to run, 30 minutes to read. To read before: [03](03_federated_learning_with_encryption.ipynb). The plan of
 # a lesson with thirty people: [classroom](classroom.md).*
 #
 # By the end you can:
