@@ -7,7 +7,7 @@ import jupytext
 
 from tools import pairing, running
 
-# What a parameter becomes, one at a time; of a number that is not named here, half and double.
+# What a parameter becomes, one at a time; of a number that is not named here, half and double, and other seeds for 0.
 GRID = {
     "SEEDS": (1, 2, 5, 40),
     "ROUNDS": (1, 2, 25, 200),
@@ -30,7 +30,8 @@ def points(name: str) -> list[dict[str, object]]:
     found = []
     for key, value in parameters(name).items():
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        values = GRID.get(key, (type(value)(value / 2), 2 * value) if number else ())
+        near = (type(value)(value / 2), 2 * value) if value else (7, 40)
+        values = GRID.get(key, near if number else ())
         found += [{key: other} for other in values if other != value]
     return found
 
