@@ -29,9 +29,10 @@ def points(name: str) -> list[dict[str, object]]:
     """List the settings to try with a notebook, each different from the published ones."""
     found = []
     for key, value in parameters(name).items():
-        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if isinstance(value, str | bool):
+            continue
         near = (type(value)(value / 2), 2 * value) if value else (7, 40)
-        values = GRID.get(key, near if number else ())
+        values = GRID.get(key, near)
         found += [{key: other} for other in values if other != value]
     return found
 
