@@ -66,6 +66,10 @@ class Algorithm:
         """Return the model that a hospital is tested with; `own` is empty where one is left out."""
         return self.local(weights, own)
 
+    def order(self, plan: "Plan", seed: int, round: int, hospital: str, rows: int) -> np.ndarray:
+        """Return in which order a hospital goes through its rows in a round, as `row_order` does."""
+        return row_order(seed, round, hospital, rows, plan.epochs)
+
     def gradient(self, model: Model, weights: tuple, start: tuple, own: tuple, features: tf.Tensor, labels: tf.Tensor):
         """Return the gradient of a batch, in the shapes of the weights: tensors, traced once by TensorFlow."""
         with tf.GradientTape() as tape:
@@ -453,7 +457,7 @@ def _play(trainings: list[_Training], plan: Plan, round: int, aggregator: Aggreg
     tasks = []
     for each in trainings:
         for name, (features, labels) in each.clients.items():
-            order = row_order(each.seed, round, name, len(labels), plan.epochs)
+            order = plan.algorithm.order(plan, each.seed, round, name, len(labels))
             tasks.append(Task(each.weights[each.key(name)], each.own[name], features, labels, order, each.together))
     arrived, wanted = iter(local_updates(plan, tasks)), METRICS if round == plan.rounds else METRICS[:1]
     for each in trainings:

@@ -1,0 +1,147 @@
+"""A simulated clock: what a training costs where hospitals are slow, far away or absent, and who is left behind.
+
+Nothing waits. A policy (`rounds`, `buffered`) writes a *diary*, and `train` plays it: a round is then a step of the
+model. Speeds, links and absences are invented by whoever asks, bytes are a ledger's: what follows is a ratio.
+
+A diary has a row for each piece of work: step (of the model, from 1 on, for which it was meant), seconds (until that
+step), hospital, began (the round whose model it trained), taken (or it came too late), busy (seconds of its computer)
+and bytes.
+"""
+
+import heapq
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fedkit import learning
+from fedkit.aggregators import Aggregator, Mean, Vectors, Weights, Wrapped
+from fedkit.encryption.keyring import FEWEST
+from fedkit.hospitals import Federation
+from fedkit.records import Ledger, Run
+
+DIARY = ["step", "seconds", "hospital", "began", "taken", "busy", "bytes"]
+
+
+def costs(sites: pd.DataFrame, rows: Mapping[str, float], ledger: pd.DataFrame, row_seconds: float) -> pd.DataFrame:
+    """Return what a round costs each hospital: `sites`, with columns busy, link (seconds) and bytes.
+
+    sites : a row a hospital, columns speed (1 is the computer of `row_seconds`), bandwidth (bytes a second), latency
+        (seconds a message) and present (chance to be there when work begins); ValueError for what cannot be
+    rows : on how many each trains in a round, all epochs counted
+    ledger : of a run, for messages and bytes a round; who was not in it has those of the mean hospital
+    row_seconds : to train on one row at speed 1
+    """
+    if not ((sites > 0).all(axis=None) and (sites["present"] <= 1).all()):
+        raise ValueError("Speeds, links and chances to be there must be above 0, and a chance is 1 at the most.")
+    moved = ledger[(ledger["round"] > 0) & (ledger["bytes"] > 0)]
+    each = moved.groupby("hospital")["bytes"].agg(["size", "sum"]) / moved["round"].nunique()
+    messages, size = each.reindex(sites.index).fillna(each.mean()).to_numpy().T
+    busy = pd.Series(rows)[sites.index] * row_seconds / sites["speed"]
+    return sites.assign(busy=busy, link=size / sites["bandwidth"] + messages * sites["latency"], bytes=size)
+
+
+def rounds(
+    costs: pd.DataFrame, until: float, *, deadline: float = np.inf, sample: int | None = None, seed: int = 0
+) -> pd.DataFrame:
+    """Write the diary of rounds: who is there begins, and the model moves when the last one is done.
+
+    A round with fewer than three in time is lost: the sum of their encrypted updates would not be opened.
+
+    until : seconds; what would be done later is left out
+    deadline : seconds after which a round is over, whoever is late
+    sample : how many of those who are there are asked, drawn anew in each round; all if None
+    seed : of who is there, and of who is asked
+    """
+    rng, now, step, diary = np.random.default_rng(seed), 0.0, 1, []
+    while True:
+        here = costs[rng.random(len(costs)) < costs["present"]]
+        here = here.iloc[np.sort(rng.permutation(len(here))[:sample])]
+        needed = here["busy"] + here["link"]
+        now += min(needed.max(), deadline) if len(here) else (costs["busy"] + costs["link"]).min()
+        if now > until:
+            return pd.DataFrame(diary, columns=DIARY)
+        taken = needed <= deadline
+        moves = bool(taken.sum() >= FEWEST)
+        work = zip(here.index, taken & moves, here["busy"].clip(upper=deadline), here["bytes"], strict=True)
+        diary += [(step, now, name, step, *rest) for name, *rest in work]
+        step += moves
+
+
+def buffered(costs: pd.DataFrame, until: float, size: int = FEWEST, *, seed: int = 0) -> pd.DataFrame:
+    """Write the diary of FedBuff (Nguyen et al., AISTATS 2022): the model moves when any `size` hospitals are done.
+
+    They begin again with the new model, and the others work on with an old one. In the paper a fast hospital may come
+    twice in a step. Here it waits until the model moves: an encrypted sum takes one letter of each.
+    """
+    rng, now, step, diary = np.random.default_rng(seed), 0.0, 1, []
+    needed, free, working = costs["busy"] + costs["link"], costs.index, []
+    while True:
+        for name in free:  # who is away comes back after as long as its work would have taken
+            heapq.heappush(working, (now + rng.geometric(costs["present"][name]) * needed[name], name, step))
+        done = [heapq.heappop(working) for _ in range(size)]
+        now, free = done[-1][0], [name for _, name, _ in done]
+        if now > until:
+            return pd.DataFrame(diary, columns=DIARY)
+        diary += [(step, now, name, began, True, *costs.loc[name, ["busy", "bytes"]]) for _, name, began in done]
+        step += 1
+
+
+class Clock(Wrapped):
+    """Any aggregator, by a diary: an update is kept until its hospital is done, and may be old by then.
+
+    One that missed s steps counts 1 / sqrt(1 + s) as much: its hospital shortens it, before it is encrypted. For
+    algorithms that keep nothing at home.
+    """
+
+    def __init__(self, inner: Aggregator, diary: pd.DataFrame) -> None:
+        super().__init__(inner)
+        taken = diary[diary["taken"]].groupby("step")
+        self.done = {step: dict(zip(each["hospital"], each["began"], strict=True)) for step, each in taken}
+        self.begun = {(began, name) for done in self.done.values() for name, began in done.items()}
+
+    def begin(self, hospitals: Any) -> dict:
+        """Nobody is at work."""
+        return {}
+
+    def before(self, own: dict, updates: Vectors, weights: Weights, ledger: Ledger) -> tuple[dict, Vectors, Weights]:
+        """Keep what begins, and let in what is done."""
+        own = own | {name: update for name, update in updates.items() if (ledger.round, name) in self.begun}
+        sent = {name: own[name] / np.sqrt(1 + ledger.round - began) for name, began in self.done[ledger.round].items()}
+        return own, sent, {name: weights[name] for name in sent}
+
+
+def train(federation: Federation, diary: pd.DataFrame, aggregator: Aggregator | None = None, **how: Any) -> Run:
+    """Play a diary: `learning.train_federated`, which takes `how`, with as many rounds as the model moves."""
+    if not diary["taken"].any():
+        raise ValueError("The model never moves: allow more seconds, or wait longer for the hospitals.")
+    clock = Clock(aggregator or Mean(), diary)
+    return learning.train_federated(federation, rounds=max(clock.done), aggregator=clock, **how)
+
+
+@dataclass(frozen=True)
+class Steps(learning.Algorithm):
+    """Let each hospital take a number of steps of its own in a round: pairs of hospital and number."""
+
+    steps: tuple[tuple[str, int], ...]
+    name = "own steps"
+
+    def order(self, plan: learning.Plan, seed: int, round: int, hospital: str, rows: int) -> np.ndarray:
+        """Return as many rows as the steps need, pass after pass, as one epoch."""
+        needed = dict(self.steps)[hospital] * (plan.batch_size or rows)
+        return learning.row_order(seed, round, hospital, rows, -(-needed // rows)).reshape(1, -1)[:, :needed]
+
+
+def allocate(before: pd.Series, step: pd.Series, total: int) -> pd.Series:
+    """Share out a total of steps, one or more a hospital, so that the last one is done as early as can be.
+
+    Each goes to who would be done first with it: so those with several are done within a step of each other.
+
+    before, step : seconds of a round beside the steps, and of each step, by hospital
+    """
+    steps = pd.Series(1, step.index)
+    for _ in range(total - len(step)):
+        steps[(before + step * (steps + 1)).idxmin()] += 1
+    return steps
