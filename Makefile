@@ -27,7 +27,7 @@ DRAWING := $(filter-out .cache/notebooks/00_%,$(EXECUTED))
 chosen = $(foreach name,$(NOTEBOOKS),$(or $(filter $(name) $(name)_%,$(NAMES)),$(error There is no notebook $(name))))
 
 .DEFAULT_GOAL := help
-.PHONY: help figures published test sabotage lab play notebooks report bench data lock colab-check clean
+.PHONY: help figures published test sabotage lab play notebooks report study bench data lock colab-check clean
 
 help:  ## this list
 	@echo "fedkit: learn, teach and check privacy-preserving federated learning for hospitals."
@@ -74,6 +74,9 @@ $(SOLVED): .cache/solutions/%.ipynb: notebooks/source/%.py
 
 play: $(MADE)  ## run the notebooks with settings that a reader might try, at the smoke profile: an hour
 	@$(PY) notebooks/tools play $(or $(chosen),$(NAMES))
+
+study: $(MADE)  ## compute the tables of data/grids where what they follow from has changed: up to an hour
+	@PYTHONPATH=.:notebooks $(PY) -m tools.study
 
 bench: $(MADE)  ## how fast a round is, and what encryption costs, beside others: ten minutes (PARTS="encryption": only that)
 	@for part in $(PARTS); do $(PY) tests/bench/$$part.py || exit 1; done

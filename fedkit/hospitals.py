@@ -175,7 +175,7 @@ class Federation:
         return pd.DataFrame(rows)
 
 
-_ROOTS = (Path(__file__).parent / "data", Path(__file__).parent.parent / "data")  # in a wheel, and in a checkout
+ROOTS = (Path(__file__).parent / "data", Path(__file__).parent.parent / "data")  # in a wheel, and in a checkout
 
 
 def load(name: str = "heart_disease", features: Sequence[str] | None = None) -> Federation:
@@ -184,7 +184,7 @@ def load(name: str = "heart_disease", features: Sequence[str] | None = None) -> 
     name : a folder of ``data/``: ValueError if there is none, or one of its files is not the published one
     features : columns to learn from; None means those that the data set proposes
     """
-    folders = {folder.parent.name: folder.parent for root in _ROOTS for folder in root.glob("*/dataset.json")}
+    folders = {folder.parent.name: folder.parent for root in ROOTS for folder in root.glob("*/dataset.json")}
     if name not in folders:
         raise ValueError(f"There is no data set {name!r}; there are: {', '.join(sorted(folders))}.")
     dataset = json.loads(_verified(folders[name], "dataset.json"))

@@ -57,7 +57,7 @@ def test_what_can_be_loaded():
 
 def test_an_altered_or_absent_file_is_refused(heart, tmp_path, monkeypatch):
     folder = Path(shutil.copytree(DATA / "heart_disease", tmp_path / "heart_disease"))
-    monkeypatch.setattr(hospitals, "_ROOTS", (tmp_path,))
+    monkeypatch.setattr(hospitals, "ROOTS", (tmp_path,))
     assert hospitals.load().sha256 == heart.sha256
     for file in ("hungary.csv", "dataset.json"):
         whole = (folder / file).read_bytes()
