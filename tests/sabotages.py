@@ -568,6 +568,35 @@ chapters/attacks/distinguishing.py: attacks/test_distinguishing
     found = [sign * centred( => found = [-sign * centred(
     beyond = table["right"].clip(games - table["right"]) > => beyond = table["right"] >
     2 * attackers * sum( => 2 * sum(
+chapters/clock.py: clock
+    / np.sqrt(1 + ledger.round - began) => / 1
+    / np.sqrt(1 + ledger.round - began) => / (1 + ledger.round - began)
+    updates.items() if (ledger.round, name) in self.begun} => updates.items()}
+    for name, began in self.done[ledger.round].items()} => for name, began in self.done[ledger.round].items() if began < 2}
+    taken = here["both"] <= deadline => taken = here["both"] > 0
+    moves = bool(taken.sum() >= FEWEST) => moves = True
+    step += moves => step += 1
+    now += min(here["both"].max(), deadline) => now += min(here["both"].mean(), deadline)
+    now += min(here["both"].max(), deadline) => now += here["both"].max()
+    taken & moves, here => taken, here
+    here["busy"].clip(upper=deadline) => here["busy"]
+    costs[rng.random(len(costs)) < costs["present"]] => costs
+    [:sample])] => )]
+    rng.geometric(present) * needed, name, step) => needed, name, step)
+    rng.geometric(present) * needed, name, step) => rng.geometric(present) * needed, name, 1)
+    for _ in range(size)] => for _ in range(2)]
+    each.reindex(sites.index).fillna(each.mean()) => each.reindex(sites.index).fillna(0)
+    + messages * sites["latency"] => + sites["latency"]
+    size / sites["bandwidth"] + => 0 +
+    row_seconds / sites["speed"] => row_seconds
+    (before + step * (steps + 1)).idxmin() => (before + step * steps).idxmin()
+    (before + step * (steps + 1)).idxmin() => (step * (steps + 1)).idxmin()
+    [:, :needed] => [:, needed:]
+    if not diary["taken"].any(): => if False:
+learning.py: clock
+    order = plan.algorithm.order(plan, => order = Algorithm().order(plan,
+exchange/work.py: algorithms
+    order = self._plan.algorithm.order( => order = learning.Algorithm().order(
 chapters/grids.py: grids
     parts |= {"body": node.body[1:]} if documented else {} => pass
     for name in CORE] => for name in CORE[1:]]

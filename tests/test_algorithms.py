@@ -10,12 +10,14 @@ from sklearn.linear_model import LogisticRegression
 
 from fedkit import aggregators, exchange, hospitals, learning, models, preparation
 from fedkit.chapters import heterogeneity
+from fedkit.chapters.clock import Steps
 from fedkit.chapters.heterogeneity import AFL, AtHome, ClassWeights, Ditto, FedProx, QFedAvg, Scaffold
 from fedkit.exchange import results
 from fedkit.exchange.work import Training
 from fedkit.learning import Algorithm
 
-METHODS = [None, FedProx(0.5), Scaffold(), AtHome(), QFedAvg(), AFL(), Ditto(0.5), ClassWeights((1.0, 3.0))]
+OWN = (("Cleveland", 3), ("Hungary", 9), ("Switzerland", 1), ("VA Long Beach", 6))
+METHODS = [None, FedProx(0.5), Scaffold(), AtHome(), QFedAvg(), AFL(), Ditto(0.5), ClassWeights((1.0, 3.0)), Steps(OWN)]
 HOW = {"rounds": 4, "epochs": 2, "seed": 3}
 
 

@@ -3,9 +3,8 @@
 Nothing waits. A policy (`rounds`, `buffered`) writes a *diary*, and `train` plays it: a round is then a step of the
 model. Speeds, links and absences are invented by whoever asks, bytes are a ledger's: what follows is a ratio.
 
-A diary has a row for each piece of work: step (of the model, from 1 on, for which it was meant), seconds (until that
-step), hospital, began (the round whose model it trained), taken (or it came too late), busy (seconds of its computer)
-and bytes.
+A diary has a row for each piece of work: step (of the model, from 1 on, that it was for), seconds (when that came),
+hospital, began (the round whose model it trained), taken (or it was late), busy (seconds of its computer) and bytes.
 """
 
 import heapq
@@ -26,7 +25,7 @@ DIARY = ["step", "seconds", "hospital", "began", "taken", "busy", "bytes"]
 
 
 def costs(sites: pd.DataFrame, rows: Mapping[str, float], ledger: pd.DataFrame, row_seconds: float) -> pd.DataFrame:
-    """Return what a round costs each hospital: `sites`, with columns busy, link (seconds) and bytes.
+    """Return what a round costs each hospital: `sites`, with columns bytes, and seconds busy, link and both.
 
     sites : a row a hospital, columns speed (1 is the computer of `row_seconds`), bandwidth (bytes a second), latency
         (seconds a message) and present (chance to be there when work begins); ValueError for what cannot be
@@ -39,8 +38,8 @@ def costs(sites: pd.DataFrame, rows: Mapping[str, float], ledger: pd.DataFrame, 
     moved = ledger[(ledger["round"] > 0) & (ledger["bytes"] > 0)]
     each = moved.groupby("hospital")["bytes"].agg(["size", "sum"]) / moved["round"].nunique()
     messages, size = each.reindex(sites.index).fillna(each.mean()).to_numpy().T
-    busy = pd.Series(rows)[sites.index] * row_seconds / sites["speed"]
-    return sites.assign(busy=busy, link=size / sites["bandwidth"] + messages * sites["latency"], bytes=size)
+    busy, link = pd.Series(rows) * row_seconds / sites["speed"], size / sites["bandwidth"] + messages * sites["latency"]
+    return sites.assign(bytes=size, busy=busy, link=link, both=busy + link)
 
 
 def rounds(
@@ -59,11 +58,10 @@ def rounds(
     while True:
         here = costs[rng.random(len(costs)) < costs["present"]]
         here = here.iloc[np.sort(rng.permutation(len(here))[:sample])]
-        needed = here["busy"] + here["link"]
-        now += min(needed.max(), deadline) if len(here) else (costs["busy"] + costs["link"]).min()
+        now += min(here["both"].max(), deadline) if len(here) else costs["both"].min()
         if now > until:
             return pd.DataFrame(diary, columns=DIARY)
-        taken = needed <= deadline
+        taken = here["both"] <= deadline
         moves = bool(taken.sum() >= FEWEST)
         work = zip(here.index, taken & moves, here["busy"].clip(upper=deadline), here["bytes"], strict=True)
         diary += [(step, now, name, step, *rest) for name, *rest in work]
@@ -77,10 +75,10 @@ def buffered(costs: pd.DataFrame, until: float, size: int = FEWEST, *, seed: int
     twice in a step. Here it waits until the model moves: an encrypted sum takes one letter of each.
     """
     rng, now, step, diary = np.random.default_rng(seed), 0.0, 1, []
-    needed, free, working = costs["busy"] + costs["link"], costs.index, []
+    free, working = costs.index, []
     while True:
-        for name in free:  # who is away comes back after as long as its work would have taken
-            heapq.heappush(working, (now + rng.geometric(costs["present"][name]) * needed[name], name, step))
+        for name, needed, present in costs.loc[free, ["both", "present"]].itertuples():
+            heapq.heappush(working, (now + rng.geometric(present) * needed, name, step))  # if away, it is done later
         done = [heapq.heappop(working) for _ in range(size)]
         now, free = done[-1][0], [name for _, name, _ in done]
         if now > until:
@@ -92,8 +90,7 @@ def buffered(costs: pd.DataFrame, until: float, size: int = FEWEST, *, seed: int
 class Clock(Wrapped):
     """Any aggregator, by a diary: an update is kept until its hospital is done, and may be old by then.
 
-    One that missed s steps counts 1 / sqrt(1 + s) as much: its hospital shortens it, before it is encrypted. For
-    algorithms that keep nothing at home.
+    One that missed s steps counts 1 / sqrt(1 + s): its hospital shortens it. For algorithms that keep nothing at home.
     """
 
     def __init__(self, inner: Aggregator, diary: pd.DataFrame) -> None:
@@ -102,13 +99,9 @@ class Clock(Wrapped):
         self.done = {step: dict(zip(each["hospital"], each["began"], strict=True)) for step, each in taken}
         self.begun = {(began, name) for done in self.done.values() for name, began in done.items()}
 
-    def begin(self, hospitals: Any) -> dict:
-        """Nobody is at work."""
-        return {}
-
-    def before(self, own: dict, updates: Vectors, weights: Weights, ledger: Ledger) -> tuple[dict, Vectors, Weights]:
+    def before(self, own: Any, updates: Vectors, weights: Weights, ledger: Ledger) -> tuple[dict, Vectors, Weights]:
         """Keep what begins, and let in what is done."""
-        own = own | {name: update for name, update in updates.items() if (ledger.round, name) in self.begun}
+        own = (own or {}) | {name: update for name, update in updates.items() if (ledger.round, name) in self.begun}
         sent = {name: own[name] / np.sqrt(1 + ledger.round - began) for name, began in self.done[ledger.round].items()}
         return own, sent, {name: weights[name] for name in sent}
 
@@ -137,11 +130,11 @@ class Steps(learning.Algorithm):
 def allocate(before: pd.Series, step: pd.Series, total: int) -> pd.Series:
     """Share out a total of steps, one or more a hospital, so that the last one is done as early as can be.
 
-    Each goes to who would be done first with it: so those with several are done within a step of each other.
+    Each goes to who would be done first with it: in the end, nobody could take one more before the last is done.
 
     before, step : seconds of a round beside the steps, and of each step, by hospital
     """
     steps = pd.Series(1, step.index)
-    for _ in range(total - len(step)):
+    for _ in range(total - len(steps)):
         steps[(before + step * (steps + 1)).idxmin()] += 1
     return steps

@@ -1,0 +1,110 @@
+"""The table of notebook 10: six policies, where a small hospital is slow and where a large one is, on 40 splits."""
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+from fedkit import aggregators, hospitals, learning, preparation
+from fedkit.aggregators import Wrapped
+from fedkit.chapters import clock
+from fedkit.chapters.grids import Grid
+from fedkit.evaluation import MEAN, METRICS, scores
+from fedkit.models import Model, unflatten
+from fedkit.preparation import Prepared
+from fedkit.records import Ledger
+
+SLOW, AWAY = ("Switzerland", "Cleveland"), "VA Long Beach"
+POLICIES = ("wait for all", "ask three", "more epochs", "own steps", "deadline", "buffer")
+AT = range(10, 241, 10)  # seconds at which a model is tested
+
+
+@cache
+def measured() -> tuple[pd.DataFrame, pd.Series]:
+    """Return the ledger of an encrypted training, and on how many rows each hospital trains."""
+    run = learning.train_federated(hospitals.load(), rounds=20, aggregator=aggregators.EncryptedMean(), seed=0)
+    return run.ledger, run.metrics[run.metrics["metric"] == "train rows"].set_index("hospital")["value"]
+
+
+def invented(slow: str, slower: float = 10.0) -> pd.DataFrame:
+    """Return sites that nobody measured: alike, but for one that is slow and one that is often away."""
+    sites = {"speed": 1.0, "bandwidth": 1e6, "latency": 0.1, "present": 1.0}
+    sites = pd.DataFrame(sites, index=measured()[1].index)
+    sites.loc[slow, "speed"] = 1 / slower
+    sites.loc[AWAY, "present"] = 0.8
+    return sites
+
+
+def diaries(
+    sites: pd.DataFrame,
+    seed: int,
+    until: float = AT[-1],
+    row_seconds: float = 0.01,
+    deadline: float = 3.0,
+    epochs: int = 3,
+) -> dict[str, tuple[pd.DataFrame, dict]]:
+    """Return the diary of each policy, and what its training is told."""
+    ledger, rows = measured()
+    once, often = (clock.costs(sites, times * rows, ledger, row_seconds) for times in (1, epochs))
+    steps = clock.allocate(once["link"], 32 * row_seconds / sites["speed"], epochs * int(np.ceil(rows / 32).sum()))
+    own = clock.costs(sites, 32 * steps, ledger, row_seconds)
+    return {
+        "wait for all": (clock.rounds(once, until, seed=seed), {}),
+        "ask three": (clock.rounds(once, until, sample=3, seed=seed), {}),
+        "more epochs": (clock.rounds(often, until, seed=seed), {"epochs": epochs}),
+        "own steps": (clock.rounds(own, until, seed=seed), {"algorithm": clock.Steps(tuple(steps.items()))}),
+        "deadline": (clock.rounds(once, until, deadline=deadline, seed=seed), {}),
+        "buffer": (clock.buffered(once, until, seed=seed), {}),
+    }
+
+
+class Watched(Wrapped):
+    """An aggregator that remembers by how much the model moved in each round."""
+
+    def begin(self, hospitals: Sequence[str]) -> None:
+        """Nothing has moved."""
+        self.moves = []
+
+    def after(self, own: None, mean: np.ndarray, ledger: Ledger) -> tuple[None, np.ndarray]:
+        """Remember the move."""
+        self.moves.append(mean)
+        return own, mean
+
+
+def scored(moves: Sequence[np.ndarray], diary: pd.DataFrame, split: dict[str, Prepared]) -> pd.Series:
+    """Return the log loss at each of `AT`, mean of hospitals, and what each hospital has at the end."""
+    moved, found = diary[diary["taken"]].groupby("step")["seconds"].max(), {}
+    models = np.vstack([np.zeros_like(moves[0]), np.cumsum(moves, axis=0)])  # from zeros on
+    for at, step in zip(AT, moved.searchsorted(AT, side="right"), strict=True):
+        weights = unflatten(models[step], [(len(moves[0]) - 1, 1), (1,)])
+        tested = {
+            name: (rows.test_labels, Model().predict(weights, rows.test_features)) for name, rows in split.items()
+        }
+        losses = {name: scores(*each, ["log_loss"])["log_loss"] for name, each in tested.items()}
+        found["log_loss", MEAN, at] = np.mean([*losses.values()])
+    for name, each in tested.items():
+        found |= {(metric, name, at): value for metric, value in scores(*each, METRICS[:1] + METRICS[3:5]).items()}
+    return pd.Series(found)
+
+
+def rows(seed: int, policies: Sequence[str] = POLICIES, **settings: float) -> pd.DataFrame:
+    """Train by each policy on one split, and on days of its own; returns a column of scores for each.
+
+    settings : of `diaries`
+    """
+    federation, parts = hospitals.load(), []
+    split = preparation.split(federation, seed).hospitals
+    for slow in SLOW:
+        made, found = diaries(invented(slow), seed, **settings), {}
+        for name in policies:
+            diary, how = made[name]
+            watched = Watched(aggregators.Mean())
+            clock.train(federation, diary, watched, seed=seed, **how)
+            found[name] = scored(watched.moves, diary, split)
+        table = pd.DataFrame(found).rename_axis(["metric", "hospital", "at"]).reset_index()
+        parts.append(table.assign(seed=seed, slow=slow))
+    return pd.concat(parts, ignore_index=True)
+
+
+GRID = Grid("clock", rows, range(40), (clock,))
