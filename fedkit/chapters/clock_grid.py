@@ -7,17 +7,18 @@ import numpy as np
 import pandas as pd
 
 from fedkit import aggregators, hospitals, learning, preparation
-from fedkit.aggregators import Wrapped
+from fedkit.aggregators import Aggregator, Wrapped
 from fedkit.chapters import clock
 from fedkit.chapters.grids import Grid
-from fedkit.evaluation import MEAN, METRICS, scores
+from fedkit.evaluation import MEAN, scores
 from fedkit.models import Model, unflatten
 from fedkit.preparation import Prepared
 from fedkit.records import Ledger
 
 SLOW, AWAY = ("Switzerland", "Cleveland"), "VA Long Beach"
 POLICIES = ("wait for all", "ask three", "more epochs", "own steps", "deadline", "buffer")
-AT = range(10, 241, 10)  # seconds at which a model is tested
+AT = (10, 20, 30, 40, 50, 60, 80, 100, 120, 150, 180, 210, 240)  # seconds after which a model is tested
+SCORES = ("auroc", "accuracy", "log_loss")
 
 
 @cache
@@ -27,7 +28,7 @@ def measured() -> tuple[pd.DataFrame, pd.Series]:
     return run.ledger, run.metrics[run.metrics["metric"] == "train rows"].set_index("hospital")["value"]
 
 
-def invented(slow: str, slower: float = 10.0) -> pd.DataFrame:
+def invented(slow: str, slower: float) -> pd.DataFrame:
     """Return sites that nobody measured: alike, but for one that is slow and one that is often away."""
     sites = {"speed": 1.0, "bandwidth": 1e6, "latency": 0.1, "present": 1.0}
     sites = pd.DataFrame(sites, index=measured()[1].index)
@@ -62,8 +63,8 @@ def diaries(
 class Watched(Wrapped):
     """An aggregator that remembers by how much the model moved in each round."""
 
-    def begin(self, hospitals: Sequence[str]) -> None:
-        """Nothing has moved."""
+    def __init__(self, inner: Aggregator) -> None:
+        super().__init__(inner)
         self.moves = []
 
     def after(self, own: None, mean: np.ndarray, ledger: Ledger) -> tuple[None, np.ndarray]:
@@ -73,34 +74,34 @@ class Watched(Wrapped):
 
 
 def scored(moves: Sequence[np.ndarray], diary: pd.DataFrame, split: dict[str, Prepared]) -> pd.Series:
-    """Return the log loss at each of `AT`, mean of hospitals, and what each hospital has at the end."""
+    """Return AUROC and log loss at each of `AT`, mean of hospitals; and what each hospital has at the end."""
     moved, found = diary[diary["taken"]].groupby("step")["seconds"].max(), {}
-    models = np.vstack([np.zeros_like(moves[0]), np.cumsum(moves, axis=0)])  # from zeros on
+    features = next(iter(split.values())).test_features.shape[1]
+    models = np.cumsum([np.zeros(features + 1), *moves], axis=0)
     for at, step in zip(AT, moved.searchsorted(AT, side="right"), strict=True):
-        weights = unflatten(models[step], [(len(moves[0]) - 1, 1), (1,)])
-        tested = {
-            name: (rows.test_labels, Model().predict(weights, rows.test_features)) for name, rows in split.items()
+        weights, each = unflatten(models[step], [(features, 1), (1,)]), {}
+        for name, rows in split.items():
+            each[name] = scores(rows.test_labels, Model().predict(weights, rows.test_features), SCORES)
+        found |= {
+            (metric, MEAN, at): np.mean([own[metric] for own in each.values()]) for metric in ("auroc", "log_loss")
         }
-        losses = {name: scores(*each, ["log_loss"])["log_loss"] for name, each in tested.items()}
-        found["log_loss", MEAN, at] = np.mean([*losses.values()])
-    for name, each in tested.items():
-        found |= {(metric, name, at): value for metric, value in scores(*each, METRICS[:1] + METRICS[3:5]).items()}
-    return pd.Series(found)
+    return pd.Series(found | {(metric, name, at): own[metric] for metric in SCORES for name, own in each.items()})
 
 
-def rows(seed: int, policies: Sequence[str] = POLICIES, **settings: float) -> pd.DataFrame:
+def rows(seed: int, policies: Sequence[str] = POLICIES, slower: float = 10.0, **settings: float) -> pd.DataFrame:
     """Train by each policy on one split, and on days of its own; returns a column of scores for each.
 
+    slower : how many times, the hospital that is slow
     settings : of `diaries`
     """
-    federation, parts = hospitals.load(), []
-    split = preparation.split(federation, seed).hospitals
+    federation, split, parts = hospitals.load(), preparation.split(hospitals.load(), seed).hospitals, []
     for slow in SLOW:
-        made, found = diaries(invented(slow), seed, **settings), {}
+        made, found = diaries(invented(slow, slower), seed, **settings), {}
         for name in policies:
             diary, how = made[name]
             watched = Watched(aggregators.Mean())
-            clock.train(federation, diary, watched, seed=seed, **how)
+            if diary["taken"].any():
+                clock.train(federation, diary, watched, seed=seed, **how)
             found[name] = scored(watched.moves, diary, split)
         table = pd.DataFrame(found).rename_axis(["metric", "hospital", "at"]).reset_index()
         parts.append(table.assign(seed=seed, slow=slow))
