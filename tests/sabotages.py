@@ -582,8 +582,8 @@ chapters/clock.py: clock
     here["busy"].clip(upper=deadline) => here["busy"]
     costs[rng.random(len(costs)) < costs["present"]] => costs
     [:sample])] => )]
-    rng.geometric(present) * needed, name, step) => needed, name, step)
-    rng.geometric(present) * needed, name, step) => rng.geometric(present) * needed, name, 1)
+    now + rng.geometric(costs["present"][name]) * => now +
+    costs["both"][name], name, step)) => costs["both"][name], name, 1))
     for _ in range(size)] => for _ in range(2)]
     each.reindex(sites.index).fillna(each.mean()) => each.reindex(sites.index).fillna(0)
     + messages * sites["latency"] => + sites["latency"]

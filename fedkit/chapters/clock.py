@@ -77,13 +77,13 @@ def buffered(costs: pd.DataFrame, until: float, size: int = FEWEST, *, seed: int
     rng, now, step, diary = np.random.default_rng(seed), 0.0, 1, []
     free, working = costs.index, []
     while True:
-        for name, needed, present in costs.loc[free, ["both", "present"]].itertuples():
-            heapq.heappush(working, (now + rng.geometric(present) * needed, name, step))  # if away, it is done later
+        for name in free:  # who is away when it should begin is done later
+            heapq.heappush(working, (now + rng.geometric(costs["present"][name]) * costs["both"][name], name, step))
         done = [heapq.heappop(working) for _ in range(size)]
         now, free = done[-1][0], [name for _, name, _ in done]
         if now > until:
             return pd.DataFrame(diary, columns=DIARY)
-        diary += [(step, now, name, began, True, *costs.loc[name, ["busy", "bytes"]]) for _, name, began in done]
+        diary += [(step, now, name, began, True, costs["busy"][name], costs["bytes"][name]) for _, name, began in done]
         step += 1
 
 

@@ -18,8 +18,10 @@ from fedkit.chapters.figures.exhibits import (
 )
 from fedkit.chapters.figures.outcomes import auroc_forest, calibration, paired_differences, spread, training_gain
 from fedkit.chapters.figures.rounds import convergence, local_global_distance
+from fedkit.chapters.figures.waiting import score_by_cost, timeline
 
 __all__ = ["accuracy_by_bits", "auroc_by_attackers", "auroc_forest", "backdoor", "calibration", "convergence"]
 __all__ += ["cost_by_method_and_phase", "cost_by_size", "encryption_error", "exclusions"]
 __all__ += ["hospitals_at_a_glance", "images", "local_global_distance", "paired_differences", "privacy_panel"]
-__all__ += ["remedies", "rows_read", "server_view", "spread", "staircase", "training_gain"]
+__all__ += ["remedies", "rows_read", "score_by_cost", "server_view", "spread", "staircase", "timeline"]
+__all__ += ["training_gain"]
