@@ -591,12 +591,9 @@ chapters/clock.py: clock
     row_seconds / sites["speed"] => row_seconds
     (before + step * (steps + 1)).idxmin() => (before + step * steps).idxmin()
     (before + step * (steps + 1)).idxmin() => (step * (steps + 1)).idxmin()
-    [:, :needed] => [:, needed:]
     if not diary["taken"].any(): => if False:
 learning.py: clock
-    order = plan.algorithm.order(plan, => order = Algorithm().order(plan,
-exchange/work.py: algorithms
-    order = self._plan.algorithm.order( => order = learning.Algorithm().order(
+    self.algorithm.steps(self, client), min( => self.steps, min(
 chapters/grids.py: grids
     parts |= {"body": node.body[1:]} if documented else {} => pass
     for name in CORE] => for name in CORE[1:]]

@@ -158,11 +158,10 @@ def test_a_hospital_takes_the_steps_that_it_was_given(heart):
     one = learning.train_federated(heart, rounds=2, seed=3, batch_size=None, algorithm=steps(1, 1, 1, 1))
     assert vector(one).tobytes() == vector(plain).tobytes()
     how = steps(3, 1, 20, 5)
-    for name, taken in how.steps:
-        order = how.order(Plan(), 3, 1, name, ROWS[name])
-        assert order.shape == (1, 32 * taken)
-        passes = learning.row_order(3, 1, name, ROWS[name], 8)
-        assert order[0].tolist() == passes.ravel()[: 32 * taken].tolist()
+    for name, taken in how.numbers:
+        order = Plan(algorithm=how).order(3, 1, name, ROWS[name])
+        assert order.shape == (taken, 32)
+        assert order.ravel().tolist() == learning.row_order(3, 1, name, ROWS[name], 8).ravel()[: 32 * taken].tolist()
     assert learning.train_federated(heart, rounds=2, seed=3, algorithm=how).method == "federated + own steps"
 
 

@@ -118,13 +118,12 @@ def train(federation: Federation, diary: pd.DataFrame, aggregator: Aggregator | 
 class Steps(learning.Algorithm):
     """Let each hospital take a number of steps of its own in a round: pairs of hospital and number."""
 
-    steps: tuple[tuple[str, int], ...]
+    numbers: tuple[tuple[str, int], ...]
     name = "own steps"
 
-    def order(self, plan: learning.Plan, seed: int, round: int, hospital: str, rows: int) -> np.ndarray:
-        """Return as many rows as the steps need, pass after pass, as one epoch."""
-        needed = dict(self.steps)[hospital] * (plan.batch_size or rows)
-        return learning.row_order(seed, round, hospital, rows, -(-needed // rows)).reshape(1, -1)[:, :needed]
+    def steps(self, plan: learning.Plan, hospital: str) -> int:
+        """Return its own number."""
+        return dict(self.numbers)[hospital]
 
 
 def allocate(before: pd.Series, step: pd.Series, total: int) -> pd.Series:
