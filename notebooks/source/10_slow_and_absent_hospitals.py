@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 10. Must everybody wait for the slowest hospital?
 #
-# *Two minutes to run, 40 minutes to read. To read before: [02](02_federated_learning.ipynb), [03](03_federated_learning_with_encryption.ipynb).*
+# *Two minutes to run, 30 minutes to read. To read before: [02](02_federated_learning.ipynb), [03](03_federated_learning_with_encryption.ipynb).*
 #
 # By the end you can:
 #
@@ -57,9 +57,10 @@ claim = course.settings(
 from fedkit import aggregators, hospitals, learning
 
 federation = hospitals.load("heart_disease")
-run = learning.train_federated(
-    federation, rounds=20, aggregator=aggregators.EncryptedMean(), seed=0
-)
+encrypted = aggregators.EncryptedMean()
+run = learning.train_federated(federation, rounds=20, aggregator=encrypted, seed=0)
+
+# %%
 moved = run.ledger.query("round > 0 and bytes > 0").groupby("hospital")["bytes"]
 per_round = moved.agg(["size", "sum"]) / 20
 per_round.round(1)
@@ -74,9 +75,8 @@ per_round.round(1)
 # %%
 import pandas as pd
 
-sites = pd.DataFrame(
-    {"speed": 1.0, "bandwidth": 1e6, "latency": 0.1, "present": 1.0}, federation.names
-)
+invented = {"speed": 1.0, "bandwidth": 1e6, "latency": 0.1, "present": 1.0}
+sites = pd.DataFrame(invented, federation.names)
 sites.loc["Switzerland", "speed"] = 1 / SLOWER
 sites.loc["VA Long Beach", "present"] = 0.8
 sites
@@ -87,11 +87,12 @@ sites
 # hand:
 
 # %%
-from fedkit.chapters import clock
-
 train_rows = run.metrics.query("metric == 'train rows'").set_index("hospital")["value"]
 busy = train_rows * ROW_SECONDS / sites["speed"]
 link = per_round["sum"] / sites["bandwidth"] + per_round["size"] * sites["latency"]
+
+# %%
+from fedkit.chapters import clock
 
 costs = clock.costs(sites, train_rows, run.ledger, ROW_SECONDS)
 assert (costs["both"] - busy - link).abs().max() < 1e-9, "fedkit's costs are ours."
@@ -125,6 +126,7 @@ def diary_by_hand(both, until, deadline):
             diary.append((round(now, 6), [*taken]))
 
 
+# %%
 all_there = costs.assign(present=1.0)
 by_hand = diary_by_hand(all_there["both"], until=30, deadline=DEADLINE)
 by_hand[:3]
@@ -182,16 +184,14 @@ plots.save(
 # bit. Waiting for all is `train_federated`. And so is a buffer in which *all* must be.
 
 # %%
-from fedkit import models
+import numpy as np
 
 until = 3 * costs["both"].max() + 0.1
-plain = learning.train_federated(federation, rounds=3)
-for same in (clock.rounds(all_there, until), clock.buffered(all_there, until, size=4)):
-    played = clock.train(federation, same)
-    gap = models.flatten(played.weights["shared"]) - models.flatten(
-        plain.weights["shared"]
-    )
-    assert (gap == 0).all(), "The clock should not change the training."
+plain = learning.train_federated(federation, rounds=3).weights["shared"]
+everybody = clock.rounds(all_there, until), clock.buffered(all_there, until, size=4)
+for same in everybody:
+    played = clock.train(federation, same).weights["shared"]
+    assert all(map(np.array_equal, played, plain)), "The clock changes the training."
 print("The same 14 numbers, three times.")
 
 # %% [markdown]
@@ -203,17 +203,17 @@ print("The same 14 numbers, three times.")
 # to whoever would be done first with it.
 
 # %%
-import numpy as np
-
 step_seconds = 32 * ROW_SECONDS / sites["speed"]
 equal = EPOCHS * np.ceil(train_rows / 32)
 total = int(equal.sum())
 
+# %%
 steps = pd.Series(1, federation.names)
 while steps.sum() < total:
     done_with_one_more = link + step_seconds * (steps + 1)
     steps[done_with_one_more.idxmin()] += 1
 
+# %%
 assert steps.equals(clock.allocate(link, step_seconds, total)), "fedkit's are ours."
 shares = {"equal epochs": equal, "own steps": steps}
 done = {f"{name}, done at": link + step_seconds * each for name, each in shares.items()}
@@ -236,7 +236,7 @@ pd.DataFrame(shares | done).round(1)
 # - **buffer**: of three.
 #
 # Each has 240 seconds. On 40 splits this takes longer than a lesson, so it is in a table that came with the kit. The
-# table knows from which code it was made. Here we play one split anew. It must agree with the table.
+# table knows from which code it was made. Here we play one split again. It must agree with the table.
 
 # %%
 from fedkit.chapters import clock_grid, grids
@@ -245,6 +245,8 @@ how = {"slower": SLOWER, "deadline": DEADLINE, "epochs": EPOCHS}
 how |= {"row_seconds": ROW_SECONDS}
 policies = clock_grid.POLICIES[:POLICIES]
 live = clock_grid.rows(SPLIT, policies, **how)
+
+# %%
 end = live.query("at == 240 and hospital == 'mean' and metric == 'log_loss'")
 end.set_index("slow")[[*policies]].round(3)
 
@@ -261,7 +263,7 @@ else:
     print(f"The table holds the same {len(mine)} rows of split {SPLIT}.")
 
 # %% tags=["plumbing"]
-# A picture: what a log loss costs
+# What each policy has spent by then
 POLICY, MEAN = [*clock_grid.POLICIES], table["hospital"] == "mean"
 
 
@@ -275,6 +277,8 @@ def spending(slow):
     return parts
 
 
+# %% tags=["plumbing"]
+# A picture: what a log loss costs
 curve = table[MEAN & (table["metric"] == "log_loss")]
 curve = curve.groupby(["slow", "at"], sort=False)[POLICY].mean()
 drawn = pd.DataFrame(
@@ -296,8 +300,8 @@ plots.save(
 
 # %% [markdown]
 # Each line is the mean of the four hospitals over 40 splits; lower is better. Left, time. In the middle, bytes. Right, how
-# long computers worked, all together. A computer of 30 watts uses 30 joules a second, so this is also **energy**, but
-# for a number.
+# long computers worked, all together. If each computer draws the same power, this is also the **energy** that they use, up to a
+# factor.
 #
 # How many times sooner does each policy reach what waiting has after two minutes? We ask this of each split. The first
 # 20 splits and the other 20 stand side by side.
@@ -325,6 +329,7 @@ def sooner(slow, policy, seeds):
     return np.exp(evaluation.interval(found))
 
 
+# %%
 faster = {
     (slow, policy): {half: sooner(slow, policy, seeds) for half, seeds in HALF.items()}
     for slow in clock_grid.SLOW
@@ -334,13 +339,12 @@ told = pd.DataFrame(faster).T.rename_axis(["slow", "policy"])
 told.map(lambda found: "{:.1f} [{:.1f}, {:.1f}]".format(*found))
 
 # %% [markdown]
-# Where *Cleveland* is slow, own steps, deadline and buffer are several times as fast: their whole intervals are far above
-# 1. That holds on both halves. Where *Switzerland* is slow, the same three are not clearly faster. The model moves more
-# often, but it hears less from Switzerland. Its patients differ most from the others, so their log loss falls late.
-# More epochs save no time here.
+# Where *Cleveland* is slow, own steps, deadline and buffer are several times as fast. Their whole intervals are above 1,
+# on both halves. Where *Switzerland* is slow, these three are not clearly faster, and a deadline even needs *longer*. The
+# model moves more often, but it hears less from Switzerland, whose patients differ most. More epochs save no time.
 #
-# So there is no number for "how much faster". It depends on who is slow, and on the score. By AUROC, which asks for the
-# order only, all three are ahead in both cases after two minutes:
+# So there is no number for "how much faster". It depends on who is slow. And it depends on the score: here is the AUROC
+# after two minutes, which asks for the order of the patients only. The three are ahead in both cases, by little.
 
 # %%
 order = table[MEAN & (table["metric"] == "auroc") & (table["at"] == 120)]
@@ -353,14 +357,15 @@ from fedkit import records
 FAST = ["own steps", "deadline", "buffer"]
 for half in HALF:
     lows = [faster["Cleveland", policy][half][1] for policy in FAST]
-    claim(min(lows) > 1.5, "With a slow Cleveland, three policies are faster.")
+    claim(min(lows) > 1, "With a slow Cleveland, three policies are faster.")
     lows = [faster["Switzerland", policy][half][1] for policy in FAST]
-    claim(max(lows) < 1.5, "With a slow Switzerland, none is clearly faster.")
+    claim(max(lows) < 1, "With a slow Switzerland, none is clearly faster.")
+    claim(faster["Switzerland", "deadline"][half][0] < 0.9, "A deadline is slower.")
     lows = [faster[slow, "more epochs"][half][1] for slow in clock_grid.SLOW]
     claim(max(lows) < 1.0, "More epochs are not clearly faster.")
 ahead = order.groupby("slow")[POLICY].mean()
 ahead = ahead[FAST].sub(ahead["wait for all"], axis=0)
-claim((ahead > 0.005).all(axis=None), "By AUROC, the three are ahead in both cases.")
+claim((ahead > 0).all(axis=None), "By AUROC, the three are ahead in both cases.")
 for slow, policy in [("Cleveland", "buffer"), ("Switzerland", "deadline")]:
     both = np.exp(np.mean([np.log(faster[slow, policy][half][0]) for half in HALF]))
     records.glue(f"times_sooner_{policy}_slow_{slow.lower()}", both)
@@ -382,26 +387,41 @@ plots.save(
     "who_pays_for_speed",
     pays,
     "A group for each hospital, with an interval for own steps, deadline and buffer, and "
-    "numbers at the right. At Switzerland the mean of the deadline lies farthest to the "
-    "right, which is worse. Near zero lie the other hospitals.",
+    "numbers at the right. At Switzerland the mean of the deadline lies most to the "
+    "right, which is worse. The other hospitals lie near zero.",
 )
 
 # %% [markdown]
-# And Switzerland alone, in three scores, on each half of the splits:
+# And the one who is left out by a deadline, in three scores, on each half of the splits. Where Switzerland is slow that
+# is Switzerland, and where Cleveland is slow it is Cleveland:
+
+# %% tags=["plumbing"]
+# A deadline minus waiting for all, at the hospital that is late
+halves = []
+for seeds in HALF.values():
+    late = table[(table["at"] == 240) & (table["hospital"] == table["slow"])]
+    late = late[late["seed"].isin(seeds)]
+    late = late.melt(["seed", "hospital", "metric"], POLICY, "method")
+    late = late[late["method"].isin(["wait for all", "deadline"])]
+    halves.append(evaluation.paired_differences(late, "wait for all"))
+halves = pd.concat(halves, keys=HALF, names=["splits", "row"]).reset_index()
+halves = halves.set_index(["hospital", "metric", "splits"]).sort_index()
 
 # %%
-swiss = ends[ends["hospital"] == "Switzerland"]
-halves = []
-for half, seeds in HALF.items():
-    part = evaluation.paired_differences(
-        swiss[swiss["seed"].isin(seeds)], "wait for all"
-    )
-    halves.append(part[part["method"] == "deadline"].assign(splits=half))
-halves = pd.concat(halves).set_index(["metric", "splits"]).sort_index()
 halves[["mean", "low", "high"]].round(3)
 
 # %% [markdown]
-# TEXT ABOUT HARM
+# Three scores, and not one answer:
+#
+# - At Switzerland the log loss is worse, on both halves, and both intervals are above zero. The *probabilities* of its
+#   patients suffer when nobody hears it. This harm can be shown.
+# - In AUROC and in accuracy, **harm cannot be shown on these rows**, at neither hospital. All these intervals hold zero.
+#   That is not "no harm". Switzerland has very few test patients with label 0, so its intervals are wide.
+# - At Cleveland the log loss is worse on average. Whether an interval holds zero depends on the half, or nearly so. We
+#   leave that open.
+#
+# The picture shows that own steps and buffer do less harm to Switzerland than a deadline does: a slow hospital that is
+# heard a little is better off than one that is never heard.
 
 # %% [markdown]
 # ## Fewer bytes
@@ -414,6 +434,9 @@ halves[["mean", "low", "high"]].round(3)
 
 # %% tags=["plumbing"]
 # The bytes of a hospital in one encrypted round
+SIZES = pd.Index([14, 1_000, 50_000], name="numbers")
+
+
 def kilobytes(numbers, bits):
     ledger, secret = records.Ledger(), aggregators.EncryptedMean(bits=bits)
     state = secret.start(federation.names, {"all": (numbers,)}, ledger)
@@ -425,15 +448,13 @@ def kilobytes(numbers, bits):
     return ledger.frame().query("round == 2")["bytes"].sum() / 4 / 1000
 
 
+def kilobytes_by_size(bits):
+    return [kilobytes(size, bits) for size in SIZES]
+
+
 # %%
-sizes = [14, 1_000, 50_000]
-sent = pd.DataFrame(
-    {
-        f"{bits} bits, kB": [kilobytes(size, bits) for size in sizes]
-        for bits in (26, 12)
-    },
-    index=pd.Index(sizes, name="numbers"),
-)
+sent = {f"{bits} bits, kB": kilobytes_by_size(bits) for bits in (26, 12)}
+sent = pd.DataFrame(sent, index=SIZES)
 seconds = (sent / 10).rename(columns=lambda name: name.replace("kB", "seconds"))
 sent.join(seconds).round(1)
 
@@ -450,20 +471,22 @@ cheap.round(0)
 
 # %% tags=["plumbing"]
 # What the text says of those who are left out, and of bytes, checked
-def zero_within(metric):
-    rows = halves.loc[metric]
-    return ((rows["low"] < 0) & (rows["high"] > 0)).all()
-
-
-claim(zero_within("auroc"), "In AUROC no harm can be shown.")
-claim(zero_within("accuracy"), "In accuracy no harm can be shown.")
-loss = halves.loc["log_loss"]
-claim((loss["mean"] > 0.01).all(), "In log loss the mean is worse on both halves.")
+low, high = halves["low"], halves["high"]
+for metric in ("auroc", "accuracy"):
+    here = halves.index.get_level_values("metric") == metric
+    within = ((low < 0) & (high > 0))[here].all()
+    claim(within, "In AUROC and accuracy no harm can be shown.")
+claim((low["Switzerland", "log_loss"] > 0).all(), "Swiss log loss is worse.")
+worse = halves["mean"]["Cleveland", "log_loss"]
+claim((worse > 0).all(), "At Cleveland the log loss is worse on average.")
+swiss = pays[(pays["hospital"] == "Switzerland") & (pays["metric"] == "log_loss")]
+swiss = swiss.set_index("method")["mean"]
+claim(swiss.idxmax() == "deadline", "A deadline does most harm to Switzerland.")
 saved = 1 - sent["12 bits, kB"] / sent["26 bits, kB"]
 claim(saved.iloc[0] < 0.05, "Fewer bits save hardly anything of a small message.")
 claim(saved.iloc[2] > 0.4, "They save much of a large one.")
 claim(cheap["kB"].idxmin() == "more epochs", "Less frequent rounds need fewest bytes.")
-records.glue("log_loss_switzerland_deadline", loss["mean"].mean())
+records.glue("log_loss_switzerland_deadline", swiss["deadline"])
 records.glue("kilobytes_for_half_more_epochs", cheap["kB"]["more epochs"])
 records.glue("share_saved_by_12_bits_large", saved.iloc[2])
 
@@ -476,15 +499,13 @@ records.glue("share_saved_by_12_bits_large", saved.iloc[2])
 
 # %%
 rng, count = np.random.default_rng(0), 1_000
-crowd = pd.DataFrame(
-    {
-        "speed": rng.lognormal(0, 0.8, count),
-        "bandwidth": 10 ** rng.uniform(4, 7, count),
-        "latency": rng.uniform(0.02, 0.4, count),
-        "present": rng.uniform(0.3, 0.9, count),
-    },
-    index=[f"hospital {number:03}" for number in range(count)],
-)
+drawn_at_random = {"speed": rng.lognormal(0, 0.8, count)}
+drawn_at_random["bandwidth"] = 10 ** rng.uniform(4, 7, count)
+drawn_at_random["latency"] = rng.uniform(0.02, 0.4, count)
+drawn_at_random["present"] = rng.uniform(0.3, 0.9, count)
+crowd = pd.DataFrame(drawn_at_random).rename("hospital {}".format)
+
+# %%
 many = clock.costs(crowd, dict.fromkeys(crowd.index, 160), run.ledger, ROW_SECONDS)
 many["both"].describe()[["min", "50%", "max"]].round(1)
 
@@ -500,8 +521,10 @@ crowds = {
     "deadline for half": clock.rounds(many, 120, deadline=middle),
     "buffer of 100": clock.buffered(many, 120, size=100),
 }
-slowest = many["both"].nlargest(100).index
-seen = {}
+
+# %% tags=["plumbing"]
+# Whose updates count, in these two minutes
+slowest, seen = many["both"].nlargest(100).index, {}
 for policy, days in crowds.items():
     counted = days[days["taken"]]
     seen[policy] = {
@@ -511,6 +534,14 @@ for policy, days in crowds.items():
         "slowest tenth, %": 100 * counted["hospital"].isin(slowest).mean(),
     }
 seen = pd.DataFrame(seen).T
+share = seen["slowest tenth, %"]
+claim(share["deadline for half"] == 0, "A deadline shuts the slowest tenth out.")
+claim(2 < share["wait for all"] < 20, "Waiting for all hears them.")
+claim(0 < share["buffer of 100"] < share["wait for all"], "A buffer hears them rarely.")
+claim(seen["steps"].idxmax() == "buffer of 100", "A buffer moves most often.")
+claim(seen.loc["buffer of 100", "in vain, %"] == 0, "A buffer wastes nothing.")
+
+# %%
 seen.round(1)
 
 # %% [markdown]
@@ -647,21 +678,19 @@ def first_done(both, until, count):
 # Is exercise 3 right? On six fresh hospitals
 import numpy as np
 import pandas as pd
-
 from fedkit.chapters import course
 
 
 def played(function, part):
-    rng = np.random.default_rng()
-    both = pd.Series(rng.permutation(np.arange(2.0, 14.0, 2.0)), [*"abcdef"])
+    order = np.random.default_rng().permutation(6)
+    both = pd.Series(2.0 + 2.0 * order, [*"abcdef"])
     found = function(both.copy(), 27.0, 3)
     if found is ...:
         return ...
-    fast = {name for name in both.index if both[name] <= 6}
-    times, names = [at for at, _ in found], [set(who) for _, who in found]
-    facts = {"names": names and all(who == fast for who in names)}
-    facts["times"] = np.allclose(times[:1], [6.0]) and np.allclose(np.diff(times), 6.0)
-    return facts[part] if part in facts else len(times) == 4
+    fast, times = {*both.index[both <= 6]}, [at for at, _ in found]
+    right = {"names": times and all(set(who) == fast for _, who in found)}
+    right["times"] = np.allclose(times, 6.0 * np.arange(1, len(times) + 1))
+    return right[part] if part in right else len(times) == 4
 
 
 course.check(
