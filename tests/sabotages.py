@@ -572,7 +572,7 @@ chapters/clock.py: clock
     / np.sqrt(1 + ledger.round - began) => / 1
     / np.sqrt(1 + ledger.round - began) => / (1 + ledger.round - began)
     updates.items() if (ledger.round, name) in self.begun} => updates.items()}
-    for name, began in self.done[ledger.round].items()} => for name, began in self.done[ledger.round].items() if began < 2}
+    began in self.done[ledger.round].items()} => began in self.done[ledger.round].items() if began < 2}
     taken = here["both"] <= deadline => taken = here["both"] > 0
     moves = bool(taken.sum() >= FEWEST) => moves = True
     step += moves => step += 1
@@ -592,6 +592,10 @@ chapters/clock.py: clock
     (before + step * (steps + 1)).idxmin() => (before + step * steps).idxmin()
     (before + step * (steps + 1)).idxmin() => (step * (steps + 1)).idxmin()
     if not diary["taken"].any(): => if False:
+chapters/clock_grid.py: clock
+    moved.searchsorted(AT, side="right") => moved.searchsorted(AT, side="left") + 1
+    np.cumsum([np.zeros(features + 1), *moves], axis=0) => np.asarray([np.zeros(features + 1), *moves])
+    name, at): own[metric] for => name, at): 1 - own[metric] for
 learning.py: clock
     self.algorithm.steps(self, client), min( => self.steps, min(
 chapters/grids.py: grids

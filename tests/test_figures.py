@@ -19,7 +19,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from fedkit import evaluation, plots
-from fedkit.chapters import diagrams, figures
+from fedkit.chapters import clock, diagrams, figures
 from fedkit.chapters.figures.studies import study_grid
 
 ALT = "A line a hospital; all of them rise from the left to the right."
@@ -172,6 +172,20 @@ def gain(world):
     return figures.training_gain(world.table, {name: 300 - n for n, name in enumerate(world.hospitals)})
 
 
+def waiting(world):
+    cost = pd.DataFrame({"present": 1.0, "busy": 2.0, "bytes": 10.0, "both": 3.0}, list(world.hospitals))
+    cost.iloc[-1] = (1.0, 9.0, 10.0, 10.0)
+    every = {"all": clock.rounds(cost, 30), "three seconds": clock.rounds(cost, 30, deadline=4.0)}
+    return figures.timeline(every)
+
+
+def spent(world):
+    rows = [(at, 10.0 * at, 3.0 * at, 1 / (at + 10)) for at in (1, 10, 100)]
+    each = pd.DataFrame(rows, columns=["seconds", "kB", "busy", "log_loss"])
+    places = [each.assign(slow=slow, policy=name) for slow in ("Cleveland", "Hungary") for name in world.others]
+    return figures.score_by_cost(pd.concat(places))
+
+
 # Pictures of values at hospitals; of values alone, which may not be defined; of hospitals alone;
 # of other names; of none.
 BOTH = {
@@ -197,12 +211,14 @@ PLACES = {
     "architecture": lambda world: diagrams.architecture(world.hospitals),
     "differences": differing,
     "study_grid": letters,
+    "timeline": waiting,
 }
 NAMED = {
     "cost_by_method_and_phase": lambda world: figures.cost_by_method_and_phase(evaluation.costs(world.runs)),
     "cost_by_size": sizes,
     "encryption_error": errors,
     "images": lambda w: figures.images(dict.fromkeys(w.others, np.eye(8)), dict.fromkeys(w.others, "12.3 dB")),
+    "score_by_cost": spent,
     "server_view": lambda world: figures.server_view(UPDATE, BYTES, [*world.others, *WEIGHTS[3:]]),
     "staircase": lambda world: figures.staircase(STEPS.assign(step=world.others), {"plain, 12 bits": 1.5}),
 }

@@ -6,11 +6,14 @@ import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, NullLocator
 
 from fedkit import plots
-from fedkit.plots import BLACK, BLUE, FAINT, GREEN, ORANGE, SKY, STYLE, VERMILLION, Look
+from fedkit.plots import BLACK, BLUE, FAINT, GREEN, INK, STYLE, VERMILLION, Look
 
-STROKES = ["-", (0, (1, 1.5)), (0, (6, 2)), (0, (6, 1, 1, 1)), (0, (3, 2)), "-"]
+# The last three are those that `plots.looks` gives to three new methods.
+COLORS = [BLACK, BLUE, GREEN, *(look.color for look in plots.looks(["", " ", "  "]).values())]
+STROKES = ["-", (0, (1, 1.5)), (0, (6, 2)), "-", (0, (3, 2)), (0, (6, 1, 1, 1))]
 UNITS = {"seconds": "seconds", "kB": "kB moved", "busy": "seconds of computers"}
 
 
@@ -21,19 +24,21 @@ def timeline(diaries: Mapping[str, pd.DataFrame]) -> Figure:
     What to see: how long the fast ones wait for the slow one, and whose work comes too late.
     """
     names = sorted({name for diary in diaries.values() for name in diary["hospital"]})
-    figure, axes = plots.sheet(
-        "Who works, who waits, and when the model moves", 8, 1 + 1.35 * len(diaries), len(diaries), sharex=True
-    )
+    height = 1 + len(diaries) * (0.5 + 0.22 * len(names))
+    heading = "Who works, who waits, and when the model moves"
+    figure, axes = plots.sheet(heading, 8, height, len(diaries), sharex=True)
     for panel, (policy, diary) in zip(axes[:, 0], diaries.items(), strict=True):
         moves = diary.groupby("step")["seconds"].max().round(plots.DECIMALS)
         start = diary["began"].sub(1).map(moves).fillna(0.0)
         plots.banded(panel, [plots.label(name) for name in names])
         for row, begun in zip(diary.itertuples(), start, strict=True):
             place = names.index(row.hospital)
-            panel.plot([begun, row.seconds], [place, place], color=FAINT, linewidth=0.8)
+            panel.plot([begun, row.seconds], [place, place], color=FAINT, linewidth=0.8, zorder=1)
             color = BLUE if row.taken else VERMILLION
-            panel.barh(place, row.busy, left=begun, height=0.55, color=color, edgecolor="white", linewidth=0.6)
-        panel.vlines(moves, -0.5, len(names) - 0.5, color=BLACK, linewidth=0.8)
+            panel.barh(
+                place, row.busy, left=begun, height=0.55, color=color, edgecolor="white", linewidth=0.6, zorder=2
+            )
+        panel.vlines(moves, -0.5, len(names) - 0.5, color=INK, linewidth=0.8, zorder=3)
         panel.set_title(f"{plots.shown(policy)}: {len(moves)} steps")
     axes[-1, 0].set_xlabel("seconds")
     plots.below(
@@ -48,8 +53,8 @@ def score_by_cost(table: pd.DataFrame) -> Figure:
 
     table : columns slow (who is), policy, seconds, kB, busy, log_loss; a policy's rows in the order of time
     """
-    colors, policies = [BLACK, SKY, ORANGE, GREEN, VERMILLION, BLUE], dict.fromkeys(table["policy"])
-    looks = {policy: Look(color, "", stroke) for policy, color, stroke in zip(policies, colors, STROKES, strict=False)}
+    parts = zip(dict.fromkeys(table["policy"]), COLORS, STROKES, strict=False)
+    looks = {policy: Look(color, "", stroke) for policy, color, stroke in parts}
     slow, rows = list(dict.fromkeys(table["slow"])), table.round(plots.DECIMALS)
     figure, axes = plots.sheet("What a log loss costs", 8, 1 + 2.3 * len(slow), len(slow), len(UNITS), sharey=True)
     for (place, unit), panel in zip([(one, unit) for one in slow for unit in UNITS], axes.flat, strict=True):
@@ -58,6 +63,8 @@ def score_by_cost(table: pd.DataFrame) -> Figure:
             panel.plot(drawn[unit], drawn["log_loss"], color=look.color, linestyle=look.line, linewidth=1.8)
         panel.grid()
         panel.set(xscale="log", xlabel=UNITS[unit] if place == slow[-1] else "")
+        panel.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        panel.xaxis.set_minor_locator(NullLocator())
         panel.xaxis.set_major_formatter("{x:g}")
     for place, line in zip(slow, axes, strict=True):
         line[0].set_ylabel("log loss")
