@@ -40,11 +40,11 @@ claim = course.settings(
 # %% [markdown]
 # ## What is real, and what is invented
 #
-# So far a round was a number. In a hospital a round takes time. Some computers are slow, some links are far away, and at
-# night some machines are off. In each round, the fast ones wait for the slowest.
+# So far a round was a number. In a hospital it takes time. Some computers are slow, some links are long, and at night some
+# machines are off. In each round, the fast ones wait for the slowest.
 #
-# We cannot measure that here: all our hospitals are in one computer. So we use a **simulated clock**. Nothing waits.
-# The clock only computes *when* each hospital would be done.
+# We cannot measure that: all our hospitals are in one computer. So we use a **simulated clock**. Nothing waits. The clock
+# only computes *when* each hospital would be done.
 #
 # - **Real:** the rows, the training, the encrypted messages and their bytes. They come from the
 #   [ledger](glossary.md#ledger) of a real run.
@@ -132,7 +132,7 @@ by_hand = diary_by_hand(all_there["both"], until=30, deadline=DEADLINE)
 by_hand[:3]
 
 # %% [markdown]
-# fedkit's diary has the same, and more: a row for each piece of work. It also knows who is away.
+# fedkit's diary has the same, and more: a row for each piece of work.
 
 # %%
 diary = clock.rounds(all_there, until=30, deadline=DEADLINE)
@@ -354,7 +354,7 @@ told.map(lambda found: "{:.1f} [{:.1f}, {:.1f}]".format(*found))
 # %% [markdown]
 # Where *Cleveland* is slow, own steps, deadline and buffer are several times as fast. Their whole intervals are above 1,
 # on both halves. Where *Switzerland* is slow, these three are not clearly faster, and a deadline even needs *longer*. The
-# model moves more often, but it hears less from Switzerland, whose patients differ most. More epochs save no time.
+# model hears less from Switzerland, whose patients differ most. More epochs save no time.
 #
 # So there is no number for "how much faster". It depends on who is slow. And it depends on the score: here is the AUROC
 # after two minutes, which asks for the order of the patients only. The three are ahead in both cases, by little.
@@ -404,8 +404,8 @@ plots.save(
     ),
     "who_pays_for_speed",
     pays,
-    "A group for each hospital, with an interval for own steps, deadline and buffer, and "
-    "numbers at the right. At Switzerland the mean of the deadline lies most to the "
+    "A group for each hospital, with an interval for own steps, deadline and buffer, "
+    "and numbers at the right. At Switzerland the mean of the deadline lies most to the "
     "right, which is worse. The other hospitals lie near zero.",
 )
 
@@ -572,7 +572,7 @@ seen.round(1)
 # ## What a clock tells others
 #
 # Who holds which key has not changed: each hospital has keys of its own, and the server has none. But the server sees
-# *when* each letter comes. So it learns how fast a hospital computes, and when it is away. Time itself says something.
+# *when* each letter comes. So it learns how fast a hospital computes, and when it is away.
 #
 # ## What you can do now
 #
@@ -626,8 +626,7 @@ is_word = (lambda it: it.strip(" .").lower() in words, one)
 course.check("Exercise 1", guess, is_word, (right, look))
 
 # %% [markdown]
-# **2. Modify.** Who should choose a deadline of three seconds, and why three? Choose it by the hospitals instead. Write
-# a function that returns the *shortest* deadline with which at least a `share` of the hospitals is in time. `both` holds
+# **2. Modify.** Why a deadline of three seconds? Choose it by the hospitals instead. Write a function that returns the *shortest* deadline with which at least a `share` of the hospitals is in time. `both` holds
 # the seconds that a round takes each of them. Who needs exactly as long as the deadline is in time.
 
 
