@@ -50,8 +50,7 @@ claim = course.settings(
 #   [ledger](glossary.md#ledger) of a real run.
 # - **Invented:** speeds, links, absences, and the seconds for a row. We made them up.
 #
-# So do not trust a number of seconds here. Trust a *ratio*: this way is so many times faster than that one, if one
-# hospital is ten times slower.
+# So do not trust a number of seconds here. Trust a *ratio*: one way is so many times faster than another.
 
 # %%
 from fedkit import aggregators, hospitals, learning
@@ -99,8 +98,8 @@ assert (costs["both"] - busy - link).abs().max() < 1e-9, "fedkit's costs are our
 costs[["busy", "link", "both"]].round(2)
 
 # %% [markdown]
-# The bytes hardly count: our model has 14 numbers. The latency of four messages counts more. Switzerland has the fewest
-# rows, and takes the longest.
+# The bytes hardly count: our model has 14 numbers. The latency counts more. Switzerland has the fewest rows, and takes
+# the longest.
 #
 # ## A round, with and without a deadline
 #
@@ -206,7 +205,7 @@ print("The same 14 numbers, three times.")
 # %% [markdown]
 # ## Give each as much as it can do
 #
-# A third way: nobody is late, because the slow one gets *less work*. A round of three [epochs](glossary.md#epoch) has a
+# Or nobody is late, because the slow one gets *less work*. A round of three [epochs](glossary.md#epoch) has a
 # number of steps, of 32 rows each. Who takes how many, so that the last one is done as early as possible? This is a
 # small [optimisation](glossary.md#optimisation). Each hospital takes one step. Then we give one more, again and again,
 # to whoever would be done first with it.
@@ -405,8 +404,8 @@ plots.save(
     "who_pays_for_speed",
     pays,
     "A group for each hospital, with an interval for own steps, deadline and buffer, "
-    "and numbers at the right. At Switzerland the mean of the deadline lies most to the "
-    "right, which is worse. The other hospitals lie near zero.",
+    "and numbers at the right. At Switzerland the mean of the deadline lies most to "
+    "the right, which is worse. The other hospitals lie near zero.",
 )
 
 # %% [markdown]
