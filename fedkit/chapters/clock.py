@@ -60,7 +60,7 @@ def rounds(
         here = here.iloc[np.sort(rng.permutation(len(here))[:sample])]
         now += min(here["both"].max(), deadline) if len(here) else costs["both"].min()
         if now > until:
-            return pd.DataFrame(diary, columns=DIARY)
+            return pd.DataFrame(diary, columns=DIARY).astype({"taken": bool})
         taken = here["both"] <= deadline
         moves = bool(taken.sum() >= FEWEST)
         work = zip(here.index, taken & moves, here["busy"].clip(upper=deadline), here["bytes"], strict=True)
@@ -82,7 +82,7 @@ def buffered(costs: pd.DataFrame, until: float, size: int = FEWEST, *, seed: int
         done = [heapq.heappop(working) for _ in range(size)]
         now, free = done[-1][0], [name for _, name, _ in done]
         if now > until:
-            return pd.DataFrame(diary, columns=DIARY)
+            return pd.DataFrame(diary, columns=DIARY).astype({"taken": bool})
         diary += [(step, now, name, began, True, costs["busy"][name], costs["bytes"][name]) for _, name, began in done]
         step += 1
 
