@@ -1,6 +1,6 @@
 """Methods side by side, on the same splits and with the same budget: the table of notebook 09."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 
 import numpy as np
@@ -102,11 +102,16 @@ def described(run: Run, federation: Federation, near: float) -> pd.DataFrame:
     return found.reset_index()
 
 
-def rows(seed: int) -> pd.DataFrame:
-    """Train all methods on a split, with what each has chosen on its training rows; a row a method and hospital."""
+def rows(seed: int, only: Sequence[str] = ()) -> pd.DataFrame:
+    """Train methods on a split, with what each has chosen on its training rows; a row a method and hospital.
+
+    only : some of them, "central" first; all if empty
+    """
     federation, table, near = hospitals.load(), [], None
     inner = learning.training_part(federation, seed)
-    for method, ways in methods().items():
+    every = methods()
+    for method in only or every:
+        ways = every[method]
         how = chosen(ways, inner)
         (run,) = ways[how](federation, seed=[seed])
         near = near or run.final().mean() - NEAR  # the first is the centralised one

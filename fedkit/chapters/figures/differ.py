@@ -1,6 +1,6 @@
 """Pictures of hospitals that differ, and of what helps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import matplotlib
 import numpy as np
@@ -90,8 +90,8 @@ def side_by_side(differences: Mapping[str, pd.DataFrame], metrics: Mapping[str, 
 
 
 @matplotlib.rc_context(STYLE)
-def heat(values: pd.DataFrame, heading: str, what: str, most: float, decimals: int = 2, sign: bool = True) -> Figure:
-    """Draw a table of differences as colours with their numbers: orange is below 0, purple above.
+def heat(values: pd.DataFrame, heading: str, what: str, most: float, decimals: int = 2) -> Figure:
+    """Draw a table of differences as colours with their numbers: purple is below 0, orange above.
 
     What to see: which row, and which column, stands out.
 
@@ -99,21 +99,17 @@ def heat(values: pd.DataFrame, heading: str, what: str, most: float, decimals: i
     what : is written below
     most : beyond which the colour no longer changes
     """
-    height, (rows, columns) = 1.2 + 0.3 * len(values), values.shape
+    height, (rows, columns) = 1.3 + 0.3 * len(values), values.shape
     figure, ((axes,),) = plots.sheet(heading, 8, height)
     numbers = values.to_numpy().round(plots.DECIMALS)
     axes.pcolormesh(numbers, cmap="PuOr_r", vmin=-most, vmax=most, edgecolor="white", linewidth=1.5)
     for (row, column), value in np.ndenumerate(numbers):
-        text = "-" if np.isnan(value) else f"{value:{'+z' if sign else ''}.{decimals}f}".replace("-", "−")
+        text = "-" if np.isnan(value) else f"{value:+z.{decimals}f}".replace("-", "−")
         ink = "white" if abs(value) > 0.65 * most else INK
         axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=9, color=ink)
-    axes.set_xticks(np.arange(columns) + 0.5, _wrapped(values.columns))
-    axes.set_yticks(np.arange(rows) + 0.5, [plots.label(name) for name in values.index])
+    axes.set_xticks(np.arange(columns) + 0.5, [plots.shown(name).replace(" ", "\n", 1) for name in values])
+    axes.set_yticks(np.arange(rows) + 0.5, [plots.shown(name) for name in values.index])
     axes.set_xlabel(what)
     axes.invert_yaxis()
     axes.tick_params(length=0)
     return figure
-
-
-def _wrapped(names: Sequence[str]) -> list[str]:
-    return [plots.label(name, 110).replace(", ", ",\n") for name in names]
