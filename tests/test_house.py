@@ -41,7 +41,7 @@ DOORS = {
     "pandas": {"core", "reading", "chapters", "exchange"},
     "papermill": set(),
     "pickle": set(),
-    "sklearn": {"core.evaluation", "chapters.attacks"},
+    "sklearn": {"core.evaluation", "chapters.attacks", "chapters.flamby"},
     "tenseal": {"compat"},
     "tensorflow": {"compat"},
     "tensorflow_federated": {"compat"},
