@@ -92,6 +92,19 @@ def _logit(probabilities: np.ndarray) -> np.ndarray:
     return special.logit(np.clip(probabilities, CLIP, 1 - CLIP))
 
 
+def calibration_error(labels: ArrayLike, probabilities: ArrayLike, bins: int = 5) -> float:
+    """Return the expected calibration error (ECE), 0 at best: how far mean probabilities are from shares of label 1.
+
+    Mean over bins of equally many patients, as `calibration_curve` draws them (Nguyen and O'Connor 2015, EMNLP 1587).
+    Also a perfect model has some, by chance, and the more the fewer patients there are: compare on the same ones.
+
+    labels, probabilities : as for `scores`, of two classes
+    """
+    y, p = np.asarray(labels, np.float64), np.asarray(probabilities, np.float64)
+    parts = np.array_split(p.argsort(kind="stable"), min(bins, len(p)))
+    return float(sum(abs(p[part].sum() - y[part].sum()) for part in parts) / len(p))
+
+
 _BOTH_LABELS = {"auroc", "auprc", "calibration_intercept", "calibration_slope"}
 _FUNCTIONS = {
     "auroc": _auroc,

@@ -98,6 +98,7 @@ def _has(*parts: str) -> Callable[[Any], bool]:
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "rounds": (is_whole, "a whole number from 1 on, such as rounds=50"),
     "epochs": (is_whole, "a whole number from 1 on, such as epochs=1"),
+    "steps": (lambda steps: steps is None or is_whole(steps), "None, or a whole number from 1 on, such as 10"),
     "batch_size": (lambda rows: rows is None or is_whole(rows), "None, or a whole number from 1 on, such as 32"),
     "learning_rate": (
         lambda rate: is_whole(rate) or (isinstance(rate, float | np.floating) and 0 < rate < np.inf),
@@ -142,6 +143,7 @@ class Plan:
     # On large kernels, biases left out: penalty / 2 x their squares is added to the sum of the cross-entropies of all
     # rows that train together. So it is 1 / C of scikit-learn's LogisticRegression.
     penalty: float = 0.0
+    steps: int | None = None  # down the gradient in each round, whatever the rows and `epochs`; an epoch's if None
 
     def __post_init__(self) -> None:
         for name, value in {"model": Model(), "algorithm": Algorithm()}.items():
@@ -157,12 +159,20 @@ class Plan:
         """What a run remembers of it."""
         kept = {name: getattr(self, name) for name in ("rounds", "epochs", "batch_size", "learning_rate")}
         kept |= {"model": self.model.name, "leave_out": list(self.leave_out)}
-        kept |= {"penalty": self.penalty} if self.penalty else {}
+        kept |= {name: getattr(self, name) for name in ("penalty", "steps") if getattr(self, name)}
         return kept | ({"algorithm": repr(self.algorithm)} if self.algorithm.name else {})
 
     def distance(self, rows: int) -> float:
         """How far a hospital with so many rows goes down its gradients in a round: steps x learning rate."""
-        return self.epochs * -(-rows // (self.batch_size or rows)) * self.learning_rate
+        return (self.steps or self.epochs * -(-rows // (self.batch_size or rows))) * self.learning_rate
+
+    def order(self, seed: int, round: int, client: str, rows: int) -> np.ndarray:
+        """Return in which order a hospital takes its rows, int32: [epochs, rows], or [steps, rows of a step]."""
+        if self.steps is None:
+            return row_order(seed, round, client, rows, self.epochs)
+        each = min(self.batch_size or rows, rows)
+        many = row_order(seed, round, client, rows, -(-self.steps * each // rows))
+        return many.ravel()[: self.steps * each].reshape(self.steps, each)
 
 
 class Task(NamedTuple):
@@ -261,7 +271,7 @@ def row_order(seed: int, round: int, client: str, rows: int, epochs: int = 1) ->
 def sent_shapes(plan: Plan, features: int) -> list[tuple[int, ...]]:
     """Shapes of what a hospital sends, found by letting one of a single row send an update of zeros."""
     weights = [np.zeros(shape, np.float32) for shape in _shapes(plan.model, features)]
-    row = np.zeros((1, features), np.float32), np.zeros(1, np.float32), np.zeros((plan.epochs, 1), np.int32)
+    row = np.zeros((1, features), np.float32), np.zeros(1, np.float32), np.zeros((1, 1), np.int32)
     sent, _ = plan.algorithm.send(plan, Task(weights, plan.algorithm.own(weights), *row), weights)
     return [part.shape for part in sent]
 
@@ -338,18 +348,22 @@ def choose_penalty(
     leave_out : hospitals that take no part, here neither
     settings : of the training: see there
     """
+    inner, losses = training_part(federation, seed, leave_out), {}
+    for penalty in penalties:
+        runs = train(inner, seed=range(folds), penalty=penalty, **settings)
+        losses[penalty] = np.mean([run.final("log_loss").mean() for run in runs])
+    return min(losses, key=losses.get)
+
+
+def training_part(federation: Federation, seed: int, leave_out: Sequence[str] = ()) -> Federation:
+    """Return the training rows of a split as a federation of its own, to choose on: its test rows are not there."""
     split, parts = preparation.split(federation, seed, leave_out=leave_out), []
     for hospital in federation:
         rows = split.hospitals[hospital.name].train_rows
         own = {"labels": hospital.labels[rows], "test": None}  # of one's own split, only the training rows are here
         own |= {"patients": None if hospital.patients is None else hospital.patients[rows]}
         parts.append(replace(hospital, table=hospital.table.iloc[rows], **own))
-    inner = replace(federation, hospitals=tuple(one for one in parts if one.name not in leave_out))
-    losses = {}
-    for penalty in penalties:
-        runs = train(inner, seed=range(folds), penalty=penalty, **settings)
-        losses[penalty] = np.mean([run.final("log_loss").mean() for run in runs])
-    return min(losses, key=losses.get)
+    return replace(federation, hospitals=tuple(one for one in parts if one.name not in leave_out))
 
 
 @dataclass
@@ -453,7 +467,7 @@ def _play(trainings: list[_Training], plan: Plan, round: int, aggregator: Aggreg
     tasks = []
     for each in trainings:
         for name, (features, labels) in each.clients.items():
-            order = row_order(each.seed, round, name, len(labels), plan.epochs)
+            order = plan.order(each.seed, round, name, len(labels))
             tasks.append(Task(each.weights[each.key(name)], each.own[name], features, labels, order, each.together))
     arrived, wanted = iter(local_updates(plan, tasks)), METRICS if round == plan.rounds else METRICS[:1]
     for each in trainings:

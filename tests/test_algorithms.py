@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from exchange_parts import Class
+from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
 from fedkit import aggregators, exchange, hospitals, learning, models, preparation
@@ -148,6 +149,73 @@ def test_newton_is_the_pooled_fit_encrypted_or_not(heart):
         assert np.abs(vector(run.weights) - right).max() < 1e-5
         assert run.ledger.query("round > 0")["bytes"].sum() > 0
     assert run.method == "federated + Newton + BFV"
+
+
+def test_newton_with_intercepts_at_home_is_the_pooled_fit_with_one_for_each_hospital(heart):
+    split = preparation.split(heart, 3).hospitals
+    x = np.concatenate([rows.train_features for rows in split.values()]).astype(float)
+    y = np.concatenate([rows.train_labels for rows in split.values()])
+    own = np.repeat(np.eye(4), [len(rows.train_labels) for rows in split.values()], axis=0)
+
+    def loss(w):
+        odds = np.c_[x, own] @ w
+        return np.logaddexp(0, odds).sum() - y @ odds + 1.5 * w[:-4] @ w[:-4]
+
+    right = minimize(loss, np.zeros(x.shape[1] + 4), method="BFGS", options={"gtol": 1e-6}).x
+    for aggregator in (None, aggregators.EncryptedMean()):
+        run = heterogeneity.newton(heart, aggregator=aggregator, seed=3, own_intercepts=True, rounds=8)
+        for name, intercept in zip(heart.names, right[-4:], strict=True):
+            assert np.abs(vector(run.weights[name]) - [*right[:-4], intercept]).max() < 1e-4
+    assert run.method == "federated + Newton + own intercepts + BFV"
+    numbers = 13 + 13 * 14 // 2
+    plain = heterogeneity.newton(heart, seed=3, own_intercepts=True)
+    assert set(plain.ledger.query("direction == 'up' and round > 0")["bytes"]) == {8 * numbers}, "no intercept travels"
+
+
+def test_cyclic_training_is_a_walk_from_hospital_to_hospital(heart):
+    run = heterogeneity.cyclic(heart, **HOW)
+    split, w = preparation.split(heart, HOW["seed"]).hospitals, np.zeros(14)
+    for round in range(1, HOW["rounds"] + 1):
+        for name, own in split.items():
+            rows = np.c_[own.train_features, np.ones(len(own.train_labels))].astype(float)
+            for order in learning.row_order(HOW["seed"], round, name, len(rows), HOW["epochs"]):
+                for batch in (order[at : at + 32] for at in range(0, len(order), 32)):
+                    error = 1 / (1 + np.exp(-rows[batch] @ w)) - own.train_labels[batch]
+                    w = w - 0.3 * rows[batch].T @ error / len(batch)
+    assert np.abs(vector(run.weights) - w).max() < 1e-5
+    moved = run.ledger.query("bytes > 0")
+    assert set(moved["direction"]) == {"peer"}
+    assert moved["bytes"].sum() == HOW["rounds"] * 4 * 4 * 14
+    assert set(run.metrics["round"]) == set(range(HOW["rounds"] + 1))
+
+
+def test_steps_a_round_are_the_same_number_at_all_hospitals_whatever_their_rows(heart):
+    for steps, batch_size in ((1, 32), (7, 32), (3, None), (40, 50)):
+        plan = learning.Plan(steps=steps, batch_size=batch_size)
+        for rows in (5, 86, 212):
+            order = plan.order(0, 1, "A", rows)
+            assert order.shape == (steps, min(batch_size or rows, rows))
+            assert plan.distance(rows) == pytest.approx(0.3 * steps)
+            counts = np.bincount(order.ravel(), minlength=rows)
+            assert np.ptp(counts) <= 1, "each row once, before one comes again"
+    one = {"rounds": 3, "batch_size": None, "seed": 3}
+    once, step = learning.train_federated(heart, **one), learning.train_federated(heart, **one, steps=1)
+    assert np.abs(vector(once.weights) - vector(step.weights)).max() < 1e-6, "an epoch of one batch is a step"
+    how = {"rounds": 3, "steps": 5, "seed": 3}
+    run = learning.train_federated(heart, **how)
+    participant, *_ = exchange.rehearse(heart, **how)
+    assert results.run(participant, heart).settings == run.settings
+    assert run.settings["steps"] == 5
+    assert np.abs(vector(participant.weights) - vector(run.weights)).max() < 2e-6
+    with pytest.raises(ValueError, match="steps must be None, or a whole number"):
+        learning.Plan(steps=0)
+
+
+def test_what_is_chosen_on_has_no_test_row(heart):
+    split, part = preparation.split(heart, 5), learning.training_part(heart, 5)
+    for name, rows in split.hospitals.items():
+        assert part[name].table.equals(heart[name].table.iloc[rows.train_rows])
+        assert not set(part[name].table.index) & set(rows.test_rows)
 
 
 def test_a_model_that_is_tuned_at_home_is_one_more_round_alone(heart, plain):

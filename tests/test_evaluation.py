@@ -272,3 +272,17 @@ def test_nothing_to_pair_is_said_and_not_an_empty_table():
     table = pd.DataFrame(rows, columns=["method", "seed", "hospital", "metric", "value"])
     with pytest.raises(ValueError, match="No method has a value of 'b''s hospitals"):
         evaluation.non_inferiority(table, "a", "b", 0.05)
+
+
+def test_the_expected_calibration_error_is_the_mean_gap_of_equal_bins():
+    y, p = [0, 1, 1, 1, 0, 0], [0.9, 0.2, 0.8, 0.6, 0.1, 0.3]
+    # In order: .1 .2 | .3 .6 | .8 .9, of which 1, 1 and 1 are ill.
+    assert evaluation.calibration_error(y, p, bins=3) == pytest.approx((0.7 + 0.1 + 0.7) / 6)
+    assert evaluation.calibration_error(y, p, bins=1) == pytest.approx(0.1 / 6)
+    rng = np.random.default_rng(0)
+    p = rng.uniform(size=20000)
+    y = rng.uniform(size=20000) < p
+    assert evaluation.calibration_error(y, p) < 0.02 < 0.1 < evaluation.calibration_error(y, p**2)
+    curve = evaluation.calibration_curve(pd.DataFrame({"hospital": "A", "label": y.astype(int), "probability": p**2}))
+    gap = (curve["predicted"] - curve["observed"]).abs()
+    assert np.average(gap, weights=curve["rows"]) == pytest.approx(evaluation.calibration_error(y, p**2))

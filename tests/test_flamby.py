@@ -103,7 +103,6 @@ def test_the_split_of_a_federation_is_the_one_that_was_given(every, rows):
         assert np.concatenate([hospital.labels for hospital in made]).tolist() == every["label"].tolist()
         least = min(np.nanmin(hospital.table["chol"]) for hospital in made if hospital.table["chol"].notna().any())
         assert (least > 0) == (columns != "theirs")
-    assert "home=Switzerland" in flamby.federation(every, split, "all 13", home=True).columns
     assert len(flamby.federation(rows, flamby.drawn(rows), "theirs").columns) == 13
 
 

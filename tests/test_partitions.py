@@ -94,3 +94,22 @@ REFUSED = {
 def test_it_is_refused_with_a_sentence(sentence):
     with pytest.raises(ValueError, match=sentence):
         REFUSED[sentence]()
+
+
+def test_strength_sets_how_far_the_values_of_a_feature_are_apart():
+    frame = table(400)
+    frame.loc[frame.index[:5], "x"] = np.nan
+    for strength, low, high in ((0, -40, 40), (1, 60, 250), (1e6, 280, 400)):
+        made = partitions.by_feature_shift(frame, "x", 4, strength, seed=3)
+        assert sizes(made).tolist() == [100] * 4
+        means = made.groupby("hospital")["x"].mean()
+        assert low <= means["hospital 4"] - means["hospital 1"] <= high
+    pd.testing.assert_frame_equal(made.drop(columns="hospital"), frame)
+    assert not partitions.by_feature_shift(frame, "x", 4, 1.0, 1).equals(
+        partitions.by_feature_shift(frame, "x", 4, 1.0, 2)
+    )
+    for wrong in ({"feature": "nothing"}, {"strength": -1.0}, {"strength": np.inf}, {"hospitals": 401}):
+        with pytest.raises(ValueError, match=r"numeric column|cannot be split"):
+            partitions.by_feature_shift(
+                **{"frame": frame, "feature": "x", "hospitals": 4, "strength": 1.0, "seed": 0} | wrong
+            )

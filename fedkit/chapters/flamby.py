@@ -160,28 +160,28 @@ def theirs(rows: pd.DataFrame, test: np.ndarray, seed: int = SEEDS[0]) -> dict[s
     return found
 
 
-def federation(rows: pd.DataFrame, test: np.ndarray, columns: str, home: bool = False) -> hospitals.Federation:
+def federation(rows: pd.DataFrame, test: np.ndarray, columns: str) -> hospitals.Federation:
     """Make a federation with a split of one's own.
 
     columns : "theirs"; "0 is missing", where a cholesterol or a pressure of 0 is none, and a column for each says where
         a number is missing; "all 13", the same with three more, often empty ones
-    home : with a column that names the hospital: one model, and an intercept for each
     """
     frame = rows[NUMERIC + CODED + SPARSE * (columns == "all 13")].astype(float)
     if columns != "theirs":
         frame = frame.assign(**frame[["chol", "trestbps"]].replace(0, np.nan))
         frame = frame.join(frame.loc[:, frame.isna().any()].isna().astype(float).add_prefix("no "))
     frame = frame.astype({name: "category" for name in frame if name in [*CODED, "slope", "thal"]})
-    frame = frame.assign(**{"home": rows["hospital"]} if home else {}, **rows[["hospital", "label"]], test=test)
+    frame = frame.assign(hospital=rows["hospital"], label=rows["label"], test=test)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of columns that are the same all over a hospital: here they are meant
         return hospitals.from_frame(frame, site="hospital", label="label", test="test")
 
 
 def chosen(rows: pd.DataFrame, test: np.ndarray, seed: int, folds: int = 5) -> tuple[str, bool, float]:
-    """Choose `federation`'s columns and home, and a penalty, by the log loss of an inner cross-validation.
+    """Choose columns, whether intercepts are the hospitals' own, and a penalty, in an inner cross-validation.
 
-    No test row is looked at. Tested are the complete training rows, as the test has them; the others always train.
+    By the log loss of Newton's method; no test row is looked at. Tested are the complete training rows, as the test has
+    them; the others always train.
     """
     train = rows[~test].reset_index(drop=True)
     complete, losses = train.index[train["complete"]], {}
@@ -189,11 +189,12 @@ def chosen(rows: pd.DataFrame, test: np.ndarray, seed: int, folds: int = 5) -> t
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # one stratum, Switzerland without disease, has fewer rows than folds
         parts = [at for _, at in StratifiedKFold(folds, shuffle=True, random_state=seed).split(complete, strata)]
-    for columns, home in itertools.product(COLUMNS, (False, True)):
-        made = [federation(train, train.index.isin(complete[at]), columns, home) for at in parts]
-        for penalty in PENALTIES:
-            found = pd.concat([heterogeneity.newton(each, penalty=penalty).predictions for each in made])
-            losses[columns, home, penalty] = scores(found["label"], found["probability"], ["log_loss"])["log_loss"]
+    for columns in COLUMNS:
+        made = [federation(train, train.index.isin(complete[at]), columns) for at in parts]
+        for own, penalty in itertools.product((False, True), PENALTIES):
+            runs = [heterogeneity.newton(each, penalty=penalty, own_intercepts=own) for each in made]
+            found = pd.concat([run.predictions for run in runs])
+            losses[columns, own, penalty] = scores(found["label"], found["probability"], ["log_loss"])["log_loss"]
     return min(losses, key=losses.get)
 
 
@@ -207,14 +208,14 @@ def redrawn(state: int) -> pd.DataFrame:
     every = patients()
     rows, test = every[every["complete"]].reset_index(drop=True), drawn(every, state)
     own = test[every["complete"]]
-    same, at_home = federation(rows, own, "theirs"), heterogeneity.AtHome()
     columns, home, penalty = chosen(every, test, state)
+    same, more, at_home = federation(rows, own, "theirs"), federation(every, test, columns), heterogeneity.AtHome()
     how = {"seed": state, "penalty": penalty, "algorithm": at_home if home else None}
     runs = {
         "fedkit, FedAvg": learning.train_federated(same, seed=state),
         "fedkit, own intercept": learning.train_federated(same, seed=state, algorithm=at_home),
-        "fedkit, nested, FedAvg": learning.train_federated(federation(every, test, columns), **how),
-        "fedkit, nested, Newton": heterogeneity.newton(federation(every, test, columns, home), penalty=penalty),
+        "fedkit, nested, FedAvg": learning.train_federated(more, **how),
+        "fedkit, nested, Newton": heterogeneity.newton(more, penalty=penalty, own_intercepts=home),
     }
     share = rows[~own].groupby("hospital")["label"].mean().loc[rows["hospital"][own]].to_numpy()
     found = {"larger class": scored(rows[own], share), **theirs(rows, own)}

@@ -4,6 +4,7 @@ The server's own optimizers (momentum, Adam, Yogi; Reddi et al., ICLR 2021) are 
 `server_optimizer`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +19,10 @@ from fedkit.evaluation import CLIP, COUNTS, METRICS, scores
 from fedkit.hospitals import Federation
 from fedkit.learning import SHARED, Algorithm, Plan, Task
 from fedkit.models import Arrays, Model, unflatten
+from fedkit.preparation import Split
 from fedkit.records import Ledger, Run
+
+Served = dict[str, np.ndarray]  # the probabilities of each hospital's test rows
 
 
 @dataclass(frozen=True)
@@ -219,7 +223,7 @@ def fine_tuned(run: Run, federation: Federation, plan: Plan, mu: float = 0.0) ->
     tasks = []
     for name in names:
         rows = split.hospitals[name]
-        order = learning.row_order(seed, run.settings["rounds"] + 1, name, len(rows.train_labels), plan.epochs)
+        order = plan.order(seed, run.settings["rounds"] + 1, name, len(rows.train_labels))
         tasks.append(Task(shared, [], rows.train_features, rows.train_labels, order))
     found = zip(names, learning.local_updates(how, tasks), strict=True)
     shapes = [part.shape for part in shared]
@@ -253,58 +257,107 @@ def newton(
     seed: int = 0,
     penalty: float = 3.0,
     rounds: int = 6,
+    own_intercepts: bool = False,
 ) -> Run:
     """Fit logistic regression by Newton's method: gradient and Hessian are sums over patients, so totals suffice.
 
     What comes out is the pooled fit itself, rows at home (GLORE, Wu et al., J Am Med Inform Assoc 2012;19:758).
 
-    penalty : 1 / C of scikit-learn; the bias has none. ValueError if a round's matrix cannot be inverted
+    penalty : 1 / C of scikit-learn; biases have none. ValueError if a round's matrix cannot be inverted
+    own_intercepts : a bias a hospital, that stays there: it is solved for at home, and what is sent has it taken out
     """
-    aggregator, ledger, metrics = aggregator or Mean(), Ledger(), []
-    d = len(federation.columns)
+    aggregator, ledger, metrics, d = aggregator or Mean(), Ledger(), [], len(federation.columns)
     state = aggregator.start(list(federation.names), {"kernel": (d, 1), "bias": (1,)}, ledger)
-    split = preparation.split(
-        federation, seed, add=lambda sums: aggregator.total(state, "statistics", sums, ledger)
-    ).hospitals
-    inputs = {name: np.c_[rows.train_features, np.ones(len(rows.train_labels))] for name, rows in split.items()}
-    upper, ridge, w = np.triu_indices(d + 1), penalty * np.diag([1.0] * d + [0.0]), np.zeros(d + 1)
+    split = preparation.split(federation, seed, add=lambda sums: aggregator.total(state, "statistics", sums, ledger))
+    n = d if own_intercepts else d + 1
+    upper, ridge = np.triu_indices(n), penalty * np.diag([1.0] * d + [0.0])[:n, :n]
+    w = {name: np.zeros(d + 1) for name in federation.names}
     for ledger.round in range(1, rounds + 1):
-        sums = {}
-        for name, a in inputs.items():
-            p = expit(a @ w)
-            curved = (a.T * (p * (1 - p))) @ a
-            sums[name] = np.concatenate([a.T @ (p - split[name].train_labels), curved[upper]])
+        sums, mine = {}, {}
+        for name, rows in split.hospitals.items():
+            a = np.c_[rows.train_features, np.ones(len(rows.train_labels))]
+            p = expit(a @ w[name])
+            slope, curve = a.T @ (p - rows.train_labels), (a.T * (p * (1 - p))) @ a
+            mine[name] = slope[d], curve[d]
+            if own_intercepts:
+                slope, curve = (full - np.multiply.outer(curve[d], full[d]) / curve[d, d] for full in (slope, curve))
+            sums[name] = np.concatenate([slope[:n], curve[:n, :n][upper]])
         total = aggregator.total(state, "statistics", sums, ledger)
-        hessian = np.zeros((d + 1, d + 1))
-        hessian[upper] = total[d + 1 :]
+        hessian = np.zeros((n, n))
+        hessian[upper] = total[n:]
         hessian = hessian + np.triu(hessian, 1).T + ridge
-        w = w - np.linalg.solve(hessian, total[: d + 1] + ridge @ w)
-    weights = {SHARED: unflatten(w, [(d, 1), (1,)])}
-    for name, rows in split.items():
-        metrics += zip([0, 0], [name, name], COUNTS, [len(rows.train_labels), len(rows.test_labels)], strict=True)
-    served = {name: Model().predict(weights[SHARED], rows.test_features) for name, rows in split.items()}
-    metrics += _scored(rounds, split, served)
-    method = " + ".join(filter(None, ["federated + Newton", aggregator.name]))
+        step = np.linalg.solve(hessian, total[:n] + ridge @ w[federation.names[0]][:n])
+        for name, (slope, curve) in mine.items():
+            w[name][:n] -= step
+            w[name][n:] -= (slope - curve[:n] @ step) / curve[d]
+        weights = {name: unflatten(own, [(d, 1), (1,)]) for name, own in w.items()}
+        served = {name: Model().predict(weights[name], rows.test_features) for name, rows in split.hospitals.items()}
+        metrics += _ranked(ledger.round, split, served)
+    weights = weights if own_intercepts else {SHARED: weights[federation.names[0]]}
     settings = {"rounds": rounds, "seed": seed, "penalty": penalty, "model": Model().name, "leave_out": []}
-    predictions = ((name, rows.test_labels, served[name]) for name, rows in split.items())
-    return Run.of(method, federation, settings, metrics, ledger.frame(), predictions, weights)
+    method = ["federated", "Newton", "own intercepts" * own_intercepts, aggregator.name]
+    return _finished(
+        " + ".join(filter(None, method)), federation, settings, metrics, ledger.frame(), split, served, weights
+    )
 
 
-def _split(run: Run, federation: Federation) -> Any:
+def cyclic(federation: Federation, *, seed: int = 0, **plan: Any) -> Run:
+    """Hand one model from hospital to hospital, each trains it on (Chang et al., J Am Med Inform Assoc 2018;25:945).
+
+    There is no sum: each hospital reads what the one before it sends, and the last one has the last word.
+
+    plan : see `learning.Plan`; in a round the model goes around once
+    """
+    plan, ledger, metrics, split = Plan(**plan), Ledger(), [], preparation.split(federation, seed)
+    weights = plan.model.initial_weights(len(split.columns), seed)
+    for ledger.round in range(1, plan.rounds + 1):
+        for name, rows in split.hospitals.items():
+            order = plan.order(seed, ledger.round, name, len(rows.train_labels))
+            task = Task(weights, [], rows.train_features, rows.train_labels, order, rows.together)
+            (local,) = learning.local_updates(plan, [task])
+            moves = unflatten(local.update, [part.shape for part in weights])
+            weights = [part + move for part, move in zip(weights, moves, strict=True)]
+            ledger.add(name, "", "train", seconds=local.seconds)
+            ledger.add(name, "peer", "send", sum(part.nbytes for part in weights))
+        served = {name: plan.model.predict(weights, rows.test_features) for name, rows in split.hospitals.items()}
+        metrics += _ranked(ledger.round, split, served)
+    how = plan.settings | {"seed": seed}
+    return _finished("cyclic", federation, how, metrics, ledger.frame(), split, served, {SHARED: weights})
+
+
+def _split(run: Run, federation: Federation) -> Split:
     """Return the split that a run was trained on."""
     return preparation.split(federation, run.settings["seed"], leave_out=run.settings["leave_out"])
 
 
-def _scored(round: int, rows: dict, served: dict[str, np.ndarray]) -> list[tuple[int, str, str, float]]:
-    found = {name: scores(each.test_labels, served[name], METRICS) for name, each in rows.items()}
-    return [(round, name, *one) for name, values in found.items() for one in values.items()]
+def _ranked(round: int, split: Split, served: Served) -> list[tuple]:
+    """Return the AUROC of a round, as metrics have it."""
+    found = {name: scores(rows.test_labels, served[name], METRICS[:1]) for name, rows in split.hospitals.items()}
+    return [(round, name, *value) for name, values in found.items() for value in values.items()]
 
 
-def _tested(run: Run, federation: Federation, what: str, split: Any, served: dict, weights: dict) -> Run:
+def _tested(run: Run, federation: Federation, what: str, split: Split, served: Served, weights: dict) -> Run:
     """Return a run with what serves now instead of its last round."""
-    last, metrics = run.settings["rounds"], run.metrics
-    before = metrics[(metrics["round"] < last) | metrics["metric"].eq("distance")]
-    metrics = [*before.itertuples(index=False, name=None), *_scored(last, split.hospitals, served)]
-    predictions = ((name, rows.test_labels, served[name]) for name, rows in split.hospitals.items())
+    metrics = run.metrics[run.metrics["metric"].isin([METRICS[0], "distance"])].itertuples(index=False, name=None)
     method = f"{run.method}, {what}"
-    return Run.of(method, federation, run.settings, metrics, run.ledger, predictions, weights)
+    return _finished(method, federation, run.settings, metrics, run.ledger, split, served, weights)
+
+
+def _finished(
+    method: str,
+    federation: Federation,
+    settings: dict,
+    metrics: Iterable,
+    ledger: Any,
+    split: Split,
+    served: Served,
+    weights: dict,
+) -> Run:
+    """Make a run of a training that is done: to the metrics of its rounds come those of its last, and the counts."""
+    last, rows = settings["rounds"], split.hospitals
+    metrics = [row for row in metrics if row[0] < last or row[2] == "distance"]
+    for name, each in rows.items():
+        metrics += zip([0, 0], [name, name], COUNTS, [len(each.train_labels), len(each.test_labels)], strict=True)
+        metrics += [(last, name, *value) for value in scores(each.test_labels, served[name]).items()]
+    predictions = ((name, each.test_labels, served[name]) for name, each in rows.items())
+    return Run.of(method, federation, settings, metrics, ledger, predictions, weights)

@@ -82,6 +82,25 @@ def by_quantity_skew(frame: pd.DataFrame, hospitals: int, alpha: float, seed: in
     return _assign(frame, sizes, rng)
 
 
+def by_feature_shift(
+    frame: pd.DataFrame, feature: Hashable, hospitals: int, strength: float, seed: int
+) -> pd.DataFrame:
+    """Give hospitals of one size different values of a feature: the first gets many low ones, the last many high ones.
+
+    Rows are put in the order of `strength` times the feature's rank, from 0 to 1, plus a number from 0 to 1 that is
+    drawn for each, and cut into equal parts. 0: `iid`; large: sorted. What the label follows from stays the same: a
+    covariate shift (Shimodaira, J Stat Plan Inference 2000;90:227). A missing value has the middle rank.
+    """
+    _check(frame, hospitals, needed=hospitals)
+    if feature not in frame.columns or not pd.api.types.is_numeric_dtype(frame[feature]) or not 0 <= strength < np.inf:
+        raise ValueError(f"{feature!r} must be a numeric column of the table, and the strength a number from 0 on.")
+    ranks = frame[feature].rank(pct=True).fillna(0.5).to_numpy()
+    place = strength * ranks + np.random.default_rng(seed).random(len(frame))
+    owners = np.empty(len(frame), dtype=np.int64)
+    owners[place.argsort(kind="stable")] = np.repeat(np.arange(hospitals), _even_sizes(len(frame), hospitals))
+    return _named(frame, owners)
+
+
 def _check(frame: pd.DataFrame, hospitals: int, needed: int, alpha: float = 1.0) -> None:
     if "hospital" in frame.columns:
         raise ValueError("The table has a column 'hospital' already: drop or rename it first.")

@@ -45,7 +45,7 @@ def run(participant: Participant, federation: Federation | None = None) -> Run:
                 found += [(round, name, *each) for each in evaluation.scores(*predicted, wanted).items()]
     how = {name: getattr(settings, name) for name in ("rounds", "epochs", "batch_size", "learning_rate", "seed")}
     how |= {"model": settings.model.name, "leave_out": []}
-    how |= {"algorithm": settings.algorithm} if settings.algorithm else {}
+    how |= {name: getattr(settings, name) for name in ("algorithm", "steps") if getattr(settings, name)}
     method = " + ".join(filter(None, ["federated", work.name, "BFV, folder"]))
     return Run.of(method, federation, how, found, ledger(study), predictions, {"shared": list(held.weights)})
 

@@ -23,7 +23,7 @@ class Settings:
     title, label, classes : what the study is called; what is predicted, for people to read; names of its numbers 0, 1..
     numeric, categorical : names of the numeric columns; the levels of each categorical one, the reference first
     hidden : units of the model's hidden layers; none for logistic regression
-    rounds, epochs : how often updates are joined; passes through the rows in a round
+    rounds, epochs, steps : how often updates are joined; passes through the rows in a round, or steps, if not None
     batch_size, learning_rate, penalty : rows a step, all if None; of the hospitals' gradient descent; see `Plan`
     seed, test_fraction : decide test rows, order of rows and first weights; share of a hospital's rows to test on
     bits, security : of the sum of one number; of the encryption
@@ -45,6 +45,7 @@ class Settings:
     hidden: tuple[int, ...] = ()
     rounds: int = 20
     epochs: int = 1
+    steps: int | None = None
     batch_size: int | None = 32
     learning_rate: float = 0.3
     penalty: float = 0.0
@@ -85,7 +86,7 @@ class Settings:
         """Return what a hospital trains; it needs TensorFlow."""
         from fedkit.learning import Plan
 
-        names = ("rounds", "epochs", "batch_size", "learning_rate", "penalty", "model")
+        names = ("rounds", "epochs", "steps", "batch_size", "learning_rate", "penalty", "model")
         how = {name: getattr(self, name) for name in names}
         return Plan(**how, algorithm=algorithm)
 
@@ -128,7 +129,7 @@ class Settings:
         yield "quorum most_hospitals", _whole(FEWEST), f"a whole number, {FEWEST} or more"
         yield "seed budget", _whole(0), "a whole number, 0 or more"
         yield "group_size", _or_none(_whole(FEWEST)), f"{FEWEST} or more, or None"
-        yield "batch_size", _or_none(_whole(1)), "a whole number, or None"
+        yield "batch_size steps", _or_none(_whole(1)), "a whole number, or None"
         yield "bits", _whole(12, 52), "12 to 52"
         yield "learning_rate most_change", _number(1e6), "a positive number"
         yield "penalty", lambda penalty: type(penalty) in (int, float) and 0 <= penalty <= 1e6, "a number from 0 on"

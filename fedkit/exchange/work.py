@@ -55,7 +55,7 @@ class Training:
         from fedkit import learning
 
         optimizer, own = state or (None, self._plan.algorithm.own(weights))
-        order = learning.row_order(self._settings.seed, round, hospital, len(rows.train_labels), self._settings.epochs)
+        order = self._plan.order(self._settings.seed, round, hospital, len(rows.train_labels))
         task = learning.Task(weights, own, rows.train_features, rows.train_labels, order, rows.together)
         (local,) = learning.local_updates(self._plan, [task])
         return local.sent, (optimizer, local.own), local.weight
