@@ -21,10 +21,8 @@ SPLIT, SEEDS = 43, range(42, 47)  # the random state of their split, and the see
 ROUNDS, UPDATES, EPOCHS, BATCH, RATE = 15, 100, 50, 4, 1e-3  # their settings
 POOLED = "pooled"  # the "hospital" of all test rows together
 NUMERIC = "age sex trestbps chol fbs thalach exang oldpeak".split()
-CODED, SPARSE = (
-    ["cp", "restecg"],
-    ["slope", "ca", "thal"],
-)  # SPARSE is often empty outside Cleveland, and left out there
+# SPARSE columns are often empty outside Cleveland: FLamby does without them.
+CODED, SPARSE = ["cp", "restecg"], ["slope", "ca", "thal"]
 COLUMNS = ("theirs", "0 is missing", "all 13")  # see `federation`
 PENALTIES = (1.0, 3.0, 10.0, 30.0)
 SCORED = ("accuracy", "auroc")
