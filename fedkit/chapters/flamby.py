@@ -24,9 +24,9 @@ NUMERIC = "age sex trestbps chol fbs thalach exang oldpeak".split()
 # SPARSE columns are often empty outside Cleveland: FLamby does without them.
 CODED, SPARSE = ["cp", "restecg"], ["slope", "ca", "thal"]
 COLUMNS = ("theirs", "0 is missing", "all 13")  # see `federation`
-PENALTIES = (1.0, 3.0, 10.0, 30.0)
+PENALTIES = (1.0, 3.0, 10.0, 30.0)  # of which one is chosen, without a look at a test row
 SCORED = ("accuracy", "auroc")
-Found = list[tuple[str, str, float]]
+Found = list[tuple[str, str, float]]  # hospital, metric, value
 
 
 def published() -> pd.DataFrame:
