@@ -425,6 +425,24 @@ chapters/figures/exhibits.py: classes::test_what_is_of_two_classes_says_so
     for hospital in hospitals) > 1: => for hospital in hospitals) > 9:
 chapters/figures/rounds.py: figures
     every[0].set_ylim(bottom=0) => pass
+chapters/flamby.py: flamby::test_what_they_published_comes_out_again_to_the_patient
+    p["shared"], p["own"]) => p["shared"])
+    random_state=state, stratify=labels => random_state=state
+    _words(generator, 2)[1] => _words(generator, 2)[0]
+    axis=0, weights=sizes) => axis=0)
+    / 2**23 - 1) => / 2**23 - 0.9)
+chapters/flamby.py: flamby::test_as_trained_all_rows_together_are_the_hospitals_in_their_sizes
+    scored(rows[test], p[how]) => scored(rows[test], p[how], p["own"])
+    scored(rows[test], p[how]) => scored(rows[test], p["own"])
+chapters/flamby.py: flamby::test_normalised_rows_have_mean_0_and_spread_1_where_they_were_trained_on
+    coded[~test].groupby(group[~test]) => coded.groupby(group)
+chapters/flamby.py: flamby::test_no_choice_looks_at_a_test_row
+    train = rows[~test].reset_index( => train = rows.reset_index(
+chapters/flamby.py: flamby::test_the_split_of_a_federation_is_the_one_that_was_given
+    .replace(0, np.nan) => .replace(-1, np.nan)
+    label="label", test="test") => label="label", features=[*frame][:-3])
+chapters/flamby.py: flamby::test_scores_of_a_mean_leave_out_an_auroc_of_one_patient
+    table.loc["Switzerland", "auroc"] = np.nan => pass
 chapters/partitions.py: partitions
     if not 0 < alpha < np.inf: => if alpha < 0:
     rng.dirichlet(alpha * prior) => rng.dirichlet(prior)

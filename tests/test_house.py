@@ -24,7 +24,7 @@ ROOMS = {
     "chapters": (3700, {"core", "compat", "encryption"}),
     "exchange": (2970, {"core", "compat", "encryption", "chapters"}),
 }
-WHOLE = 12_250  # the most lines of all rooms together
+WHOLE = 12_480  # the most lines of all rooms together
 # The core in the order in which it is read, and the one module of it that opens the door to an engine.
 CORE = ["hospitals", "tables", "preparation", "models", "learning", "aggregators", "records", "evaluation", "plots"]
 BEHIND = {"encryption": "aggregators", "reading": "hospitals"}
@@ -41,7 +41,7 @@ DOORS = {
     "pandas": {"core", "reading", "chapters", "exchange"},
     "papermill": set(),
     "pickle": set(),
-    "sklearn": {"core.evaluation", "chapters.attacks"},
+    "sklearn": {"core.evaluation", "chapters.attacks", "chapters.flamby"},
     "tenseal": {"compat"},
     "tensorflow": {"compat"},
     "tensorflow_federated": {"compat"},

@@ -1,12 +1,12 @@
 """Methods side by side, on the same splits and with the same budget: the table of notebook 09."""
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 
 import numpy as np
 import pandas as pd
 
-from fedkit import evaluation, hospitals, learning, models
+from fedkit import evaluation, hospitals, learning
 from fedkit.chapters import heterogeneity
 from fedkit.chapters.grids import Grid
 from fedkit.chapters.heterogeneity import AFL, AtHome, ClassWeights, Ditto, FedProx, QFedAvg, Scaffold
@@ -33,13 +33,20 @@ def _then(after: Callable[[Run, Federation], Run], train: Train, federation: Fed
     return [after(run, federation) for run in train(federation, seed=seed)]
 
 
+def _remembered(train: Train) -> Train:
+    """Train once what several methods begin with."""
+    kept = lru_cache(2)(lambda federation, seed: train(federation, seed=list(seed)))
+    return lambda federation, seed: kept(federation, tuple(seed))
+
+
 def methods() -> dict[str, dict[str, Train]]:
     """Return what is compared: method -> how it is trained, or several ways under the setting that is to be chosen."""
-    shared, pooled = (partial(train, rounds=ROUNDS) for train in (train_federated, train_centralized))
-    network, adjusted = partial(shared, model=models.mlp((16,))), partial(_then, heterogeneity.recalibrated)
+    shared = partial(train_federated, rounds=ROUNDS)
+    averaged, pooled = _remembered(shared), _remembered(partial(train_centralized, rounds=ROUNDS))
+    adjusted = partial(_then, heterogeneity.recalibrated)
 
     def tuned(mu: float) -> Train:
-        return partial(_then, partial(heterogeneity.fine_tuned, plan=learning.Plan(), mu=mu), shared)
+        return partial(_then, partial(heterogeneity.fine_tuned, plan=learning.Plan(), mu=mu), averaged)
 
     def newton(**how: object) -> dict[str, Train]:
         fits = {f"penalty {it:g}": partial(heterogeneity.newton, penalty=it, **how) for it in (1.0, 3.0, 10.0)}
@@ -49,7 +56,7 @@ def methods() -> dict[str, dict[str, Train]]:
         "central": {"": pooled},
         "central, recalibrated": {"": partial(adjusted, pooled)},
         "local": {"": partial(train_local, rounds=ROUNDS, prepared="alone", penalty=1.0, epochs=5)},
-        "FedAvg": {"": shared},
+        "FedAvg": {"": averaged},
         "FedProx": {f"mu {mu}": partial(shared, algorithm=FedProx(mu)) for mu in (0.1, 1.0)},
         "SCAFFOLD": {"": partial(shared, algorithm=Scaffold())},
         "server Adam": {f"rate {rate}": partial(shared, server_optimizer=adam(rate)) for rate in (0.03, 0.1)},
@@ -60,24 +67,20 @@ def methods() -> dict[str, dict[str, Train]]:
         "fine-tuned": {f"mu {mu}": tuned(mu) for mu in (0.0, 1.0)},
         "Ditto": {f"mu {mu}": partial(shared, algorithm=Ditto(mu)) for mu in (0.1, 1.0)},
         "own intercept": {"": partial(shared, algorithm=AtHome())},
-        "recalibrated": {"": partial(adjusted, shared)},
+        "recalibrated": {"": partial(adjusted, averaged)},
         "Newton": newton(),
         "Newton, recalibrated": {name: partial(adjusted, fit) for name, fit in newton().items()},
         "Newton, own intercepts": newton(own_intercepts=True),
-        "MLP": {"": network},
-        "MLP, own last layer": {"": partial(network, algorithm=AtHome(2))},
     }
 
 
-def chosen(ways: dict[str, Train], federation: Federation, seed: int) -> str:
+def chosen(ways: dict[str, Train], inner: Federation) -> str:
     """Choose by the smallest log loss, mean over hospitals, in an inner cross-validation of a split's training rows."""
     if len(ways) == 1:
         return next(iter(ways))
-    inner, folds = learning.training_part(federation, seed), range(FOLDS)
-    losses = {
-        name: np.mean([run.final("log_loss").mean() for run in train(inner, seed=folds)])
-        for name, train in ways.items()
-    }
+    losses = {}
+    for name, train in ways.items():
+        losses[name] = np.mean([run.final("log_loss").mean() for run in train(inner, seed=range(FOLDS))])
     return min(losses, key=losses.get)
 
 
@@ -99,11 +102,17 @@ def described(run: Run, federation: Federation, near: float) -> pd.DataFrame:
     return found.reset_index()
 
 
-def rows(seed: int) -> pd.DataFrame:
-    """Train all methods on a split, with what each has chosen on its training rows; a row a method and hospital."""
+def rows(seed: int, only: Sequence[str] = ()) -> pd.DataFrame:
+    """Train methods on a split, with what each has chosen on its training rows; a row a method and hospital.
+
+    only : some of them, "central" first; all if empty
+    """
     federation, table, near = hospitals.load(), [], None
-    for method, ways in methods().items():
-        how = chosen(ways, federation, seed)
+    inner = learning.training_part(federation, seed)
+    every = methods()
+    for method in only or every:
+        ways = every[method]
+        how = chosen(ways, inner)
         (run,) = ways[how](federation, seed=[seed])
         near = near or run.final().mean() - NEAR  # the first is the centralised one
         found = described(run, federation, near)

@@ -12,7 +12,7 @@ import pandas as pd
 import tools
 from fedkit.chapters import grids
 
-GRIDS = ("fedkit.chapters.differ", "fedkit.chapters.clock_grid")  # modules that have a GRID
+GRIDS = ("fedkit.chapters.differ", "fedkit.chapters.flamby", "fedkit.chapters.clock_grid")  # modules that have a GRID
 
 
 def study(module: str, kept: Path | None = None, processes: int = os.cpu_count() or 1) -> bool:

@@ -10,6 +10,7 @@ from fedkit.chapters.figures.attacks import (
     rows_read,
 )
 from fedkit.chapters.figures.cost import accuracy_by_bits, cost_by_size, staircase
+from fedkit.chapters.figures.differ import against_chance, heat, partitions, side_by_side
 from fedkit.chapters.figures.exhibits import (
     cost_by_method_and_phase,
     encryption_error,
@@ -20,8 +21,16 @@ from fedkit.chapters.figures.outcomes import auroc_forest, calibration, paired_d
 from fedkit.chapters.figures.rounds import convergence, local_global_distance
 from fedkit.chapters.figures.waiting import score_by_cost, timeline
 
-__all__ = ["accuracy_by_bits", "auroc_by_attackers", "auroc_forest", "backdoor", "calibration", "convergence"]
+__all__ = [
+    "accuracy_by_bits",
+    "against_chance",
+    "auroc_by_attackers",
+    "auroc_forest",
+    "backdoor",
+    "calibration",
+    "convergence",
+]
 __all__ += ["cost_by_method_and_phase", "cost_by_size", "encryption_error", "exclusions"]
-__all__ += ["hospitals_at_a_glance", "images", "local_global_distance", "paired_differences", "privacy_panel"]
-__all__ += ["remedies", "rows_read", "score_by_cost", "server_view", "spread", "staircase", "timeline"]
-__all__ += ["training_gain"]
+__all__ += ["heat", "hospitals_at_a_glance", "images", "local_global_distance", "paired_differences", "partitions"]
+__all__ += ["privacy_panel", "remedies", "rows_read", "score_by_cost", "server_view", "side_by_side", "spread"]
+__all__ += ["staircase", "timeline", "training_gain"]

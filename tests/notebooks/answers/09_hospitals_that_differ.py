@@ -1,0 +1,117 @@
+# Three right and three wrong answers to each exercise of 09_hospitals_that_differ: see test_exercises.py.
+
+# %% Exercise 1: right
+guess = "same"
+
+# %% Exercise 1: right
+guess = "Same."
+
+# %% Exercise 1: right
+guess = " same "
+
+# %% Exercise 1: wrong
+guess = "lower"
+
+# %% Exercise 1: wrong
+guess = "higher"
+
+# %% Exercise 1: wrong
+guess = 0
+
+# %% Exercise 2: right
+alpha = 0.3
+
+# %% Exercise 2: right
+alpha = 1e-2
+
+# %% Exercise 2: right
+import numpy as np
+
+alpha = np.float64(0.1)
+
+# %% Exercise 2: wrong
+alpha = 1000
+
+# %% Exercise 2: wrong
+alpha = -1
+
+# %% Exercise 2: wrong
+alpha = "small"
+
+# %% Exercise 3: right
+from fedkit import learning
+
+
+class Capped(learning.Algorithm):
+    name = "capped"
+
+    def __init__(self, most):
+        self.most = most
+
+    def weigh(self, task):
+        patients = len(task.labels)
+        return self.most if patients > self.most else patients
+
+
+# %% Exercise 3: right
+import numpy as np
+
+from fedkit import learning
+
+
+class Capped(learning.Algorithm):
+    def __init__(self, most):
+        self.limit = most
+
+    def weigh(self, task):
+        return int(np.minimum(task.labels.size, self.limit))
+
+
+# %% Exercise 3: right
+from dataclasses import dataclass
+
+from fedkit import learning
+
+
+@dataclass(frozen=True)
+class Capped(learning.Algorithm):
+    most: int = 100
+
+    def weigh(self, task):
+        return min(super().weigh(task), self.most)
+
+
+# %% Exercise 3: wrong
+from fedkit import learning
+
+
+class Capped(learning.Algorithm):
+    def __init__(self, most):
+        self.most = most
+
+    def weigh(self, task):
+        return self.most
+
+
+# %% Exercise 3: wrong
+from fedkit import learning
+
+
+class Capped(learning.Algorithm):
+    def __init__(self, most):
+        self.most = most
+
+    def weigh(self, task):
+        return max(len(task.labels), self.most)
+
+
+# %% Exercise 3: wrong
+from fedkit import learning
+
+
+class Capped(learning.Algorithm):
+    def __init__(self, most):
+        self.most = most
+
+    def weigh(self, task):
+        return 120
