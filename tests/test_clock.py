@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fedkit import aggregators, learning, models
+from fedkit import aggregators, learning, models, preparation
 from fedkit.chapters import clock, clock_grid
 from fedkit.learning import Plan, Task
 
@@ -77,7 +77,7 @@ def test_a_buffer_of_all_hospitals_is_federated_averaging(heart, runs, costs, sp
 
 def slow_fedbuff(federation, diary, seed):
     """Algorithm 1 of the paper, one hospital after the other; the model of each version is kept."""
-    split = learning.preparation.split(federation, seed).hospitals
+    split = preparation.split(federation, seed).hospitals
     plan, versions = Plan(), [Plan().model.initial_weights(13, seed)]
     for _, arrived in diary.groupby("step"):
         moves, patients = [], []
@@ -172,7 +172,7 @@ def steps(*numbers):
 def test_the_table_scores_the_model_that_there_is_at_a_time(heart, costs, monkeypatch):
     monkeypatch.setattr(clock_grid, "AT", (1, 10, 20))
     diary = clock.buffered(costs(speed=[1.0, 1.0, 0.1, 1.0]), 20)
-    watched, split = clock_grid.Watched(aggregators.Mean()), learning.preparation.split(heart, 3).hospitals
+    watched, split = clock_grid.Watched(aggregators.Mean()), preparation.split(heart, 3).hospitals
     run = clock.train(heart, diary, watched, seed=3)
     found = clock_grid.scored(watched.moves, diary, split)
     for metric in clock_grid.SCORES:
