@@ -16,9 +16,9 @@ import pandas as pd
 
 from fedkit import hospitals
 
-# What all grids follow from. The reading of files is no part of it: where it reads something else, the sample that a
-# notebook computes anew is not the table's.
-CORE = "hospitals tables preparation models learning aggregators evaluation compat/tff".split()
+# What all grids follow from. How tables become hospitals is no part of it: where that gives other rows, the sample that
+# a notebook computes anew is not the table's.
+CORE = "preparation models learning aggregators evaluation compat/tff".split()
 PACKAGE = Path(hospitals.__file__).parent
 HOME = next((root for root in hospitals.ROOTS if root.is_dir()), hospitals.ROOTS[-1]) / "grids"
 
