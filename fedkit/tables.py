@@ -21,8 +21,8 @@ SMALLEST, LARGEST = 2.0**-64, 2.0**64  # the largest value of a hospital's colum
 # What people write for nothing, as `fold` has it. "none" may be a level; "None" is what Python makes of nothing.
 WORDS = {"?", ".", "-", "--", "na", "n/a", "n.a.", "#n/a", "nan", "<na>", "null", "nil", "nd", "missing", "unknown"}
 NUMBER = re.compile(
-    r"(?P<limit>[<>≤≥]=?)?\s*([-+−]?(?P<money>[$€£¥]|(usd|eur|chf|gbp)\b)\s*)?"
-    r"(?P<number>[-+−]?(\d+([., '/:-]+\d+)*[.,]?|[.,]\d+)(e[-+]?\d+)?)\s*(?P<unit>[%$€£¥]|[a-zµ°][\w/%²³]*)?",
+    r"(?P<limit>[<>≤≥]=?)?\s*([-+−]?(?P<money>[$€£¥]|(usd|eur|chf|gbp)\b)\s*)?(?P<number>[-+−]?"
+    r"(\d+([., '/:-]+\d+)*([.,](?!\s*[a-z]))?|[.,]\d+)(e[-+]?\d+)?)\s*(?P<unit>[%$€£¥]|[a-zµ°][\w/%²³]*)?",
     re.IGNORECASE,
 )
 # Signs and letters that look like others, as `fold` has them. Not the Greek mu: mg and μg are two.
@@ -163,7 +163,7 @@ def fold(name: str) -> str:
 
 
 def as_numbers(void: list[str], cells: list[object], own: Cells) -> tuple[dict[str, Any], str]:
-    """Say how these cells of a column {0} are read as numbers: by arguments, or else by a line.
+    """Say how these cells of a column {0} are read as numbers: by arguments, or else by a line, or else not.
 
     void : texts that stand for nothing
     own : what was said of its cells
@@ -180,14 +180,16 @@ def as_numbers(void: list[str], cells: list[object], own: Cells) -> tuple[dict[s
     if not unclear and not any(np.isnan(trial.number(text)) for text in texts):
         return how, ""
     read = "frame[{0}].astype('string')" + f".replace({void}, pd.NA)" * bool(void)
-    if all(re.fullmatch(r"\d+/\d+", text) for text in every):
+    pairs = [text.split("/") for text in every if re.fullmatch(r"\d+/\d+", text)]
+    if len(pairs) == len(every) and all(int(upper) > int(lower) for upper, lower in pairs):  # as of blood
         return {}, f"frame[[{{0}}, str({{0}}) + ' 2']] = {read}.str.split('/', expand=True).astype(float)"
     found = [NUMBER.fullmatch(text) for text in texts]
     money, units = any(each["money"] for each in found), {each[part] or "" for each in found for part in _UNITS}
-    units, drop = sorted(units - {""}), "frame = frame.drop(columns=[{0}])  # or write plain numbers in it, in one unit"
+    units = sorted(units - {""})
     if len({*map(fold, units)}) > 1:
         number, unit = (f"{read}.str.extract('({part})')[0]" for part in ("[-0-9.]+", "|".join(units)))
-        return {}, f"{drop}: pd.to_numeric({number}) * {unit}.map({{{units[0]!r}: 1, {units[1]!r}: ...}})"
+        line = f"frame[{{0}}] = pd.to_numeric({number}) * {unit}.map({{{units[0]!r}: 1, {units[1]!r}: ...}})"
+        return {}, line if len(every) > 10 else ""
     unit, lines = "|".join(map(re.escape, units)), {}
     for name, (shape, signs, comma) in _WRITTEN.items():
         bare = [re.sub(unit, "", text).strip() for text in every]
@@ -197,7 +199,7 @@ def as_numbers(void: list[str], cells: list[object], own: Cells) -> tuple[dict[s
             value = tuple(float(re.sub(signs, "", text).replace(",", ".")) for text in bare)
             lines.setdefault(value, f"pd.to_numeric({read}{line})  # {name}")
     if len(lines) < 2 or money:  # which has no thousandths
-        return {}, f"frame[{{0}}] = {lines[max(lines)]}: right so?" if lines else drop
+        return {}, f"frame[{{0}}] = {lines[max(lines)]}: right so?" if lines else ""
     return {}, "frame[{0}] = ...  # which is right? " + " or ".join(lines.values()).replace("  # ", ", ")
 
 

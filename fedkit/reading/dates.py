@@ -14,10 +14,11 @@ from fedkit.tables import clean, fold
 # How the months begin, the English way last.
 _MONTHS = "jän|ene|gen|jan fév|fev|feb mär|mrt|mar avr|abr|apr mai|mei|maj|mag|may juin|giu|jun juil|lug|jul"
 _MONTHS = f"{_MONTHS} aoû|ago|aug set|sep okt|out|ott|oct nov dez|déc|dic|dec".split()
-_ENGLISH, _ANY = "|".join(month[-3:] for month in _MONTHS), "|".join(_MONTHS)
+_ANY = "|".join(_MONTHS)
+_ENGLISH = "jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sept?(ember)?|oct(ober)?"
 DATE = re.compile(
     r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([T ].*)?|\d{1,2}:\d\d(:\d\d.*)?|(19|20)\d\d[-/](0?[1-9]|1[0-2])"
-    rf"|([a-z]+[., ]+)?(\d{{1,2}}[-. ]*)?({_ENGLISH})[a-z]*[-., ]*(\d{{1,2}}[-., ]+)?\d{{2,4}}"
+    rf"|([a-z]+[., ]+)?(\d{{1,2}}[-. ]*)?({_ENGLISH}|(nov|dec)(ember)?)[-., ]*(\d{{1,2}}[-., ]+)?\d{{2,4}}"
     rf"|\d{{1,2}}[-. ]+(de )?({_ANY})\w{{0,7}}[-. ]+(de )?\d{{2,4}}|({_ANY})\w{{0,7}}[-. ]+(19|20)\d\d",
     re.IGNORECASE,
 )
@@ -33,9 +34,10 @@ SHEET = re.compile(r"date|datum|fecha|dob\b|birth|geburt|_dt$", re.IGNORECASE)  
 
 
 def among(texts: Sequence[str]) -> list[str]:
-    """Return those texts of a column that are dates or times."""
+    """Return those texts of a column that are dates or times, if they are a tenth of all or more."""
     found = [text for text in texts if DATE.fullmatch(text)]
-    eight = all(re.fullmatch(r"\d{8}", text) for text in texts)
+    found = found if 10 * len(found) >= len(texts) else []
+    eight = bool(texts) and all(re.fullmatch(r"\d{8}", text) for text in texts)
     return [*texts] if eight and of_numbers(np.array([*map(float, texts)])) else found
 
 
@@ -63,7 +65,7 @@ def of_cells(column: pd.Series, void: set[str]) -> str:
     months = {re.escape(word): _month(word) for word in sorted(set(words), key=len, reverse=True)}
     ways = [*_DAYS, *_CLOCKS, *(f"{day}{mark}{clock}" for mark in " T" for clock in _CLOCKS for day in _DAYS)]
     ways = [(re.sub(r"%\w|T", "", way), ("format", way)) for way in ways]
-    for english in ({}, months) if words else ({},):
+    for english in ({}, months) if 0 < len(months) < 99 else ({},):
         read = cells.replace(english, regex=True) if english else cells
         shapes = read.astype(str).str.replace(r"\w+", "", regex=True)
         groups = ((group, [way for of, way in ways if of == shape]) for shape, group in read.groupby(shapes))

@@ -40,7 +40,7 @@ def known_by(read: Any, column: pd.Series) -> list[str]:
 def _agrees(values: np.ndarray | pd.Categorical, same: np.ndarray) -> bool:
     """Whether a column hardly differs from row to row of the `same` cell, and does between others."""
     levels = isinstance(values, pd.Categorical)
-    cells = np.where(values.isna(), np.nan, values.codes) if levels else values
+    cells = np.where(values.isna(), np.nan, values.codes) if levels else pd.Series(values).rank().to_numpy()
     steps, drawn = np.diff(cells), cells - np.random.default_rng(0).permutation(cells)
     within, between, chance = (
         np.mean((gaps != 0) if levels else gaps**2) if (gaps := each[~np.isnan(each)]).size else np.nan
@@ -48,7 +48,7 @@ def _agrees(values: np.ndarray | pd.Categorical, same: np.ndarray) -> bool:
     )
     many = (np.nan_to_num(drawn) != 0).mean() * same.sum()  # so many rows would differ by chance
     first = cells[np.append(True, ~same)]
-    renamed = (levels or not (first % 1 > 0).any()) and len(np.unique(first)) == len(first)  # the column once more
+    renamed = (levels or not (values % 1 > 0).any()) and len(np.unique(first)) == len(first)  # the column once more
     return bool(within <= 0.05 * chance and between >= 0.5 * chance and many >= _CELLS and not renamed)
 
 

@@ -397,19 +397,26 @@ class Reading:
             return self._levels(name, codes, cells, names)
         said, line = tables.as_numbers([*words, *others[:FEW]], [cells[at] for at in np.flatnonzero(is_number)], how)
         said = {key: {name: own} if key in ("missing", "decimal") else own for key, own in said.items()}
-        numbered, as_codes = f"{self._write(said)}{line}", "frame[{0}] = frame[{0}].astype('category')"
+        numbered = f"{self._write(said)}{line}" or "write plain numbers in it, in one unit"
+        as_codes = "frame[{0}] = frame[{0}].astype('category')" if len(names) <= tables.MAX_LEVELS else _DROP
         here, there = ({*self.sites[np.append(which, False)[codes]]} - {-1} for which in kinds[1:])
-        if wanted or not others:
-            problem = f"Column {{0}} holds {'text, where numbers are asked for' if others else 'numbers as text'}"
-            write = line if wanted else f"{line}{'; ' if '  # ' in line else '  # '}or, if they are codes: {as_codes}"
-        elif here & there or not (here and there):
-            problem = "Column {0} is neither all numbers nor all text"
-            write = f"{line}  # if the words stand for nothing; or, if all are codes: {as_codes}"
-            if len(others) > FEW or not (len(numbers) > FEW or re.search("[.,]", "".join(numbers))):
-                said, write = {}, f"{as_codes}  # or, if the words stand for nothing: {numbered}"
-        else:
+        problem = "Column {0} holds numbers as text" if not others else "Column {0} is neither all numbers nor all text"
+        if wanted:
+            problem = "Column {0} holds text, where numbers are asked for" if others else problem
+            write = line if said or line else f"frame[{{0}}] = ...  # {numbered}"
+        elif here and there and not here & there:
             problem = f"Column {{0}} holds numbers at some hospitals ({self.names[min(here)]}) and text at others"
             said, write = {}, f"frame[{{0}}] = frame[{{0}}].replace({{{plain(cells[is_number.argmax()])!r}: ...}})"
+        elif (
+            not (said or line)
+            or len(others) > FEW
+            or (others and len(numbers) <= FEW and not re.search("[.,]", "".join(numbers)))
+        ):
+            words_are = "if the words stand for nothing: " * bool(others)
+            said, write = {}, f"{as_codes}  # or, {words_are}{numbered}"
+        else:
+            words_are = "if the words stand for nothing; " * bool(others)
+            write = f"{line}{'; ' if '  # ' in line else '  # '}{words_are}or, if they are codes: {as_codes}"
         return self.say(name, problem, write, [*words, *others[:3], *numbers], how=said)
 
     def _dated(self, column: pd.Series, void: set[str], shown: Sequence[str]) -> None:
@@ -614,21 +621,22 @@ def _codes_for_nothing(known: np.ndarray) -> tuple[list[float], bool]:
     if len(scale) <= FEW and rows[scale].min() >= 0.05 * len(known) and code[beyond].all():
         apart, more = beyond, True
     apart &= (len(rest) > 1) | (np.abs(values) > FEW)  # two values are two codes
-    never = (values < 0) & (rest[0] >= 0)
+    never = (values < 0) & (rest[0] >= 0) & (values != -rest[-1])  # not -1, 0, 1
     found = code & (apart | never)
-    sure = never | ((rows > 1) & more) | (far & (np.abs(values) > FEW))
+    sure = never | ((rows > 1) & more & ~np.isin(values, (7, 8))) | (far & (np.abs(values) > FEW))
     return values[found].tolist(), bool((found & sure).any())
 
 
 def _far(known: np.ndarray) -> tuple[float, int] | None:
-    """Return the least or the largest value and its rows, if they are some, and farther away than all others are wide.
+    """Return a value at an end that rows share, and their number, if it is far from all others, which are many.
 
-    Or than their spread, if it is 0.
+    Far is twice as far as all others are apart; 0 need only be their spread away.
     """
     for end in (known.min(), known.max()):
         rest = known[known != end]
-        wide = np.ptp(rest) if len(known) - 1 > len(rest) > FEW else 0
-        if wide > FEW and np.abs(rest - end).min() > (wide if end else rest.std()):
+        if not len(known) - 1 > len(rest) > FEW or min(len(np.unique(rest)), np.ptp(rest)) <= FEW:
+            continue
+        if np.abs(rest - end).min() > (2 * np.ptp(rest) if end else rest.std()):
             return float(end), len(known) - len(rest)
     return None
 
