@@ -106,16 +106,25 @@ class Cells:
         return replace(self, **mine) if mine else self
 
     def also(self, name: str, more: Any) -> str:
-        """Write an argument as it was given, with what else is to be said: columns to keep, or column -> its own."""
+        """Write an argument as it was given, with what else is to be said: columns to keep, or column -> its own.
+
+        Words for nothing that more than two columns hold, or that join others, are those of all columns.
+        """
         given = getattr(self, name)
         if name == "keep":
             more = [*given, *more]
         elif name == "missing":
-            words = [*given, *(each for own in more.values() for each in own)]
-            if given and not isinstance(given, Mapping) and all(isinstance(word, str) for word in words[len(given) :]):
-                more = [*dict.fromkeys(words)]
+            words = [word for own in more.values() for word in own]
+            if (
+                (given or len(more) > 2)
+                and not isinstance(given, Mapping)
+                and all(isinstance(word, str) for word in words)
+            ):
+                more = [*dict.fromkeys([*given, *words])]
             else:
                 more = {column: [*dict.fromkeys([*self.of(column).missing, *own])] for column, own in more.items()}
+        elif name == "decimal" and not given and len({*more.values()}) == 1 and len(more) > 2:
+            (more,) = {*more.values()}
         if isinstance(more, Mapping) and given:
             more = {**(given if isinstance(given, Mapping) else {None: given}), **more}
         return re.sub(r"\binf\b", "np.inf", f"{name}={more!r}")

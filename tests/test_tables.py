@@ -1129,3 +1129,225 @@ def test_columns_of_two_rows_a_site_in_the_index_and_a_wrong_name_to_keep_get_a_
 def test_more_codes_for_nothing(code):
     x = np.where(np.arange(120) % 11, RNG.normal(5, 1, 120), code)
     assert looked_at(small(x=x))["problem"].str.contains("'x' holds what looks like a code for nothing").any()
+
+
+# What else is said, and how
+
+
+def done(frame, complaint):
+    """Do what one complaint says: a line of pandas."""
+    made = {"frame": frame.copy(), "pd": pd, "np": np}
+    exec(complaint.write.partition("  # ")[0], made)
+    return made["frame"]
+
+
+@pytest.mark.parametrize("change", [lambda x: x * 2.2046, lambda x: x / 1000, lambda x: x + 900, lambda x: 0 * x])
+def test_a_hospital_that_joins_a_federation_is_compared_with_it(change):
+    rng = np.random.default_rng(9)
+    whole = large(x=rng.normal(75, 9, 90), n=rng.integers(1, 4, 90), w=words("p", "q"))
+    made = federation(whole.iloc[:60])
+    new = whole.iloc[60:].drop(columns="clinic")
+    how = {"name": "C", "label": "ill"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        hospitals.join(new, made, **how)
+    with pytest.warns(UserWarning, match="Column 'x' at C") as caught:
+        hospitals.join(new.assign(x=change(new["x"])), made, **how)
+    assert caught[0].filename == __file__
+    complaints, report = hospitals.check(new.assign(n=new["n"] + 1), made, **how)
+    assert complaints["problem"].tolist() == ["Column 'n' at C has the values of A moved by 1, as if coded otherwise"]
+    assert {*report["hospital"]} == {"C", "A", "B"}
+    (said,) = complaints.itertuples()
+    assert not len(hospitals.check(done(new.assign(n=new["n"] + 1), said), made, **how).complaints)
+    assert {*hospitals.check(new.iloc[:12], made, **how).complaints["hospital"]} <= {"", "C"}
+
+
+def test_the_line_for_one_hospital_changes_it_alone():
+    frame = odd().drop(columns="g").assign(clinic=lambda each: each["clinic"].map({"A": 1, "B": 2, "C": 3}))
+    found = hospitals.check(frame, site="clinic", label="ill").complaints
+    assert {*found["column"]} == {"weight", "sex", "chol"}
+    changed = frame
+    for said in found[found["hospital"] != ""].itertuples():
+        changed = done(changed, said)
+    assert not len(hospitals.check(changed, site="clinic", label="ill").complaints)
+    same = {"weight": [1, 3], "sex": [1, 2], "chol": [2, 3]}
+    for column, at in same.items():
+        assert (changed[column] == frame[column])[frame["clinic"].isin(at)].all()
+    np.testing.assert_allclose(changed["weight"].groupby(changed["clinic"]).mean(), 75, atol=7)
+    warm = frame.assign(weight=np.where(frame["clinic"] == 2, 1.8 * 37 + 32, 37) + RNG.normal(0, 0.5, 90))
+    said = hospitals.check(warm, site="clinic", label="ill").complaints["write"]
+    assert said.str.contains("(frame['weight'] - 32) / 1.8", regex=False).any()
+
+
+@pytest.mark.parametrize(("rows", "code"), [(2, 500), (5, 1234), (4, -250), (3, 0)])
+def test_a_value_that_rows_share_far_from_all_others_is_asked_about(rows, code):
+    ages = RNG.integers(20, 90, 120) + 60 * (code == 0)
+    (found,) = looked_at(small(x=np.where(np.arange(120) < rows, code, ages))).to_dict("records")
+    assert found["severity"] == "look"
+    assert f"is {code} in {rows} rows, far from all others" in found["problem"]
+    assert found["write"].startswith(f"missing={{'x': [{code}.0]}}")
+    for lab in (
+        RNG.lognormal(2, 1.5, 120),
+        np.floor(RNG.lognormal(3, 1.2, 120)).clip(0, 90),
+        RNG.choice([5, 500], 120),
+    ):
+        assert not len(looked_at(small(x=lab)))
+    assert not len(looked_at(small(x=np.where(np.arange(120) < 9, 140, RNG.choice([10, 20, 30, 60], 120)))))
+
+
+@pytest.mark.parametrize("share", [0.01, 0.03, 0.05])
+def test_a_copy_of_the_label_with_errors_is_asked_about_and_seen(share):
+    dead = np.arange(600) % 5 < 2
+    wrong = RNG.permutation(np.arange(600) < round(600 * share)) != dead
+    frame = pd.concat([small()] * 5, ignore_index=True).assign(age=RNG.normal(60, 9, 600), crp=RNG.lognormal(2, 1, 600))
+    for copy in (wrong.astype(int), np.where(wrong, "p", "q"), wrong + RNG.normal(0, 0.05, 600)):
+        found = looked_at(frame.assign(dead=dead, x=copy))
+        told = found[found["problem"].str.contains("tells the label in 9.*% of the rows")]
+        assert (told["column"].tolist(), told["severity"].tolist()) == (["x"], ["look"])
+        report = hospitals.check(frame.assign(dead=dead, x=copy), site="site", label="dead").report
+        tells = report.groupby("column")["tells"].max()
+        assert 0.96 - 4 * share < tells["x"] < 1
+        assert tells["age"] < 0.5
+        assert np.isnan(tells["dead"])
+    some = np.where(np.arange(600) % 9, dead, np.nan + dead)
+    found = looked_at(frame.assign(dead=dead, x=some, y=RNG.normal(size=600) + 2.5 * dead))
+    assert found["column"].tolist() == ["x"], "what predicts well is no copy"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Mitte", "Мitte"),
+        ("AB", "ΑΒ"),
+        ("O'Neill", "O’Neill"),
+        ("A-1", "A–1"),
+        ("stable", "Stable"),
+        ("Zürich", "Zu\u0308rich"),
+    ],
+)
+def test_names_that_look_alike_are_one(one, other):
+    for column in ("site", "x"):
+        frame = small(x=words("m", "f", rows=120))
+        frame[column] = np.where(np.arange(120) % 5, one if column == "x" else frame["site"].replace("N", one), other)
+        with pytest.raises(tables.Refused, match=f"'{column}' holds values that look alike") as caught:
+            hospitals.from_frame(frame, site="site", label="dead")
+        made = hospitals.from_frame(**obeyed(frame, {"label": "dead"}, caught.value.complaints), site="site")
+        assert len(made) == 3 if column == "site" else len(made.categorical["x"]) == 1
+    assert tables.fold("μg") != tables.fold("mg")
+
+
+def test_one_and_one_point_nothing_are_one():
+    cells = words("1", "1.0", "2", rows=120)
+    assert hospitals.from_frame(small(x=cells), site="site", label="dead", decimal=".").numeric[-1] == "x"
+    made = hospitals.from_frame(small(x=pd.Categorical(cells)), site="site", label="dead")
+    assert len(made.categorical["x"]) == 2
+    with pytest.raises(tables.Refused, match=r"look alike: 1, '1[.]0'"):
+        hospitals.from_frame(small(x=pd.Categorical(words(1, "1.0", 2, rows=120))), site="site", label="dead")
+    sites = small(site=np.where(np.arange(120) < 40, words("1", "1.0", rows=120), "2"))
+    assert hospitals.from_frame(sites, site="site", label="dead").names == ("1", "2")
+
+
+def test_the_value_that_is_1_may_be_said_as_it_is_meant():
+    dead = small()["dead"].astype(bool)
+    for cells, one in ((dead, 1), (dead, True), (dead, "True"), (dead.astype(int), True), (dead.astype(float), "1")):
+        made = hospitals.from_frame(small(dead=cells), site="site", label=("dead", one))
+        assert sum(each.labels.sum() for each in made) == dead.sum()
+
+
+def test_a_blank_may_be_the_other_value_of_the_label():
+    dead = small()["dead"] == 1
+    for cells, label in ((dead.map({True: "yes"}), "dead"), (dead.map({True: "yes", False: " "}), ("dead", "yes"))):
+        frame = small(dead=cells)
+        with pytest.raises(tables.Refused, match="label 'dead' is 'yes' or blank") as caught:
+            hospitals.from_frame(frame, site="site", label=label)
+        (said,) = caught.value.complaints
+        changed = done(frame, said._replace(write=said.write.replace("...", "'no'")))
+        made = hospitals.from_frame(changed, site="site", label=label)
+        assert sum(each.labels.sum() for each in made) == dead.sum()
+
+
+def test_a_class_in_other_letters_is_told_apart_from_none_of_them():
+    frame, how = small(dead=words("Stable", "worse", rows=120)), {"site": "site", "label": "dead"}
+    with pytest.raises(tables.Refused, match=r"none of the classes.*replace\(\{'Stable': 'stable'\}\)") as caught:
+        hospitals.from_frame(frame, classes=["stable", "worse"], **how)
+    how["frame"] = done(frame, *caught.value.complaints)
+    assert hospitals.from_frame(classes=["stable", "worse"], **how).classes == ("stable", "worse")
+
+
+def test_alleles_are_no_times():
+    frame = small(
+        x=words("02:01", "24:02", "03:01", "11:01", "57:01", "?", rows=120),
+        y=words("15:01", "04:11", "13:02:01", rows=120),
+    )
+    made = hospitals.from_frame(frame, site="site", label="dead", missing=["?"], keep=["y"])
+    assert {*made.categorical["x"]} == {"02:01", "24:02", "03:01", "11:01", "57:01"}
+    with pytest.raises(tables.Refused, match="'x' holds dates or times"):
+        hospitals.from_frame(small(x=words("08:05", "09:30", "11:00", rows=120)), site="site", label="dead")
+
+
+def test_what_is_no_date_is_none():
+    for cells in (["marquru01", "maranra01"], ["DEC 10 b", "x"], ["1. April 2020", *"abcdefghijkl"], ["1/86", "2/86"]):
+        problems = looked_at(small(x=words(*cells, rows=120)))["problem"]
+        assert not problems.str.contains("dates").any()
+    for whole in (RNG.integers(10**6, 3 * 10**7, 120), RNG.integers(40_000, 46_000, 120)):
+        assert not looked_at(small(x=whole))["problem"].str.contains("dates|days").any()
+
+
+def test_days_of_a_spreadsheet_are_asked_about_by_their_name():
+    days = RNG.integers(43_000, 45_000, 120)
+    found = looked_at(small(**{"Date of birth": days, "platelets": days}))
+    said = found[found["problem"].str.contains("spreadsheets")]
+    assert (said["column"].tolist(), said["severity"].tolist()) == (["Date of birth"], ["look"])
+
+
+ADDED = {
+    "words": ({"missing": ["NA"]}, {"x": words(1, 2, "?", rows=120)}, ["missing=['NA', '?']"]),
+    "a code": (
+        {"missing": ["NA"]},
+        {"x": words(1, 2, -9, rows=120).astype(int)},
+        ["missing={None: ['NA'], 'x': ['NA', -9.0]}"],
+    ),
+    "of another column": (
+        {"missing": {"age": [7]}},
+        {"x": words(1, 2, "?", rows=120)},
+        ["missing={'age': [7], 'x': ['?']}"],
+    ),
+    "commas": ({"decimal": "."}, {"x": words("1,5", "2", rows=120)}, ["decimal={None: '.', 'x': ','}"]),
+    "kept": (
+        {"keep": ["age"], "missing": {"age": ["-"]}},
+        {"x": words(1, 2, -9, rows=120).astype(int)},
+        ["missing={'age': ['-'], 'x': [-9.0]}  # or, if it was measured: keep=['age', 'x']"],
+    ),
+    "rare": ({"rare": 2}, {"x": RNG.permutation([f"I{n % 59}" for n in range(120)])}, None),
+    "two columns": (
+        {},
+        {
+            "x": words("1,5", "?", rows=120),
+            "y": words("2,5", "3", rows=120),
+            "z": words(1, 2, -9, rows=120).astype(int),
+        },
+        ["missing={'x': ['?'], 'z': [-9.0]}", "decimal={'x': ',', 'y': ','}"],
+    ),
+    "three": (
+        {},
+        {name: words("1.5", "?", f"n{name}", *map(str, range(20)), rows=120, seed=ord(name)) for name in "uvw"},
+        ["missing=['?', 'nu', 'nv', 'nw'], decimal='.'"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ADDED)
+def test_what_is_to_be_said_joins_what_was_said(case):
+    given, columns, lines = ADDED[case]
+    with pytest.raises(tables.Refused) as caught:
+        hospitals.from_frame(small(**columns), site="site", label="dead", **given)
+    said = [each.write for each in caught.value.complaints]
+    for line in lines or ["rare={None: 2, 'x': "]:
+        assert any(line in each for each in said)
+    hospitals.from_frame(**obeyed(small(**columns), given | {"label": "dead"}, caught.value.complaints), site="site")
+
+
+def test_a_scale_is_not_a_code_for_nothing():
+    for scale in ([-1, 0, 1], [1, 2, 3, 4, 7]):
+        frame = small(x=RNG.choice(scale, 120))
+        hospitals.from_frame(frame, site="site", label="dead")

@@ -321,7 +321,7 @@ class Reading:
             if problem := [name for name in names if name not in self.classes]:
                 values, problem = problem, f"The label {{0}} holds what is none of the classes {listed(self.classes)}"
                 look = {fold(each): each for each in self.classes}
-                alike = {each: look[fold(each)] for each in problem if fold(each) in look}
+                alike = {each: look[fold(each)] for each in values if fold(each) in look}
                 write = f"classes=[...]  # with it; or frame = frame[frame[{{0}}].isin({[*self.classes]})]"
                 write = f"frame[{{0}}] = frame[{{0}}].replace({alike})" if alike else write
             else:
@@ -567,11 +567,11 @@ class Reading:
         many, counts = len(self.classes), np.bincount(self.labels[some], minlength=len(self.classes))
         values, others = values[some], counts.sum() - counts.max()
         if len(np.unique(values)) > most:
-            most = min(50, len(some) // FEW + 1)  # parts of neighbouring values
+            most = min(50, len(some) // 25 + 1)  # parts of neighbouring values
             values = values.argsort().argsort() * most // len(some)
         missed, ways = _errors(values, self.labels[some], many, most)
         chance = ways * np.log(many) + _choices(len(some), missed) - _choices(len(some), *counts)
-        nearly = 20 * missed <= len(some) and 5 * missed <= others and chance < _BY_CHANCE
+        nearly = 16 * missed <= len(some) and 5 * missed <= others and chance < _BY_CHANCE
         return 1 - missed / max(others, 1), nearly and 1 - missed / len(some)
 
     def _counts_up(self, values: np.ndarray) -> bool:
