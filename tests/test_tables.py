@@ -1174,7 +1174,8 @@ def test_the_line_for_one_hospital_changes_it_alone():
     for column, at in same.items():
         assert (changed[column] == frame[column])[frame["clinic"].isin(at)].all()
     np.testing.assert_allclose(changed["weight"].groupby(changed["clinic"]).mean(), 75, atol=7)
-    warm = frame.assign(weight=np.where(frame["clinic"] == 2, 1.8 * 37 + 32, 37) + RNG.normal(0, 0.5, 90))
+    warm = frame.assign(weight=RNG.normal(37, 0.5, 90))
+    warm["weight"] = warm["weight"].mask(frame["clinic"] == 2, 32 + 1.8 * warm["weight"])
     said = hospitals.check(warm, site="clinic", label="ill").complaints["write"]
     assert said.str.contains("(frame['weight'] - 32) / 1.8", regex=False).any()
 

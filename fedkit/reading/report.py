@@ -7,7 +7,7 @@ import pandas as pd
 
 from fedkit.reading import patients
 from fedkit.reading.table import FEW, Reading
-from fedkit.tables import MAX_LEVELS, plain
+from fedkit.tables import plain
 
 # What units differ by: inches, pounds, months, days, grams; glucose, cholesterol, creatinine.
 _UNITS = np.array([2.54, 2.2046, 12, 365.25, 10, 100, 1000, 18.02, 38.67, 88.4])
@@ -20,8 +20,8 @@ def report(read: Reading) -> pd.DataFrame:
     Columns column, hospital, count, missing, least, most, mean (of the label: its prevalence), spread (standard
     deviation), levels, and apart: how many spreads of all rows the mean lies from theirs, or the share of rows whose
     level would have to be another for the levels to be as frequent as everywhere. And tells: the share of the labels
-    other than the most frequent one that the column alone would get right, at all hospitals, if it were used so. Of a
-    hospital that joins a federation, the others are described beside it.
+    other than the most frequent one that the column alone gets right, in the whole table. Of a hospital that joins a
+    federation, the others are described beside it.
     """
     mine, read = read, _beside(read)
     many, label = len(read.names), {}
@@ -30,11 +30,8 @@ def report(read: Reading) -> pd.DataFrame:
         label[str(read.roles[0])] = named if len(read.classes) > 2 else read.labels.astype(float)
     columns, found, texts, tells = label | read.columns, [], [], []
     for name, values in columns.items():
-        levels = isinstance(values, pd.Categorical)
-        told = read.labels is not None and name not in label
-        codes = np.where(values.isna(), np.nan, values.codes) if levels else values
-        tells += [read.told(codes, MAX_LEVELS if levels else FEW)[0] if told else np.nan] * many
-        if levels:
+        tells += [read.tells.get(name, np.nan)] * many
+        if isinstance(values, pd.Categorical):
             table = _counts(read, values)
             count, everywhere = table.sum(axis=1), table.sum(axis=0)
             share = table / np.maximum(count, 1)[:, None] - everywhere / max(count.sum(), 1)
@@ -101,6 +98,7 @@ def _compare(read: Reading, names: list[str], numeric: list[int], found: np.ndar
     flat = (spread == 0) & (wide > 0) & (count >= FEW) & (high - low > FEW)
     factor = np.divide(mean, middle, out=np.ones_like(mean), where=middle * mean > 0)
     units = (np.abs(mean - middle) > spread + wide) & ((factor > 1.7) | (factor < 1 / 1.7)) & ~codes & ~flat
+    units &= (least != low) | (most != high)
     for column, at in np.argwhere((units | codes | flat) & (rank < seen) & (seen > 1)):
         place, typical = (column, at), read.names[other[column, at]]
         problem = f"has {factor[place]:.3g} times the mean of {typical}, as if in another unit"

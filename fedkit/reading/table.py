@@ -55,6 +55,7 @@ class Reading:
     Attributes
     ----------
     columns : feature -> its values, float64 or pd.Categorical
+    tells : feature -> how many of the labels that are not the most frequent one it tells, from 0 to 1
     sites, names, cells : number of each row's hospital, and the hospitals' names, and the cells that name them
     labels, patients, test : as in `hospitals.Hospital`, for all rows
     classes : names of the labels 0, 1, ...
@@ -113,7 +114,7 @@ class Reading:
                 problem = f"It is said what {column!r} holds, and there is no such column"
                 self.say("", problem, "the right name", near, at="*")
         there, features = self._choose([*self._agreed] or features)
-        self.columns, self.labels, self.patients, self.test = {}, None, None, None
+        self.columns, self.tells, self.labels, self.patients, self.test = {}, {}, None, None, None
         self.sites, self.cells, self.names = np.zeros(len(frame), np.int64), [], [clean(site)]
         if site in there and not self._agreed:
             self.sites, self.cells, self.names = self._names(frame[site], "hospital")
@@ -131,10 +132,9 @@ class Reading:
             self.test = self._positions(test)
         elif test in there:
             self.test = self._test(frame[test])
-        self._crowd(site, min_rows)
         for column in features:
             self._feature(frame[column])
-        self._visits(features)
+        self._crowd(site, min_rows, self._visits(features))
 
     @property
     def complaints(self) -> list[tables.Complaint]:
@@ -251,15 +251,15 @@ class Reading:
     def _void(self, name: Hashable) -> set[str]:
         return {"", *(fold(clean(value)) for value in self._cells.of(name).missing)}
 
-    def _crowd(self, site: Hashable, min_rows: int) -> None:
+    def _crowd(self, site: Hashable, min_rows: int, who: np.ndarray) -> None:
         """Refuse hospitals that are alone, too small or called as nobody may be, and patients on both sides."""
-        who = np.arange(len(self.sites)) if self.patients is None else self.patients
         rows = pd.DataFrame({"site": self.sites, "who": who, "test": False if self.test is None else self.test})
         sides = rows[rows["site"] >= 0].groupby(["site", "who"])["test"].nunique()
         counts = dict(zip(self.names, sides.groupby("site").size().tolist(), strict=True))
         if tiny := {name: count for name, count in counts.items() if count < min_rows}:
             few = ", ".join(f"{name} has {count}" for name, count in tiny.items())
-            write = f"frame = frame[~frame[{{0}}].isin({[*tiny]})]  # or join them with others"
+            cells = [plain(cell) for cell, name in zip(self.cells, self.names, strict=False) if name in tiny]
+            write = f"frame = frame[~frame[{{0}}].isin({cells})]  # or join them with others"
             write = f"min_rows={min(tiny.values())}  # if the study allows it" if self._agreed else write
             self.say(site, f"Fewer than min_rows={min_rows} patients: {few}", write, rows=sum(tiny.values()))
         if taken := [name for name in counts if fold(name) in _TAKEN]:
@@ -400,6 +400,7 @@ class Reading:
         numbered = f"{self._write(said)}{line}" or "write plain numbers in it, in one unit"
         as_codes = "frame[{0}] = frame[{0}].astype('category')" if len(names) <= tables.MAX_LEVELS else _DROP
         here, there = ({*self.sites[np.append(which, False)[codes]]} - {-1} for which in kinds[1:])
+        measured = len(numbers) > FEW or re.search("[.,]", "".join(numbers))
         problem = "Column {0} holds numbers as text" if not others else "Column {0} is neither all numbers nor all text"
         if wanted:
             problem = "Column {0} holds text, where numbers are asked for" if others else problem
@@ -407,13 +408,9 @@ class Reading:
         elif here and there and not here & there:
             problem = f"Column {{0}} holds numbers at some hospitals ({self.names[min(here)]}) and text at others"
             said, write = {}, f"frame[{{0}}] = frame[{{0}}].replace({{{plain(cells[is_number.argmax()])!r}: ...}})"
-        elif (
-            not (said or line)
-            or len(others) > FEW
-            or (others and len(numbers) <= FEW and not re.search("[.,]", "".join(numbers)))
-        ):
-            words_are = "if the words stand for nothing: " * bool(others)
-            said, write = {}, f"{as_codes}  # or, {words_are}{numbered}"
+        elif not (said or line) or len(others) > FEW or (others and not measured):
+            numbered = f"if the words stand for nothing: {numbered}" if others and (said or line) else numbered
+            said, write = {}, f"{as_codes}  # or, {numbered}"
         else:
             words_are = "if the words stand for nothing; " * bool(others)
             write = f"{line}{'; ' if '  # ' in line else '  # '}{words_are}or, if they are codes: {as_codes}"
@@ -500,12 +497,15 @@ class Reading:
             if visits or _dealt_out(known, codes.max() + 1, high - low + 1):
                 return self.say(name, *_NAMING, shown)
             different = codes.max() + 1 == len(known) and (known % 100).any()
+            if different and patients.NAME.fullmatch(str(name)):
+                return self.say(name, *_NAMING, shown)
             if different and low >= 1e5 and high < 10 ** np.ceil(np.log10(low + 1)):
                 self.say(name, *_NAMING, shown, at="*")
         return self._tells(name, values, known[:FEW], FEW)
 
-    def _visits(self, columns: Sequence[Hashable]) -> None:
-        """Complain of columns that name patients with many rows; only one of them can be the patient."""
+    def _visits(self, columns: Sequence[Hashable]) -> np.ndarray:
+        """Complain of columns that name patients with many rows; return whose the rows are by the first of them."""
+        who = np.arange(len(self.frame)) if self.patients is None else self.patients
         others, write = self.frame.columns.unique().difference(columns, sort=False), "patient={0}"
         if self.patients is not None:
             others, write = [], _DROP
@@ -516,7 +516,8 @@ class Reading:
                 problem = "Rows with the same {0} agree in other columns, as those of one patient do"
                 write += "  # or, if it names no patients, {keep}"
                 self.say(column, problem, write, agree, at="*" * (column in others))
-                write = _DROP
+                who, write = who if write == _DROP or column in others else pd.factorize(cells)[0], _DROP
+        return who
 
     def _is_sized(self, name: Hashable, values: np.ndarray) -> bool:
         """Whether sums of a column can be told exactly; refuse it if not."""
@@ -542,37 +543,26 @@ class Reading:
         """
         if self.labels is None:
             return
-        there, rows = self.drawn[~np.isnan(values[self.drawn])], np.bincount(self.labels, minlength=len(self.classes))
-        for part in (there[:_SAMPLE], there):  # all rows are looked at only if a sample suggests it
-            errors, ways = _errors(values[part], self.labels[part], len(rows), most)
-            if errors:
-                break
-        known = np.bincount(self.labels[there], minlength=len(rows))
-        pure = not errors and ways * np.log(len(rows)) - _choices(len(there), *known) < _BY_CHANCE
+        there, many = self.drawn[~np.isnan(values[self.drawn])], len(self.classes)
+        values, labels = values[there], self.labels[there]
+        errors, ways = _errors(values[:_SAMPLE], labels[:_SAMPLE], many, most)
+        if not errors:  # all rows are looked at only if a sample suggests it
+            errors, ways = _errors(values, labels, many, most)
+        rows, known, some = (np.bincount(each, minlength=many) for each in (self.labels, labels, labels[:_SAMPLE]))
+        pure = not errors and ways * np.log(many) - _choices(len(there), *known) < _BY_CHANCE
         alone = _choices(rows[known > 0].sum(), len(there)) - _choices(rows.sum(), len(there)) < _BY_CHANCE
-        _, right = self.told(values, most)
+        values, labels, others = values[:_SAMPLE], labels[:_SAMPLE], some.sum() - some.max()
+        if len(np.unique(values)) > most:
+            most = min(50, len(values) // 25 + 1)  # parts of neighbouring values
+            values = values.argsort().argsort() * most // len(values)
+        missed, ways = _errors(values, labels, many, most)
+        self.tells[str(name)] = 1 - missed / max(others, 1)
+        chance = ways * np.log(many) + _choices(len(labels), missed) - _choices(len(labels), *some)
         if alone or pure:
             self.say(name, *_TELLING, shown)
-        elif right:
-            problem = f"Column {{0}} tells the label in {right:.1%} of the rows, as a copy with errors does"
-            self.say(name, problem, _TELLING[1], shown, at="*")
-
-    def told(self, values: np.ndarray, most: int) -> tuple[float, float]:
-        """Return how many of the labels that are not the most frequent one a column tells, from 0 to 1.
-
-        And of how many rows it tells the label, if these are nearly all, and more than by chance; else 0. `values` and
-        `most` are as in `_tells`.
-        """
-        some = self.drawn[~np.isnan(values[self.drawn])][:_SAMPLE]
-        many, counts = len(self.classes), np.bincount(self.labels[some], minlength=len(self.classes))
-        values, others = values[some], counts.sum() - counts.max()
-        if len(np.unique(values)) > most:
-            most = min(50, len(some) // 25 + 1)  # parts of neighbouring values
-            values = values.argsort().argsort() * most // len(some)
-        missed, ways = _errors(values, self.labels[some], many, most)
-        chance = ways * np.log(many) + _choices(len(some), missed) - _choices(len(some), *counts)
-        nearly = 16 * missed <= len(some) and 5 * missed <= others and chance < _BY_CHANCE
-        return 1 - missed / max(others, 1), nearly and 1 - missed / len(some)
+        elif 16 * missed <= len(labels) and 5 * missed <= others and chance < _BY_CHANCE:
+            said = f"tells the label in {1 - missed / len(labels):.1%} of the rows, as an inexact copy or a time until it"
+            self.say(name, f"Column {{0}} {said}", _TELLING[1], shown, at="*")
 
     def _counts_up(self, values: np.ndarray) -> bool:
         """Whether a column goes one way by like steps after like numbers of rows, as numbers of rows and visits do."""
