@@ -212,6 +212,11 @@ def as_numbers(void: list[str], cells: list[object], own: Cells) -> tuple[dict[s
     return {}, "frame[{0}] = ...  # which is right? " + " or ".join(lines.values()).replace("  # ", ", ")
 
 
+def of_column(column: Hashable, how: Mapping[str, Any]) -> dict[str, Any]:
+    """Write arguments of `Cells` as those of one column, where they can be."""
+    return {name: {column: own} if name in ("missing", "decimal", "rare") else own for name, own in how.items()}
+
+
 def order_levels(counts: Mapping[str, int]) -> tuple[str, ...]:
     """Put the most frequent level first, and the others in their natural order; counts are over all hospitals."""
     levels = sorted(counts, key=lambda level: (not level.isdecimal(), level.isdecimal() and int(level), level))

@@ -145,10 +145,8 @@ class Reading:
                 together[name] = together.get(name, {}) | value if isinstance(value, dict) else value
         found = []
         for it, how in self._found:
-            how = {
-                name: together.get(name, value) if it.severity == "refused" else value for name, value in how.items()
-            }
-            found.append(it._replace(write=self._write(how) + it.write))
+            own = together if it.severity == "refused" else how
+            found.append(it._replace(write=self._write({name: own[name] for name in how}) + it.write))
         return sorted(found, key=lambda it: (it.severity != "refused", rank.get(it.column, 9), -it.rows))
 
     def say(
@@ -156,20 +154,20 @@ class Reading:
         column: Hashable,
         problem: str,
         write: str,
-        values: Iterable[object] = (),
+        values: Iterable = (),
         rows: int = -1,
         at: str = "",
-        how: Mapping[str, Any] | None = None,
+        **how: Any,
     ) -> None:
         """Complain of a column, {0}; of what looks odd `at` a hospital ("*" for all) without refusing it.
 
-        how : arguments to write, which come before `write`; those of refused columns become one
+        how : arguments to write before `write`, of this column; those of all that is refused become one
         """
         problem, write = (text.replace("{keep}", self._write({"keep": [column]})) for text in (problem, write))
         problem, write = (text.replace("{0}", repr(column)) for text in (problem, write))
         rows, severity = len(self.frame) if rows < 0 else int(rows), "look" if at else "refused"
         said = tables.Complaint(severity, str(column), at.strip("*"), problem, listed(values), write, rows)
-        self._found.append((said, how or {}))
+        self._found.append((said, tables.of_column(column, how)))
 
     def _write(self, how: Mapping[str, Any]) -> str:
         return ", ".join(self._cells.also(name, value) for name, value in how.items())
@@ -308,11 +306,13 @@ class Reading:
         values, labels, problem = tables.in_order(cells), np.zeros(len(codes), np.int64), ""
         at = next((at for at, cell in enumerate(cells) if one in (cell, names[at]) or clean(one) == names[at]), None)
         if (missing := (codes < 0).sum()) and len(values) == 1 and not self._named:
-            problem, write = f"The label {{0}} is {values[0]!r} or blank", f"frame[{{0}}].eq({values[0]!r})"
             write = (
-                f"frame[{{0}}] = {write if one is None else f'frame[{{0}}].where({write}, ...)'}  # if blank means no"
+                f"frame[{{0}}].eq({values[0]!r})"
+                if one is None
+                else f"frame[{{0}}].where(frame[{{0}}] == {one!r}, ...)"
             )
-            self.say(name, problem, write, rows=missing)
+            write = f"frame[{{0}}] = {write}  # if blank means no"
+            self.say(name, f"The label {{0}} is {values[0]!r} or blank", write, rows=missing)
             return labels
         if missing:
             write = f"frame = frame[frame[{{0}}].isin({values[:FEW]})]"
@@ -369,17 +369,15 @@ class Reading:
             return self._dated(column, void, column.dropna().astype(str).unique())
         codes, cells, names = self._names(column)
         if not names:
-            return (
-                None if self._found and self._found[-1][0].column == str(name) else self._numbers(name, codes + np.nan)
-            )
+            said = any(it.column == str(name) for it, _ in self._found[-1:])  # that they are none
+            return None if said else self._numbers(name, codes + np.nan)
         if self._agreed.get(name) or (name in how.keep and wanted != "numbers"):
             return self._levels(name, codes, cells, names)
         is_word = np.array([*map(_is_void, names)])
         told = [name for name, word in zip(names, is_word, strict=True) if not word]
-        levels = wanted == "levels" or (
-            not wanted and (all(isinstance(each, bool) for each in cells) or dates.are_alleles(told))
-        )
-        if not dates.are_alleles(told) and (dated := dates.among(told)):
+        alleles, truth = dates.are_alleles(told), all(isinstance(each, bool) for each in cells)
+        levels = wanted == "levels" or (not wanted and (alleles or truth))
+        if not alleles and (dated := dates.among(told)):
             return self._dated(column, void, dated)
         if not levels and (strange := [cell for cell in cells if not isinstance(cell, str | Real | Decimal)]):
             return self.say(name, "Column {0} is neither numbers nor text", _DROP, strange)
@@ -392,12 +390,10 @@ class Reading:
         if not numbers and wanted != "numbers":
             if words:
                 write, rows = "  # or, if they say something: {keep}", np.append(is_word, False)[codes].sum()
-                problem, missing = "Column {0} holds what people write for nothing", {"missing": {name: words}}
-                self.say(name, problem, write, words, rows, how=missing)
+                self.say(name, "Column {0} holds what people write for nothing", write, words, rows, missing=words)
             return self._levels(name, codes, cells, names)
         said, line = tables.as_numbers([*words, *others[:FEW]], [cells[at] for at in np.flatnonzero(is_number)], how)
-        said = {key: {name: own} if key in ("missing", "decimal") else own for key, own in said.items()}
-        numbered = f"{self._write(said)}{line}" or "write plain numbers in it, in one unit"
+        numbered = f"{self._write(tables.of_column(name, said))}{line}" or "write plain numbers in it, in one unit"
         as_codes = "frame[{0}] = frame[{0}].astype('category')" if len(names) <= tables.MAX_LEVELS else _DROP
         here, there = ({*self.sites[np.append(which, False)[codes]]} - {-1} for which in kinds[1:])
         measured = len(numbers) > FEW or re.search("[.,]", "".join(numbers))
@@ -414,7 +410,7 @@ class Reading:
         else:
             words_are = "if the words stand for nothing; " * bool(others)
             write = f"{line}{'; ' if '  # ' in line else '  # '}{words_are}or, if they are codes: {as_codes}"
-        return self.say(name, problem, write, [*words, *others[:3], *numbers], how=said)
+        return self.say(name, problem, write, [*words, *others[:3], *numbers], **said)
 
     def _dated(self, column: pd.Series, void: set[str], shown: Sequence[str]) -> None:
         """Refuse dates and times; and once more if they are known with one label only."""
@@ -441,19 +437,19 @@ class Reading:
         values = np.append(pd.Index(order).get_indexer(into), -1)[codes]
         self.columns[str(name)] = pd.Categorical.from_codes(values, order)
         if rare and len(total) == 1 < len(levels):
-            problem, how = f"No level of column {{0}} has the rows of rare={least}", {"rare": {name: int(counts.max())}}
-            self.say(name, problem, "", levels, how=how)
+            self.say(name, f"No level of column {{0}} has the rows of rare={least}", "", levels, rare=int(counts.max()))
         known = codes >= 0
         if name in self._cells.keep:
             return
         if not agreed and (2 * len(order) > known.sum() > FEW or self._counts_up(np.where(known, codes, np.nan))):
             self.say(name, *_NAMING, levels)
         elif not agreed and len(order) > tables.MAX_LEVELS:
-            how, write = {"rare": {name: int(np.sort(counts)[-tables.MAX_LEVELS] + 1)}}, "  # fewer rows become one"
+            how, write = {"rare": int(np.sort(counts)[-tables.MAX_LEVELS] + 1)}, "  # fewer rows become one"
             if len(pd.unique(codes[known] * len(self.names) + self.sites[known])) == len(levels):  # a hospital each
-                how, write = {}, f"patient={{0}}  # or, if it names no patients: {self._write(how)}"
+                write = f"patient={{0}}  # or, if it names no patients: {self._write(tables.of_column(name, how))}"
+                how = {}
             problem = f"Column {{0}} holds {len(order)} levels, and at most {tables.MAX_LEVELS} can be"
-            self.say(name, problem, write, levels, how=how)
+            self.say(name, problem, write, levels, **how)
         else:
             self._tells(name, np.where(known, values, np.nan), levels, tables.MAX_LEVELS)
 
@@ -470,15 +466,11 @@ class Reading:
         if not self._is_sized(name, values) or name in self._cells.keep:
             return None
         if (low in _CODES or high in _CODES) and (found := _codes_for_nothing(known))[0]:
-            write, how, rows = (
-                "  # or, if it was measured: {keep}",
-                {"missing": {name: found[0]}},
-                np.isin(known, found[0]),
-            )
-            self.say(name, _SPOKEN, write, found[0], rows.sum(), "" if found[1] else "*", how)
+            write, rows = "  # or, if it was measured: {keep}", np.isin(known, found[0]).sum()
+            self.say(name, _SPOKEN, write, found[0], rows, "" if found[1] else "*", missing=found[0])
         elif far := _far(known):
             problem = f"Column {{0}} is {far[0]:g} in {far[1]} rows, far from all others, as if for nothing"
-            self.say(name, problem, "  # if it is", [far[0]], far[1], "*", {"missing": {name: [far[0]]}})
+            self.say(name, problem, "  # if it is", [far[0]], far[1], "*", missing=[far[0]])
         if not self._agreed and self._counts_up(values):
             return self.say(name, *_NAMING, known)
         if high - low > FEW and not self._agreed and (known == np.floor(known)).all():
@@ -486,21 +478,15 @@ class Reading:
             if write := dates.of_numbers(known):
                 return self.say(name, _DATED, write, shown)
             if dates.SHEET.search(str(name)) and low > 1e4 and high < 6e4:
-                self.say(
-                    name,
-                    "Column {0} holds days since 1900, as it seems, as spreadsheets write dates",
-                    _DROP,
-                    shown,
-                    at="*",
-                )
+                self.say(name, "Column {0} holds days as spreadsheets count them, as it seems", _DROP, shown, at="*")
             visits = 2 * codes.max() < len(known) and self._counts_up(np.where(codes < 0, np.nan, codes))
             if visits or _dealt_out(known, codes.max() + 1, high - low + 1):
                 return self.say(name, *_NAMING, shown)
-            different = codes.max() + 1 == len(known) and (known % 100).any()
-            if different and patients.NAME.fullmatch(str(name)):
-                return self.say(name, *_NAMING, shown)
-            if different and low >= 1e5 and high < 10 ** np.ceil(np.log10(low + 1)):
-                self.say(name, *_NAMING, shown, at="*")
+            if codes.max() + 1 == len(known) and (known % 100).any():
+                like = low >= 1e5 and high < 10 ** np.ceil(np.log10(low + 1))
+                named = patients.NAME.fullmatch(str(name))
+                if named or like:
+                    self.say(name, *_NAMING, shown, at="*" * (not named))
         return self._tells(name, values, known[:FEW], FEW)
 
     def _visits(self, columns: Sequence[Hashable]) -> np.ndarray:
@@ -527,12 +513,15 @@ class Reading:
         if wrong.any():
             at, beyond = wrong.argmax(), np.unique(values[size >= tables.LARGEST])
             middle = np.log10(largest[(largest > 0) & (largest < np.inf)])
-            write = f"frame[{{0}}] = frame[{{0}}] * 1e{-middle.sum() / max(len(middle), 1):.0f}  # another unit"
+            write, how = (
+                f"frame[{{0}}] = frame[{{0}}] * 1e{-middle.sum() / max(len(middle), 1):.0f}  # another unit",
+                {},
+            )
             if 0 < beyond.size <= FEW:
-                write, how = "", {"missing": {name: beyond.tolist()}}
-            how, limits = {} if write else how, f"from {tables.SMALLEST:.1g} to {tables.LARGEST:.1g}"
+                write, how = "", {"missing": beyond.tolist()}
+            limits = f"from {tables.SMALLEST:.1g} to {tables.LARGEST:.1g}"
             problem = f"The largest size in column {{0}} is not {limits}, first at {self.names[at]}"
-            self.say(name, problem, write, beyond if beyond.size else [largest[at]], how=how)
+            self.say(name, problem, write, beyond if beyond.size else [largest[at]], **how)
         return not wrong.any()
 
     def _tells(self, name: Hashable, values: np.ndarray, shown: Sequence[object], most: int) -> None:
@@ -561,7 +550,7 @@ class Reading:
         if alone or pure:
             self.say(name, *_TELLING, shown)
         elif 16 * missed <= len(labels) and 5 * missed <= others and chance < _BY_CHANCE:
-            said = f"tells the label in {1 - missed / len(labels):.1%} of the rows, as an inexact copy or a time until it"
+            said = f"tells the label in {1 - missed / len(labels):.1%} of the rows, as a poor copy or the time until it"
             self.say(name, f"Column {{0}} {said}", _TELLING[1], shown, at="*")
 
     def _counts_up(self, values: np.ndarray) -> bool:
