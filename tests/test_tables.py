@@ -1352,3 +1352,39 @@ def test_a_scale_is_not_a_code_for_nothing():
     for scale in ([-1, 0, 1], [1, 2, 3, 4, 7]):
         frame = small(x=RNG.choice(scale, 120))
         hospitals.from_frame(frame, site="site", label="dead")
+
+
+def test_hospitals_with_few_patients_are_named_by_their_cells_and_by_whose_the_rows_are():
+    frame = small(site=np.repeat([5, 7, 9.5], [75, 40, 5]))
+    with pytest.raises(
+        tables.Refused, match=r"9.5 has 5. Write: frame = frame\[~frame\['site'\].isin\(\[9.5\]\)\]"
+    ) as caught:
+        hospitals.from_frame(frame, site="site", label="dead")
+    made = hospitals.from_frame(**obeyed(frame, {"label": "dead"}, caught.value.complaints), site="site")
+    assert made.names == ("5", "7")
+    frame = visits(
+        nummer=lambda who: 37 * who % 101, clinic=lambda who: np.where(who < 5, "A", np.where(who < 25, "B", "C"))
+    )
+    with pytest.raises(tables.Refused, match="the same 'nummer' agree") as caught:
+        federation(frame)
+    assert "A has 5" in str(caught.value)
+    assert federation(**obeyed(frame, {}, caught.value.complaints)).names == ("C", "B")
+
+
+@pytest.mark.parametrize("name", ["pidnum", "Patient ID", "case_no", "MRN"])
+def test_numbers_of_patients_are_refused_by_their_name_if_all_differ(name):
+    numbers = np.sort(RNG.choice(10**5, 120, replace=False))
+    with pytest.raises(tables.Refused, match=f"'{name}' numbers or names"):
+        hospitals.from_frame(small(**{name: numbers}), site="site", label="dead")
+    hospitals.from_frame(small(platelets=numbers), site="site", label="dead")
+
+
+def test_two_codes_that_differ_in_share_are_in_no_other_unit():
+    frame = small(x=np.where(RNG.random(120) < np.where(np.arange(120) < 40, 0.97, 0.02), 1, 2))
+    assert not looked_at(frame)["problem"].str.contains("unit").any()
+
+
+def test_columns_that_agree_only_where_all_are_small_name_no_patients():
+    size = np.round(RNG.lognormal(3, 2, 120)) + 9
+    counts = {f"n{part}": np.round(size * RNG.uniform(0.2, 0.3, 120)) for part in range(4)}
+    assert not looked_at(small(size=size, **counts))["problem"].str.contains("agree").any()

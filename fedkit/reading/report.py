@@ -127,11 +127,9 @@ def _odd(read: Reading, name: str, at: int, problem: str, change: str) -> None:
     """Note what is odd about a column {0} at a hospital, and how it would be changed."""
     if at and not read.cells:  # another one of the federation that is joined
         return
-    where = (
-        f"frame[{{0}}].mask(frame[{read.roles[-1]!r}] == {plain(read.cells[at])!r}, {change})" if read.cells else change
-    )
-    rows = np.diff(read.starts, append=len(read.order))[at]
-    write = f"frame[{{0}}] = {where}  # if it is wrong"
+    if read.cells:
+        change = f"frame[{{0}}].mask(frame[{read.roles[-1]!r}] == {plain(read.cells[at])!r}, {change})"
+    rows, write = np.diff(read.starts, append=len(read.order))[at], f"frame[{{0}}] = {change}  # if it is wrong"
     read.say(name, f"Column {{0}} at {read.names[at]} {problem}", write, (), rows, read.names[at])
 
 
@@ -142,8 +140,11 @@ def _beside(read: Reading) -> Reading:
     both, rows = copy.copy(read), [len(read.frame), *map(len, others)]
     both.names = [*read.names, *(other.name for other in others)]
     both.sites, both.order = np.repeat(np.arange(len(rows)), rows), np.arange(sum(rows))
-    both.starts, both.drawn = np.cumsum([0, *rows[:-1]]), np.random.default_rng(0).permutation(sum(rows))
-    both.labels, both.columns = np.concatenate([read.labels, *(other.labels for other in others)]), {}
+    both.starts, both.labels = (
+        np.cumsum([0, *rows[:-1]]),
+        np.concatenate([read.labels, *(one.labels for one in others)]),
+    )
+    both.columns = {}
     for name, own in read.columns.items():
         if isinstance(own, pd.Categorical):
             theirs = [pd.Categorical(other.table[name], own.categories).codes for other in others]

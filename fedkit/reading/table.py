@@ -93,7 +93,7 @@ class Reading:
         if not isinstance(min_rows, Real):
             raise TypeError(f"`min_rows` must be a number of patients, and is {min_rows!r}.")
         self.frame, self.agreed, self._cells, self._found = frame, agreed, tables.Cells(**cells), []
-        self.drawn = np.random.default_rng(0).permutation(len(frame))  # rows in no order
+        self._drawn = np.random.default_rng(0).permutation(len(frame))  # rows in no order
         self._agreed = {} if agreed is None else dict.fromkeys(agreed.numeric) | dict(agreed.categorical)
         if site is None or (agreed is not None and not 0 < len(clean(site)) <= tables.LONGEST):
             how = "name their column with site=..." if agreed is None else "say its own, not too long, with name=..."
@@ -532,7 +532,7 @@ class Reading:
         """
         if self.labels is None:
             return
-        there, many = self.drawn[~np.isnan(values[self.drawn])], len(self.classes)
+        there, many = self._drawn[~np.isnan(values[self._drawn])], len(self.classes)
         values, labels = values[there], self.labels[there]
         errors, ways = _errors(values[:_SAMPLE], labels[:_SAMPLE], many, most)
         if not errors:  # all rows are looked at only if a sample suggests it
