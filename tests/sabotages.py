@@ -226,8 +226,8 @@ reading/table.py: tables hospitals
     codes]]} - {-1} => codes]]}
     - sum(math.lgamma(part + 1) for part in parts) => + rows
     == len(levels):  # a hospital each => < 0:  # a hospital each
-    elif 16 * missed <= len(labels) and => elif False and
-    elif 16 * missed <= len(labels) and => elif
+    elif 15 * missed <= len(labels) and => elif False and
+    elif 15 * missed <= len(labels) and => elif
     if not errors:  # all rows => if False:  # all rows
     if change: => if False:
     if test.dtype == bool and => if False and
@@ -315,7 +315,7 @@ reading/report.py: tables
     codes = (moved == most - high) & => codes = (moved > 99) &
     units = (np.abs(mean - middle) > => units = (np.abs(mean - middle) < -
     flat = (spread == 0) & => flat = (spread < 0) &
-    units &= (least != low) | (most != high) => pass
+    units &= (least < low) | (most > high) => pass
     if at and not read.cells: => if False:
     getattr(read.agreed, "hospitals", ()) => ()
     abs(mean - 32 - 1.8 * middle) < wide < spread => False

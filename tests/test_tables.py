@@ -1163,6 +1163,7 @@ def test_a_hospital_that_joins_a_federation_is_compared_with_it(change):
 
 
 def test_the_line_for_one_hospital_changes_it_alone():
+    rng = np.random.default_rng(11)
     frame = odd().drop(columns="g").assign(clinic=lambda each: each["clinic"].map({"A": 1, "B": 2, "C": 3}))
     found = hospitals.check(frame, site="clinic", label="ill").complaints
     assert {*found["column"]} == {"weight", "sex", "chol"}
@@ -1174,7 +1175,7 @@ def test_the_line_for_one_hospital_changes_it_alone():
     for column, at in same.items():
         assert (changed[column] == frame[column])[frame["clinic"].isin(at)].all()
     np.testing.assert_allclose(changed["weight"].groupby(changed["clinic"]).mean(), 75, atol=7)
-    warm = frame.assign(weight=RNG.normal(37, 0.5, 90))
+    warm = frame.assign(weight=rng.normal(37, 0.5, 90))
     warm["weight"] = warm["weight"].mask(frame["clinic"] == 2, 32 + 1.8 * warm["weight"])
     said = hospitals.check(warm, site="clinic", label="ill").complaints["write"]
     assert said.str.contains("(frame['weight'] - 32) / 1.8", regex=False).any()
@@ -1182,26 +1183,28 @@ def test_the_line_for_one_hospital_changes_it_alone():
 
 @pytest.mark.parametrize(("rows", "code"), [(2, 500), (5, 1234), (4, -250), (3, 0)])
 def test_a_value_that_rows_share_far_from_all_others_is_asked_about(rows, code):
-    ages = RNG.integers(20, 90, 120) + 60 * (code == 0)
+    rng = np.random.default_rng(11)
+    ages = rng.integers(20, 90, 120) + 60 * (code == 0)
     (found,) = looked_at(small(x=np.where(np.arange(120) < rows, code, ages))).to_dict("records")
     assert found["severity"] == "look"
     assert f"is {code} in {rows} rows, far from all others" in found["problem"]
     assert found["write"].startswith(f"missing={{'x': [{code}.0]}}")
     for lab in (
-        RNG.lognormal(2, 1.5, 120),
-        np.floor(RNG.lognormal(3, 1.2, 120)).clip(0, 90),
-        RNG.choice([5, 500], 120),
+        rng.lognormal(2, 1.5, 120),
+        np.floor(rng.lognormal(3, 1.2, 120)).clip(0, 90),
+        rng.choice([5, 500], 120),
     ):
         assert not len(looked_at(small(x=lab)))
-    assert not len(looked_at(small(x=np.where(np.arange(120) < 9, 140, RNG.choice([10, 20, 30, 60], 120)))))
+    assert not len(looked_at(small(x=np.where(np.arange(120) < 9, 140, rng.choice([10, 20, 30, 60], 120)))))
 
 
 @pytest.mark.parametrize("share", [0.01, 0.03, 0.05])
 def test_a_copy_of_the_label_with_errors_is_asked_about_and_seen(share):
+    rng = np.random.default_rng(11)
     dead = np.arange(600) % 5 < 2
-    wrong = RNG.permutation(np.arange(600) < round(600 * share)) != dead
-    frame = pd.concat([small()] * 5, ignore_index=True).assign(age=RNG.normal(60, 9, 600), crp=RNG.lognormal(2, 1, 600))
-    for copy in (wrong.astype(int), np.where(wrong, "p", "q"), wrong + RNG.normal(0, 0.05, 600)):
+    wrong = rng.permutation(np.arange(600) < round(600 * share)) != dead
+    frame = pd.concat([small()] * 5, ignore_index=True).assign(age=rng.normal(60, 9, 600), crp=rng.lognormal(2, 1, 600))
+    for copy in (wrong.astype(int), np.where(wrong, "p", "q"), wrong + rng.normal(0, 0.05, 600)):
         found = looked_at(frame.assign(dead=dead, x=copy))
         told = found[found["problem"].str.contains("tells the label in 9.*% of the rows")]
         assert (told["column"].tolist(), told["severity"].tolist()) == (["x"], ["look"])
@@ -1211,7 +1214,7 @@ def test_a_copy_of_the_label_with_errors_is_asked_about_and_seen(share):
         assert tells["age"] < 0.5
         assert np.isnan(tells["dead"])
     some = np.where(np.arange(600) % 9, dead, np.nan + dead)
-    found = looked_at(frame.assign(dead=dead, x=some, y=RNG.normal(size=600) + 2.5 * dead))
+    found = looked_at(frame.assign(dead=dead, x=some, y=rng.normal(size=600) + 2.5 * dead))
     assert found["column"].tolist() == ["x"], "what predicts well is no copy"
 
 
@@ -1287,15 +1290,17 @@ def test_alleles_are_no_times():
 
 
 def test_what_is_no_date_is_none():
+    rng = np.random.default_rng(11)
     for cells in (["marquru01", "maranra01"], ["DEC 10 b", "x"], ["1. April 2020", *"abcdefghijkl"], ["1/86", "2/86"]):
         problems = looked_at(small(x=words(*cells, rows=120)))["problem"]
         assert not problems.str.contains("dates").any()
-    for whole in (RNG.integers(10**6, 3 * 10**7, 120), RNG.integers(40_000, 46_000, 120)):
+    for whole in (rng.integers(10**6, 3 * 10**7, 120), rng.integers(40_000, 46_000, 120)):
         assert not looked_at(small(x=whole))["problem"].str.contains("dates|days").any()
 
 
 def test_days_of_a_spreadsheet_are_asked_about_by_their_name():
-    days = RNG.integers(43_000, 45_000, 120)
+    rng = np.random.default_rng(11)
+    days = rng.integers(43_000, 45_000, 120)
     found = looked_at(small(**{"Date of birth": days, "platelets": days}))
     said = found[found["problem"].str.contains("spreadsheets")]
     assert (said["column"].tolist(), said["severity"].tolist()) == (["Date of birth"], ["look"])
@@ -1319,7 +1324,7 @@ ADDED = {
         {"x": words(1, 2, -9, rows=120).astype(int)},
         ["missing={'age': ['-'], 'x': [-9.0]}  # or, if it was measured: keep=['age', 'x']"],
     ),
-    "rare": ({"rare": 2}, {"x": RNG.permutation([f"I{n % 59}" for n in range(120)])}, None),
+    "rare": ({"rare": 2}, {"x": shuffled([f"I{n % 59}" for n in range(120)])}, None),
     "two columns": (
         {},
         {
@@ -1349,8 +1354,9 @@ def test_what_is_to_be_said_joins_what_was_said(case):
 
 
 def test_a_scale_is_not_a_code_for_nothing():
+    rng = np.random.default_rng(11)
     for scale in ([-1, 0, 1], [1, 2, 3, 4, 7]):
-        frame = small(x=RNG.choice(scale, 120))
+        frame = small(x=rng.choice(scale, 120))
         hospitals.from_frame(frame, site="site", label="dead")
 
 
@@ -1373,18 +1379,21 @@ def test_hospitals_with_few_patients_are_named_by_their_cells_and_by_whose_the_r
 
 @pytest.mark.parametrize("name", ["pidnum", "Patient ID", "case_no", "MRN"])
 def test_numbers_of_patients_are_refused_by_their_name_if_all_differ(name):
-    numbers = np.sort(RNG.choice(10**5, 120, replace=False))
+    rng = np.random.default_rng(11)
+    numbers = np.sort(rng.choice(10**5, 120, replace=False))
     with pytest.raises(tables.Refused, match=f"'{name}' numbers or names"):
         hospitals.from_frame(small(**{name: numbers}), site="site", label="dead")
     hospitals.from_frame(small(platelets=numbers), site="site", label="dead")
 
 
 def test_two_codes_that_differ_in_share_are_in_no_other_unit():
-    frame = small(x=np.where(RNG.random(120) < np.where(np.arange(120) < 40, 0.97, 0.02), 1, 2))
+    rng = np.random.default_rng(11)
+    frame = small(x=np.where(rng.random(120) < np.where(np.arange(120) < 40, 0.97, 0.02), 1, 2))
     assert not looked_at(frame)["problem"].str.contains("unit").any()
 
 
 def test_columns_that_agree_only_where_all_are_small_name_no_patients():
-    size = np.round(RNG.lognormal(3, 2, 120)) + 9
-    counts = {f"n{part}": np.round(size * RNG.uniform(0.2, 0.3, 120)) for part in range(4)}
+    rng = np.random.default_rng(11)
+    size = np.round(rng.lognormal(3, 2, 120)) + 9
+    counts = {f"n{part}": np.round(size * rng.uniform(0.2, 0.3, 120)) for part in range(4)}
     assert not looked_at(small(size=size, **counts))["problem"].str.contains("agree").any()

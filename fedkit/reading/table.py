@@ -549,7 +549,7 @@ class Reading:
         chance = ways * np.log(many) + _choices(len(labels), missed) - _choices(len(labels), *some)
         if alone or pure:
             self.say(name, *_TELLING, shown)
-        elif 16 * missed <= len(labels) and 5 * missed <= others and chance < _BY_CHANCE:
+        elif 15 * missed <= len(labels) and 5 * missed <= others and chance < _BY_CHANCE:
             said = f"tells the label in {1 - missed / len(labels):.1%} of the rows, as a poor copy or the time until it"
             self.say(name, f"Column {{0}} {said}", _TELLING[1], shown, at="*")
 
