@@ -20,11 +20,11 @@ ROOMS = {
     "compat": (410, set()),
     "encryption": (1960, {"compat"}),
     "core": (2800, {"compat", "encryption", "reading"}),
-    "reading": (800, {"core"}),
+    "reading": (970, {"core"}),
     "chapters": (3700, {"core", "compat", "encryption"}),
     "exchange": (2970, {"core", "compat", "encryption", "chapters"}),
 }
-WHOLE = 11_950  # the most lines of all rooms together
+WHOLE = 12_140  # the most lines of all rooms together
 # The core in the order in which it is read, and the one module of it that opens the door to an engine.
 CORE = ["hospitals", "tables", "preparation", "models", "learning", "aggregators", "records", "evaluation", "plots"]
 BEHIND = {"encryption": "aggregators", "reading": "hospitals"}

@@ -62,7 +62,8 @@ def of_cells(column: pd.Series, void: set[str]) -> str:
     except (ValueError, TypeError, OverflowError):
         whole = ""
     words = re.findall(rf"\b(?:{_ANY})[^\W\d]*\b\.?| de ", "|".join(map(str, cells)), re.IGNORECASE)
-    months = {re.escape(word): _month(word) for word in sorted(set(words), key=len, reverse=True)}
+    months = {re.escape(word): " " for word in sorted(set(words), key=len, reverse=True)}
+    months |= {word: month[-3:].title() for word in months for month in _MONTHS if re.match(month, word, re.IGNORECASE)}
     ways = [*_DAYS, *_CLOCKS, *(f"{day}{mark}{clock}" for mark in " T" for clock in _CLOCKS for day in _DAYS)]
     ways = [(re.sub(r"%\w|T", "", way), ("format", way)) for way in ways]
     for english in ({}, months) if 0 < len(months) < 99 else ({},):
@@ -83,11 +84,6 @@ def of_numbers(known: np.ndarray) -> str:
         frame += ".astype('Int64').astype('string').str.zfill(8)"
         ways = [("format", "%d%m%Y"), ("format", "%m%d%Y")]
     return _line([(cells, ways)], frame)
-
-
-def _month(word: str) -> str:
-    """Return Jan for the name of a month in some language, and a space for what stands between."""
-    return next((month[-3:].title() for month in _MONTHS if re.match(month, word, re.IGNORECASE)), " ")
 
 
 def _line(groups: Iterable[tuple[pd.Series, Iterable[tuple[str, str]]]], frame: str) -> str:

@@ -135,7 +135,8 @@ def _odd(read: Reading, name: str, at: int, problem: str, change: str) -> None:
 
 def _beside(read: Reading) -> Reading:
     """Put the hospitals of a federation behind the one that joins it."""
-    if read.labels is None or not (others := getattr(read.agreed, "hospitals", ())):
+    others = [one for one in getattr(read.agreed, "hospitals", ()) if one.name != read.names[0]]
+    if read.labels is None or not others:
         return read
     both, rows = copy.copy(read), [len(read.frame), *map(len, others)]
     both.names = [*read.names, *(other.name for other in others)]

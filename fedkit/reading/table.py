@@ -545,7 +545,7 @@ class Reading:
             most = min(50, len(values) // 25 + 1)  # parts of neighbouring values
             values = values.argsort().argsort() * most // len(values)
         missed, ways = _errors(values, labels, many, most)
-        self.tells[str(name)] = 1 - missed / max(others, 1)
+        self.tells[str(name)] = 1 - missed / others if others else np.nan
         chance = ways * np.log(many) + _choices(len(labels), missed) - _choices(len(labels), *some)
         if alone or pure:
             self.say(name, *_TELLING, shown)
