@@ -1216,6 +1216,14 @@ def test_a_copy_of_the_label_with_errors_is_asked_about_and_seen(share):
     some = np.where(np.arange(600) % 9, dead, np.nan + dead)
     found = looked_at(frame.assign(dead=dead, x=some, y=rng.normal(size=600) + 2.5 * dead))
     assert found["column"].tolist() == ["x"], "what predicts well is no copy"
+    assert not len(looked_at(frame.assign(dead=dead, x=dead ^ (np.arange(600) % 40 < 3))))
+
+
+def test_a_few_errors_in_many_rows_are_errors():
+    rng = np.random.default_rng(11)
+    big = pd.DataFrame({"site": np.repeat(["N", "S"], 30_000), "age": rng.normal(size=60_000)})
+    big = big.assign(dead=rng.integers(0, 2, 60_000), x=lambda each: each["dead"] ^ (np.arange(60_000) % 15_000 == 7))
+    assert looked_at(big)[["column", "severity"]].to_numpy().tolist() == [["x", "look"]]
 
 
 @pytest.mark.parametrize(
@@ -1318,7 +1326,11 @@ ADDED = {
         {"x": words(1, 2, "?", rows=120)},
         ["missing={'age': [7], 'x': ['?']}"],
     ),
-    "commas": ({"decimal": "."}, {"x": words("1,5", "2", rows=120)}, ["decimal={None: '.', 'x': ','}"]),
+    "commas": (
+        {"decimal": "."},
+        {"x": words("1,5", "2", rows=120), "y": words("1.5", "2", rows=120, seed=3)},
+        ["decimal={None: '.', 'x': ','}"],
+    ),
     "kept": (
         {"keep": ["age"], "missing": {"age": ["-"]}},
         {"x": words(1, 2, -9, rows=120).astype(int)},
