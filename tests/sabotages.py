@@ -276,6 +276,7 @@ reading/table.py: tables hospitals
     sites[at[1:]] == sites[at[:-1]] => at[1:] > 0
     return len(values) - table.reshape(-1, many).max(axis=1).sum() => return len(values)
     + 1 - len(np.unique(labels)) => + len(values)
+    labels = np.maximum(codes, 0)  # so => pass  # so
     if alone or pure: => if pure:
     if alone or pure: => if alone:
     self._tells(column.name, => (lambda *told: None)(column.name,
@@ -315,7 +316,8 @@ reading/report.py: tables
     codes = (moved == most - high) & => codes = (moved > 99) &
     units = (np.abs(mean - middle) > => units = (np.abs(mean - middle) < -
     flat = (spread == 0) & => flat = (spread < 0) &
-    units &= (least < low) | (most > high) => pass
+    units &= ((least < low) | (most > high)) & => units &=
+    | (np.maximum(most, high) > FEW)) => | True)
     if at and not read.cells: => if False:
     getattr(read.agreed, "hospitals", ()) => ()
     abs(mean - 32 - 1.8 * middle) < wide < spread => False

@@ -1195,7 +1195,8 @@ def test_a_value_that_rows_share_far_from_all_others_is_asked_about(rows, code):
         rng.choice([5, 500], 120),
     ):
         assert not len(looked_at(small(x=lab)))
-    assert not len(looked_at(small(x=np.where(np.arange(120) < 9, 140, rng.choice([10, 20, 30, 60], 120)))))
+    for end, rest in ((400, rng.choice([10, 20, 30, 60], 120)), (140, rng.integers(20, 90, 120))):
+        assert not len(looked_at(small(x=np.where(np.arange(120) < 9, end, rest))))
 
 
 @pytest.mark.parametrize("share", [0.01, 0.03, 0.05])
@@ -1398,10 +1399,17 @@ def test_numbers_of_patients_are_refused_by_their_name_if_all_differ(name):
     hospitals.from_frame(small(platelets=numbers), site="site", label="dead")
 
 
-def test_two_codes_that_differ_in_share_are_in_no_other_unit():
-    rng = np.random.default_rng(11)
-    frame = small(x=np.where(rng.random(120) < np.where(np.arange(120) < 40, 0.97, 0.02), 1, 2))
-    assert not looked_at(frame)["problem"].str.contains("unit").any()
+def test_codes_that_differ_in_share_are_in_no_other_unit():
+    rng, north = np.random.default_rng(11), np.arange(120) < 40
+    low, wide = np.where(rng.random(120) < 0.9, 1, 3), np.where(rng.random(120) < 0.9, 20.5, 80)
+    for x in (np.where(north, low, 4 - low), np.where(north, wide, 100.5 - wide), np.where(north, 1 + low % 2, 5)):
+        assert not looked_at(small(x=x))["problem"].str.contains("unit").any()
+
+
+def test_what_tells_the_label_is_said_before_it_is_said_what_is_1():
+    frame = small(dead=small()["dead"].map({0: "no", 1: "yes"}))
+    with pytest.raises(tables.Refused, match=r"for 2 reasons(.|\n)*'x' tells the label"):
+        hospitals.from_frame(frame.assign(x=frame["dead"]), site="site", label="dead")
 
 
 def test_columns_that_agree_only_where_all_are_small_name_no_patients():

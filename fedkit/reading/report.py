@@ -98,7 +98,7 @@ def _compare(read: Reading, names: list[str], numeric: list[int], found: np.ndar
     flat = (spread == 0) & (wide > 0) & (count >= FEW) & (high - low > FEW)
     factor = np.divide(mean, middle, out=np.ones_like(mean), where=middle * mean > 0)
     units = (np.abs(mean - middle) > spread + wide) & ((factor > 1.7) | (factor < 1 / 1.7)) & ~codes & ~flat
-    units &= (least < low) | (most > high)
+    units &= ((least < low) | (most > high)) & ((least % 1 > 0) | (most % 1 > 0) | (np.maximum(most, high) > FEW))
     for column, at in np.argwhere((units | codes | flat) & (rank < seen) & (seen > 1)):
         place, typical = (column, at), read.names[other[column, at]]
         problem = f"has {factor[place]:.3g} times the mean of {typical}, as if in another unit"

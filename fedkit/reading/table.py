@@ -346,6 +346,7 @@ class Reading:
         elif len(values) == 2:
             problem = "The label {0} holds two values, and which of them is 1 is yours to say"
             write = f"label=({{0}}, ...)  # one of {listed(values)}"
+            labels = np.maximum(codes, 0)  # so that what tells them is told of at once
         else:
             problem = f"The label {{0}} must hold two values, and holds {len(values)}"
             write = "frame[{0}] = frame[{0}].isin([...])  # all that are 1; or name them in order: classes=[...]"
