@@ -286,7 +286,7 @@ def join(
 
     A level that the others do not know is refused, or becomes "other" if that is a level and `rare` is above 0.
 
-    agreed : the settings of a study, or a federation: it has `numeric` and `categorical`
+    agreed : the settings of a study, or a federation, with whose numbers its own are compared
     name : of the hospital
     label : as in `from_frame`; None means what `agreed` calls it
     patient, test, min_rows, cells : as in `from_frame`

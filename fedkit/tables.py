@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from numbers import Real
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,10 +21,19 @@ SMALLEST, LARGEST = 2.0**-64, 2.0**64  # the largest value of a hospital's colum
 # What people write for nothing, as `fold` has it. "none" may be a level; "None" is what Python makes of nothing.
 WORDS = {"?", ".", "-", "--", "na", "n/a", "n.a.", "#n/a", "nan", "<na>", "null", "nil", "nd", "missing", "unknown"}
 NUMBER = re.compile(
-    r"(?P<limit>[<>≤≥]=?)?\s*(?P<number>[-+−]?(\d+([., '/:-]+\d+)*[.,]?|[.,]\d+)(e[-+]?\d+)?)"
-    r"\s*(?P<unit>%|[a-zµ°][\w/%²³]*)?",
+    r"(?P<limit>[<>≤≥]=?)?\s*([-+−]?(?P<money>[$€£¥]|(usd|eur|chf|gbp)\b)\s*)?(?P<number>[-+−]?"
+    r"(\d+([., '/:-]+\d+)*([.,](?!\s*[a-z]))?|[.,]\d+)(e[-+]?\d+)?)\s*(?P<unit>[%$€£¥]|[a-zµ°][\w/%²³]*)?",
     re.IGNORECASE,
 )
+# Signs and letters that look like others, as `fold` has them. Not the Greek mu: mg and μg are two.
+_ALIKE = str.maketrans("‐‑‒–—−‘’´`“”„авекмнорстухіјѕαβεηικνορτυχ", "------''''\"\"\"abekmhopctyxijsabehiknoptyx")
+# How people write numbers that no argument reads: the shape, the signs to leave out, and whether a comma is the point.
+_WRITTEN = {
+    "thousands": (r"[-+]?(\d{1,3}([,\s']\d{3})+|\d+)(\.\d+)?", r"[,\s']", False),
+    "decimals behind a point or a comma": (r"[-+]?\d*[.,]?\d+", r"\s", True),
+    "thousands, and decimals behind a comma": (r"[-+]?(\d{1,3}([.\s']\d{3})+|\d+)(,\d+)?", r"[.\s']", True),
+}
+_UNITS = ("money", "unit")
 
 
 class Complaint(NamedTuple):
@@ -64,11 +73,13 @@ class Refused(ValueError):  # noqa: N818 - what became of the table
 class Cells:
     """What cells mean where the table does not say so itself.
 
-    missing : values that stand for none, such as "?" or -999; or column -> its own ones
-    decimal : "." or ",": text that is numbers is read as numbers, and refused if None; or column -> its own one
+    missing : values that stand for none, such as "?" or -999
+    decimal : "." or ",": text that is numbers is read as numbers, and refused if None
     below, above : "<0.01" is read as `below` times 0.01, and ">50" as `above` times 50; None refuses them
-    rare : levels of fewer rows, of all hospitals together, become `OTHER`; or column -> its own number
+    rare : levels of fewer rows, of all hospitals together, become `OTHER`
     keep : columns that are right as they are, though they look like identifiers, dates, codes or copies of the label
+
+    missing, decimal and rare may be column -> what is so in this one, with None -> what is so in all others.
     """
 
     missing: Sequence[Hashable] | Mapping[Hashable, Sequence[Hashable]] = ()
@@ -91,8 +102,32 @@ class Cells:
     def of(self, column: Hashable) -> "Cells":
         """Return what the cells of one column mean."""
         own = {name: value for name, value in vars(self).items() if isinstance(value, Mapping)}
-        mine = {name: value.get(column, getattr(Cells, name)) for name, value in own.items()}
+        mine = {name: value.get(column, value.get(None, getattr(Cells, name))) for name, value in own.items()}
         return replace(self, **mine) if mine else self
+
+    def also(self, name: str, more: Any) -> str:
+        """Write an argument as it was given, with what else is to be said: columns to keep, or column -> its own.
+
+        Words for nothing that more than two columns hold, or that join others, are those of all columns.
+        """
+        given = getattr(self, name)
+        if name == "keep":
+            more = [*given, *more]
+        elif name == "missing":
+            words = [word for own in more.values() for word in own]
+            if (
+                (given or len(more) > 2)
+                and not isinstance(given, Mapping)
+                and all(isinstance(word, str) for word in words)
+            ):
+                more = [*dict.fromkeys([*given, *words])]
+            else:
+                more = {column: [*dict.fromkeys([*self.of(column).missing, *own])] for column, own in more.items()}
+        elif name == "decimal" and not given and len({*more.values()}) == 1 and len(more) > 2:
+            (more,) = {*more.values()}
+        if isinstance(more, Mapping) and given:
+            more = {**(given if isinstance(given, Mapping) else {None: given}), **more}
+        return re.sub(r"\binf\b", "np.inf", f"{name}={more!r}")
 
     def number(self, cell: object) -> float | None:
         """Read a cell: NaN if it is a text that is a number and must not be read so, None if it is no number at all."""
@@ -105,7 +140,8 @@ class Cells:
         if self.decimal == ",":
             digits = digits.replace(".", " ").replace(",", ".")
         try:
-            return np.nan if found["unit"] or not self.decimal or factor is None else factor * float(digits)
+            odd = found["unit"] or found["money"] or not self.decimal or factor is None
+            return np.nan if odd else factor * float(digits)
         except ValueError:
             return np.nan
 
@@ -130,24 +166,55 @@ def class_names(classes: Sequence[Hashable]) -> tuple[str, ...]:
 
 
 def fold(name: str) -> str:
-    """Write a name so that those which look alike are equal."""
-    return name.lower() if name.isascii() else unicodedata.normalize("NFKC", name).casefold()
+    """Write a name so that those which look alike are equal, and 1.0 is 1."""
+    name = name.lower() if name.isascii() else unicodedata.normalize("NFKC", name).casefold().translate(_ALIKE)
+    return name.rstrip("0").rstrip(".") if re.fullmatch(r"\d+\.0+", name) else name
 
 
-def as_numbers(void: list[str], texts: list[str]) -> str:
-    """Write how these texts of a column {0} are read as numbers, where some stand for nothing."""
-    trial = Cells(decimal="," if any("," in text for text in texts) else ".", below=0.5, above=1)
-    how = [f"missing={{{{0}}: {void}}}"] * bool(void) + [f"decimal={{{{0}}: {trial.decimal!r}}}"] * bool(texts)
-    how += ["below=0.5"] * any(text[0] in "<≤" for text in texts) + ["above=1"] * any(text[0] in ">≥" for text in texts)
+def as_numbers(void: list[str], cells: list[object], own: Cells) -> tuple[dict[str, Any], str]:
+    """Say how these cells of a column {0} are read as numbers: by arguments, or else by a line, or else not.
+
+    void : texts that stand for nothing
+    own : what was said of its cells
+    """
+    texts, every = [clean(cell) for cell in cells if isinstance(cell, str)], [*map(str, map(plain, cells))]
+    trial = replace(own, decimal="," if any("," in text for text in texts) else ".", below=0.5, above=1)
+    how = {"missing": void} if void else {}
+    how |= {"decimal": trial.decimal} if texts and trial.decimal != own.decimal else {}
+    for name, signs in {"below": "<≤", "above": ">≥"}.items():
+        if getattr(own, name) is None and any(text[0] in signs for text in texts):
+            how[name] = getattr(trial, name)
     commas = [text for text in texts if "," in text]
-    if commas and all(re.fullmatch(r"[-+]?\d{1,3},\d{3}", text) for text in commas):
-        change = "frame[{0}] = pd.to_numeric(frame[{0}].str.replace(',', ''))"
-        return f"decimal={{{{0}}: ...}}  # ',' if {commas[0]} has decimals; if it is thousands, {change}"
-    if not any(np.isnan(trial.number(text)) for text in texts):
-        return ", ".join(how)
-    if all(re.fullmatch(r"[-+]?(\d{1,3}([, ']\d{3})+|\d+)(\.\d+)?", text) for text in texts):
-        return "frame[{0}] = pd.to_numeric(frame[{0}].str.replace(\"[, ']\", '', regex=True))  # thousands: right so?"
-    return "frame = frame.drop(columns=[{0}])  # or write plain numbers in it, all in one unit"
+    unclear = bool(commas) and all(re.fullmatch(r"[-+]?\d{1,3},\d{3}", text) for text in commas)
+    if not unclear and not any(np.isnan(trial.number(text)) for text in texts):
+        return how, ""
+    read = "frame[{0}].astype('string')" + f".replace({void}, pd.NA)" * bool(void)
+    pairs = [text.split("/") for text in every if re.fullmatch(r"\d+/\d+", text)]
+    if len(pairs) == len(every) and all(int(upper) > int(lower) for upper, lower in pairs):  # as of blood
+        return {}, f"frame[[{{0}}, str({{0}}) + ' 2']] = {read}.str.split('/', expand=True).astype(float)"
+    found = [NUMBER.fullmatch(text) for text in texts]
+    money, units = any(each["money"] for each in found), {each[part] or "" for each in found for part in _UNITS}
+    units = sorted(units - {""})
+    if len({*map(fold, units)}) > 1:
+        number, unit = (f"{read}.str.extract('({part})')[0]" for part in ("[-0-9.]+", "|".join(units)))
+        line = f"frame[{{0}}] = pd.to_numeric({number}) * {unit}.map({{{units[0]!r}: 1, {units[1]!r}: ...}})"
+        return {}, line if len(every) > 10 else ""
+    unit, lines = "|".join(map(re.escape, units)), {}
+    for name, (shape, signs, comma) in _WRITTEN.items():
+        bare = [re.sub(unit, "", text).strip() for text in every]
+        if all(re.fullmatch(shape, text) for text in bare):
+            out = "|".join([unit] * bool(unit) + [signs] * any(re.search(signs, text) for text in every))
+            line = f".str.replace({out!r}, '', regex=True)" * bool(out) + ".str.replace(',', '.')" * comma
+            value = tuple(float(re.sub(signs, "", text).replace(",", ".")) for text in bare)
+            lines.setdefault(value, f"pd.to_numeric({read}{line})  # {name}")
+    if len(lines) < 2 or money:  # which has no thousandths
+        return {}, f"frame[{{0}}] = {lines[max(lines)]}: right so?" if lines else ""
+    return {}, "frame[{0}] = ...  # which is right? " + " or ".join(lines.values()).replace("  # ", ", ")
+
+
+def of_column(column: Hashable, how: Mapping[str, Any]) -> dict[str, Any]:
+    """Write arguments of `Cells` as those of one column, where they can be."""
+    return {name: {column: own} if name in ("missing", "decimal", "rare") else own for name, own in how.items()}
 
 
 def order_levels(counts: Mapping[str, int]) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ ROOMS = {
     "compat": (410, set()),
     "encryption": (1960, {"compat"}),
     "core": (2800, {"compat", "encryption", "reading"}),
-    "reading": (800, {"core"}),
+    "reading": (970, {"core"}),
     "chapters": (3700, {"core", "compat", "encryption"}),
     "exchange": (2970, {"core", "compat", "encryption", "chapters"}),
 }

@@ -284,6 +284,7 @@ REFUSED = {
 # After these, a person must say what is meant: there is no line to copy.
 ASKS = """label of grades|label from one|label of words|label malignant|label of digits|label of halves
 label 0, 1, unknown|label by a value, and a third|label a number|label a date|one label only
+points where commas are agreed on
 sites of lists|one site|site with a taken name|no such site|no such label|site is label|label as feature
 site as feature|feature twice|no feature|empty feature list|dates with two digits
 codes here and words there|patients on both sides|a split without test rows|a split without a class
@@ -318,8 +319,7 @@ def obeyed(frame, options, complaints):
             exec(write, done)
             frame = done["frame"]
         else:
-            for name, value in eval(f"dict({write})", {"np": np}).items():
-                options[name] = options.get(name, {}) | value if isinstance(value, dict) else value
+            options |= eval(f"dict({write})", {"np": np})
     return {"frame": frame, **options}
 
 
@@ -604,7 +604,7 @@ LOOKS = {
         {},
         "x",
         "",
-        "is 0 in some",
+        "is 0 in .* rows, far from all others",
     ),
     "long numbers, all different": (large(x=RNG.integers(10**7, 10**8, 90)), {}, "x", "", "numbers or names"),
     "copies of rows": (pd.concat([large(y=RNG.normal(size=90))] * 2), {}, "", "", "180 rows are near copies"),
@@ -700,7 +700,7 @@ def test_a_person_says_the_order_of_day_and_month_where_both_can_be():
     with pytest.raises(tables.Refused, match=r"format=\.\.\.\)  # in which order\? '%d/%m/%Y' or '%m/%d/%Y'"):
         federation(frame)
     for unread in (
-        words("31.01.2020", "2020-01-31"),
+        words("31.01.2020", "31.01.20"),
         words("31.01.2020", "soon, 5 May 20"),
         words("9999-12-31", "2020-1-1"),
     ):
@@ -953,18 +953,61 @@ def test_a_check_of_nothing_that_can_be_used_is_a_check_all_the_same():
 @pytest.mark.parametrize(
     ("cells", "line"),
     [
-        (["1,234", "950"], "decimal={'x': ...}  # ',' if 1,234 has decimals"),
+        (["1,234", "950"], "frame['x'] = ...  # which is right?"),
         (["2,569,258", "1,234"], "frame['x'] = pd.to_numeric("),
-        (["1.970,05", "543,21"], "frame = frame.drop(columns=['x'])"),
-        (["27,5 kg", "30,2 kg"], "frame = frame.drop(columns=['x'])"),
-        (["70 kg", "154 lb"], "frame = frame.drop(columns=['x'])"),
+        (["1.234", "27,5"], "frame['x'] = ...  # which is right?"),
+        (["-5 kg", "<3 kg"], "frame['x'] = frame['x'].astype('category')  # or, write plain numbers"),
+        (["1/2", "2/2"], "frame['x'] = frame['x'].astype('category')"),
+        (["9-11 years", "12 years", "1. White"], "frame['x'] = frame['x'].astype('category')"),
+        ([f"{7 * each % 30} {'kg' if each % 2 else 'lb'}" for each in range(30)], "frame['x'] = pd.to_numeric("),
+        (["70 kg", "154 lb"], "frame['x'] = frame['x'].astype('category')  # or, write plain numbers"),
     ],
 )
 def test_no_line_is_written_that_reads_other_numbers_than_are_there(cells, line):
-    frame = pd.DataFrame({"site": ["A", "B"] * 15, "x": cells * 15, "y": [0, 1, 1] * 10})
+    frame = pd.DataFrame({"site": ["A", "B"] * 15, "x": (cells * 15)[:30], "y": [0, 1, 1] * 10})
     with pytest.raises(tables.Refused) as caught:
         hospitals.from_frame(frame, site="site", label="y")
     assert caught.value.complaints[0].write.startswith(line)
+
+
+# What people write for numbers and days, and what they are.
+WRITTEN = {
+    "dollars": (["$1,200", "-$35", None], [1200, -35]),
+    "pounds of money": (["£ 3.50", "£12"], [3.5, 12]),
+    "euros": (["1.200,50 €", "3,00 €", "?"], [1200.5, 3]),
+    "francs": (["CHF 12'000", "chf 3"], [12000, 3]),
+    "thousands": (["2,569,258", "1,234"], [2569258, 1234]),
+    "thousands with points": (["1.970,05", "543,21"], [1970.05, 543.21]),
+    "thousands with spaces": (["1 234,5", "12"], [1234.5, 12]),
+    "a unit": (["70 kg", "81.5kg", "NA"], [70, 81.5]),
+    "a unit, and commas": (["27,5 kg", "30,2 kg"], [27.5, 30.2]),
+    "a share": (["12 %", "3%"], [12, 3]),
+    "commas at one hospital": (["27,5", "27.25"], [27.5, 27.25]),
+    "commas beside numbers": (["27,5", 27.25], [27.5, 27.25]),
+    "pressures": (["120/80", "140/90", "?"], [120, 140]),
+    "days at one hospital otherwise": (["31.01.2020", "2021-12-05"], [7335, 8009]),
+    "days, and one unknown": (["31.01.2020", "2021-12-05", "?"], [7335, 8009]),
+    "German days": (["31. Jänner 2020", "5. Dez. 2021", "29. Feb. 2020"], SINCE_2000),
+    "French days": (["31 janvier 2020", "5 déc. 2021", "29 févr. 2020"], SINCE_2000),
+    "Spanish days": (["31 de enero de 2020", "5 de diciembre de 2021"], SINCE_2000[:2]),
+    "Italian months": (["gennaio 2020", "dicembre 2021"], [7305, 8005]),
+    "day first, without a mark": (["31012020", "05122021", "29022020"], SINCE_2000),
+    "day first, as a number": ([31012020, 5122021, 29022020], SINCE_2000),
+    "in two time zones": (["2020-01-31T01:00+01:00", "2021-12-05T00:00Z"], SINCE_2000[:2]),
+    "in a time zone": ([pd.Timestamp("2020-01-31", tz="UTC"), pd.Timestamp("2021-12-05", tz="UTC")], SINCE_2000[:2]),
+    "durations": (pd.to_timedelta(["36h", "2d"]), [1.5, 2]),
+}
+
+
+@pytest.mark.parametrize("case", WRITTEN)
+def test_a_line_reads_what_people_write(case):
+    cells, values = WRITTEN[case]
+    frame = large(x=(pd.Series([*cells] * 90)[:90]))
+    with pytest.raises(tables.Refused) as caught:
+        federation(frame)
+    assert len(caught.value.complaints) == 1
+    made = federation(**obeyed(frame, {}, caught.value.complaints))
+    assert {round(value, 6) for hospital in made for value in hospital.table["x"].dropna()} == {*values}
 
 
 # Small tables
@@ -1086,3 +1129,293 @@ def test_columns_of_two_rows_a_site_in_the_index_and_a_wrong_name_to_keep_get_a_
 def test_more_codes_for_nothing(code):
     x = np.where(np.arange(120) % 11, RNG.normal(5, 1, 120), code)
     assert looked_at(small(x=x))["problem"].str.contains("'x' holds what looks like a code for nothing").any()
+
+
+# What else is said, and how
+
+
+def done(frame, complaint):
+    """Do what one complaint says: a line of pandas."""
+    made = {"frame": frame.copy(), "pd": pd, "np": np}
+    exec(complaint.write.partition("  # ")[0], made)
+    return made["frame"]
+
+
+@pytest.mark.parametrize("change", [lambda x: x * 2.2046, lambda x: x / 1000, lambda x: x + 900, lambda x: 0 * x])
+def test_a_hospital_that_joins_a_federation_is_compared_with_it(change):
+    rng = np.random.default_rng(9)
+    whole = large(x=rng.normal(75, 9, 90), n=rng.integers(1, 4, 90), w=words("p", "q"))
+    made = federation(whole.iloc[:60])
+    new = whole.iloc[60:].drop(columns="clinic")
+    how = {"name": "C", "label": "ill"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        hospitals.join(new, made, **how)
+    with pytest.warns(UserWarning, match="Column 'x' at C") as caught:
+        hospitals.join(new.assign(x=change(new["x"])), made, **how)
+    assert caught[0].filename == __file__
+    complaints, report = hospitals.check(new.assign(n=new["n"] + 1), made, **how)
+    assert complaints["problem"].tolist() == ["Column 'n' at C has the values of A moved by 1, as if coded otherwise"]
+    assert {*report["hospital"]} == {"C", "A", "B"}
+    (said,) = complaints.itertuples()
+    assert not len(hospitals.check(done(new.assign(n=new["n"] + 1), said), made, **how).complaints)
+    pounds = whole["x"].mask(whole["clinic"] == "B", 2.2046 * whole["x"])
+    others = federation(whole.assign(x=pounds).iloc[:60])
+    assert {*hospitals.check(new, others, **how).complaints["hospital"]} <= {"", "C"}
+
+
+def test_the_line_for_one_hospital_changes_it_alone():
+    rng = np.random.default_rng(11)
+    frame = odd().drop(columns="g").assign(clinic=lambda each: each["clinic"].map({"A": 1, "B": 2, "C": 3}))
+    found = hospitals.check(frame, site="clinic", label="ill").complaints
+    assert {*found["column"]} == {"weight", "sex", "chol"}
+    changed = frame
+    for said in found[found["hospital"] != ""].itertuples():
+        changed = done(changed, said)
+    assert not len(hospitals.check(changed, site="clinic", label="ill").complaints)
+    same = {"weight": [1, 3], "sex": [1, 2], "chol": [2, 3]}
+    for column, at in same.items():
+        assert (changed[column] == frame[column])[frame["clinic"].isin(at)].all()
+    np.testing.assert_allclose(changed["weight"].groupby(changed["clinic"]).mean(), 75, atol=7)
+    warm = frame.assign(weight=rng.normal(37, 0.5, 90))
+    warm["weight"] = warm["weight"].mask(frame["clinic"] == 2, 32 + 1.8 * warm["weight"])
+    said = hospitals.check(warm, site="clinic", label="ill").complaints["write"]
+    assert said.str.contains("(frame['weight'] - 32) / 1.8", regex=False).any()
+
+
+@pytest.mark.parametrize(("rows", "code"), [(2, 500), (5, 1234), (4, -250), (3, 0)])
+def test_a_value_that_rows_share_far_from_all_others_is_asked_about(rows, code):
+    rng = np.random.default_rng(11)
+    ages = rng.integers(20, 90, 120) + 60 * (code == 0)
+    (found,) = looked_at(small(x=np.where(np.arange(120) < rows, code, ages))).to_dict("records")
+    assert found["severity"] == "look"
+    assert f"is {code} in {rows} rows, far from all others" in found["problem"]
+    assert found["write"].startswith(f"missing={{'x': [{code}.0]}}")
+    for lab in (
+        rng.lognormal(2, 1.5, 120),
+        np.floor(rng.lognormal(3, 1.2, 120)).clip(0, 90),
+        rng.choice([5, 500], 120),
+    ):
+        assert not len(looked_at(small(x=lab)))
+    for end, rest in ((400, rng.choice([10, 20, 30, 60], 120)), (140, rng.integers(20, 90, 120))):
+        assert not len(looked_at(small(x=np.where(np.arange(120) < 9, end, rest))))
+
+
+@pytest.mark.parametrize("share", [0.01, 0.03, 0.05])
+def test_a_copy_of_the_label_with_errors_is_asked_about_and_seen(share):
+    rng = np.random.default_rng(11)
+    dead = np.arange(600) % 5 < 2
+    wrong = rng.permutation(np.arange(600) < round(600 * share)) != dead
+    frame = pd.concat([small()] * 5, ignore_index=True).assign(age=rng.normal(60, 9, 600), crp=rng.lognormal(2, 1, 600))
+    for copy in (wrong.astype(int), np.where(wrong, "p", "q"), wrong + rng.normal(0, 0.05, 600)):
+        found = looked_at(frame.assign(dead=dead, x=copy))
+        told = found[found["problem"].str.contains("tells the label in 9.*% of the rows")]
+        assert (told["column"].tolist(), told["severity"].tolist()) == (["x"], ["look"])
+        report = hospitals.check(frame.assign(dead=dead, x=copy), site="site", label="dead").report
+        tells = report.groupby("column")["tells"].max()
+        assert 0.96 - 4 * share < tells["x"] < 1
+        assert tells["age"] < 0.5
+        assert np.isnan(tells["dead"])
+    some = np.where(np.arange(600) % 9, dead, np.nan + dead)
+    found = looked_at(frame.assign(dead=dead, x=some, y=rng.normal(size=600) + 2.5 * dead))
+    assert found["column"].tolist() == ["x"], "what predicts well is no copy"
+    assert not len(looked_at(frame.assign(dead=dead, x=dead ^ (np.arange(600) % 40 < 3))))
+
+
+def test_a_few_errors_in_many_rows_are_errors():
+    rng = np.random.default_rng(11)
+    big = pd.DataFrame({"site": np.repeat(["N", "S"], 30_000), "age": rng.normal(size=60_000)})
+    big = big.assign(dead=rng.integers(0, 2, 60_000), x=lambda each: each["dead"] ^ (np.arange(60_000) % 15_000 == 7))
+    assert looked_at(big)[["column", "severity"]].to_numpy().tolist() == [["x", "look"]]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Mitte", "Мitte"),
+        ("AB", "ΑΒ"),
+        ("O'Neill", "O’Neill"),
+        ("A-1", "A–1"),
+        ("stable", "Stable"),
+        ("Zürich", "Zu\u0308rich"),
+    ],
+)
+def test_names_that_look_alike_are_one(one, other):
+    for column in ("site", "x"):
+        frame = small(x=words("m", "f", rows=120))
+        frame[column] = np.where(np.arange(120) % 5, one if column == "x" else frame["site"].replace("N", one), other)
+        with pytest.raises(tables.Refused, match=f"'{column}' holds values that look alike") as caught:
+            hospitals.from_frame(frame, site="site", label="dead")
+        made = hospitals.from_frame(**obeyed(frame, {"label": "dead"}, caught.value.complaints), site="site")
+        assert len(made) == 3 if column == "site" else len(made.categorical["x"]) == 1
+    assert tables.fold("μg") != tables.fold("mg")
+
+
+def test_one_and_one_point_nothing_are_one():
+    cells = words("1", "1.0", "2", rows=120)
+    assert hospitals.from_frame(small(x=cells), site="site", label="dead", decimal=".").numeric[-1] == "x"
+    made = hospitals.from_frame(small(x=pd.Categorical(cells)), site="site", label="dead")
+    assert len(made.categorical["x"]) == 2
+    with pytest.raises(tables.Refused, match=r"look alike: 1, '1[.]0'"):
+        hospitals.from_frame(small(x=pd.Categorical(words(1, "1.0", 2, rows=120))), site="site", label="dead")
+    sites = small(site=np.where(np.arange(120) < 40, words("1", "1.0", rows=120), "2"))
+    assert hospitals.from_frame(sites, site="site", label="dead").names == ("1", "2")
+
+
+def test_the_value_that_is_1_may_be_said_as_it_is_meant():
+    dead = small()["dead"].astype(bool)
+    for cells, one in ((dead, 1), (dead, True), (dead, "True"), (dead.astype(int), True), (dead.astype(float), "1")):
+        made = hospitals.from_frame(small(dead=cells), site="site", label=("dead", one))
+        assert sum(each.labels.sum() for each in made) == dead.sum()
+
+
+def test_a_blank_may_be_the_other_value_of_the_label():
+    dead = small()["dead"] == 1
+    for cells, label in ((dead.map({True: "yes"}), "dead"), (dead.map({True: "yes", False: " "}), ("dead", "yes"))):
+        frame = small(dead=cells)
+        with pytest.raises(tables.Refused, match="label 'dead' is 'yes' or blank") as caught:
+            hospitals.from_frame(frame, site="site", label=label)
+        (said,) = caught.value.complaints
+        changed = done(frame, said._replace(write=said.write.replace("...", "'no'")))
+        made = hospitals.from_frame(changed, site="site", label=label)
+        assert sum(each.labels.sum() for each in made) == dead.sum()
+
+
+def test_a_class_in_other_letters_is_told_apart_from_none_of_them():
+    frame, how = small(dead=words("Stable", "worse", rows=120)), {"site": "site", "label": "dead"}
+    with pytest.raises(tables.Refused, match=r"none of the classes.*replace\(\{'Stable': 'stable'\}\)") as caught:
+        hospitals.from_frame(frame, classes=["stable", "worse"], **how)
+    how["frame"] = done(frame, *caught.value.complaints)
+    assert hospitals.from_frame(classes=["stable", "worse"], **how).classes == ("stable", "worse")
+
+
+def test_alleles_are_no_times():
+    frame = small(
+        x=words("02:01", "24:02", "03:01", "11:01", "57:01", "?", rows=120),
+        y=words("15:01", "04:11", "13:02:01", rows=120),
+    )
+    made = hospitals.from_frame(frame, site="site", label="dead", missing=["?"], keep=["y"])
+    assert {*made.categorical["x"]} == {"02:01", "24:02", "03:01", "11:01", "57:01"}
+    with pytest.raises(tables.Refused, match="'x' holds dates or times"):
+        hospitals.from_frame(small(x=words("08:05", "09:30", "11:00", rows=120)), site="site", label="dead")
+
+
+def test_what_is_no_date_is_none():
+    rng = np.random.default_rng(11)
+    for cells in (["marquru01", "maranra01"], ["DEC 10 b", "x"], ["1. April 2020", *"abcdefghijkl"], ["1/86", "2/86"]):
+        problems = looked_at(small(x=words(*cells, rows=120)))["problem"]
+        assert not problems.str.contains("dates").any()
+    for whole in (rng.integers(10**6, 3 * 10**7, 120), rng.integers(40_000, 46_000, 120)):
+        assert not looked_at(small(x=whole))["problem"].str.contains("dates|days").any()
+
+
+def test_days_of_a_spreadsheet_are_asked_about_by_their_name():
+    rng = np.random.default_rng(11)
+    days = rng.integers(43_000, 45_000, 120)
+    found = looked_at(small(**{"Date of birth": days, "platelets": days}))
+    said = found[found["problem"].str.contains("spreadsheets")]
+    assert (said["column"].tolist(), said["severity"].tolist()) == (["Date of birth"], ["look"])
+
+
+ADDED = {
+    "words": ({"missing": ["NA"]}, {"x": words(1, 2, "?", rows=120)}, ["missing=['NA', '?']"]),
+    "a code": (
+        {"missing": ["NA"]},
+        {"x": words(1, 2, -9, rows=120).astype(int)},
+        ["missing={None: ['NA'], 'x': ['NA', -9.0]}"],
+    ),
+    "of another column": (
+        {"missing": {"age": [7]}},
+        {"x": words(1, 2, "?", rows=120)},
+        ["missing={'age': [7], 'x': ['?']}"],
+    ),
+    "commas": (
+        {"decimal": "."},
+        {"x": words("1,5", "2", rows=120), "y": words("1.5", "2", rows=120, seed=3)},
+        ["decimal={None: '.', 'x': ','}"],
+    ),
+    "kept": (
+        {"keep": ["age"], "missing": {"age": ["-"]}},
+        {"x": words(1, 2, -9, rows=120).astype(int)},
+        ["missing={'age': ['-'], 'x': [-9.0]}  # or, if it was measured: keep=['age', 'x']"],
+    ),
+    "rare": ({"rare": 2}, {"x": shuffled([f"I{n % 59}" for n in range(120)])}, None),
+    "two columns": (
+        {},
+        {
+            "x": words("1,5", "?", rows=120),
+            "y": words("2,5", "3", rows=120),
+            "z": words(1, 2, -9, rows=120).astype(int),
+        },
+        ["missing={'x': ['?'], 'z': [-9.0]}", "decimal={'x': ',', 'y': ','}"],
+    ),
+    "three": (
+        {},
+        {name: words("1.5", "?", f"n{name}", *map(str, range(20)), rows=120, seed=ord(name)) for name in "uvw"},
+        ["missing=['?', 'nu', 'nv', 'nw'], decimal='.'"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ADDED)
+def test_what_is_to_be_said_joins_what_was_said(case):
+    given, columns, lines = ADDED[case]
+    with pytest.raises(tables.Refused) as caught:
+        hospitals.from_frame(small(**columns), site="site", label="dead", **given)
+    said = [each.write for each in caught.value.complaints]
+    for line in lines or ["rare={None: 2, 'x': "]:
+        assert any(line in each for each in said)
+    hospitals.from_frame(**obeyed(small(**columns), given | {"label": "dead"}, caught.value.complaints), site="site")
+
+
+def test_a_scale_is_not_a_code_for_nothing():
+    rng = np.random.default_rng(11)
+    for scale in ([-1, 0, 1], [1, 2, 3, 4, 7]):
+        frame = small(x=rng.choice(scale, 120))
+        hospitals.from_frame(frame, site="site", label="dead")
+
+
+def test_hospitals_with_few_patients_are_named_by_their_cells_and_by_whose_the_rows_are():
+    frame = small(site=np.repeat([5, 7, 9.5], [75, 40, 5]))
+    with pytest.raises(
+        tables.Refused, match=r"9.5 has 5. Write: frame = frame\[~frame\['site'\].isin\(\[9.5\]\)\]"
+    ) as caught:
+        hospitals.from_frame(frame, site="site", label="dead")
+    made = hospitals.from_frame(**obeyed(frame, {"label": "dead"}, caught.value.complaints), site="site")
+    assert made.names == ("5", "7")
+    frame = visits(
+        nummer=lambda who: 37 * who % 101, clinic=lambda who: np.where(who < 5, "A", np.where(who < 25, "B", "C"))
+    )
+    with pytest.raises(tables.Refused, match="the same 'nummer' agree") as caught:
+        federation(frame)
+    assert "A has 5" in str(caught.value)
+    assert federation(**obeyed(frame, {}, caught.value.complaints)).names == ("C", "B")
+
+
+@pytest.mark.parametrize("name", ["pidnum", "Patient ID", "case_no", "MRN"])
+def test_numbers_of_patients_are_refused_by_their_name_if_all_differ(name):
+    rng = np.random.default_rng(11)
+    numbers = np.sort(rng.choice(10**5, 120, replace=False))
+    with pytest.raises(tables.Refused, match=f"'{name}' numbers or names"):
+        hospitals.from_frame(small(**{name: numbers}), site="site", label="dead")
+    hospitals.from_frame(small(platelets=numbers), site="site", label="dead")
+
+
+def test_codes_that_differ_in_share_are_in_no_other_unit():
+    rng, north = np.random.default_rng(11), np.arange(120) < 40
+    low, wide = np.where(rng.random(120) < 0.9, 1, 3), np.where(rng.random(120) < 0.9, 20.5, 80)
+    for x in (np.where(north, low, 4 - low), np.where(north, wide, 100.5 - wide), np.where(north, 1 + low % 2, 5)):
+        assert not looked_at(small(x=x))["problem"].str.contains("unit").any()
+
+
+def test_what_tells_the_label_is_said_before_it_is_said_what_is_1():
+    frame = small(dead=small()["dead"].map({0: "no", 1: "yes"}))
+    with pytest.raises(tables.Refused, match=r"for 2 reasons(.|\n)*'x' tells the label"):
+        hospitals.from_frame(frame.assign(x=frame["dead"]), site="site", label="dead")
+
+
+def test_columns_that_agree_only_where_all_are_small_name_no_patients():
+    rng = np.random.default_rng(11)
+    size = np.where(rng.random(120) < 0.85, rng.integers(0, 25, 120), rng.integers(1000, 90_000, 120))
+    counts = {f"n{part}": np.round(size / 4) + rng.integers(0, 9, 120) for part in range(4)}
+    assert not looked_at(small(size=size, **counts))["problem"].str.contains("agree").any()

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 COLUMNS, _ROWS, _CELLS = 100, 5000, 10  # so many are enough to know patients by; fewer different cells name none
-_NAME = re.compile(
-    r"(patient|u?subj(ect)?|person|pid|mrn|case)(en)?[ _-]?(id|no|nr|number|nummer|code)?|id"
-    r"|(record|participant|study|stay|hadm|pat|id|fall)[ _-]?(id|no|nr|number|nummer)",
+NAME = re.compile(
+    r"(patient|u?subj(ect)?|person|pid|mrn|case)(en)?[ _-]?(id|no|nr|num|number|nummer|code)?|id"
+    r"|(record|participant|study|stay|hadm|pat|id|fall)[ _-]?(id|no|nr|num|number|nummer)",
     re.IGNORECASE,
 )
 
@@ -20,8 +20,9 @@ def known_by(read: Any, column: pd.Series) -> list[str]:
     The label, or two columns, hardly differ between rows of a hospital with the same cell, and differ between a cell
     and the next one in order as between any two rows: what is made of the column, as a group of age is, does not.
     """
-    few = column[:: len(column) // 1000 + 1].astype(str).nunique() <= min(_CELLS, len(column) // 10)
-    if few or (column.dtype.kind == "f" and (column[:1000] % 1 > 0).any()):  # was measured
+    if column.dtype.kind == "f" and (column[:1000] % 1 > 0).any():  # was measured
+        return []
+    if column[:: len(column) // 1000 + 1].astype(str).nunique() <= min(_CELLS, len(column) // 10):
         return []
     codes, cells = pd.factorize(column if column.dtype.kind in "iuf" else column.astype(str))
     if not _CELLS < len(cells) <= 0.8 * len(codes):
@@ -38,24 +39,23 @@ def known_by(read: Any, column: pd.Series) -> list[str]:
 
 
 def _agrees(values: np.ndarray | pd.Categorical, same: np.ndarray) -> bool:
-    """Whether a column hardly differs from row to row of the `same` cell, and does between others."""
-    levels = isinstance(values, pd.Categorical)
-    cells = np.where(values.isna(), np.nan, values.codes) if levels else values
+    """Whether a column hardly ever differs from row to row of the `same` cell, and does between others."""
+    cells = np.where(values.isna(), np.nan, values.codes) if isinstance(values, pd.Categorical) else values
     steps, drawn = np.diff(cells), cells - np.random.default_rng(0).permutation(cells)
     within, between, chance = (
-        np.mean((gaps != 0) if levels else gaps**2) if (gaps := each[~np.isnan(each)]).size else np.nan
+        np.mean(gaps != 0) if (gaps := each[~np.isnan(each)]).size else np.nan
         for each in (steps[same], steps[~same], drawn)
     )
     many = (np.nan_to_num(drawn) != 0).mean() * same.sum()  # so many rows would differ by chance
     first = cells[np.append(True, ~same)]
-    renamed = (levels or not (first % 1 > 0).any()) and len(np.unique(first)) == len(first)  # the column once more
+    renamed = not (first % 1 > 0).any() and len(np.unique(first)) == len(first)  # the column once more
     return bool(within <= 0.05 * chance and between >= 0.5 * chance and many >= _CELLS and not renamed)
 
 
 def say_repeated(read: Any) -> None:
     """Note patients with many rows, and far more near copies of rows than chance makes: some on both sides."""
     for column in read.frame.columns if read.patients is None else ():
-        if _NAME.fullmatch(str(column)) and column not in read.roles and read.frame[column].dropna().duplicated().any():
+        if NAME.fullmatch(str(column)) and column not in read.roles and read.frame[column].dropna().duplicated().any():
             problem = "Column {0} names patients with more than one row, as it seems, and they may be on both sides"
             read.say(column, problem, "patient={0}", at="*")
     rows, columns = len(read.frame), {"": 0}

@@ -18,7 +18,7 @@ from fedkit.tables import clean, fold, listed, plain
 
 FEW = 10  # a column of so many different values or fewer holds codes or counts, and no identifier
 _BY_CHANCE = np.log(1e-5)  # what is less likely than this is no accident
-_SAMPLE = 20_000  # rows that are looked at before all are
+_SAMPLE = 2000  # rows that are looked at before all are
 _DATES = {"datetime64", "datetime", "date", "timedelta64", "timedelta", "time", "period"}
 _NUMBERS = {"integer", "floating", "mixed-integer-float", "decimal"}
 # What people write for nothing as numbers: -1, -9, 99, 998, 999.9, -99.99 and so on.
@@ -33,11 +33,11 @@ _DATED = "Column {0} holds dates or times, which say little as they are"
 _SPOKEN = "Column {0} holds what looks like a code for nothing, apart from the rest"
 _NAMING = (
     "Column {0} numbers or names rows or patients, as it seems, and a model would learn them by heart",
-    "frame = frame.drop(columns=[{0}])  # or patient={0}; or, if it was measured, keep=[{0}]",
+    "frame = frame.drop(columns=[{0}])  # or patient={0}; or, if it was measured, {keep}",
 )
 _TELLING = (
     "Column {0} tells the label, as if it were made of it or known only after it",
-    "frame = frame.drop(columns=[{0}])  # or, if it is known before, keep=[{0}]",
+    "frame = frame.drop(columns=[{0}])  # or, if it is known before, {keep}",
 )
 _DROP = "frame = frame.drop(columns=[{0}])"
 
@@ -55,7 +55,8 @@ class Reading:
     Attributes
     ----------
     columns : feature -> its values, float64 or pd.Categorical
-    sites, names : number of each row's hospital, and the hospitals' names
+    tells : feature -> how many of the labels that are not the most frequent one it tells, from 0 to 1
+    sites, names, cells : number of each row's hospital, and the hospitals' names, and the cells that name them
     labels, patients, test : as in `hospitals.Hospital`, for all rows
     classes : names of the labels 0, 1, ...
     order, starts : the rows hospital by hospital, and where each hospital begins
@@ -91,7 +92,7 @@ class Reading:
                 raise TypeError(f"`{role}` is the name of one column, and not a {type(column).__name__}.")
         if not isinstance(min_rows, Real):
             raise TypeError(f"`min_rows` must be a number of patients, and is {min_rows!r}.")
-        self.frame, self._cells, self._found = frame, tables.Cells(**cells), []
+        self.frame, self.agreed, self._cells, self._found = frame, agreed, tables.Cells(**cells), []
         self._drawn = np.random.default_rng(0).permutation(len(frame))  # rows in no order
         self._agreed = {} if agreed is None else dict.fromkeys(agreed.numeric) | dict(agreed.categorical)
         if site is None or (agreed is not None and not 0 < len(clean(site)) <= tables.LONGEST):
@@ -108,15 +109,15 @@ class Reading:
         self.roles = [column for column in roles if column is not None]
         how = (self._cells.missing, self._cells.decimal, self._cells.rare)
         for column in [*(name for each in how if isinstance(each, Mapping) for name in each), *self._cells.keep]:
-            if column not in frame.columns:
+            if column is not None and column not in frame.columns:
                 near = difflib.get_close_matches(str(column), map(str, frame.columns), n=1) or [*frame.columns][:6]
                 problem = f"It is said what {column!r} holds, and there is no such column"
                 self.say("", problem, "the right name", near, at="*")
         there, features = self._choose([*self._agreed] or features)
-        self.columns, self.labels, self.patients, self.test = {}, None, None, None
-        self.sites, self.names = np.zeros(len(frame), np.int64), [clean(site)]
+        self.columns, self.tells, self.labels, self.patients, self.test = {}, {}, None, None, None
+        self.sites, self.cells, self.names = np.zeros(len(frame), np.int64), [], [clean(site)]
         if site in there and not self._agreed:
-            self.sites, _, self.names = self._names(frame[site], "hospital")
+            self.sites, self.cells, self.names = self._names(frame[site], "hospital")
             if len(self.names) == 1:
                 write = "hospitals.join(...)  # for one hospital; fedkit.chapters.partitions makes pretend ones"
                 self.say(site, "Column {0} names one hospital only, and a federation needs two", write, self.names)
@@ -131,24 +132,45 @@ class Reading:
             self.test = self._positions(test)
         elif test in there:
             self.test = self._test(frame[test])
-        self._crowd(site, min_rows)
         for column in features:
             self._feature(frame[column])
-        self._visits(features)
+        self._crowd(site, min_rows, self._visits(features))
 
     @property
     def complaints(self) -> list[tables.Complaint]:
         """All of them, the worst first: what is refused, the label, what is about most rows."""
-        rank = {str(column): at for at, column in enumerate(["", *self.roles])}
-        return sorted(self._found, key=lambda it: (it.severity != "refused", rank.get(it.column, 9), -it.rows))
+        rank, together = {str(column): at for at, column in enumerate(["", *self.roles])}, {}
+        for it, how in self._found:
+            for name, value in how.items() if it.severity == "refused" else ():
+                together[name] = together.get(name, {}) | value if isinstance(value, dict) else value
+        found = []
+        for it, how in self._found:
+            own = together if it.severity == "refused" else how
+            found.append(it._replace(write=self._write({name: own[name] for name in how}) + it.write))
+        return sorted(found, key=lambda it: (it.severity != "refused", rank.get(it.column, 9), -it.rows))
 
     def say(
-        self, column: Hashable, problem: str, write: str, values: Iterable[object] = (), rows: int = -1, at: str = ""
+        self,
+        column: Hashable,
+        problem: str,
+        write: str,
+        values: Iterable = (),
+        rows: int = -1,
+        at: str = "",
+        **how: Any,
     ) -> None:
-        """Complain of a column, {0}; of what looks odd `at` a hospital ("*" for all) without refusing it."""
+        """Complain of a column, {0}; of what looks odd `at` a hospital ("*" for all) without refusing it.
+
+        how : arguments to write before `write`, of this column; those of all that is refused become one
+        """
+        problem, write = (text.replace("{keep}", self._write({"keep": [column]})) for text in (problem, write))
         problem, write = (text.replace("{0}", repr(column)) for text in (problem, write))
         rows, severity = len(self.frame) if rows < 0 else int(rows), "look" if at else "refused"
-        self._found.append(tables.Complaint(severity, str(column), at.strip("*"), problem, listed(values), write, rows))
+        said = tables.Complaint(severity, str(column), at.strip("*"), problem, listed(values), write, rows)
+        self._found.append((said, tables.of_column(column, how)))
+
+    def _write(self, how: Mapping[str, Any]) -> str:
+        return ", ".join(self._cells.also(name, value) for name, value in how.items())
 
     def _choose(self, features: Sequence[Hashable] | None) -> tuple[set, list]:
         """Return the columns that are there, once each, and which of them are features; None is all without a role."""
@@ -227,15 +249,15 @@ class Reading:
     def _void(self, name: Hashable) -> set[str]:
         return {"", *(fold(clean(value)) for value in self._cells.of(name).missing)}
 
-    def _crowd(self, site: Hashable, min_rows: int) -> None:
+    def _crowd(self, site: Hashable, min_rows: int, who: np.ndarray) -> None:
         """Refuse hospitals that are alone, too small or called as nobody may be, and patients on both sides."""
-        who = np.arange(len(self.sites)) if self.patients is None else self.patients
         rows = pd.DataFrame({"site": self.sites, "who": who, "test": False if self.test is None else self.test})
         sides = rows[rows["site"] >= 0].groupby(["site", "who"])["test"].nunique()
         counts = dict(zip(self.names, sides.groupby("site").size().tolist(), strict=True))
         if tiny := {name: count for name, count in counts.items() if count < min_rows}:
             few = ", ".join(f"{name} has {count}" for name, count in tiny.items())
-            write = f"frame = frame[~frame[{{0}}].isin({[*tiny]})]  # or join them with others"
+            cells = [plain(cell) for cell, name in zip(self.cells, self.names, strict=False) if name in tiny]
+            write = f"frame = frame[~frame[{{0}}].isin({cells})]  # or join them with others"
             write = f"min_rows={min(tiny.values())}  # if the study allows it" if self._agreed else write
             self.say(site, f"Fewer than min_rows={min_rows} patients: {few}", write, rows=sum(tiny.values()))
         if taken := [name for name in counts if fold(name) in _TAKEN]:
@@ -282,16 +304,29 @@ class Reading:
         """Read the label: one of the classes, if they are named; 0 and 1, False and True; or two values, `one` is 1."""
         name, (codes, cells, names) = column.name, self._names(column)
         values, labels, problem = tables.in_order(cells), np.zeros(len(codes), np.int64), ""
-        if missing := (codes < 0).sum():
+        at = next((at for at, cell in enumerate(cells) if one in (cell, names[at]) or clean(one) == names[at]), None)
+        if (missing := (codes < 0).sum()) and len(values) == 1 and not self._named:
+            write = (
+                f"frame[{{0}}].eq({values[0]!r})"
+                if one is None
+                else f"frame[{{0}}].where(frame[{{0}}] == {one!r}, ...)"
+            )
+            write = f"frame[{{0}}] = {write}  # if blank means no"
+            self.say(name, f"The label {{0}} is {values[0]!r} or blank", write, rows=missing)
+            return labels
+        if missing:
             write = f"frame = frame[frame[{{0}}].isin({values[:FEW]})]"
             self.say(name, f"The label {{0}} is missing in {missing} of {len(codes)} rows", write, rows=missing)
         if self._named and not (self.classes == _NUMBERED and all(value in (0, 1) for value in values)):
             if problem := [name for name in names if name not in self.classes]:
                 values, problem = problem, f"The label {{0}} holds what is none of the classes {listed(self.classes)}"
+                look = {fold(each): each for each in self.classes}
+                alike = {each: look[fold(each)] for each in values if fold(each) in look}
                 write = f"classes=[...]  # with it; or frame = frame[frame[{{0}}].isin({[*self.classes]})]"
+                write = f"frame[{{0}}] = frame[{{0}}].replace({alike})" if alike else write
             else:
                 labels = np.array([*map(self.classes.index, names), 0])[codes]
-        elif one is not None and clean(one) not in names:
+        elif one is not None and at is None:
             near = difflib.get_close_matches(clean(one), names, n=1) or ["..."]
             problem, write = f"The label {{0}} is never {one!r}", f"label=({{0}}, {near[0]!r})"
         elif one is not None and len(values) > 2:
@@ -301,7 +336,7 @@ class Reading:
             problem, values = "The label {0} holds what people write for nothing, which is no class", void
             write = f"frame = frame[~frame[{{0}}].isin({void})]  # or, if it is a class: classes=[{void[0]!r}, {one!r}]"
         elif one is not None:
-            labels = (codes == names.index(clean(one))).astype(np.int64)
+            labels = (codes == at).astype(np.int64)
         elif all(value in (0, 1) for value in values):
             labels = np.array([*map(int, cells), 0])[codes]
         elif len(values) > FEW or not all(isinstance(value, str | Real) for value in values):
@@ -311,6 +346,7 @@ class Reading:
         elif len(values) == 2:
             problem = "The label {0} holds two values, and which of them is 1 is yours to say"
             write = f"label=({{0}}, ...)  # one of {listed(values)}"
+            labels = np.maximum(codes, 0)  # so that what tells them is told of at once
         else:
             problem = f"The label {{0}} must hold two values, and holds {len(values)}"
             write = "frame[{0}] = frame[{0}].isin([...])  # all that are 1; or name them in order: classes=[...]"
@@ -334,16 +370,19 @@ class Reading:
             return self._dated(column, void, column.dropna().astype(str).unique())
         codes, cells, names = self._names(column)
         if not names:
-            return None if self._found and self._found[-1].column == name else self._numbers(name, codes + np.nan)
+            said = any(it.column == str(name) for it, _ in self._found[-1:])  # that they are none
+            return None if said else self._numbers(name, codes + np.nan)
         if self._agreed.get(name) or (name in how.keep and wanted != "numbers"):
             return self._levels(name, codes, cells, names)
-        if dated := [text for text in names if dates.DATE.fullmatch(text)]:
+        is_word = np.array([*map(_is_void, names)])
+        told = [name for name, word in zip(names, is_word, strict=True) if not word]
+        alleles, truth = dates.are_alleles(told), all(isinstance(each, bool) for each in cells)
+        levels = wanted == "levels" or (not wanted and (alleles or truth))
+        if not alleles and (dated := dates.among(told)):
             return self._dated(column, void, dated)
-        levels = wanted == "levels" or (all(isinstance(cell, bool) for cell in cells) and not wanted)
         if not levels and (strange := [cell for cell in cells if not isinstance(cell, str | Real | Decimal)]):
             return self.say(name, "Column {0} is neither numbers nor text", _DROP, strange)
         read = [None if levels else how.number(cell) for cell in cells]
-        is_word = np.array([*map(_is_void, names)])
         is_number = np.array([number is not None for number in read]) & ~is_word
         if is_number.all() and not np.isnan(read).any():
             return self._numbers(name, np.array([*read, np.nan])[codes])
@@ -351,26 +390,28 @@ class Reading:
         words, numbers, others = ([names[at] for at in np.flatnonzero(which)] for which in kinds)
         if not numbers and wanted != "numbers":
             if words:
-                write = f"missing={{{{0}}: {words}}}  # or, if they say something: keep=[{{0}}]"
-                rows = np.append(is_word, False)[codes].sum()
-                self.say(name, "Column {0} holds what people write for nothing", write, words, rows)
+                write, rows = "  # or, if they say something: {keep}", np.append(is_word, False)[codes].sum()
+                self.say(name, "Column {0} holds what people write for nothing", write, words, rows, missing=words)
             return self._levels(name, codes, cells, names)
-        written = [text for text, cell in zip(names, cells, strict=True) if text in numbers and isinstance(cell, str)]
-        as_codes = "frame[{0}] = frame[{0}].astype('category')"
-        how = tables.as_numbers([*words, *others[:FEW]], written)
+        said, line = tables.as_numbers([*words, *others[:FEW]], [cells[at] for at in np.flatnonzero(is_number)], how)
+        numbered = f"{self._write(tables.of_column(name, said))}{line}" or "write plain numbers in it, in one unit"
+        as_codes = "frame[{0}] = frame[{0}].astype('category')" if len(names) <= tables.MAX_LEVELS else _DROP
         here, there = ({*self.sites[np.append(which, False)[codes]]} - {-1} for which in kinds[1:])
-        if wanted or not others:
-            problem = f"Column {{0}} holds {'text, where numbers are asked for' if others else 'numbers as text'}"
-            write = how if wanted else f"{how}  # or, if they are codes: {as_codes}"
-        elif here & there or not (here and there):
-            problem = "Column {0} is neither all numbers nor all text"
-            measured = len(others) <= FEW and (len(numbers) > FEW or re.search("[.,]", "".join(numbers)))
-            write = f"{as_codes}  # or, if the words stand for nothing: {how}"
-            write = f"{how}  # if the words stand for nothing; or, if all are codes: {as_codes}" if measured else write
-        else:
+        measured = len(numbers) > FEW or re.search("[.,]", "".join(numbers))
+        problem = "Column {0} holds numbers as text" if not others else "Column {0} is neither all numbers nor all text"
+        if wanted:
+            problem = "Column {0} holds text, where numbers are asked for" if others else problem
+            write = line if said or line else f"frame[{{0}}] = ...  # {numbered}"
+        elif here and there and not here & there:
             problem = f"Column {{0}} holds numbers at some hospitals ({self.names[min(here)]}) and text at others"
-            write = f"frame[{{0}}] = frame[{{0}}].replace({{{plain(cells[is_number.argmax()])!r}: ...}})"
-        return self.say(name, problem, write, [*words, *others[:3], *numbers])
+            said, write = {}, f"frame[{{0}}] = frame[{{0}}].replace({{{plain(cells[is_number.argmax()])!r}: ...}})"
+        elif not (said or line) or len(others) > FEW or (others and not measured):
+            numbered = f"if the words stand for nothing: {numbered}" if others and (said or line) else numbered
+            said, write = {}, f"{as_codes}  # or, {numbered}"
+        else:
+            words_are = "if the words stand for nothing; " * bool(others)
+            write = f"{line}{'; ' if '  # ' in line else '  # '}{words_are}or, if they are codes: {as_codes}"
+        return self.say(name, problem, write, [*words, *others[:3], *numbers], **said)
 
     def _dated(self, column: pd.Series, void: set[str], shown: Sequence[str]) -> None:
         """Refuse dates and times; and once more if they are known with one label only."""
@@ -397,19 +438,19 @@ class Reading:
         values = np.append(pd.Index(order).get_indexer(into), -1)[codes]
         self.columns[str(name)] = pd.Categorical.from_codes(values, order)
         if rare and len(total) == 1 < len(levels):
-            problem, write = f"No level of column {{0}} has the rows of rare={least}", f"rare={{{{0}}: {counts.max()}}}"
-            self.say(name, problem, write, levels)
+            self.say(name, f"No level of column {{0}} has the rows of rare={least}", "", levels, rare=int(counts.max()))
         known = codes >= 0
         if name in self._cells.keep:
             return
         if not agreed and (2 * len(order) > known.sum() > FEW or self._counts_up(np.where(known, codes, np.nan))):
             self.say(name, *_NAMING, levels)
         elif not agreed and len(order) > tables.MAX_LEVELS:
-            write = f"rare={{{{0}}: {np.sort(counts)[-tables.MAX_LEVELS] + 1}}}  # those of fewer rows become one"
-            at_one = len(pd.unique(codes[known] * len(self.names) + self.sites[known])) == len(levels)  # hospital each
-            write = f"patient={{0}}  # or, if it names no patients: {write}" if at_one else write
+            how, write = {"rare": int(np.sort(counts)[-tables.MAX_LEVELS] + 1)}, "  # fewer rows become one"
+            if len(pd.unique(codes[known] * len(self.names) + self.sites[known])) == len(levels):  # a hospital each
+                write = f"patient={{0}}  # or, if it names no patients: {self._write(tables.of_column(name, how))}"
+                how = {}
             problem = f"Column {{0}} holds {len(order)} levels, and at most {tables.MAX_LEVELS} can be"
-            self.say(name, problem, write, levels)
+            self.say(name, problem, write, levels, **how)
         else:
             self._tells(name, np.where(known, values, np.nan), levels, tables.MAX_LEVELS)
 
@@ -426,39 +467,44 @@ class Reading:
         if not self._is_sized(name, values) or name in self._cells.keep:
             return None
         if (low in _CODES or high in _CODES) and (found := _codes_for_nothing(known))[0]:
-            write = f"missing={{{{0}}: {found[0]}}}  # or, if it was measured: keep=[{{0}}]"
-            self.say(name, _SPOKEN, write, found[0], np.isin(known, found[0]).sum(), at="" if found[1] else "*")
-        zero = known[known > 0] if low == 0 else known[:0]
-        if len(zero) > FEW and zero.min() > zero.std() and zero.max() > zero.min() + FEW:
-            problem = "Column {0} is 0 in some rows, far below all others, as if for nothing"
-            self.say(name, problem, "missing={{0}: [0]}  # if it is", np.unique(known), at="*")
+            write, rows = "  # or, if it was measured: {keep}", np.isin(known, found[0]).sum()
+            self.say(name, _SPOKEN, write, found[0], rows, "" if found[1] else "*", missing=found[0])
+        elif far := _far(known):
+            problem = f"Column {{0}} is {far[0]:g} in {far[1]} rows, far from all others, as if for nothing"
+            self.say(name, problem, "  # if it is", [far[0]], far[1], "*", missing=[far[0]])
         if not self._agreed and self._counts_up(values):
             return self.say(name, *_NAMING, known)
         if high - low > FEW and not self._agreed and (known == np.floor(known)).all():
             shown, codes = known[:FEW].astype(int), pd.factorize(values)[0]
-            if write := dates.of_numbers(known, low, high):
+            if write := dates.of_numbers(known):
                 return self.say(name, _DATED, write, shown)
+            if dates.SHEET.search(str(name)) and low > 1e4 and high < 6e4:
+                self.say(name, "Column {0} holds days as spreadsheets count them, as it seems", _DROP, shown, at="*")
             visits = 2 * codes.max() < len(known) and self._counts_up(np.where(codes < 0, np.nan, codes))
             if visits or _dealt_out(known, codes.max() + 1, high - low + 1):
                 return self.say(name, *_NAMING, shown)
-            different = codes.max() + 1 == len(known) and (known % 100).any()
-            if different and low >= 1e5 and high < 10 ** np.ceil(np.log10(low + 1)):
-                self.say(name, *_NAMING, shown, at="*")
+            if codes.max() + 1 == len(known) and (known % 100).any():
+                like = low >= 1e5 and high < 10 ** np.ceil(np.log10(low + 1))
+                named = patients.NAME.fullmatch(str(name))
+                if named or like:
+                    self.say(name, *_NAMING, shown, at="*" * (not named))
         return self._tells(name, values, known[:FEW], FEW)
 
-    def _visits(self, columns: Sequence[Hashable]) -> None:
-        """Complain of columns that name patients with many rows; only one of them can be the patient."""
+    def _visits(self, columns: Sequence[Hashable]) -> np.ndarray:
+        """Complain of columns that name patients with many rows; return whose the rows are by the first of them."""
+        who = np.arange(len(self.frame)) if self.patients is None else self.patients
         others, write = self.frame.columns.unique().difference(columns, sort=False), "patient={0}"
         if self.patients is not None:
             others, write = [], _DROP
         for column in [*columns, *others][: patients.COLUMNS]:
             cells, known = self.frame[column], column in [*self.roles, *self._cells.keep]
             if self.labels is not None and not known and cells.ndim == 1 and (agree := patients.known_by(self, cells)):
-                self._found = [each for each in self._found if each.column != str(column)]
+                self._found = [each for each in self._found if each[0].column != str(column)]
                 problem = "Rows with the same {0} agree in other columns, as those of one patient do"
-                write += "  # or, if it names no patients, keep=[{0}]"
+                write += "  # or, if it names no patients, {keep}"
                 self.say(column, problem, write, agree, at="*" * (column in others))
-                write = _DROP
+                who, write = who if write == _DROP or column in others else pd.factorize(cells)[0], _DROP
+        return who
 
     def _is_sized(self, name: Hashable, values: np.ndarray) -> bool:
         """Whether sums of a column can be told exactly; refuse it if not."""
@@ -468,12 +514,15 @@ class Reading:
         if wrong.any():
             at, beyond = wrong.argmax(), np.unique(values[size >= tables.LARGEST])
             middle = np.log10(largest[(largest > 0) & (largest < np.inf)])
-            write = f"frame[{{0}}] = frame[{{0}}] * 1e{-middle.sum() / max(len(middle), 1):.0f}  # another unit"
+            write, how = (
+                f"frame[{{0}}] = frame[{{0}}] * 1e{-middle.sum() / max(len(middle), 1):.0f}  # another unit",
+                {},
+            )
             if 0 < beyond.size <= FEW:
-                write = f"missing={{{{0}}: {beyond.tolist()}}}".replace("inf", "np.inf")
+                write, how = "", {"missing": beyond.tolist()}
             limits = f"from {tables.SMALLEST:.1g} to {tables.LARGEST:.1g}"
             problem = f"The largest size in column {{0}} is not {limits}, first at {self.names[at]}"
-            self.say(name, problem, write, beyond if beyond.size else [largest[at]])
+            self.say(name, problem, write, beyond if beyond.size else [largest[at]], **how)
         return not wrong.any()
 
     def _tells(self, name: Hashable, values: np.ndarray, shown: Sequence[object], most: int) -> None:
@@ -484,18 +533,26 @@ class Reading:
         """
         if self.labels is None:
             return
-        there = self._drawn[~np.isnan(values[self._drawn])]
-        values, labels, rows = values[there], self.labels[there], np.bincount(self.labels, minlength=len(self.classes))
-        known = np.bincount(labels, minlength=len(rows))
+        there, many = self._drawn[~np.isnan(values[self._drawn])], len(self.classes)
+        values, labels = values[there], self.labels[there]
+        errors, ways = _errors(values[:_SAMPLE], labels[:_SAMPLE], many, most)
+        if not errors:  # all rows are looked at only if a sample suggests it
+            errors, ways = _errors(values, labels, many, most)
+        rows, known, some = (np.bincount(each, minlength=many) for each in (self.labels, labels, labels[:_SAMPLE]))
+        pure = not errors and ways * np.log(many) - _choices(len(there), *known) < _BY_CHANCE
         alone = _choices(rows[known > 0].sum(), len(there)) - _choices(rows.sum(), len(there)) < _BY_CHANCE
-        for part, least in ((_SAMPLE, 25), (len(there), 50)):  # all rows are looked at only if a sample suggests it
-            errors, ways = _errors(values[:part], labels[:part], len(rows), most)
-            fewer = np.bincount(labels[:part], minlength=1)  # labels that are not the most frequent one
-            if not (nearly := least * errors <= fewer.sum() - fewer.max()):
-                break
-        pure = ways * np.log(len(rows)) - _choices(len(there), *known) < _BY_CHANCE
-        if alone or (nearly if errors else pure):
-            self.say(name, *_TELLING, shown, at="*" * bool(errors and not alone))
+        values, labels, others = values[:_SAMPLE], labels[:_SAMPLE], some.sum() - some.max()
+        if len(np.unique(values)) > most:
+            most = min(50, len(values) // 25 + 1)  # parts of neighbouring values
+            values = values.argsort().argsort() * most // len(values)
+        missed, ways = _errors(values, labels, many, most)
+        self.tells[str(name)] = 1 - missed / others if others else np.nan
+        chance = ways * np.log(many) + _choices(len(labels), missed) - _choices(len(labels), *some)
+        if alone or pure:
+            self.say(name, *_TELLING, shown)
+        elif 15 * missed <= len(labels) and 5 * missed <= others and chance < _BY_CHANCE:
+            said = f"tells the label in {1 - missed / len(labels):.1%} of the rows, as a poor copy or the time until it"
+            self.say(name, f"Column {{0}} {said}", _TELLING[1], shown, at="*")
 
     def _counts_up(self, values: np.ndarray) -> bool:
         """Whether a column goes one way by like steps after like numbers of rows, as numbers of rows and visits do."""
@@ -544,10 +601,24 @@ def _codes_for_nothing(known: np.ndarray) -> tuple[list[float], bool]:
     if len(scale) <= FEW and rows[scale].min() >= 0.05 * len(known) and code[beyond].all():
         apart, more = beyond, True
     apart &= (len(rest) > 1) | (np.abs(values) > FEW)  # two values are two codes
-    never = (values < 0) & (rest[0] >= 0)
+    never = (values < 0) & (rest[0] >= 0) & (values != -rest[-1])  # not -1, 0, 1
     found = code & (apart | never)
-    sure = never | ((rows > 1) & more) | (far & (np.abs(values) > FEW))
+    sure = never | ((rows > 1) & more & ~np.isin(values, (7, 8))) | (far & (np.abs(values) > FEW))
     return values[found].tolist(), bool((found & sure).any())
+
+
+def _far(known: np.ndarray) -> tuple[float, int] | None:
+    """Return a value at an end that rows share, and their number, if it is far from all others, which are many.
+
+    Far is twice as far as all others are apart; 0 need only be their spread away.
+    """
+    for end in (known.min(), known.max()):
+        rest = known[known != end]
+        if not len(known) - 1 > len(rest) > FEW or min(len(np.unique(rest)), np.ptp(rest)) <= FEW:
+            continue
+        if np.abs(rest - end).min() > (2 * np.ptp(rest) if end else rest.std()):
+            return float(end), len(known) - len(rest)
+    return None
 
 
 def _dealt_out(known: np.ndarray, different: int, places: float) -> bool:
