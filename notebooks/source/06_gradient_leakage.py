@@ -773,7 +773,7 @@ course.check(
 
 # %% tags=["exercise"]
 def overheard(open_layers, update):
-    if not open_layers:
+    if len(open_layers) == 0:
         return {}  # nothing travels in the clear
     seen, names = [], federation.names
     mean = aggregators.EncryptedMean(

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 07. Can one hospital spoil the model for all?
 #
-# *Two minutes to run, 35 minutes to read. To read before: [03](03_federated_learning_with_encryption.ipynb).*
+# *Two minutes to run, 30 minutes to read. To read before: [03](03_federated_learning_with_encryption.ipynb).*
 #
 # By the end you can:
 #
@@ -792,9 +792,9 @@ def auroc_with(count):
 course.check(
     "Exercise 1",
     most,
-    (lambda count: count in range(16), "Count hospitals, from 0 to 15."),
+    (lambda count: float(count) in range(16), "Count hospitals, from 0 to 15."),
     (lambda count: auroc_with(count) > 0.7, "It falls: how many groups are spoiled?"),
-    (lambda count: auroc_with(count + 1) < 0.7, "It holds with one more, too."),
+    (lambda count: auroc_with(int(count) + 1) < 0.7, "It holds with one more, too."),
 )
 
 # %% [markdown]

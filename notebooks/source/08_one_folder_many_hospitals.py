@@ -588,8 +588,8 @@ assert tested[1] < tested[0] == tested[2] == tested[3], "One round is of one gro
 print("test patients that the scores are of:", tested)
 
 # %% [markdown]
-# Three hospitals lost a round (x), and four did not. In column 4 nobody was late (!): the three had no bounds
-# left, so its list was left empty. Bounds were added up again. What it costs:
+# Three hospitals lost a round (x), and four did not. In column 4, letters were posted (+) and never added: the three had
+# no bounds left, so its list was left empty. Bounds were added up again. What it costs:
 #
 # - **Time.** All seven waited for two more sums.
 # - **Privacy.** Each hides among three or four, not among seven.
