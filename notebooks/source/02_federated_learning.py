@@ -98,7 +98,7 @@ def local_update(start, rows, order, batch_size=BATCH):
 
 # %%
 import pandas as pd
-from fedkit import learning, preparation
+from fedkit import aggregators, learning, models, preparation
 
 split = preparation.split(federation, seed=FIRST_SEED)
 patients = np.array([len(own.train_labels) for own in split.hospitals.values()])
@@ -131,8 +131,6 @@ shown[["age", "trestbps", "thalach", "oldpeak", "bias"]].round(3)
 # times updates.
 
 # %%
-from fedkit import aggregators, models
-
 shares = patients / patients.sum()
 mean_update = shares @ updates
 fedkits_mean = aggregators.weighted_mean(updates, patients)
@@ -238,8 +236,7 @@ messages.groupby(["round", "direction"])["bytes"].agg(["count", "sum"]).head(4)
 
 # %%
 fair = {"prepared": "alone", "penalty": 1.0, "epochs": 5}
-splits = range(FIRST_SEED, FIRST_SEED + SEEDS)
-how = {"rounds": ROUNDS, "seed": splits, **steps}
+how = {"rounds": ROUNDS, "seed": range(FIRST_SEED, FIRST_SEED + SEEDS), **steps}
 runs_alone = learning.train_local(federation, **how, **fair)
 runs_pooled = learning.train_centralized(federation, **how)
 runs_federated = learning.train_federated(federation, **how)

@@ -732,12 +732,9 @@ def error(bits):
 course.check(
     "Exercise 2",
     fewest_bits,
-    (
-        lambda it: float(it) in range(6, 27),
-        "It should be a whole number, from 6 to 26.",
-    ),
+    (lambda it: it in range(6, 27), "It should be a whole number, from 6 to 26."),
     (lambda it: error(it) < 0.001, "Look at the error: are your steps fine enough?"),
-    (lambda it: error(float(it) - 1) >= 0.001, "What is the error with one bit less?"),
+    (lambda it: error(it - 1) >= 0.001, "What is the error with one bit less?"),
 )
 
 # %% [markdown]

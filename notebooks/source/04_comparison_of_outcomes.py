@@ -577,6 +577,8 @@ for method, mean in HIDES.items():
     for who in ("server alone", "with one hospital"):
         scene = distinguishing.scene(mean, insider=who != "server alone")
         played[method, who] = distinguishing.game(scene, GAMES)
+
+# %%
 found = pd.concat(played, names=["method", "who attacks"])
 found[["right", "games", "luck", "found"]]
 
@@ -729,8 +731,7 @@ high = card.index.str.contains("accuracy|AUROC|hospitals")
 best = card.max(axis=1).where(high, card.min(axis=1))
 verdict = {True: "LOSES", False: "best or equal"}
 for short, method in (("BFV", FIVE[-1]), ("own", OWN)):
-    loses = (card[method] - best).abs() > 5e-4
-    card[short] = loses.map(verdict)
+    card[short] = ((card[method] - best).abs() > 5e-4).map(verdict)
 card.round(3)
 
 # %% [markdown]
@@ -866,32 +867,26 @@ def net_benefit(labels, probabilities, t):
 import numpy as np
 from fedkit.chapters import course
 
-random = np.random.default_rng()
-drawn = (random.random(40) < 0.6).astype(float), random.uniform(0.02, 0.98, 40)
+p, y = np.random.default_rng().random((2, 40))
+y = np.rint(y)
+cases = {
+    "One patient, ill and treated: what is that worth?": (1, [1.0], [0.9], 0.7),
+    "Two who are not treated: what counts?": (0, [1.0, 0.0], [0.3, 0.6], 0.7),
+    "What do four in vain cost at 0.2?": (0, [0.0, 1, 0, 0, 0], [0.5] * 5, 0.2),
+    "What does one in vain cost at 0.75?": (0, [1.0, 0, 1, 1], [0.8] * 4, 0.75),
+    "Is it the mean over all 40?": (((2 * y - 1) * (p > 0.5)).mean(), y, p, 0.5),
+}
 
 
-def gives(wanted, *case):
-    def rule(function):
-        found = function(*map(np.array, case[:2]), case[2])
-        return found if found is ... else np.allclose(found, wanted, atol=1e-9)
-
-    return rule
+def gives(function, wanted, labels, chances, t):
+    found = function(np.array(labels), np.array(chances), t)
+    return found if found is ... else np.allclose(found, wanted, atol=1e-9)
 
 
-def mean_of_each(function):
-    each = [function(*(one[n : n + 1] for one in drawn), 0.3) for n in range(40)]
-    return np.allclose(function(*drawn, 0.3), np.mean(each), atol=1e-9)
-
-
-course.check(
-    "Exercise 3",
-    net_benefit,
-    (gives(1, [1.0], [0.9], 0.7), "One patient, ill and treated: what is that worth?"),
-    (gives(0, [1.0, 0.0], [0.3, 0.6], 0.7), "Two who are not treated: what counts?"),
-    (gives(0, [0.0, 1, 0, 0, 0], [0.5] * 5, 0.2), "What do four in vain cost at 0.2?"),
-    (gives(0, [1.0, 0, 1, 1], [0.8] * 4, 0.75), "And one at 0.75?"),
-    (mean_of_each, "Of 40 patients: is it the mean over all, not only the treated?"),
-)
+rules = [
+    (lambda one, case=case: gives(one, *case), said) for said, case in cases.items()
+]
+course.check("Exercise 3", net_benefit, *rules)
 
 # %% tags=["plumbing"]
 # If it is right: the net benefit at Switzerland, for three values of t
