@@ -890,12 +890,20 @@ course.check("Exercise 3", net_benefit, *rules)
 
 # %% tags=["plumbing"]
 # If it is right: the net benefit at Switzerland, for three values of t
+from contextlib import suppress
+
+
+def is_right():
+    with suppress(Exception):  # the check has told
+        return all(rule(net_benefit) is True for rule, _ in rules)
+
+
 rows = final[(final["hospital"] == "Switzerland") & final["method"].isin(UNLIKE)]
 everybody = rows[rows["method"] == "local"]
 rows = pd.concat([rows, everybody.assign(method="treat everybody", probability=1.0)])
 worth = pd.DataFrame(columns=[0.3, 0.5, 0.8], dtype=float).rename_axis(columns="t")
-for method, one in rows.groupby("method", sort=False):
+for method, one in rows.groupby("method", sort=False) if is_right() else ():
     both_of = one["label"].to_numpy(float), one["probability"].to_numpy(float)
     worth.loc[method] = [net_benefit(*both_of, t) for t in worth.columns]
-if not (worth == ...).all(axis=None):
+if len(worth):
     print(worth.round(3))
