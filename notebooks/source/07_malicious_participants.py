@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 07. Can one hospital spoil the model for all?
 #
-# *Two minutes to run, 30 minutes to read. To read before: [03](03_federated_learning_with_encryption.ipynb).*
+# *Two minutes to run, 35 minutes to read. To read before: [03](03_federated_learning_with_encryption.ipynb).*
 #
 # By the end you can:
 #
@@ -15,6 +15,7 @@
 PROFILE = "full"  # "full", or "smoke" for a quick test
 SEEDS = 8  # how many splits into train and test rows, with four hospitals
 SEEDS_MANY = 5  # the same, with fifteen pretend hospitals
+FIRST_SEED = 0  # the seed of the first of them
 ROUNDS = 12  # rounds of each training
 
 # %% tags=["plumbing"]
@@ -23,7 +24,7 @@ from fedkit.chapters import course
 
 claim = course.settings(
     globals(),
-    {"SEEDS": 8, "SEEDS_MANY": 5, "ROUNDS": 12},
+    {"SEEDS": 8, "SEEDS_MANY": 5, "FIRST_SEED": 0, "ROUNDS": 12},
     {"SEEDS": 3, "SEEDS_MANY": 2, "ROUNDS": 8},
 )
 
@@ -130,7 +131,7 @@ from fedkit import evaluation
 
 def train(trained_on, attackers, rule, seeds=SEEDS):
     rule = forging.Poisoned(rule, attackers)
-    how = {"rounds": ROUNDS, "seed": range(seeds)}
+    how = {"rounds": ROUNDS, "seed": range(FIRST_SEED, FIRST_SEED + seeds)}
     return learning.train_federated(trained_on, aggregator=rule, **how)
 
 
@@ -175,18 +176,19 @@ wide.loc[[*runs]]
 
 # %% [markdown]
 # That is the AUROC of each hospital, and their mean with its 95% interval; 0.5 is a coin. Look at the four lines of the
-# mean. Labels alone bring it near a coin at Switzerland and VA, and less far down at the two others. Signs bring it far
-# below a coin at all four. Against one who flips signs, robust rules hold. Against two, the median is lost. FLTrust
-# holds, as long as the trusted hospital is honest: see the last line.
+# mean. Labels alone bring it near a coin at VA Long Beach, less far down at Cleveland and Hungary; at Switzerland, that
+# depends on the splits. (Seeds 8 to 15 and 16 to 23 are others: write `FIRST_SEED = 8`.) Signs bring it far below a coin
+# at all four. Against one who flips signs, robust rules hold. Against two, the median is lost. FLTrust holds, as long as
+# the trusted hospital is honest: see the last line.
 
 # %% tags=["plumbing"]
 # What the text says of the cases, checked
 assert cosine(mean_honest, mean_poisoned) < 0 < 0.5 < cosine(mean_honest, by_hand)
 auroc = mean_four["mean"]
 claim(auroc["labels", "mean"] < auroc["honest", "mean"] - 0.1, "Labels spoil a mean.")
-far = wide.loc["labels", "mean"][["Switzerland", "VA Long Beach"]].max()
+far = wide.loc["labels", "mean"]["VA Long Beach"]
 near = wide.loc["labels", "mean"][["Cleveland", "Hungary"]].min()
-claim(far < 0.6 < near, "Two are near a coin, two are not.")
+claim(far < 0.6 < near, "One is near a coin, two are not.")
 claim(auroc["signs", "mean"] < 0.4, "Flipped signs turn a mean around.")
 claim(
     min(auroc["signs", rule] for rule in ("median", "clipped", "FLTrust")) > 0.6,
@@ -214,19 +216,20 @@ honest = scores_four[scores_four["method"].str.startswith("honest")]
 price = evaluation.paired_differences(honest, "honest: mean")
 costs = price[price["method"] == "honest: median"].set_index("hospital")
 claim(costs["mean"].abs().max() < 0.05, "A median costs little.")
-unsure = costs["low"]["Switzerland"] < 0 < costs["high"]["Switzerland"]
-claim(unsure, "What the median costs Switzerland is not settled.")
 trust = price[price["method"] == "honest: FLTrust"].set_index("hospital")
+claim((trust["mean"] < 0).all(), "On average, FLTrust costs each hospital something.")
 settled = trust["high"]["Cleveland"] < 0 or PROFILE == "smoke"  # too few splits
 claim(settled, "FLTrust costs Cleveland something.")
+claim((costs["high"] > 0).all(), "What a median costs is not settled.")
 for name in ("Switzerland", "Cleveland"):
     records.glue(f"median_costs_{name.lower()}", costs["mean"][name])
 told = price.assign(text=tell(price, "+"))
 told.pivot_table("text", "hospital", "method", aggfunc="first")
 
 # %% [markdown]
-# FLTrust has a price at Cleveland: small, but its whole interval is below zero. Switzerland's intervals hold zero: these
-# splits do not settle whether it pays at all. A median's mean prices are small at each hospital.
+# FLTrust has a price: its mean is below zero at each hospital, on other splits too. Whose interval lies wholly below
+# zero depends on the splits: here Cleveland's, with seeds 8 to 15 VA Long Beach's. A median's mean prices are small at
+# each hospital, and no splits settle them.
 #
 # ## Encryption carries poison untouched
 #
@@ -568,7 +571,8 @@ screenings = {
     "influence, backdoor": (planted, {}, by_influence),
 }
 shut_out = []
-for (case, how), seed in product(screenings.items(), range(SEEDS_MANY)):
+for (case, how), number in product(screenings.items(), range(SEEDS_MANY)):
+    seed = FIRST_SEED + number
     events = []
     screen(*how, seed, events.append)
     shut_out.append(screening.table(events).assign(case=case, seed=seed))
@@ -699,8 +703,8 @@ claim(
 )
 records.glue("claim_costs", lost_mean["20,000 claimed"])
 high = lost.set_index(["hospital", "method"])["high"]
-paid = max(high[name, "20,000 claimed"] for name in ("Hungary", "VA Long Beach"))
-claim(paid < 0 or PROFILE == "smoke", "The claim costs Hungary and VA something.")
+paid = high["Hungary", "20,000 claimed"]
+claim(paid < 0 or PROFILE == "smoke", "The claim costs Hungary something.")
 lies = patients | {"Switzerland": 20_000}
 print(f"Switzerland's share of the weight: {20_000 / sum(lies.values()):.0%}")
 _, told_lies = robust.Median().aggregate(None, poisoned, lies, ledger)
@@ -709,8 +713,8 @@ told = lost.assign(text=tell(lost, "+"))
 told.pivot_table("text", "hospital", "method", aggfunc="first")
 
 # %% [markdown]
-# One false number gives Switzerland nearly all the weight. That it costs Hungary and VA is settled; elsewhere, and in
-# the mean, the intervals hold zero. Under encryption the server cannot see the claim. But in notebook
+# One false number gives Switzerland nearly all the weight. That it costs Hungary is settled, on other splits too. For
+# the others, and in the mean, the splits disagree. Under encryption the server cannot see the claim. But in notebook
 # 03, hospitals also read how many patients there are in *all*: each can compare this with what was agreed. And to a
 # median, Krum and FLTrust a hospital is one vote, whatever it claims.
 #
