@@ -114,8 +114,8 @@ plots.save(
 # %% [markdown]
 # This comes first because it is bad news. In the mean of hospitals, the federated model calls *fewer* patients right
 # than hospitals alone. It loses at Switzerland: nearly all patients there are ill, and models that share all numbers
-# stay far below the guess. At Cleveland and Hungary all methods are close; at VA Long Beach,
-# federated is ahead, maybe by luck.
+# stay far below the guess. At Cleveland and Hungary all methods are close; at VA Long Beach, federated is ahead, maybe
+# by luck.
 #
 # ### Why? Look at the probabilities
 #
@@ -136,9 +136,8 @@ plots.save(
 )
 
 # %% [markdown]
-# Two numbers say the same in short. The calibration
-# [intercept](glossary.md#intercept) is 0 at best; above 0, probabilities are too low. The [slope](glossary.md#slope) is
-# 1 at best; below 1, they are too extreme.
+# Two numbers say the same in short. The calibration [intercept](glossary.md#intercept) is 0 at best; above 0,
+# probabilities are too low. The [slope](glossary.md#slope) is 1 at best; below 1, they are too extreme.
 
 # %%
 beside = ["accuracy", "calibration_intercept", "calibration_slope"]
@@ -412,6 +411,10 @@ if every:
     gain = (ends["low"] > 0).all(axis=1)
     claim(gain[gain].index.tolist() == ["VA Long Beach"], "One hospital gains AUROC.")
     claim((ends["high"] > 0).all(axis=None), "No hospital surely loses AUROC.")
+    lower = summary.query("metric == 'auroc' and hospital == 'mean'").set_index(
+        "method"
+    )
+    claim(lower["mean"][OWN] < lower["mean"]["federated"], "Own intercepts: lower.")
 records.glue("brier_loss_switzerland", brier["mean"].iloc[0])
 
 # %% [markdown]
@@ -503,6 +506,7 @@ plots.save(
 # The claims about bytes, checked; a program that measures memory
 kilobytes = traffic.sum(axis=1).groupby("method").mean()
 times = kilobytes["federated + BFV"] / kilobytes["federated"]
+assert kilobytes[OWN] < kilobytes["federated + BFV"], "One number less should travel."
 claim(10 < times < 80, "Encryption costs many times the bytes for so small a model.")
 records.glue("kb_up_a_round_bfv", traffic.loc["federated + BFV", "up"].mean() / ROUNDS)
 SCRIPT = r"""
