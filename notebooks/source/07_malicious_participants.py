@@ -121,7 +121,7 @@ rules = {
 }
 
 # %% tags=["plumbing"]
-# A training with attackers, and the scores at each hospital
+# train: with attackers; score: at each hospital
 from itertools import product
 
 import pandas as pd
@@ -305,7 +305,7 @@ for rule in (in_three, robust.Krum(1)):
 
 
 # %% tags=["plumbing"]
-# How the fifteen are attacked, and scored: their mean, and the lowest of them
+# attack_many: the fifteen are attacked; of_many: their mean, and the lowest
 rules_many = {"mean": aggregators.Mean(), "median": robust.Median()}
 
 
@@ -531,7 +531,7 @@ assert np.allclose([*by_hand.values()], [*by_fedkit.values()], atol=1e-6)
 # before the poison.
 
 # %% tags=["plumbing"]
-# A training that is screened, and the patients that influence is measured on
+# screen: a training that is watched; held_out: patients to measure influence on
 from fedkit import preparation
 
 assert min(by_hand, key=by_hand.get) == "Switzerland", "Switzerland differs most."
@@ -645,7 +645,7 @@ read[["update", "cosine", "influence", "flagged", "excluded"]].round(3)
 
 
 # %% tags=["plumbing"]
-# He changes a line, removes one, cuts off the end: what `verify` says
+# verdict: what `verify` says if he changes a line, removes one, cuts off the end
 def verdict(path, head=None):
     try:
         return f"{len(audit.verify(path, head))} lines, and nothing is wrong"
