@@ -24,8 +24,8 @@ COPIED = ["fedkit", "tests", "data", "figures", "notebooks/source", "notebooks/t
 NOTEBOOK = "tests/notebooks/test_notebooks.py::test_it_runs_without_noise_and_finds_the_golden_numbers[{}]"
 SECONDS = 900  # a test that takes so long waits for ever, and is as good as red
 
-# A heading names a file of the package, and the tests or notebooks that look after it. A line below it is a fault: what
-# the file holds once => what is written in its place.
+# A heading names a file, from the package on, and the tests or notebooks that look after it. A line below it is a
+# fault: what the file holds once => what is written in its place.
 FAULTS = r"""
 encryption/keyring.py: keyring
     (len(part).to_bytes(4), part) => (b"|", part)
@@ -457,7 +457,12 @@ records.py: classes::test_confusion_counts_every_test_row_under_its_own_name cla
     for one in federation.classes] if => for one in sorted(federation.classes)] if
 chapters/course.py: course
     if not holds and published: => if False:
-    for name, value in full.items() if names[name] == value} => for name, value in full.items()}
+    for name, value in full.items() if names[name] == value] => for name in full]
+    {name: chosen[name] for name in left} => {}
+    if quick := [ => if False and [
+    published = all( => published = not all(
+    print(f"With your settings this is not so: {sentence}") => pass
+    {error}. {sentence}" => {error}."
     if good is ...: => if good is None:
     if not good: => if False:
     except Exception as error: => except ZeroDivisionError as error:
@@ -666,6 +671,17 @@ chapters/grids.py: grids
     return repr(node) => return type(node).__name__
     if digests().get(self.name) != self.digest(): => if False:
     tolerance: float = 1e-5 => tolerance: float = 1e-2
+chapters/heterogeneity.py: algorithms
+    return [*weights[: -self.arrays], *own] if own else weights => return weights
+    mine = [own + part for own, part in zip(task.own, update[-self.arrays :], strict=True)] => mine = task.own
+chapters/heterogeneity.py: 04_comparison_of_outcomes
+    return [*weights[: -self.arrays], *own] if own else weights => return weights
+exchange/watch.py: exchange::test_an_update_that_outgrew_its_promise_makes_the_number_void_and_bounds_go_first
+    ("late" if tally.listed else "posted") => ("late" if closed else "posted")
+../notebooks/source/02_federated_learning.py: 02_federated_learning
+    np.random.default_rng(0).permutation(rows["hospital"]) => rows["hospital"].to_numpy()
+../notebooks/source/04_comparison_of_outcomes.py: 04_comparison_of_outcomes
+    hospital.labels.mean() > 0.5 for => hospital.labels.mean() < 0.5 for
 """
 
 

@@ -14,17 +14,20 @@ def settled(**changed):
 
 
 @pytest.mark.parametrize(
-    ("changed", "then"),
+    ("changed", "then", "sets"),
     [
-        ({}, (20, 50, 0.3)),
-        ({"SEEDS": 5}, (5, 50, 0.3)),
-        ({"PROFILE": "smoke"}, (3, 15, 0.3)),
-        ({"PROFILE": "smoke", "SEEDS": 5}, (5, 15, 0.3)),
-        ({"PROFILE": "smoke", "RATE": 1.0}, (3, 15, 1.0)),
+        ({}, (20, 50, 0.3), ""),
+        ({"SEEDS": 5}, (5, 50, 0.3), ""),
+        ({"PROFILE": "smoke"}, (3, 15, 0.3), "SEEDS = 3, ROUNDS = 15"),
+        ({"PROFILE": "smoke", "SEEDS": 5}, (5, 15, 0.3), "ROUNDS = 15"),
+        ({"PROFILE": "smoke", "RATE": 1.0}, (3, 15, 1.0), "SEEDS = 3, ROUNDS = 15"),
     ],
 )
-def test_the_profile_sets_what_the_reader_left_alone_and_claims_are_for_the_published_settings(capsys, changed, then):
+def test_the_profile_sets_what_the_reader_left_alone_and_claims_are_for_the_published_settings(
+    capsys, changed, then, sets
+):
     names, claim = settled(**changed)
+    assert capsys.readouterr().out == (f"The quick profile sets {sets}.\n" if sets else "")
     assert tuple(names[name] for name in FULL) == then
     claim(np.bool_(True), "It rises.")
     if changed in ({}, {"PROFILE": "smoke"}):

@@ -368,6 +368,8 @@ def test_an_update_that_outgrew_its_promise_makes_the_number_void_and_bounds_go_
     assert steps[2:6] == [(2, "update", 1), (3, "update", 2), (4, "bounds", 2), (5, "update", 2)]
     assert [names for _, names in room.counted] == [NAMES] * 7
     assert len(room.models()) == 1
+    letters = Watch(room.root, room.fingerprint).look().letters
+    assert set(letters.query("number == 3")["state"]) == {"posted"}, "where nobody is listed, nobody is late"
 
 
 def test_a_number_whose_shares_do_not_come_is_given_up_until_the_budget_is_used_up(four):

@@ -49,7 +49,7 @@ DOORS = {
 WITHOUT_PANDAS = {"core.aggregators", "core.models"}
 
 # What notebooks 00 to 04 may import beside the core, compat and encryption.
-CHAPTERS_OF = {"03": {"attacks"}, "04": {"attacks"}}
+CHAPTERS_OF = {"03": {"attacks"}, "04": {"attacks", "heterogeneity"}}
 
 
 def modules() -> dict[str, str]:

@@ -8,6 +8,8 @@ def settings(
 ) -> Callable[[object, str], None]:
     """Set what the profile asks for where the reader has changed nothing, and return the judge of the page's claims.
 
+    A parameter at its published value counts as left alone, whoever wrote it: what the quick profile sets is printed.
+
     The judge, `claim(holds, sentence)`, is for what was seen at the published settings and need not be so elsewhere:
     there a claim that fails is an AssertionError, and at a reader's own settings a line that says so.
 
@@ -18,7 +20,10 @@ def settings(
     chosen = {"full": full, "smoke": {**full, **smoke}}.get(names["PROFILE"])
     if chosen is None:
         raise ValueError(f"PROFILE is {names['PROFILE']!r}: write 'full', or 'smoke' for a quick look.")
-    names.update({name: chosen[name] for name, value in full.items() if names[name] == value})
+    left = [name for name, value in full.items() if names[name] == value]
+    names.update({name: chosen[name] for name in left})
+    if quick := [f"{name} = {chosen[name]}" for name in left if chosen[name] != full[name]]:
+        print(f"The quick profile sets {', '.join(quick)}.")
     published = all(names[name] == value for name, value in chosen.items())
 
     def claim(holds: object, sentence: str) -> None:

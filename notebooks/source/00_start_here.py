@@ -63,6 +63,8 @@ claim = course.settings(globals(), {"SEED": 0, "ROUNDS": 50}, {"ROUNDS": 10})
 # | [06 gradient leakage][06] | What can a curious server read from one update? |
 # | [07 malicious participants][07] | Can one hospital spoil the model for all? |
 # | [08 one folder, many hospitals][08] | Can hospitals train together with no server, in one shared folder? |
+# | [09 hospitals that differ][09] | What helps where hospitals differ? |
+# | [10 slow and absent hospitals][10] | Must everybody wait for the slowest hospital? |
 #
 # Read them in this order. Each runs on its own, from top to bottom, in a few minutes.
 #
@@ -74,6 +76,8 @@ claim = course.settings(globals(), {"SEED": 0, "ROUNDS": 50}, {"ROUNDS": 10})
 # [06]: 06_gradient_leakage.ipynb
 # [07]: 07_malicious_participants.ipynb
 # [08]: 08_one_folder_many_hospitals.ipynb
+# [09]: 09_hospitals_that_differ.ipynb
+# [10]: 10_slow_and_absent_hospitals.ipynb
 #
 # ## Is everything here?
 #

@@ -49,15 +49,13 @@ summary.round(3)
 # The next picture shows the same four tables in more detail. See what makes the hospitals *different*.
 
 # %% tags=["plumbing"]
-# The numbers behind the next picture
+# A picture: what each hospital holds
+from fedkit.chapters import figures
+
 ages = pd.DataFrame({one.name: one.table["age"].describe() for one in federation}).T
 gaps = pd.DataFrame({one.name: one.table.isna().mean() for one in federation}).T
 ages, gaps = ages.drop(columns="count").add_prefix("age "), gaps.add_prefix("missing ")
 numbers = federation.summary().set_index("hospital").join(ages).join(gaps)
-
-# %%
-from fedkit.chapters import figures
-
 plots.save(
     figures.hospitals_at_a_glance(federation),
     "hospitals_at_a_glance",
@@ -411,17 +409,16 @@ for name in federation.names:
 table_stranger = pd.concat(parts).assign(method="centralized, without its rows")
 
 # %% [markdown]
-# Two things to see. How much is lost without the hospital's rows? And does the stranger beat the hospital's own model?
+# `table_three` holds the AUROC of all three: own model, pooled, stranger. Two things to see. How much is lost without the
+# hospital's rows? Does the stranger beat the hospital's own model?
 
 # %% tags=["plumbing"]
-# The numbers behind the next picture
+# table_three, and a picture of it
 table_both = evaluation.table(runs_both, ["auroc"])
 of_all = table_stranger.groupby(["method", "seed", "metric"])["value"].mean()
 tables = [table_both, table_stranger, of_all.reset_index().assign(hospital="mean")]
 table_three = pd.concat(tables, ignore_index=True)
 summary_three = evaluation.summary(table_three)
-
-# %%
 heading = "AUROC of a hospital's own model, and of models with and without its rows"
 plots.save(
     figures.auroc_forest(summary_three, heading=heading),
@@ -433,7 +430,7 @@ plots.save(
 )
 
 # %% [markdown]
-# The intervals overlap a lot, since each holds the luck of the splits. So again we pair: the stranger minus the model
+# The intervals overlap, since each holds the luck of the splits. So again we pair: the stranger minus the model
 # with the hospital's rows, and the stranger minus the hospital's own model.
 
 # %%

@@ -72,8 +72,8 @@ known.round(3)
 #
 # ## Step 1: numbers become integers
 #
-# Encryption works on [integers](glossary.md#integer), and an update has fractions. We [encode](glossary.md#encode) them:
-# multiply by a large number, the [scale](glossary.md#scale), and round. To go back, divide. A larger scale loses less.
+# Encryption works on [integers](glossary.md#integer); an update has fractions. We [encode](glossary.md#encode) them:
+# multiply by a large number, the [scale](glossary.md#scale), and round. To go back, divide. Large scales lose less.
 
 
 # %%
@@ -407,6 +407,7 @@ def largest_gap(*both):
 runs_plain = train(aggregators.Mean())
 runs_ckks = train(aggregators.SharedKeyMean())
 runs_bfv = train(aggregators.EncryptedMean())
+runs_all = [*runs_plain, *runs_ckks, *runs_bfv]
 gaps = {run[0].method: largest_gap(run, runs_plain) for run in (runs_ckks, runs_bfv)}
 assert max(gaps.values()) < 1e-6, "Encrypted training should give the plain model."
 print({scheme: f"{gap:.0e}" for scheme, gap in gaps.items()})
@@ -419,7 +420,6 @@ print({scheme: f"{gap:.0e}" for scheme, gap in gaps.items()})
 # AUROC and its interval, for each hospital and method
 from fedkit import evaluation
 
-runs_all = [*runs_plain, *runs_ckks, *runs_bfv]
 aurocs = evaluation.table(runs_all, metrics=["auroc"])
 found = evaluation.summary(aurocs)
 ends = zip(found["mean"], found["low"], found["high"], strict=True)
@@ -550,11 +550,11 @@ phases = ["train", "encrypt", "share", "add", "decrypt"]
 # CKKS sends hundreds of times as many bytes as plain training: its ciphertext is as long for 14 numbers as
 # for two thousand. BFV stays below fifty times; of what goes up, most are shares and signatures.
 #
-# And for larger models? We pretend, with random updates:
+# And for larger models? `pretend` plays one round with random updates:
 
 
 # %% tags=["plumbing"]
-# One pretend round, for its bytes and its error
+# pretend: one round, for its bytes and its error
 from itertools import product
 
 from fedkit import records

@@ -17,7 +17,7 @@ SEEDS = 10  # how many splits into train and test rows
 ROUNDS = 30  # rounds of each training
 
 # %% tags=["plumbing"]
-# Settings; and a curious server, as in notebook 03, that keeps the updates
+# Settings; and Curious: a server, as in notebook 03, that keeps the updates
 from itertools import product
 
 import numpy as np
@@ -63,7 +63,7 @@ shapes
 # layer. A ciphertext has 4,096 [slots](glossary.md#slot).
 
 # %% tags=["plumbing"]
-# What TenSEAL needs: three contexts, and how a vector is sent under each
+# send_ckks and send_bfv: how a vector is sent; and three contexts for TenSEAL
 from fedkit.compat.tenseal import sealapi, ts
 
 CKKS, BFV = ts.SCHEME_TYPE.CKKS, ts.SCHEME_TYPE.BFV
@@ -369,7 +369,7 @@ for rounding, bits in cases:
     runs_rounded[rounding, bits] = train(f"{bits} bits, {rounding}", aggregator)
 
 # %% tags=["plumbing"]
-# The figure: what few bits do to a model
+# The figure: what few bits do to a model; and by_hospital, for the table
 from fedkit import evaluation
 
 every_run = [*runs_plain, *(run for runs in runs_rounded.values() for run in runs)]
@@ -524,7 +524,7 @@ opened = signed(sum(hidden.values()))
 assert np.array_equal(opened, sum(whole.values())), "The masks should cancel out."
 
 # %% tags=["plumbing"]
-# How fedkit is measured: bytes up and down, error, seconds
+# compared and compare_bfv: bytes up and down, error, seconds
 from time import perf_counter
 
 from fedkit import encryption
@@ -548,7 +548,7 @@ def compare_bfv(bits):
 
 
 # %% tags=["plumbing"]
-# How the others are measured
+# compare_ckks, compare_default, compare_masks: the others
 def compare_ckks():
     shared, began = encryption.SharedKeys(4), perf_counter()
     mine = [shared.encrypt(updates[name], patients[name]) for name in updates]
@@ -619,7 +619,7 @@ print(f"right without Hungary: masks {lost.mean():.1%}, ciphertexts 100%")
 # What does the server read in it? A number that says where label 1 is common:
 
 # %% tags=["plumbing"]
-# Tap: it keeps what it hears; and an attacker without a key
+# Tap: it keeps what it hears; read_without_key: an attacker
 import json
 
 

@@ -167,7 +167,7 @@ for name, model in tried.items():
 # minus a x key. It takes the head off, takes zeros for the key, divides by delta, and unpacks the integers.
 
 # %% tags=["plumbing"]
-# Parameters, new keys for four hospitals, and who refuses
+# parameters and new_keys, for four hospitals; refused: somebody must say no
 from fedkit import encryption, records
 from fedkit.encryption import messages, quantization, ring
 from fedkit.encryption.together import Together
@@ -235,7 +235,7 @@ for patients in BATCHES:
 # patients in the step. See how each line falls, and where the encrypted one lies.
 
 # %% tags=["plumbing"]
-# Two helpers: mean, interval and each hospital; and the shares that are read
+# summed_up: mean, interval, each hospital; shares_read: of many updates
 from fedkit import evaluation, plots
 from fedkit.chapters import figures
 
@@ -513,7 +513,7 @@ heard = {"alone, far too long": membership.signals(over, federation, small)}
 heard["federated, logistic"] = membership.signals(calm, federation)
 
 # %% tags=["plumbing"]
-# The three attacks on each model: all patients, and each hospital's
+# aurocs and tprs of three attacks: all patients, and each hospital's
 ratio = membership.by_likelihood_ratio
 attacks = {
     "loss": membership.by_loss,
@@ -773,7 +773,7 @@ course.check(
 
 # %% tags=["exercise"]
 def overheard(open_layers, update):
-    if not open_layers:
+    if len(open_layers) == 0:
         return {}  # nothing travels in the clear
     seen, names = [], federation.names
     mean = aggregators.EncryptedMean(

@@ -15,6 +15,7 @@
 PROFILE = "full"  # "full", or "smoke" for a quick test
 SEEDS = 8  # how many splits into train and test rows, with four hospitals
 SEEDS_MANY = 5  # the same, with fifteen pretend hospitals
+FIRST_SEED = 0  # the seed of the first of them
 ROUNDS = 12  # rounds of each training
 
 # %% tags=["plumbing"]
@@ -23,7 +24,7 @@ from fedkit.chapters import course
 
 claim = course.settings(
     globals(),
-    {"SEEDS": 8, "SEEDS_MANY": 5, "ROUNDS": 12},
+    {"SEEDS": 8, "SEEDS_MANY": 5, "FIRST_SEED": 0, "ROUNDS": 12},
     {"SEEDS": 3, "SEEDS_MANY": 2, "ROUNDS": 8},
 )
 
@@ -120,7 +121,7 @@ rules = {
 }
 
 # %% tags=["plumbing"]
-# A training with attackers, and the scores at each hospital
+# train: with attackers; score: at each hospital
 from itertools import product
 
 import pandas as pd
@@ -130,7 +131,7 @@ from fedkit import evaluation
 
 def train(trained_on, attackers, rule, seeds=SEEDS):
     rule = forging.Poisoned(rule, attackers)
-    how = {"rounds": ROUNDS, "seed": range(seeds)}
+    how = {"rounds": ROUNDS, "seed": range(FIRST_SEED, FIRST_SEED + seeds)}
     return learning.train_federated(trained_on, aggregator=rule, **how)
 
 
@@ -175,18 +176,19 @@ wide.loc[[*runs]]
 
 # %% [markdown]
 # That is the AUROC of each hospital, and their mean with its 95% interval; 0.5 is a coin. Look at the four lines of the
-# mean. Labels alone bring it near a coin at Switzerland and VA, and less far down at the two others. Signs bring it far
-# below a coin at all four. Against one who flips signs, robust rules hold. Against two, the median is lost. FLTrust
-# holds, as long as the trusted hospital is honest: see the last line.
+# mean. Labels alone bring it near a coin at VA Long Beach, less far down at Cleveland and Hungary; at Switzerland, that
+# depends on the splits. (Seeds 8 to 15 and 16 to 23 are others: write `FIRST_SEED = 8`.) Signs bring it far below a coin
+# at all four. Against one who flips signs, robust rules hold. Against two, the median is lost. FLTrust holds, as long as
+# the trusted hospital is honest: see the last line.
 
 # %% tags=["plumbing"]
 # What the text says of the cases, checked
 assert cosine(mean_honest, mean_poisoned) < 0 < 0.5 < cosine(mean_honest, by_hand)
 auroc = mean_four["mean"]
 claim(auroc["labels", "mean"] < auroc["honest", "mean"] - 0.1, "Labels spoil a mean.")
-far = wide.loc["labels", "mean"][["Switzerland", "VA Long Beach"]].max()
+far = wide.loc["labels", "mean"]["VA Long Beach"]
 near = wide.loc["labels", "mean"][["Cleveland", "Hungary"]].min()
-claim(far < 0.6 < near, "Two are near a coin, two are not.")
+claim(far < 0.6 < near, "One is near a coin, two are not.")
 claim(auroc["signs", "mean"] < 0.4, "Flipped signs turn a mean around.")
 claim(
     min(auroc["signs", rule] for rule in ("median", "clipped", "FLTrust")) > 0.6,
@@ -214,19 +216,20 @@ honest = scores_four[scores_four["method"].str.startswith("honest")]
 price = evaluation.paired_differences(honest, "honest: mean")
 costs = price[price["method"] == "honest: median"].set_index("hospital")
 claim(costs["mean"].abs().max() < 0.05, "A median costs little.")
-unsure = costs["low"]["Switzerland"] < 0 < costs["high"]["Switzerland"]
-claim(unsure, "What the median costs Switzerland is not settled.")
 trust = price[price["method"] == "honest: FLTrust"].set_index("hospital")
+claim((trust["mean"] < 0).all(), "On average, FLTrust costs each hospital something.")
 settled = trust["high"]["Cleveland"] < 0 or PROFILE == "smoke"  # too few splits
 claim(settled, "FLTrust costs Cleveland something.")
+claim((costs["high"] > 0).all(), "What a median costs is not settled.")
 for name in ("Switzerland", "Cleveland"):
     records.glue(f"median_costs_{name.lower()}", costs["mean"][name])
 told = price.assign(text=tell(price, "+"))
 told.pivot_table("text", "hospital", "method", aggfunc="first")
 
 # %% [markdown]
-# FLTrust has a price at Cleveland: small, but its whole interval is below zero. Switzerland's intervals hold zero: these
-# splits do not settle whether it pays at all. A median's mean prices are small at each hospital.
+# FLTrust has a price: its mean is below zero at each hospital, on other splits too. Whose interval lies wholly below
+# zero depends on the splits: here Cleveland's, with seeds 8 to 15 VA Long Beach's. A median's mean prices are small at
+# each hospital, and no splits settle them.
 #
 # ## Encryption carries poison untouched
 #
@@ -302,7 +305,7 @@ for rule in (in_three, robust.Krum(1)):
 
 
 # %% tags=["plumbing"]
-# How the fifteen are attacked, and scored: their mean, and the lowest of them
+# attack_many: the fifteen are attacked; of_many: their mean, and the lowest
 rules_many = {"mean": aggregators.Mean(), "median": robust.Median()}
 
 
@@ -528,7 +531,7 @@ assert np.allclose([*by_hand.values()], [*by_fedkit.values()], atol=1e-6)
 # before the poison.
 
 # %% tags=["plumbing"]
-# A training that is screened, and the patients that influence is measured on
+# screen: a training that is watched; held_out: patients to measure influence on
 from fedkit import preparation
 
 assert min(by_hand, key=by_hand.get) == "Switzerland", "Switzerland differs most."
@@ -568,7 +571,8 @@ screenings = {
     "influence, backdoor": (planted, {}, by_influence),
 }
 shut_out = []
-for (case, how), seed in product(screenings.items(), range(SEEDS_MANY)):
+for (case, how), number in product(screenings.items(), range(SEEDS_MANY)):
+    seed = FIRST_SEED + number
     events = []
     screen(*how, seed, events.append)
     shut_out.append(screening.table(events).assign(case=case, seed=seed))
@@ -641,7 +645,7 @@ read[["update", "cosine", "influence", "flagged", "excluded"]].round(3)
 
 
 # %% tags=["plumbing"]
-# He changes a line, removes one, cuts off the end: what `verify` says
+# verdict: what `verify` says if he changes a line, removes one, cuts off the end
 def verdict(path, head=None):
     try:
         return f"{len(audit.verify(path, head))} lines, and nothing is wrong"
@@ -699,8 +703,8 @@ claim(
 )
 records.glue("claim_costs", lost_mean["20,000 claimed"])
 high = lost.set_index(["hospital", "method"])["high"]
-paid = max(high[name, "20,000 claimed"] for name in ("Hungary", "VA Long Beach"))
-claim(paid < 0 or PROFILE == "smoke", "The claim costs Hungary and VA something.")
+paid = high["Hungary", "20,000 claimed"]
+claim(paid < 0 or PROFILE == "smoke", "The claim costs Hungary something.")
 lies = patients | {"Switzerland": 20_000}
 print(f"Switzerland's share of the weight: {20_000 / sum(lies.values()):.0%}")
 _, told_lies = robust.Median().aggregate(None, poisoned, lies, ledger)
@@ -709,8 +713,8 @@ told = lost.assign(text=tell(lost, "+"))
 told.pivot_table("text", "hospital", "method", aggfunc="first")
 
 # %% [markdown]
-# One false number gives Switzerland nearly all the weight. That it costs Hungary and VA is settled; elsewhere, and in
-# the mean, the intervals hold zero. Under encryption the server cannot see the claim. But in notebook
+# One false number gives Switzerland nearly all the weight. That it costs Hungary is settled, on other splits too. For
+# the others, and in the mean, the splits disagree. Under encryption the server cannot see the claim. But in notebook
 # 03, hospitals also read how many patients there are in *all*: each can compare this with what was agreed. And to a
 # median, Krum and FLTrust a hospital is one vote, whatever it claims.
 #
@@ -792,9 +796,9 @@ def auroc_with(count):
 course.check(
     "Exercise 1",
     most,
-    (lambda count: count in range(16), "Count hospitals, from 0 to 15."),
+    (lambda count: float(count) in range(16), "Count hospitals, from 0 to 15."),
     (lambda count: auroc_with(count) > 0.7, "It falls: how many groups are spoiled?"),
-    (lambda count: auroc_with(count + 1) < 0.7, "It holds with one more, too."),
+    (lambda count: auroc_with(int(count) + 1) < 0.7, "It holds with one more, too."),
 )
 
 # %% [markdown]

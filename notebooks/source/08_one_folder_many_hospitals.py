@@ -186,7 +186,7 @@ hospital = Participant(Folder(shared), me, rows, **typed)
 hospital.run(poll_seconds=0.1, until=lambda status: os.getppid() != parent)
 """
 # %% tags=["plumbing"]
-# Three such processes are started
+# start: three such processes
 import os
 import subprocess
 import sys
@@ -215,7 +215,7 @@ others = {name: start(name) for name in three}
 
 
 # %% tags=["plumbing"]
-# What a process says, typing into it, and waiting until something is so
+# say: what a process says; typed: into it; wait: until something is so
 def say(name):
     return (homes / f"{name}.txt").read_text().splitlines()
 
@@ -290,7 +290,7 @@ print(me.step())
 # wait for a list now, and only the coordinator makes one.
 
 # %% tags=["plumbing"]
-# Taking your two parts in turn, until something is so; reading as anybody can
+# play: your two parts in turn; until letters have arrived, or are added; read
 from fedkit.exchange import letters, rounds
 
 look, later = min(3, ROUNDS), min(4, ROUNDS + 1)  # numbers that we look at closely
@@ -503,7 +503,7 @@ print(f"from notebook 02: {gap:.0e}; from a study without an accident: the same 
 
 
 # %% tags=["plumbing"]
-# Small studies, up to letter one of the statistics
+# begin: a small study, up to letter one of the statistics; turn: all take steps
 def turn(people):
     for one in people.values():
         while one.step().acted:
@@ -588,8 +588,8 @@ assert tested[1] < tested[0] == tested[2] == tested[3], "One round is of one gro
 print("test patients that the scores are of:", tested)
 
 # %% [markdown]
-# Three hospitals lost a round (x), and four did not. In column 4 nobody was late (!): the three had no bounds
-# left, so its list was left empty. Bounds were added up again. What it costs:
+# Three hospitals lost a round (x), and four did not. In column 4, letters were posted (+) and never added: the three had
+# no bounds left, so its list was left empty. Bounds were added up again. What it costs:
 #
 # - **Time.** All seven waited for two more sums.
 # - **Privacy.** Each hides among three or four, not among seven.

@@ -47,7 +47,7 @@ PROPER = set(
     """
     Janosi Steinbrunn Pfisterer Detrano UCI Wolberg Mangasarian Aeberhard Forina
     McMahan Karimireddy Reddi Zhu Nadeau Bengio Bonawitz Regev Cheon Albrecht Diffie Hellman Vercauteren Micciancio
-    Nguyen Alistarh Seide Phong Zhao Geiping Carlini Blanchard Cao Lycklama Velicheti Bagdasaryan Baruch
+    Vickers Elkin Nguyen Alistarh Seide Phong Zhao Geiping Carlini Blanchard Cao Lycklama Velicheti Bagdasaryan Baruch
     ACORN BatchCrypt RoFL Scrypt AES GCM ePrint
     TensorFlow TenSEAL scikit fedkit Colab JupyterLab JupyterHub NVFlare Matplotlib conda README
     """.split()
@@ -193,8 +193,10 @@ def unexplained(markdown: str, glossary: str) -> Counter:
 
 def reading_minutes(notebook: dict) -> int:
     """Return how long a notebook takes to read, by the rule of the syllabus, to the nearest five minutes."""
-    cells = list(takewhile(lambda cell: not cell.source.startswith("## Exercises"), notebook.cells))
-    story = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    cells = list(takewhile(lambda cell: "## Exercises" not in cell.source, notebook.cells))
+    texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    texts += [cell.source.partition("## Exercises")[0] for cell in notebook.cells[len(cells) :][:1]]
+    story = "\n\n".join(texts)
     code = [cell for cell in cells if cell.cell_type == "code"]
     seen = sum(len(calls(cell.source, ("plots.save", "plots.Picture"))) for cell in code)
     in_view = sum(not cell.metadata.get("tags") for cell in code)

@@ -154,6 +154,7 @@ def test_the_syllabus_says_what_a_notebook_wants_to_be_read_before(name):
         ("1 + 1", "plots.Picture(plots.hospitals(federation), 'A hospital.')", 15),
         ("word " * 1000, "word " * 700 + "\n\n# %%\nplots.save(figure, 'one', table, 'Two.')", 10),
         ("word " * 1000, "word " * 1000 + "\n\n# %% [markdown]\n# ## Exercises\n#\n# " + "word " * 1000, 10),
+        ("word " * 1000, "word " * 1000 + "\n#\n# ## Exercises\n#\n# " + "word " * 1000, 10),
     ],
 )
 def test_reading_takes_time_for_words_code_and_pictures_and_not_for_exercises(old, new, minutes):

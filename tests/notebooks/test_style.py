@@ -57,6 +57,7 @@ def problems(name: str, notebook: dict) -> list[str]:
     published = {node.targets[0].id: node.value.value for node in scalars} if scalars == given else {}
     prose = "\n".join(markdown)
     goals = bullets(first.partition("\n## ")[0].partition("By the end you can")[2])
+    hidden = ", ".join(dict.fromkeys(out_of_sight(notebook["cells"])))
     *_, before, reached, last, _ = ["", "", "", *re.split(r"^## (.+)", prose, flags=re.MULTILINE)]
     found = {
         f"a cell has {max(lines)} lines": max(lines) > 25,
@@ -75,9 +76,26 @@ def problems(name: str, notebook: dict) -> list[str]:
         "what you can do now does not answer the goals one by one": bullets(reached) != goals,
         f"there are {words(prose)} words of prose": not 800 <= words(prose) <= 2000,
         "there is no exercise": not tagged["exercise"],
+        f"no title and no text names what is made in a folded cell: {hidden}": hidden,
         "a picture has no words in its place": re.search(r"!\[\s*\]\(", prose),
     }
     return [sentence for sentence, wrong in found.items() if wrong]
+
+
+def out_of_sight(cells: list[dict]) -> list[str]:
+    """Functions and classes that a folded cell makes and a cell in view needs, and that no title and no text names."""
+    folded, found = {}, []
+    text = "\n".join(cell["source"] for cell in cells if cell["cell_type"] == "markdown")
+    for cell in (cell for cell in cells if cell["cell_type"] == "code"):
+        nodes = [*ast.walk(ast.parse(cell["source"]))]
+        made = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        if "plumbing" in tags(cell):
+            said = re.findall(r"\w+", cell["source"].partition("\n")[0] + text)
+            folded |= dict.fromkeys(made - {*said})
+        else:
+            folded = {name: None for name in folded if name not in made}
+            found += [name for name in folded if name in {node.id for node in nodes if isinstance(node, ast.Name)}]
+    return found
 
 
 def told_of(code: list[dict]) -> list[dict]:
@@ -196,6 +214,8 @@ def test_the_notebooks_are_what_their_sources_make_and_those_of_the_syllabus(sol
         ('PROFILE = "full"', 'PROFILE = "smoke"', "PROFILE = 'full'"),
         ('PROFILE = "full"', 'PROFILE = "full"\nSEEDS = range(20)', "scalars only"),
         (' tags=["exercise"]', "", "no exercise"),
+        ("# %%\n1 + 1", '# %% tags=["plumbing"]\n# More\ndef f(): ...\n\n# %%\nf()', "in a folded cell: f"),
+        ("# %%\n1 + 1", '# %% tags=["plumbing"]\n# f\ndef f(): ...\n\n# %%\nf()', None),
         ("# ## Exercises", "# ![](picture.png)\n# ## Exercises", "no words in its place"),
     ],
 )

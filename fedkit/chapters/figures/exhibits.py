@@ -167,7 +167,8 @@ def server_view(update: np.ndarray, ciphertext: bytes, names: Sequence[str] | No
         plain.barh(range(len(update)), update, color=colors, height=0.62)
         for y, value in enumerate(update):
             side = {"xytext": (3, 0), "ha": "left"} if value >= 0 else {"xytext": (-3, 0), "ha": "right"}
-            plain.annotate(f"{value:+.3f}", (value, y), textcoords="offset points", va="center", fontsize=8, **side)
+            text = f"{value:+z.3f}".replace("-", "−")
+            plain.annotate(text, (value, y), textcoords="offset points", va="center", fontsize=8, **side)
         plain.axvline(0, color=FAINT, linewidth=0.8)
         plain.set(xlabel="change of the weight", xlim=(-1.4 * limit, 1.4 * limit))
     else:

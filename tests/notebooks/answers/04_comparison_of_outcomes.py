@@ -85,80 +85,68 @@ def times(model):
 
 
 # %% Exercise 3: right
-import numpy as np
-
-
-def shift(labels, probabilities):
-    odds, a = np.log(probabilities / (1 - probabilities)), 0.0
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-odds - a))
-        a += (labels - p).mean() / (p * (1 - p)).mean()
-    return a
+def net_benefit(labels, probabilities, t):
+    treated = probabilities > t
+    ill, well = (treated & (labels == one) for one in (1, 0))
+    return (ill.sum() - well.sum() * t / (1 - t)) / len(labels)
 
 
 # %% Exercise 3: right
-from scipy.optimize import brentq
-from scipy.special import expit, logit
-
-
-def shift(labels, probabilities):
-    return brentq(lambda a: expit(logit(probabilities) + a).sum() - labels.sum(), -20, 20)
-
-
-# %% Exercise 3: right
-import math
-
-
-def shift(labels, probabilities):
-    low, high, wanted = -30, 30, sum(labels) / len(labels)
-    for _ in range(40):
-        middle = (low + high) / 2
-        moved = [1 / (1 + math.exp(-math.log(p / (1 - p)) - middle)) for p in probabilities]
-        low, high = (middle, high) if sum(moved) / len(moved) < wanted else (low, middle)
-    return middle
+def net_benefit(labels, probabilities, t):
+    total = 0
+    for label, probability in zip(labels, probabilities, strict=True):
+        if probability > t:
+            total += 1 if label else -t / (1 - t)
+    return total / len(list(labels))
 
 
 # %% Exercise 3: right
 import numpy as np
 
 
-def shift(labels, probabilities):
-    tried = np.arange(-6, 6, 0.01)[:, None]
-    moved = 1 / (1 + np.exp(-np.log(probabilities / (1 - probabilities)) - tried))
-    return tried[np.abs(moved.mean(axis=1) - labels.mean()).argmin()]
+def net_benefit(labels, probabilities, t):
+    worth = np.where(np.asarray(labels) == 1, 1.0, -1 / (1 / t - 1))
+    return np.mean(worth * (np.asarray(probabilities) >= t), keepdims=True)
+
+
+# %% Exercise 3: right
+import pandas as pd
+
+
+def net_benefit(labels, probabilities, t):
+    treated = pd.Series(labels)[pd.Series(probabilities) > t]
+    return (treated.sum() - (len(treated) - treated.sum()) * t / (1 - t)) / len(labels)
 
 
 # %% Exercise 3: wrong
-import numpy as np
-from scipy.special import logit
-
-
-def shift(labels, probabilities):
-    return logit(np.mean(labels)) - logit(np.mean(probabilities))
+def net_benefit(labels, probabilities, t):  # of the treated only
+    treated = labels[probabilities > t]
+    return (treated - (1 - treated) * t / (1 - t)).mean() if len(treated) else 0.0
 
 
 # %% Exercise 3: wrong
-def shift(labels, probabilities):
-    return labels.mean() - probabilities.mean()
+def net_benefit(labels, probabilities, t):  # the cost the wrong way up
+    treated = probabilities > t
+    return (treated * labels - treated * (1 - labels) * (1 - t) / t).mean()
 
 
 # %% Exercise 3: wrong
-def shift(labels, probabilities):
-    return 0.0
+def net_benefit(labels, probabilities, t):  # who is rightly not treated counts, too
+    return ((probabilities > t) == labels).mean()
 
 
 # %% Exercise 3: wrong
-from scipy.special import logit
-
-
-def shift(labels, probabilities):
-    return logit(labels.mean()) - logit(probabilities)
+def net_benefit(labels, probabilities, t):  # a sum, and no mean
+    treated = probabilities > t
+    return (treated * labels).sum() - (treated * (1 - labels)).sum() * t / (1 - t)
 
 
 # %% Exercise 3: wrong
-from scipy.optimize import brentq
-from scipy.special import expit, logit
+def net_benefit(labels, probabilities, t):  # always cut at one half
+    treated = probabilities > 0.5
+    return (treated * labels - treated * (1 - labels) * t / (1 - t)).mean()
 
 
-def shift(labels, probabilities):
-    return -brentq(lambda a: expit(logit(probabilities) + a).sum() - labels.sum(), -20, 20)
+# %% Exercise 3: wrong
+def net_benefit(labels, probabilities, t):
+    return 0.3

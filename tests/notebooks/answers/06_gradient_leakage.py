@@ -69,6 +69,8 @@ open_layers = ["kernel 1", "bias 1"]
 open_layers = ("bias 1", "kernel 1")
 # %% Exercise 2: right
 open_layers = {name for name in network.layers if name.endswith("1")}
+# %% Exercise 2: right
+open_layers = np.array(["kernel 1", "bias 1"])
 # %% Exercise 2: wrong
 open_layers = ["bias 2"]
 # %% Exercise 2: wrong
