@@ -309,7 +309,7 @@ differences = evaluation.paired_differences(scores, "centralized")
 plots.save(
     figures.paired_differences(differences, "centralized", MARGIN),
     "paired_differences",
-    differences.sort_values("metric", kind="stable"),
+    differences.sort_values("metric", kind="stable").round(4),
     "AUROC of each method minus that of centralised training, with intervals and a "
     "verdict each. A grey line marks zero and a dashed red line the margin. "
     "Switzerland's interval lies across both.",
