@@ -548,7 +548,7 @@ for policy, days in crowds.items():
     seen[policy] = {
         "steps": counted["step"].max(),
         "updates": len(counted),
-        "in vain, %": 100 * (1 - len(counted) / len(days)),
+        "in vain, %": 100 * (~days["taken"]).mean(),
         "slowest tenth, %": 100 * counted["hospital"].isin(slowest).mean(),
     }
 seen = pd.DataFrame(seen).T
