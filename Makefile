@@ -19,7 +19,7 @@ COMPILE := .cache/uv/bin/uv pip compile -q --universal --python-version 3.11 --g
 
 # Every notebook, the longest first, so that they begin first.
 FOUND := $(basename $(notdir $(sort $(wildcard notebooks/source/[0-9][0-9]_*.py))))
-LONG := $(foreach number,04 07 06 05 02 08,$(filter $(number)_%,$(FOUND)))
+LONG := $(foreach number,09 04 07 06 05 02 08,$(filter $(number)_%,$(FOUND)))
 NAMES := $(LONG) $(filter-out $(LONG),$(FOUND))
 EXECUTED := $(NAMES:%=.cache/notebooks/%.ipynb)
 SOLVED := $(NAMES:%=.cache/solutions/%.ipynb)
@@ -37,7 +37,7 @@ help:  ## this list
 	@echo "NOTEBOOKS=\"02 03\" narrows notebooks, play and colab-check; TESTS=tests/test_hospitals.py narrows test;"
 	@echo "FAULTS=\"aggregators.py\" narrows sabotage."
 
-figures: $(MADE)  ## every figure of the report, in figures/: runs notebooks 01 to 08 where something changed
+figures: $(MADE)  ## every figure of the report, in figures/: runs notebooks 01 to 10 where something changed
 	@$(MAKE) -q $(DRAWING) || echo "Executing what changed, $(CORES) notebooks at a time ..."
 	@$(MAKE) -s -j$(CORES) $(DRAWING)
 	@echo "figures/ is up to date."

@@ -488,7 +488,39 @@ chapters/flamby.py: flamby::test_the_split_of_a_federation_is_the_one_that_was_g
     label="label", test="test") => label="label", features=[*frame][:-3])
 chapters/flamby.py: flamby::test_scores_of_a_mean_leave_out_an_auroc_of_one_patient
     table.loc["Switzerland", "auroc"] = np.nan => pass
+chapters/heterogeneity.py: algorithms
+    zip(found, weights, start, strict=True)) => zip(found, start, start, strict=True))
+    slope - m + s for => slope + m - s for
+    zip(task.own[n:], update, strict=True)] => zip(task.own[:n], update, strict=True)]
+    return loss**self.q, own => return 1.0, own
+    self.rate * loss) => 0 * loss)
+    return own or weights => return weights
+    zip(mine, weights[n:], start[:n] => zip(mine, weights[:n], start[:n]
+    return update[: -self.arrays], mine => return update[: -self.arrays], task.own
+    tf.constant(self.weights, => tf.constant(self.weights[::-1],
+    (slope - curve[:n] @ step) / curve[d] => slope / curve[d]
+    full[d]) / curve[d, d] for full => full[d]) / curve.sum() for full
+    expit(known + shift) - rows.train_labels) => expit(known + shift) - 0.5)
+    zip(weights, moves, strict=True)] => zip(weights[::1], [0 * move for move in moves], strict=True)]
+    ledger.add(name, "peer", "send" => ledger.add(name, "up", "send"
+learning.py: algorithms::test_steps_a_round_are_the_same_number_at_all_hospitals_whatever_their_rows
+    (self.steps or self.epochs => (self.epochs
+    -(-self.steps * each // rows)) => self.steps)
+    if self.steps is None: => if True:
+learning.py: algorithms::test_what_is_chosen_on_has_no_test_row
+    rows = split.hospitals[hospital.name].train_rows => rows = split.hospitals[hospital.name].test_rows
+evaluation.py: evaluation::test_the_expected_calibration_error_is_the_mean_gap_of_equal_bins
+    abs(p[part].sum() - y[part].sum()) => (p[part].sum() - y[part].sum())
+    p.argsort(kind="stable"), min(bins, => np.arange(len(p)), min(bins,
+chapters/differ.py: differ
+    return min(losses, key=losses.get) => return max(losses, key=losses.get)
+    (sent, sent[sent["round"] <= last])] => (sent, sent)]
+    auroc >= near].min() => auroc >= near].max()
+    labels.mean() > 0.5)) => labels.mean() > 0))
+    table["calibration_intercept"].abs() => table["calibration_intercept"]
+    kept(federation, tuple(seed)) => train(federation, seed=list(seed))
 chapters/partitions.py: partitions
+    strength * ranks + => ranks +
     if not 0 < alpha < np.inf: => if alpha < 0:
     rng.dirichlet(alpha * prior) => rng.dirichlet(prior)
 chapters/robust.py: robust
@@ -664,7 +696,7 @@ learning.py: clock
 chapters/grids.py: grids
     parts |= {"body": node.body[1:]} if documented else {} => pass
     for name in CORE] => for name in CORE[1:]]
-    [code, sums, list(self.seeds)] => [code, sums]
+    [code, sums, list(self.seeds)] => [code, sums, 0]
     [code, sums, list(self.seeds)] => [code, list(self.seeds)]
     (*self.follows, sys.modules[self.rows.__module__]) => self.follows
     (*self.follows, sys.modules[self.rows.__module__]) => (sys.modules[self.rows.__module__],)

@@ -98,6 +98,7 @@ def test_code_and_seeds_make_a_table_stale_and_a_comment_does_not(home, old, new
 def test_so_do_data_and_what_a_grid_follows_from(home):
     _, grid = computed(home)
     assert replace(grid, follows=(learning,)).digest() != grid.digest()
+    assert replace(grid, seeds=range(5)).digest() != grid.digest()
     (home / "data" / "heart_disease" / "SHA256SUMS").write_text("01  cleveland.csv\n")
     with pytest.raises(ValueError, match="make study"):
         grid.table()

@@ -1,11 +1,11 @@
 # %% [markdown]
 # # 09. Hospitals differ: which method helps, and which does not?
 #
-# *Two minutes to run, 45 minutes to read. To read before: [02](02_federated_learning.ipynb),
+# *Three minutes to run, 40 minutes to read. To read before: [02](02_federated_learning.ipynb),
 # [04](04_comparison_of_outcomes.ipynb).*
 #
 # Notebook 04 ended with bad news: the shared model calls fewer patients right than hospitals alone. There are dozens of
-# methods against that. We try fifteen, on the same splits, and one number per hospital turns out to be enough.
+# methods against that. We try eighteen, on the same splits, and one number per hospital turns out to be enough.
 #
 # By the end you can:
 #
@@ -36,7 +36,7 @@ claim = course.settings(
 # ## 1. How different are they?
 #
 # Measure before you cure. Two things are easy to count: the share of patients with label 1, and the mean of each
-# numeric column. How far is each hospital from all patients together?
+# column of numbers. How far is each hospital from all patients together?
 
 # %%
 import numpy as np
@@ -45,16 +45,23 @@ from fedkit import hospitals
 
 federation = hospitals.load()
 everybody = federation.frame()  # these rows are public: no real federation could
+everybody.groupby("hospital", sort=False)[["age", "label"]].mean().round(2)
+
+# %%
 label, place = everybody["label"], everybody["hospital"].to_numpy()
 columns = everybody[list(federation.numeric)]
 columns = (columns - columns.mean()) / columns.std()
 
+# %% [markdown]
+# The columns are now on one scale, in standard deviations. Two distances for each hospital:
 
+
+# %%
 def apart(place):
     """How far each hospital is from all patients together."""
     share = (label.groupby(place, sort=False).mean() - label.mean()).abs()
     spread = columns.groupby(place, sort=False).mean().abs().mean(axis=1)
-    return pd.DataFrame({"share of label 1": share, "numeric columns": spread})
+    return pd.DataFrame({"share of label 1": share, "columns": spread})
 
 
 real = apart(place)
@@ -80,7 +87,7 @@ drawn = pd.concat(parts, axis=1).swaplevel(axis=1)
 drawn = pd.concat({name: drawn[name] for name in real}, names=["measure", "hospital"])
 drawn = drawn.reset_index()
 beyond = real > high.loc[real.index]
-claim(beyond["numeric columns"].all(), "In their columns, all four differ.")
+claim(beyond["columns"].all(), "In their columns, all four differ.")
 far = real["share of label 1"] / high.loc[real.index, "share of label 1"]
 claim(far.idxmax() == "Switzerland" and far.max() > 3, "Switzerland differs most.")
 records.glue("share_switzerland_over_chance", far["Switzerland"])
@@ -93,12 +100,12 @@ plots.save(
 )
 
 # %% [markdown]
-# All four differ in their columns, and not by chance. In the share of label 1, Switzerland is the farthest away: nearly
-# all its patients are ill.
+# All four differ in their columns, and not by chance. In the share of label 1, Switzerland is the most
+# unlike the rest: nearly all its patients are ill.
 #
 # ## 2. What one model for all costs
 #
-# Training 18 methods on 40 splits takes longer than a lesson. `make study` has computed a table, and keeps it with a
+# Training eighteen methods on 40 splits takes longer than a lesson. `make study` has computed a table, and keeps it with a
 # fingerprint of code and data: a table of other code is refused. We compute one split again and compare.
 
 # %%
@@ -134,7 +141,7 @@ facts = {name: plain(rows) for name, rows in found.items()}
 facts["splits 0 to 19"].drop(columns=[("majority", m) for m in THREE[1:]]).round(2)
 
 # %% tags=["plumbing"]
-# The claims of this section, checked on both sets of splits
+# Paired differences on both sets of splits, for the sections below
 tables = {name: differ.long(rows) for name, rows in found.items()}
 
 
@@ -153,6 +160,8 @@ def wide(rows):
     return rows.pivot_table(ends, "method", "metric", sort=False)[ends]
 
 
+# %% tags=["plumbing"]
+# The claims of this section, checked on both sets of splits
 for name, rows in facts.items():
     swiss, mean = rows.loc["Switzerland"], rows.mean()
     near = abs(mean["auroc", "FedAvg"] - mean["auroc", "central"]) < 0.015
@@ -236,17 +245,17 @@ print(f"encrypted - plain: at most {gap:.0e} in any probability")
 #
 # | method | what it changes |
 # |---|---|
-# | FedProx | pulls local models back to the shared one |
-# | SCAFFOLD | corrects each step by how this hospital's gradients differ |
+# | [FedProx](glossary.md#fedprox) | pulls local models back to the shared one |
+# | [SCAFFOLD](glossary.md#scaffold) | corrects each step by how this hospital's gradients differ |
 # | server Adam | the server takes the mean for a gradient |
 # | q-FedAvg, AFL | hospitals with a high loss count more |
-# | cyclic | no mean: one model goes around, and is read by the next |
+# | [cyclic](glossary.md#cyclic) | no mean: one model goes around, and is read by the next |
 # | class weights | both labels count the same |
 # | fine-tuned | one more epoch at home, at the end |
 # | Ditto | a second, own model is pulled to the shared one |
 # | own intercept | the bias stays at home |
-# | recalibrated | afterwards, one number at home sets the mean probability right |
-# | Newton | adds up slopes and curvatures: the exact pooled fit in 6 rounds |
+# | [recalibrated](glossary.md#recalibrated) | afterwards, one number at home sets the mean probability right |
+# | Newton | adds up gradients, and how fast they change: the exact pooled fit in 6 rounds |
 #
 # Differences to the centralised model, on both sets of splits. The [calibration error](glossary.md#calibration-error)
 # is the distance between mean probability and share of ill patients, in five groups. *Lower* is better there.
@@ -266,13 +275,13 @@ plots.save(
     pd.concat(shown, names=["set"]).reset_index(level=0),
     "Three panels, one line for each method, two intervals on each line. In AUROC only "
     "local is clearly to the left of zero. In accuracy and calibration error, methods "
-    "with something of a hospital's own are away from zero, and the others are not.",
+    "with something of a hospital's own are away from zero, on the better side.",
 )
 
 # %% [markdown]
-# The picture has two groups. **What only changes how the one model is found** stays at zero: FedProx, SCAFFOLD, server
-# Adam, q-FedAvg, AFL, cyclic, class weights, Newton. They find nearly the same model as pooled rows. **What gives each
-# hospital a number of its own** gains in accuracy, and halves the calibration error: own intercept, recalibrated,
+# The picture has two groups. **What only changes how the one model is found** gains nothing: FedProx, SCAFFOLD, server
+# Adam, q-FedAvg, AFL, cyclic, class weights, Newton. They find about the same model as pooled rows do. **What gives each
+# hospital a number of its own** gains in accuracy, and cuts the calibration error by about half: own intercept, recalibrated,
 # Newton with own intercepts. Ditto gains as well; fine-tuning gains little. AUROC does not gain anywhere.
 
 # %%
@@ -287,11 +296,11 @@ NO_CURE += ["cyclic", "class weights", "Newton", "FedAvg"]
 for name, rows in versus.items():
     ends = wide(rows)
     less = ends["mean"]
-    claim((less.loc[NO_CURE, "accuracy"].abs() < 0.02).all(), "These gain nothing.")
-    claim((less.loc[NO_CURE, "ece"].abs() < 0.025).all(), "Nor in calibration.")
+    claim((less.loc[NO_CURE, "accuracy"] < 0.015).all(), "These gain nothing.")
+    claim((less.loc[NO_CURE, "ece"] > -0.01).all(), "Nor in calibration.")
     claim((ends["low"].loc[CURES[:3], "accuracy"] > 0).all(), f"These gain, {name}.")
     claim((ends["high"].loc[CURES, "ece"] < 0).all(), f"And in calibration, {name}.")
-    claim((less.loc[CURES[:3], "ece"] < -0.03).all(), "The error is about halved.")
+    claim((less.loc[CURES[:3], "ece"] < -0.03).all(), "The error is cut by about half.")
     sure = ends["low"]["auroc"].drop("local") > 0
     claim(not sure.any(), "In AUROC nothing is surely better.")
     loses = less["auroc"].idxmin() == "local" and less.loc["local", "auroc"] < -0.02
@@ -318,7 +327,7 @@ plots.save(
     figures.heat(
         gained,
         "Accuracy at each hospital, minus the centralised model's",
-        "worst: the hospital with the lowest accuracy; purple is a gain",
+        "worst: the hospital with the lowest accuracy; orange is a gain",
         most=0.15,
         decimals=3,
     ),
@@ -387,7 +396,7 @@ records.glue("auroc_alone_minus_own_intercept", middle.loc["mean", "auroc"])
 # ## 6. Rounds and bytes to the same score
 #
 # A method may also be better by being *faster*. When does the mean AUROC first come within 0.01 of the centralised
-# model of the same split? And what has a hospital sent until then, unencrypted?
+# model of the same split? And what has a hospital sent until then, without encryption?
 
 # %%
 reached = table.groupby(["method", "seed"], sort=False)["rounds"].first()
@@ -398,10 +407,22 @@ speed.insert(0, "reached", reached.notna().groupby("method").mean())
 speed.drop(["central", "central, recalibrated", "local"]).round(2)
 
 # %% [markdown]
-# *Reached* is the share of splits in which the score was reached at all. Newton's method needs one round or two; a
-# message of its own is longer, and in sum it is as short as any. Server Adam and AFL are faster than FedAvg. Cyclic
-# training sends least, and each hospital reads its neighbour's model. SCAFFOLD sends twice the numbers a round.
-#
+# *Reached* is the share of splits in which the score was reached at all. Newton's method always reaches it, after a
+# round or two of longer messages. Cyclic training sends least, but each hospital reads its neighbour's model. SCAFFOLD
+# sends twice the numbers a round, and gains nothing for it here. Between the others no order is sure. AUROC is high
+# after few rounds already, and crosses such a line early or late by luck.
+
+# %% tags=["plumbing"]
+# The claims of rounds and bytes, checked on both sets of splits
+for name, rows in found.items():
+    part = rows.groupby("method")
+    middle = part[["rounds", "bytes"]].median()
+    exact = rows[rows["method"].str.startswith("Newton")]
+    claim(exact["rounds"].max() <= 4, f"Newton always has it soon, on {name}.")
+    claim(middle["bytes"].idxmin() == "cyclic", "Cyclic training sends least.")
+    claim(middle["bytes"]["SCAFFOLD"] > middle["bytes"]["FedAvg"], "It costs more.")
+
+# %% [markdown]
 # ## 7. Difference on purpose
 #
 # Four real hospitals differ in everything at once. To learn what helps against *what*, we pool the patients, and divide
@@ -415,7 +436,7 @@ parts = {
     "nothing": partitions.iid(pool, 4, seed=7),
     "size": partitions.by_quantity_skew(pool, 4, alpha=0.3, seed=7, min_rows=20),
     "age": partitions.by_feature_shift(pool, "age", 4, strength=5, seed=7),
-    "share of label 1": partitions.by_label_skew(pool, "label", 4, 0.5, seed=7),
+    "share of label 1": partitions.by_label_skew(pool, "label", 4, 3.0, seed=7),
 }
 
 # %% tags=["plumbing"]
@@ -430,13 +451,13 @@ plots.save(
     "partitions_on_purpose",
     pd.concat(counts, names=["differ in"]).reset_index(),
     "Four ways to divide patients, side by side. Above, bars for patients with each "
-    "label; below, boxes for age. The first is even. Then sizes, ages, or shares of "
-    "label one differ, and the rest stays nearly even.",
+    "label; below, boxes for age. The first is even. In the others sizes, ages, or "
+    "shares of label one differ. Where ages rise, the share of label one rises, too.",
 )
 
 # %% [markdown]
-# Now a few methods on each of them. The score is the [log loss](glossary.md#log-loss), which punishes wrong
-# probabilities. Each number is a difference to FedAvg: below zero is *better*.
+# Where ages differ, the share of ill patients differs too: the old are ill more often. Now a few methods on each. The
+# score is the [log loss](glossary.md#log-loss), which punishes wrong probabilities.
 
 # %%
 from fedkit.chapters import heterogeneity
@@ -446,7 +467,11 @@ FAIR = {"prepared": "alone", "penalty": 1.0, "epochs": 5}
 METHODS = {"FedProx": FedProx(0.1), "SCAFFOLD": Scaffold(), "AFL": AFL()}
 METHODS |= {"Ditto": Ditto(0.1), "own intercept": AtHome()}
 
+# %% [markdown]
+# Each number is a difference to FedAvg: below zero is *better*.
 
+
+# %%
 def losses(place):
     """Log loss of each method, mean of hospitals and splits, minus FedAvg's."""
     how = {"rounds": ROUNDS, "seed": range(SEEDS)}
@@ -461,6 +486,7 @@ def losses(place):
     return (loss - loss["FedAvg"]).drop("FedAvg")
 
 
+# %%
 gallery = {}
 for name, rows in parts.items():
     pretend = hospitals.from_frame(rows, site="hospital", label="label")
@@ -468,9 +494,10 @@ for name, rows in parts.items():
 gallery["the four real ones"] = losses(federation)
 
 # %% tags=["plumbing"]
-# Figure: which method for which difference; its claims are checked
+# The claims of the picture below, checked
 gallery = pd.DataFrame(gallery).T
 own = gallery[["own intercept", "recalibrated"]]
+records.glue("log_loss_by_own_intercept_label_skew", own.iloc[3, 0])
 label = gallery.loc["differ in share of label 1"]
 real = gallery.loc["the four real ones"]
 if PROFILE == "full":  # one split and few rounds say little
@@ -480,32 +507,128 @@ if PROFILE == "full":  # one split and few rounds say little
     claim((others > -0.02).all(axis=None), "They do not help elsewhere.")
     corrected = gallery[["FedProx", "SCAFFOLD", "AFL"]]
     claim((corrected.abs() < 0.05).all(axis=None), "These change little anywhere.")
-    claim(gallery.loc["differ in size", "alone"] > 0.02, "The small lose alone.")
+    alike = gallery["alone"].iloc[:3].mean()
+    claim(alike > 0, "To be alone costs where one model fits all.")
+# %% tags=["plumbing"]
+# Figure: which method for which difference
 plots.save(
     figures.heat(
         gallery,
         "Which method for which difference?",
-        "log loss minus FedAvg's, mean of hospitals: orange is better",
+        "log loss minus FedAvg's, mean of hospitals: purple is better",
         most=0.1,
     ),
     "method_for_difference",
     gallery.rename_axis("hospitals").reset_index(),
     "A table of colours: kinds of difference down, methods to the right. Own intercept "
-    "and recalibrated are strongly orange for shares of label one and for the real "
-    "hospitals. Alone is purple in most rows.",
+    "and recalibrated are strongly purple for shares of label one and for the real "
+    "hospitals. The first three rows have no strong purple.",
 )
 
 # %% [markdown]
-# Read it by rows. Where hospitals differ in nothing, or in size, or in age, FedAvg is good already: what label follows
-# from a patient's numbers is the same everywhere, and one model can learn it. To be alone costs. Where the *share of
-# label 1* differs, a number of one's own helps, and it helps the real hospitals too. So look at section 1 of your own
-# hospitals first: the difference tells which method to try.
+# Read it by rows. Where hospitals differ in nothing or in size, FedAvg is good already. The same holds for age, though
+# shares differ there: the model *knows* the age, and what follows from it is the same everywhere. Where the share of
+# label 1 differs for no reason that the columns show, a number of one's own helps. It helps the real hospitals, too. So
+# ask first: does a column explain why our share is another? If not, keep a bias at home.
 #
 # One seed draws the pretend hospitals. That picture tells directions; for sizes, see the tables of 40 splits above.
 #
 # ## A published table, put right
 #
-# (Here comes the rerun of a published table.)
+# [FLamby](https://github.com/owkin/FLamby) (Ogier du Terrail et al., NeurIPS 2022) is a widely used benchmark of
+# federated learning. It takes our hospitals: the 740 patients with no empty cell in ten columns. Its authors published
+# code, settings, seeds and results. So we can train two of their models again, and compare every number.
+#
+# Their *pooled* column tests all test rows together, standardised by all training rows. The other columns test one
+# hospital each, standardised by its own training rows. Their code gives a reason: this is what is known in each mode. But
+# the centralised model learnt from rows that were standardised together. At a hospital it meets inputs of another kind.
+# With FedAvg, the *pooled* column does not fit.
+#
+# Below, *as tested there* is their test. *As trained* gives the same model the inputs that it learnt from. Ours takes
+# their rows, columns, split and five seeds. These seeds change no test patient.
+
+# %%
+from fedkit.chapters import flamby
+
+rows = flamby.patients().query("complete").reset_index(drop=True)
+test = flamby.drawn(rows)
+ours = learning.train_federated(
+    flamby.federation(rows, test, "theirs"),
+    seed=flamby.SEEDS,
+    algorithm=AtHome(),
+    aggregator=aggregators.EncryptedMean(),
+)
+again = []
+for seed, run in zip(flamby.SEEDS, ours, strict=True):
+    found = flamby.theirs(rows, test, seed)
+    p = run.predictions["probability"].to_numpy()
+    found["fedkit, own intercept, encrypted"] = flamby.scored(rows[test], p)
+    again += [(name, seed, *one) for name, part in found.items() for one in part]
+again = pd.DataFrame(again, columns=["method", "seed", "hospital", "metric", "value"])
+again = again[again["metric"] == "accuracy"]
+again = again.pivot_table("value", ["method", "seed"], "hospital", sort=False)
+again.groupby("method", sort=False).mean().round(3)
+
+# %% tags=["plumbing"]
+# That their numbers come out again, checked
+printed = flamby.published().set_index(["method", "seed"])
+NAMES = {"Pooled Training": "FLamby, centralised", "FedAvg100": "FLamby, FedAvg"}
+for theirs, name in NAMES.items():
+    off = again.loc[f"{name}, as tested there"] - printed.loc[theirs]
+    off = off[printed.columns].abs().to_numpy()
+    print(f"{theirs}: {(off < 1e-5).sum()} of {off.size} numbers as published")
+    assert (off > 1e-5).sum() <= 1, "more than one number is another"
+there, trained = (
+    again.loc[f"FLamby, centralised, as {how}"] for how in ("tested there", "trained")
+)
+gain = trained - there
+assert (gain["mean"] > 0.05).all(), "the mean of hospitals gains five points"
+assert (gain["pooled"] == 0).all(), "all rows together were tested as trained"
+spread = again["pooled"].groupby("method").std()
+much = spread["FLamby, FedAvg, as tested there"] > 0.02
+little = spread["FLamby, centralised, as trained"] < 0.01
+claim(much and little, "The seeds of their FedAvg differ much.")
+
+# %% [markdown]
+# So this is their protocol. Tested as it was trained, their centralised model is clearly better at the hospitals. Their
+# FedAvg takes small steps and stops early, so its five seeds differ much.
+#
+# Now 20 splits by their rule; the first is theirs. *Nested* learns from patients with empty cells too. An inner
+# cross-validation of training rows chooses its columns, intercepts and penalty: no test row has a say. `make study`
+# computed this table, and we compute one split again. Each number is a difference to their centralised model, as
+# trained.
+
+# %%
+table = flamby.GRID.table()
+if PROFILE == "full":  # half a minute
+    live = flamby.GRID.rows(flamby.SPLIT)
+    assert grids.same(live, table), "The table is not what is computed here."
+found = evaluation.paired_differences(table, "FLamby, centralised, as trained")
+said = found[["mean", "low", "high"]].map("{:+.3f}".format)
+found["text"] = said["mean"] + " [" + said["low"] + ", " + said["high"] + "]"
+found.pivot_table("text", "method", ["metric", "hospital"], "first", sort=False)
+
+# %% tags=["plumbing"]
+# What the text says of the differences, checked
+ends = found.pivot_table(["mean", "low", "high"], "method", ["metric", "hospital"])
+mean, low, high = ends["mean"], ends["low"], ends["high"]
+nested = ["fedkit, nested, FedAvg", "fedkit, nested, Newton"]
+gain = "accuracy is more than two points better, and the interval begins near 0"
+assert (mean.loc[nested, "accuracy"] > 0.02).all(axis=None), gain
+assert (low.loc[nested, "accuracy"].abs() < 0.015).all(axis=None), gain
+fedkit = [name for name in low.index if name.startswith("fedkit")]
+aurocs = low.loc[fedkit, ("auroc", "mean")], high.loc[fedkit, ("auroc", "mean")]
+assert (aurocs[0] < 0).all(), "no mean AUROC is surely better"
+assert (aurocs[1] > 0).all(), "and none is surely worse"
+assert (low.loc[nested, ("auroc", "pooled")] > 0).all(), "the pooled AUROC does"
+pooled = mean["auroc", "pooled"]
+assert pooled["fedkit, own intercept"] > pooled["fedkit, FedAvg"] + 0.01, "intercepts"
+
+# %% [markdown]
+# The nested models are some points more accurate, but their intervals begin near 0. **The mean AUROC does not differ**:
+# each interval of ours holds 0. Their pooled AUROC is higher: own intercepts also order patients of *different*
+# hospitals. Federation earns none of this: Newton's method finds the model of the pooled rows. The gain comes from what
+# the model knows: empty cells, a penalty, and the level of each hospital.
 #
 # ## What you can do now
 #
@@ -517,7 +640,7 @@ plots.save(
 #    not.
 # 4. **Say when to stay alone.** If there is only one shared model and your patients are unlike the others'. With an own
 #    intercept there is hardly a reason.
-# 5. **Read a table with care.** Ask how rows were normalised, who chose, and where the guess is.
+# 5. **Read a table with care.** Ask how rows were standardised, who chose, and where the guess is.
 #
 # Next: hospitals that are slow, or absent.
 #
@@ -545,23 +668,20 @@ def found():
     rows = hospitals.load().frame()
     rows["hospital"] = np.random.default_rng(5).permutation(rows["hospital"])
     mixed = hospitals.from_frame(rows, site="hospital", label="label")
-    losses = []
-    for algorithm in (None, AtHome()):
-        how = {"rounds": 15, "seed": range(3), "algorithm": algorithm}
-        runs = learning.train_federated(mixed, **how)
-        losses.append(np.mean([run.final("log_loss").mean() for run in runs]))
-    gap = losses[1] - losses[0]
+    how = {"rounds": 15, "seed": 3}
+    own, shared = (
+        learning.train_federated(mixed, algorithm=each, **how).final("log_loss").mean()
+        for each in (AtHome(), None)
+    )
+    gap = own - shared
     return "same" if abs(gap) < 0.03 else "lower" if gap < 0 else "higher"
 
 
 is_word = lambda it: it.strip(" .").lower() in ("lower", "same", "higher")  # noqa: E731
 look = "What would each hospital's own bias learn, if patients are alike everywhere?"
-course.check(
-    "Exercise 1",
-    guess,
-    (is_word, "Write one of the three words, in quotes."),
-    (lambda it: it.strip(" .").lower() == found(), look),
-)
+right = (lambda it: it.strip(" .").lower() == found(), look)
+is_word = (is_word, "Write one of the three words, in quotes.")
+course.check("Exercise 1", guess, is_word, right)
 
 # %% [markdown]
 # **2. Modify.** `partitions.by_label_skew(pool, "label", 4, alpha, seed)` divides patients. Choose an `alpha` such that
@@ -601,7 +721,7 @@ is_number = (lambda it: 0 < float(it) < np.inf, "Write a number above 0.")
 course.check("Exercise 2", alpha, is_number, (helps, look))
 
 # %% [markdown]
-# **3. Build.** Where sizes differ, one large hospital can outvote all others. Write a method by which no hospital counts
+# **3. Build.** Where sizes differ, one large hospital can decide for all. Write a method by which no hospital counts
 # for more than `most` patients in the mean. `task.labels` are a hospital's training labels; the weight is a whole
 # number.
 
@@ -648,3 +768,29 @@ def is_capped(kind):
 
 look = "Tried with 5, 90 and 300 patients: who is below the limit keeps its own weight."
 course.check("Exercise 3", Capped, (is_capped, look))
+
+# %% [markdown]
+# **4. Predict.** In the published table, the mean counts each hospital once. One more test patient of Switzerland is called right. By how much does the mean accuracy of the four hospitals rise? Write a number; `rows` and `test` help.
+
+# %% tags=["exercise"]
+rise = ...  # a number
+
+# %% tags=["solution"]
+swiss = test[rows["hospital"] == "Switzerland"].sum()
+rise = 1 / swiss / 4  # a share of its patients, and a quarter of that
+
+# %% tags=["plumbing"]
+# Exercise 4, checked
+from fedkit.chapters import course, flamby
+
+complete = flamby.patients().query("complete")
+swiss = flamby.drawn(complete)[complete["hospital"] == "Switzerland"].sum()
+course.check(
+    "Exercise 4",
+    rise,
+    (
+        lambda it: abs(float(it) * 4 * swiss - 1) < 0.05,
+        "Count Switzerland's test rows: one patient is which share of them?"
+        " The mean takes a quarter of that.",
+    ),
+)
