@@ -141,7 +141,7 @@ facts = {name: plain(rows) for name, rows in found.items()}
 facts["splits 0 to 19"].drop(columns=[("majority", m) for m in THREE[1:]]).round(2)
 
 # %% tags=["plumbing"]
-# Paired differences on both sets of splits, for the sections below
+# against and wide: paired differences on both sets of splits
 tables = {name: differ.long(rows) for name, rows in found.items()}
 
 

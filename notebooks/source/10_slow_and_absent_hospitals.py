@@ -449,7 +449,7 @@ halves[["mean", "low", "high"]].round(3)
 
 
 # %% tags=["plumbing"]
-# The bytes of a hospital in one encrypted round
+# kilobytes_by_size: what a hospital sends and gets in one encrypted round
 SIZES = pd.Index([14, 1_000, 50_000], name="numbers")
 
 
