@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 09. Hospitals differ: which method helps, and which does not?
 #
-# *Three minutes to run, 40 minutes to read. To read before: [02](02_federated_learning.ipynb),
+# *Two minutes to run, 35 minutes to read. To read before: [02](02_federated_learning.ipynb),
 # [04](04_comparison_of_outcomes.ipynb).*
 #
 # Notebook 04 ended with bad news: the shared model calls fewer patients right than hospitals alone. There are dozens of
