@@ -505,8 +505,8 @@ chapters/heterogeneity.py: algorithms
     ledger.add(name, "peer", "send" => ledger.add(name, "up", "send"
 learning.py: algorithms::test_steps_a_round_are_the_same_number_at_all_hospitals_whatever_their_rows
     (self.steps or self.epochs => (self.epochs
-    -(-self.steps * each // rows)) => self.steps)
-    if self.steps is None: => if True:
+    -(-steps * each // rows)) => steps)
+    if steps is None: => if True:
 learning.py: algorithms::test_what_is_chosen_on_has_no_test_row
     rows = split.hospitals[hospital.name].train_rows => rows = split.hospitals[hospital.name].test_rows
 evaluation.py: evaluation::test_the_expected_calibration_error_is_the_mean_gap_of_equal_bins
