@@ -79,7 +79,9 @@ def test_it_computes_behind_a_proxy_and_in_the_background_without_noise_or_a_wor
 
 def test_no_worker_is_left_after_a_signal(mark):
     """Ctrl-C ends it as any exception does; after SIGKILL nothing of ours runs any more."""
-    command = [sys.executable, "-c", COMPUTE + "import time; time.sleep(600)"]
+    # The tests may run in the background, where Ctrl-C is ignored.
+    heard = "import signal, time; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    command = [sys.executable, "-c", heard + COMPUTE + "time.sleep(600)"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
     started = [subprocess.Popen(command, **pipes) for _ in range(2)]
     assert [process.stdout.readline() for process in started] == ["mean 1.5\n"] * 2
