@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 04. Is federated learning as good as pooling the rows, and what does it cost?
 #
-# *Two minutes to run, 40 minutes to read. To read before: [02](02_federated_learning.ipynb),
+# *Four minutes to run, 40 minutes to read. To read before: [02](02_federated_learning.ipynb),
 # [03](03_federated_learning_with_encryption.ipynb).*
 #
 # Four hospitals stay alone, pool their rows, train together, or train together under encryption: CKKS with one shared
@@ -877,12 +877,13 @@ from fedkit.chapters import course
 
 p, y = np.random.default_rng().random((2, 40))
 y = np.rint(y)
+each = (y - (1 - y) * 37 / 63) * (p > 0.37)  # their sum is never 0
 cases = {
     "One patient, ill and treated: what is that worth?": (1, [1.0], [0.9], 0.7),
     "Two who are not treated: what counts?": (0, [1.0, 0.0], [0.3, 0.6], 0.7),
     "What do four in vain cost at 0.2?": (0, [0.0, 1, 0, 0, 0], [0.5] * 5, 0.2),
     "What does one in vain cost at 0.75?": (0, [1.0, 0, 1, 1], [0.8] * 4, 0.75),
-    "Is it the mean over all 40?": (((2 * y - 1) * (p > 0.5)).mean(), y, p, 0.5),
+    "Is it the mean over all 40?": (each.mean(), y, p, 0.37),
 }
 
 

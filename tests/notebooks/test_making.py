@@ -132,7 +132,8 @@ def test_what_is_aborted_leaves_every_file_as_it_was(copy, end):
     last = "1 / 0" if end == "an error" else "import time\ntime.sleep(600)"
     file.write_text(f"{file.read_text()}\n# %%\n{last}\n".replace('"drawn"', '"half a picture"'))
     command = [copy / ".venv/bin/python", copy / "notebooks/tools", "make", "01"]
-    tool, children = subprocess.Popen(command, stderr=subprocess.PIPE, **HOW), []
+    hears = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731 - a job in the background ignores it
+    tool, children = subprocess.Popen(command, stderr=subprocess.PIPE, preexec_fn=hears, **HOW), []
     half = copy / ".cache/notebooks/01_small/figures/measured/01.csv"
     if end != "an error":
         while not half.exists():
