@@ -275,8 +275,9 @@ plots.save(
     "methods_side_by_side",
     pd.concat(shown, names=["set"]).reset_index(level=0),
     "Three panels, one line for each method, two intervals on each line. In AUROC "
-    "local and the own last layer are farthest to the left of zero. In accuracy and calibration error, methods "
-    "with something of a hospital's own are away from zero, on the better side.",
+    "local and the own last layer lie most to the left of zero. In accuracy and "
+    "calibration error, methods with something of a hospital's own are away from "
+    "zero, on the better side.",
 )
 
 # %% [markdown]
