@@ -29,7 +29,7 @@ from fedkit.exchange import Coordinator, Folder, Maker, Participant, Settings, j
 from fedkit.exchange.folder import digest, quoted
 from fedkit.exchange.journal import events
 from fedkit.exchange.keep import Keep
-from fedkit.exchange.rounds import LIST, ONE, SUM, TWO
+from fedkit.exchange.rounds import LIST, ONE, SUM, TWO, Step
 from fedkit.exchange.study import Added, Study
 
 NAMES = federation(3).names
@@ -254,7 +254,7 @@ def test_hospitals_that_hold_different_sums_are_never_added_up(tmp_path):
     content = room.content(SUM, 3)
     (length,) = struct.unpack_from("<I", content)
     head = json.loads(content[4 : 4 + length])
-    size = rounds.sum_bytes(room.settings, room.maker.study.parameters, "update", 4)
+    size = room.maker.study.sum_bytes(Step(3, "update", 2), 4)
     one = Added.content(head["list"], {0: content[4 + length : 4 + length + size]})
     with room.hidden(both):
         room.post(room.boss, rounds.place(SUM, 3), one, SUM, 3)

@@ -30,14 +30,6 @@ class Named(NamedTuple):
     digest: str  # of the letter that says so
 
 
-class Opening(NamedTuple):
-    """Who takes part, as the maker's opening says."""
-
-    members: dict[str, Member]
-    groups: tuple[tuple[str, ...], ...]  # each hospital is in one: they are added up apart
-    key_maker: str
-
-
 def invitation(found: Found, spoken: str) -> tuple[Settings, tuple[str, bytes], Named, str, dict[str, str]]:
     """Read an invitation: settings, name and key of the study's maker, who coordinates, the day, and `versions`.
 
@@ -54,8 +46,8 @@ def invitation(found: Found, spoken: str) -> tuple[Settings, tuple[str, bytes], 
     return Settings.from_json(said["settings"]), letter.by, _coordinator(letter, 0, 0), said["day"], said["versions"]
 
 
-def opening(letter: Signed, settings: Settings) -> Opening:
-    """Read an opening; MessageError if it is malformed."""
+def opening(letter: Signed, settings: Settings) -> tuple[dict[str, Member], tuple[tuple[str, ...], ...], str]:
+    """Read an opening: who takes part, their groups, and the key maker; MessageError if it is malformed."""
     said = letter.json(hospitals=dict, groups=list, key_maker=str)
     hospitals, groups, maker = said["hospitals"], said["groups"], said["key_maker"]
     try:
@@ -78,7 +70,7 @@ def opening(letter: Signed, settings: Settings) -> Opening:
             raise ValueError(f"Each hospital must be in one group, of {FEWEST} or more.")
     except (AttributeError, TypeError, ValueError) as problem:
         raise MessageError(f"The opening by {letter.sender} cannot be used. {problem}") from None
-    return Opening(members, groups, maker)
+    return members, groups, maker
 
 
 def handover(letter: Signed) -> Named:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from fedkit.encryption import messages
+from fedkit.encryption import messages, quantization
 from fedkit.encryption.envelopes import Roster
 from fedkit.encryption.keyring import FEWEST, Listed, Member
 from fedkit.encryption.messages import MessageError
@@ -145,16 +145,15 @@ class Study:
         self._first: list[Named] = []
         self._invited = self._opened = b""
         self._noticed: set[tuple[str, str]] = set()
-        self._begin("", None)
+        self._begin("", {}, (), "")
 
-    def _begin(self, opening: str, opened: joining.Opening | None) -> None:
+    def _begin(
+        self, opening: str, members: dict[str, Member], groups: tuple[tuple[str, ...], ...], key_maker: str
+    ) -> None:
         """Start over: what was read so far was read as a part of something else."""
-        self.opening, self.why_not = opening, ""
-        self.members: dict[str, Member] = opened.members if opened else {}
-        self.groups = opened.groups if opened else ()
-        self.roster = Roster({name: each.identity for name, each in self.members.items()}) if opened else None
-        self.key_maker = opened.key_maker if opened else ""
-        self.group_key: Signed | None = None
+        self.opening, self.members, self.groups, self.key_maker = opening, members, groups, key_maker
+        self.roster = Roster({name: each.identity for name, each in members.items()}) if opening else None
+        self.group_key, self.why_not = None, ""
         self.coordinators = list(self._first)
         self.chosen: dict[tuple[str, int], str] = {}
         self._said: dict[tuple[str, int], dict[str, Closed | Added]] = {}
@@ -256,11 +255,12 @@ class Study:
 
     def coefficients(self, step: Step) -> int:
         """How many coefficients it has, the weight's included."""
-        return rounds.coefficients(self.settings, self.parameters, step.purpose)
+        weight = quantization.weight_layer(self.parameters).coefficients
+        return weight + rounds.layout(self.settings, self.parameters, step.purpose).coefficients
 
     def sum_bytes(self, step: Step, hospitals: int) -> int:
         """Length of the sum of one list."""
-        return rounds.sum_bytes(self.settings, self.parameters, step.purpose, hospitals)
+        return messages.sum_bytes(self.parameters, self.coefficients(step), hospitals)
 
     @property
     def least(self) -> int:
@@ -293,24 +293,23 @@ class Study:
         self.settings, self.maker_is, first, self.day, self.versions = joining.invitation(found, self.invitation)
         self._invited = hashlib.sha256(found.data).digest()
         self.id, self._first = found.digest, [first]
-        self._begin("", None)
+        self._begin("", {}, (), "")
 
-    def by_maker(self, found: Found, purpose: str) -> Signed:
-        """Read a letter that the maker alone may write; MessageError if somebody else wrote it."""
+    def _by_maker(self, found: Found, purpose: str) -> Signed:
         return joining.signed_by(letters.read(found, self.id, purpose, 0), *self.maker_is)
 
     def _read_opening(self, found: Found) -> None:
-        letter = self.by_maker(found, "opening")
+        letter = self._by_maker(found, "opening")
         opened, pinned = joining.opening(letter, self.settings), self.pinned()
         if pinned not in ("", letter.digest):
             raise MessageError(f"{letter.sender} opened the study once more, with others: it was joined as it was.")
         # A maker that was started again, and not shown its opening, may have written a second one.
         if not self.opening or letter.digest < self.opening:
-            self._begin(letter.digest, opened)
+            self._begin(letter.digest, *opened)
             self._opened = letter.whole
 
     def _read_handover(self, found: Found) -> None:
-        new = joining.handover(self.by_maker(found, "handover"))
+        new = joining.handover(self._by_maker(found, "handover"))
         if new not in self.coordinators:
             self.coordinators.append(new)
             self.folder.forget()  # their letters may be here, and may have been refused
