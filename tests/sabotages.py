@@ -631,6 +631,7 @@ exchange/hospital.py: exchange exchange_intruders
     self._keys = None  # what is not on the disk did not happen => pass
     if kept.get("opening") != self.study.opening: => if True:
     if len(known) < KNOWN: => if False:
+    if why := joining.misfits(study.settings, study.versions, request): => if why := []:
     study.refused(tally.added.digest, "", "A sum was refused.") => study.refused("", "", study.sums(tally)[0][0].hex())
     letters.packed(seal_for(who.exchange, group)) => letters.packed(group)
 exchange/work.py: exchange

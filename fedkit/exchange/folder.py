@@ -59,10 +59,7 @@ class Folder:
 
     where : a path, or a URL that fsspec knows ("memory://class")
     filesystem : an fsspec file system, for which `where` is a path; found from `where` if None
-
-    Attributes
-    ----------
-    notice : ``notice(name, sentence)`` is told, once a file, what cannot be read
+    notice : attribute, ``notice(name, sentence)`` is told, once a file, what cannot be read
     """
 
     def __init__(self, where: str | os.PathLike, filesystem: fsspec.AbstractFileSystem | None = None) -> None:
