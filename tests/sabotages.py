@@ -616,7 +616,7 @@ exchange/maker.py: exchange
     sorted(names, key=_seat) => sorted(names)
     if not request.problems and not request.twice] => if not request.problems]
 exchange/hospital.py: exchange exchange_intruders
-    self._arrivals.look(ONE, step)  # since => pass  # since
+    ones = self._arrivals.look(ONE, step)  # since => ones = []  # since
     if closed.about != self._keys.about: => if False:
     listed.items() - {(each.sender, each.code) for each in here}): => []):
     if left_out: => if False:

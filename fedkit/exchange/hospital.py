@@ -117,8 +117,10 @@ class Participant(Player):
             same = f"{len(study.roster)} hospitals; those that hold this model say {self.model_fingerprint}."
             return Status("done", rounds_, rounds_, note=same)
         try:
-            self._remembered(step)
-            self._arrivals.look(ONE, step)  # since when others' letters are here
+            ones = self._arrivals.look(ONE, step)  # since when others' letters are here
+            if self._keys.number < step.number and any(each.sender == name and each.about for each in ones):
+                why = f"The folder holds a letter one of number {step.number} that is not remembered here: {OLD}"
+                raise MessageError(why)
             if closed is not None:  # who comes after the list was closed sends nothing, and opens the sum all the same
                 self._begun(step)
             acted = self._first(step) or (closed is not None and self._second(step, closed))
@@ -246,13 +248,6 @@ class Participant(Player):
         if keys.number > number or keys.letter is None:  # the folder shows less than it did, or nothing was sent
             return False
         return self._put(ONE, number, keys.letter, step.purpose, keys.about.hex())
-
-    def _remembered(self, step: Step) -> None:
-        """See that the folder holds no first letter of this hospital's for a number that it has not begun."""
-        name = self.identity.name
-        if self._keys.number < step.number and any(each.about for each in self._arrivals.look(ONE, step, name)):
-            why = f"The folder holds a letter one of number {step.number} that is not remembered here: {OLD}"
-            raise MessageError(why)
 
     def _second(self, step: Step, closed: Closed) -> bool:
         """Put the second letter in the folder, if the list may be answered; say whether it was missing."""
