@@ -57,7 +57,7 @@ def test_a_class_plays_a_study_to_its_end(tmp_path, shared, play, typed, monkeyp
 
     Two ask to join and leave: one at seat 1, and a second one at seat 3. Both are left out.
     """
-    how, ghosts, seats = {"seats": 4, "rounds": 2, "deadline_seconds": 0.3}, {}, []
+    how, ghosts, seats = {"seats": 4, "rounds": 2}, {}, []
 
     def all_asked():
         if seats:
