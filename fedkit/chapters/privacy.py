@@ -110,9 +110,9 @@ or at two hospitals; settings that were chosen by a look at rows; and what is tr
 
 
 def discrete_gaussian(variance: int, size: int, source: random.Random) -> np.ndarray:
-    """Draw whole numbers x, each in proportion to exp(-x^2 / (2 variance)), exactly: int64, shape [size].
+    """Draw whole numbers x in proportion to exp(-x^2 / (2 variance)), from whole numbers alone: int64, shape [size].
 
-    Only whole numbers are computed with: Canonne, Kamath and Steinke, NeurIPS 2020, Algorithms 1 to 3.
+    Canonne, Kamath and Steinke, "The Discrete Gaussian for Differential Privacy", NeurIPS 2020, Algorithms 1 to 3.
     """
     below, scale, drawn = source.randrange, math.isqrt(variance) + 1, []
 
@@ -140,7 +140,6 @@ def discrete_gaussian(variance: int, size: int, source: random.Random) -> np.nda
 
 class _Clipped(Algorithm):
     def take(self, mean: Arrays, own: Arrays) -> tuple[Arrays, Arrays]:
-        """Turn steps into numbers."""
         return [part * np.float32(self.rate * self.clip / STEPS) for part in mean], own
 
     def weigh(self, task: Task) -> int:
@@ -182,7 +181,8 @@ class ClippedPatients(_Clipped):
             vector *= BELOW * STEPS / self.clip * tf.minimum(1.0, self.clip / tf.norm(vector))
             return tf.round(tf.where(tf.math.is_finite(vector), vector, 0.0))
 
-        total = tf.reduce_sum(tf.vectorized_map(steps, (features, labels)), axis=0)
+        rows = tuple(tf.concat([part, part[:1]], 0) for part in (features, labels))  # a single one would not do here
+        total = tf.reduce_sum(tf.vectorized_map(steps, rows)[:-1], axis=0)
         parts = zip(tf.split(total, [part.shape.num_elements() for part in here]), here, strict=True)
         return (*map(tf.zeros_like, here), *(tf.reshape(part, to.shape) for part, to in parts))
 
