@@ -436,12 +436,13 @@ def test_the_tables_train_as_fedkit_does(model, unit):
     federation, guarantee = private_grid.federation(4), Guarantee(2.0, rounds=4, unit=unit)
     private = around(Mean(), guarantee, seed=3)
     how = private_grid.LOCAL if unit == "hospital" else {}
-    run = privacy.train(federation, private, algorithm=private_grid.algorithm(unit, 4), model=model, seed=2, **how)
+    clipped = private_grid.algorithm(unit, 4)
+    run = privacy.train(federation, private, algorithm=clipped, model=model, seed=2, **how)
     ours = run.weights["shared"]
     size = sum(map(np.size, ours))
     noise = [sum(private.share(0, at, name, size) for name in federation.names) for at in range(4)]
     rows = private_grid.split(4, 2)
-    found = private_grid.train(rows, model, guarantee, noise, 2)
+    found = private_grid.train(rows, model, clipped, noise, 2)
     assert all(np.allclose(one, other, atol=2e-5) for one, other in zip(found, ours, strict=True))
     drawn = private_grid.noise(replace(guarantee, rounds=200), 4, "in the sum", size, np.random.default_rng(0))
     variance = replace(guarantee, rounds=200).variance(size, 3)

@@ -24,6 +24,7 @@ from fedkit.preparation import Prepared
 EPSILONS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, np.inf)
 LEAST = {4: 4, 50: 45}  # hospitals -> the fewest in a sum that is opened
 MODELS = (Model(), mlp((16,)))
+Clipped = privacy.ClippedPatients | privacy.ClippedHospitals
 PLACES = ("in the sum", "at each hospital")
 # How a hospital trains where it is hidden as a whole; all its rows are in each step.
 LOCAL = {"steps": 5, "batch_size": None, "learning_rate": 0.5}
@@ -83,19 +84,17 @@ def clipped(vectors: np.ndarray, clip: float) -> np.ndarray:
     return np.rint(vectors * (privacy.BELOW * privacy.STEPS / np.maximum(lengths, clip)))
 
 
-def train(
-    rows: dict[str, Prepared], model: Model, guarantee: Guarantee, noise: Sequence[np.ndarray], seed: int
-) -> Arrays:
-    """Train as `privacy.train` does with `algorithm` and, for hospitals, `LOCAL`.
+def train(rows: dict[str, Prepared], model: Model, how: Clipped, noise: Sequence[np.ndarray], seed: int) -> Arrays:
+    """Train as `privacy.train` does; hospitals train with `LOCAL`.
 
     noise : of the sum, in steps: a vector [p] for each round
     """
-    parts = [(own.train_features.astype(float), own.train_labels.astype(float)) for own in rows.values()]
-    pooled, how = tuple(map(np.concatenate, zip(*parts, strict=True))), algorithm(guarantee.unit, len(parts))
+    parts = [(own.train_features, own.train_labels) for own in rows.values()]
+    pooled = tuple(map(np.concatenate, zip(*parts, strict=True)))
     weights = model.initial_weights(pooled[0].shape[1], seed)
     shapes, scale = [part.shape for part in weights], how.rate * how.clip / privacy.STEPS / len(parts)
     for added in noise:
-        if guarantee.unit == "patient":
+        if isinstance(how, privacy.ClippedPatients):
             sent = -gradients(weights, *pooled)
         else:
             sent = np.array([_local(weights, *own) for own in parts])
@@ -104,7 +103,7 @@ def train(
     return weights
 
 
-def algorithm(unit: str, count: int) -> privacy.ClippedPatients | privacy.ClippedHospitals:
+def algorithm(unit: str, count: int) -> Clipped:
     """Return how a unit is clipped. That 640 patients train, at all hospitals together, is a guess."""
     return privacy.ClippedPatients(rate=count / 640) if unit == "patient" else privacy.ClippedHospitals()
 
@@ -127,7 +126,7 @@ def noise(guarantee: Guarantee, count: int, place: str, size: int, random: np.ra
 
 def judged(weights: Arrays, rows: dict[str, Prepared]) -> dict[str, float]:
     """Score a model: the mean over hospitals of 30 test patients or more, or over all patients of smaller ones."""
-    tested = [(own.test_labels, own.test_features.astype(float)) for own in rows.values()]
+    tested = [(own.test_labels, own.test_features) for own in rows.values()]
     if min(len(labels) for labels, _ in tested) < 30:
         tested = [tuple(map(np.concatenate, zip(*tested, strict=True)))]
     found = []
@@ -148,7 +147,7 @@ def rows(seed: int, epsilons: Sequence[float] = EPSILONS) -> pd.DataFrame:
         for (p, place), epsilon in product(enumerate(PLACES), epsilons):
             guarantee, drawn = Guarantee(epsilon, unit=unit), [seed, count, m, u, p, EPSILONS.index(epsilon)]
             added = noise(guarantee, count, place, size, np.random.default_rng(drawn))
-            scored = judged(train(parts, model, guarantee, added, seed), parts)
+            scored = judged(train(parts, model, algorithm(unit, count), added, seed), parts)
             about = {"seed": seed, "hospitals": count, "model": model.name, "unit": unit, "noise": place}
             found.append(about | {"epsilon": epsilon} | scored)
     return pd.DataFrame(found)
