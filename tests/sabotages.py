@@ -695,6 +695,47 @@ chapters/clock_grid.py: clock
     name, at): own[metric] for => name, at): 1 - own[metric] for
 learning.py: clock
     self.algorithm.steps(self, client), min( => self.steps, min(
+chapters/privacy.py: privacy
+    BELOW * STEPS / self.clip * tf.minimum(1.0, self.clip / tf.norm(vector)) => STEPS / self.clip
+    STEPS / max(self.clip, np.linalg.norm(vector)) => STEPS / self.clip
+    (STEPS + math.sqrt(size) / 2)) ** 2 / honest => (STEPS + math.sqrt(size) / 2)) ** 2 / honest / 4
+    (STEPS + math.sqrt(size) / 2)) ** 2 / honest => STEPS) ** 2 / honest
+    self.least - colluders if self.least => self.least if self.least
+    getattr(inner, "least", 1) => getattr(inner, "least", 3)
+    {self.seed} {training} {number} {hospital} => {self.seed} {training} {hospital}
+    {self.seed} {training} {number} {hospital} => {self.seed} {number} {hospital}
+    {self.seed} {training} {number} {hospital} => {self.seed} {training} {number}
+    random.SystemRandom() if self.seed is None else seeded => seeded
+    return tries % 2 == 1 => return tries % 2 == 0
+    if (rest or sign > 0) and => if
+    2 * variance * scale**2): => variance * scale**2):
+    if (number := next(rounds)) >= self.guarantee.rounds: => if (number := next(rounds)) < 0:
+    return next(self._trainings), itertools.count() => return next(self._trainings), itertools.repeat(0)
+    return tf.round( => return (
+    return self.public.to_vector().astype(np.float64) => return self.inner.total(state.inner, purpose, numbers, ledger)
+    total(state.inner, "noised", sent, ledger) / => aggregate(state.inner, sent, weights, ledger)[1] /
+    return 1 => return len(task.labels)
+    if purpose != "statistics": => if False:
+    if not np.array_equal(steps, np.rint(steps)): => if False:
+    setdefault("algorithm", wanted())) is not wanted: => setdefault("algorithm", wanted())) is None:
+    event if sampling == 1 else => event if True else
+    math.sqrt(least / (least - colluders)) => 1
+    binom.sf(right - 1, guesses, rate) => binom.sf(right, guesses, rate)
+    2 * canaries * delta => canaries * delta
+    tf.vectorized_map(steps, rows)[:-1] => tf.vectorized_map(steps, rows)
+encryption/keyring.py: privacy
+    "scores", "noised") => "scores")
+encryption/together.py: privacy
+    if len(listed) < self._least: => if len(listed) < FEWEST:
+    "peers": peers, "least": least} => "peers": peers}
+chapters/private_grid.py: privacy
+    sent = -gradients( => sent = gradients(
+    honest = LEAST[count] - 1 if => honest = LEAST[count] if
+    np.sqrt(count * guarantee.variance(size, honest)) => np.sqrt(guarantee.variance(size, honest))
+    / np.maximum(lengths, clip) => / clip
+chapters/leak_grid.py: privacy
+    [trained].mean() - right[~trained].mean() => [trained].mean() - 0.5
+    other[:, column] *= -1 => other[:, column] *= 1
 chapters/grids.py: grids
     parts |= {"body": node.body[1:]} if documented else {} => pass
     for name in CORE] => for name in CORE[1:]]

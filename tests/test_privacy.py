@@ -258,9 +258,9 @@ def split_of(federation, told):
     return preparation.split(federation, 0, add=lambda sums: told).hospitals.values()
 
 
-def test_what_was_not_paid_for_is_withheld(heart):
+def test_what_was_not_paid_for_is_kept_back(heart):
     private = around(Mean(), Guarantee(1.0))
-    with pytest.raises(ValueError, match="scores is withheld"):
+    with pytest.raises(ValueError, match="scores is kept back"):
         private.total(None, "scores", {}, Ledger())
     with pytest.raises(ValueError, match="whole steps"):
         learning.train_federated(heart, aggregator=private, rounds=1)
@@ -450,8 +450,9 @@ def test_the_tables_train_as_fedkit_does(model, unit):
 
 
 def test_attacks_find_what_is_there_and_no_more():
-    found = leak_grid.rows(6, 6, ("logistic regression",))
-    assert found[["membership", "by_loss"]].to_numpy().mean() == pytest.approx(0.5, abs=0.08)
-    assert found["attribute"].abs().max() < 0.15
-    assert found["prevalence"].max() < 0.15
-    assert leak_grid.rows(0, 4, ("logistic regression",))["epsilon"].unique() == [0.25]
+    found = leak_grid.rows(6, models=("logistic regression",))
+    mean, error = found["membership"].mean(), found["membership"].sem()
+    assert 0.5 < mean - 2 * error < mean < 0.55, "a small model of many rows tells little, and something"
+    assert abs(found["attribute"].mean()) < 3 * found["attribute"].sem()
+    assert found["prevalence"].max() < 0.05
+    assert found["epsilon"].unique() == [np.inf]

@@ -242,9 +242,9 @@ class Private(Wrapped):
         return next(self._trainings), itertools.count()
 
     def total(self, state: WrappedState, purpose: str, numbers: Vectors, ledger: Ledger) -> np.ndarray:
-        """Return public statistics in place of any sum over rows; a ValueError withholds other sums."""
+        """Return public statistics in place of any sum over rows; a ValueError keeps other sums back."""
         if purpose != "statistics":
-            raise ValueError(f"A sum of {purpose} is withheld: no noise was paid for.")
+            raise ValueError(f"A sum of {purpose} is kept back: no noise was paid for.")
         return self.public.to_vector().astype(np.float64)
 
     def share(self, training: int, number: int, hospital: str, size: int) -> np.ndarray:

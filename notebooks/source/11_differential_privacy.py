@@ -116,8 +116,8 @@ print(f"label {int(stolen[-1] < 0)}, largest error {np.abs(row - x).max():.4f}")
 # promises this. Take what is seen with a patient, and what is seen without. Each possible answer is *nearly as
 # probable* in both cases:
 #
-# - **epsilon**: up to a factor of e to the epsilon, both ways. With 1 it is 2.7; with 8 it is nearly 3,000;
-# - **delta**: but for a very small probability. Ours is 1 in 100,000.
+# - [epsilon](glossary.md#epsilon): up to a factor of e to the epsilon, both ways. With 1 it is 2.7; with 8 it is nearly 3,000;
+# - [delta](glossary.md#delta): but for a very small probability. Ours is 1 in 100,000.
 #
 # So the answer must be random. How much noise is enough? It depends on what one patient can change: a length of
 # 1, since we clip. That is 4,096 steps. Rounding can make it a little longer. The
@@ -131,7 +131,7 @@ variance = int(np.ceil((times * longest) ** 2))
 print(f"noise of {times:.2f} times the patient: {variance**0.5:,.0f} steps")
 
 # %% [markdown]
-# The noise is made of whole numbers. A computer's decimals have gaps, and attackers have read secrets from these gaps
+# The noise is made of whole numbers. A computer's other numbers have gaps, and attackers have read secrets from these gaps
 # (Mironov, 2012). So fedkit draws from a [discrete Gaussian](glossary.md#discrete-gaussian), and uses whole numbers only
 # (Canonne et al., 2020).
 
@@ -241,8 +241,8 @@ print(guarantee.sentences(least=LEAST))
 
 # %% [markdown]
 # A promise is worth what it covers. So *nothing* may leave without noise: no exact statistics, no number of patients,
-# no bound that follows from rows. `Private` is an aggregator around another one. It adds the noise, and withholds the
-# rest.
+# no bound that follows from rows. `Private` is an aggregator around another one. It adds the noise, and keeps the
+# rest back.
 
 # %%
 public = private_grid.public(federation)
@@ -268,7 +268,7 @@ except ValueError as refusal:
     print(refusal)
 
 # %% [markdown]
-# The scores above are ours, as the authors of a simulation. In a study they would be withheld, or get noise and be paid
+# The scores above are ours, as the authors of a simulation. In a study they would be kept back, or get noise and be paid
 # for. What is sent is always as large and as often, whatever the rows are:
 
 # %%
@@ -373,7 +373,7 @@ records.glue("auroc_lost_hospital_of_50", lost(50, "hospital", in_sum))
 # ## Do attackers notice?
 #
 # Notebook 06 asked a finished model who was in its training rows. Here is the same attack beside epsilon:
-# [likelihood ratios](glossary.md#likelihood-ratio), with models of 32 other splits as
+# [likelihood ratios](glossary.md#lira), with models of 32 other splits as
 # [shadows](glossary.md#shadow-model). A network that learns many rounds remembers most. 0.5 is a coin.
 
 # %%
@@ -428,7 +428,7 @@ records.glue("membership_network_epsilon_1", attack.loc[(network, 1.0), "mean"])
 # ## An audit
 #
 # An attack that finds nothing proves nothing. Programs for privacy have had errors. So we also ask the other
-# way round: what epsilon would *explain* what an attacker finds?
+# way round, in an [audit](glossary.md#audit-of-privacy): what epsilon would *explain* what an attacker finds?
 #
 # Steinke et al. (2023) need a single run. We make up many patients, [canaries](glossary.md#canary). Each takes part or
 # not, by a coin. Each has a direction of its own. The attacker sees the noisy sum, and guesses about the 1,000 of
@@ -508,7 +508,7 @@ records.glue(
 
 # %% [markdown]
 # No hospital has what it was told. The smallest is worst off. To check such a claim, ask four things: the noise, the
-# share of rows in a step, how many steps were *really* taken, and delta. Then compute epsilon anew.
+# share of rows in a step, how many steps were *really* taken, and delta. Then compute epsilon again.
 #
 # ## What you can do now
 #
