@@ -105,8 +105,8 @@ Unit and neighbours: {one}.
 Promise: all that leaves the hospitals in {self.rounds} rounds is as probable either way, up to a factor of \
 {math.exp(self.epsilon):.3g} (epsilon {self.epsilon:g}), but for a probability of {self.delta:g} (delta).
 It rests on {rests}. The noise follows the recipe, and nobody else can compute it.
-Not covered: who takes part, when, and how long it takes; test patients, and scores on them; somebody with rows twice, \
-or at two hospitals; settings that were chosen by a look at rows; and what is true of patients in general."""
+Not covered: a second training; who takes part, when, and how long it takes; test patients, their draw, and scores on \
+them; somebody with rows twice; settings that were chosen by a look at rows; what is true of patients in general."""
 
 
 def discrete_gaussian(variance: int, size: int, source: random.Random) -> np.ndarray:
