@@ -247,14 +247,14 @@ print(f"encrypted - plain: at most {gap:.0e} in any probability")
 # |---|---|
 # | [FedProx](glossary.md#fedprox) | pulls local models back to the shared one |
 # | [SCAFFOLD](glossary.md#scaffold) | corrects each step by how this hospital's gradients differ |
-# | server momentum, Adam, Yogi | the server takes the mean for a gradient, and has an optimizer of its own |
+# | server momentum, Adam, [Yogi](glossary.md#yogi) | the server takes the mean for a gradient, and goes its own way |
 # | q-FedAvg, AFL | hospitals with a high loss count more |
 # | [cyclic](glossary.md#cyclic) | no mean: one model goes around, and is read by the next |
 # | class weights | both labels count the same |
 # | fine-tuned | one more epoch at home, at the end |
 # | Ditto | a second, own model is pulled to the shared one |
 # | own intercept | the bias stays at home |
-# | MLP, own last layer | a small network, whose last layer stays at home |
+# | [MLP](glossary.md#mlp), own last layer | a small network, whose last layer stays at home |
 # | [recalibrated](glossary.md#recalibrated) | afterwards, one number at home sets the mean probability right |
 # | Newton | adds up gradients, and how fast they change: the exact pooled fit in 6 rounds |
 #
@@ -280,11 +280,11 @@ plots.save(
 )
 
 # %% [markdown]
-# The picture has two groups. **What only changes how the one model is found** gains nothing: FedProx, SCAFFOLD, server
-# optimizers, q-FedAvg, AFL, cyclic, class weights, Newton. They find about the same model as pooled rows do. **What gives
-# each hospital a number of its own** gains in accuracy, and cuts the calibration error by about half: own intercept,
-# recalibrated, Newton with own intercepts. Ditto and an own last layer gain as well; fine-tuning gains little. AUROC does
-# not gain anywhere.
+# The picture has two groups. **What only changes how the one model is found** gains nothing: FedProx, SCAFFOLD, what
+# the server does with the mean, q-FedAvg, AFL, cyclic, class weights, Newton. They find about the same model as pooled
+# rows do. **What gives each hospital a number of its own** gains in accuracy, and cuts the calibration error by about
+# half: own intercept, recalibrated, Newton with own intercepts. Ditto and an own last layer gain as well; fine-tuning
+# gains little. AUROC does not gain anywhere.
 
 # %%
 CURES = ["own intercept", "recalibrated", "Newton, own intercepts", "Ditto"]
