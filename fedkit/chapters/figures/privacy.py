@@ -24,14 +24,14 @@ def two_hills(curves: pd.DataFrame) -> Figure:
     """
     epsilons = list(dict.fromkeys(curves["epsilon"]))
     heading = "What an attacker may read, with one patient and without"
-    figure, axes = plots.panels(heading, len(epsilons), sharey=False)
+    figure, (axes,) = plots.sheet(heading, 8, 2.9, 1, len(epsilons))
     looks = {"without the patient": Look(BLUE, ""), "with the patient": Look(VERMILLION, "", (0, (5, 2)))}
     for panel, epsilon in zip(axes, epsilons, strict=True):
         rows = curves[curves["epsilon"] == epsilon].round(plots.DECIMALS)
         for look, column in zip(looks.values(), ("without", "with"), strict=True):
             panel.plot(rows["read"], rows[column], color=look.color, linestyle=look.line, linewidth=2)
-        panel.set(title=f"epsilon {epsilon:g}", yticks=[], ylim=(0, None))
-    plots.outer_labels(axes, "what is read, 1 = the patient", "how probable")
+        panel.set(title=f"epsilon {epsilon:g}", yticks=[], ylim=(0, None), xlabel="what is read, 1 = the patient")
+    axes[0].set_ylabel("how probable")
     plots.legend(figure, looks, marker=False)
     return figure
 
