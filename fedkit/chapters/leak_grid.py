@@ -64,4 +64,4 @@ def rows(at: int, splits: int = SPLITS, models: tuple[str, ...] = tuple(MODELS))
     return pd.DataFrame(found, columns=columns)
 
 
-GRID = Grid("leaks", rows, range(1, len(EPSILONS)), (private_grid, privacy, membership))
+GRID = Grid("leaks", rows, range(2, len(EPSILONS)), (private_grid, privacy, membership))

@@ -5,7 +5,7 @@ holds them to `privacy.train`, with the same noise, to the last digits.
 """
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import product
 
 import numpy as np
@@ -54,6 +54,7 @@ def federation(count: int) -> Federation:
     return hospitals.from_frame(rows, site="hospital", label="label", min_rows=1)
 
 
+@lru_cache(maxsize=4)
 def split(count: int, seed: int) -> dict[str, Prepared]:
     """Split and prepare rows, with public statistics."""
     told = public(federation(count)).to_vector()
@@ -61,10 +62,17 @@ def split(count: int, seed: int) -> dict[str, Prepared]:
 
 
 def logits(weights: Arrays, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return log-odds, shape [n], and what the last layer sees, shape [n, units]."""
+    """Return log-odds, shape [n], and what the last layer sees, shape [n, units].
+
+    weights : of one model, or each with a row of them for each row of the features: [n, ...]
+    """
     *hidden, kernel, bias = weights
-    seen = np.maximum(features @ hidden[0] + hidden[1], 0) if hidden else features
-    return seen @ kernel[:, 0] + bias[0], seen
+    seen = np.maximum(_times(features, hidden[0]) + hidden[1], 0) if hidden else features
+    return _times(seen, kernel)[:, 0] + bias[..., 0], seen
+
+
+def _times(features: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    return features @ kernel if kernel.ndim == 2 else np.einsum("nd,ndu->nu", features, kernel)
 
 
 def gradients(weights: Arrays, features: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -73,7 +81,7 @@ def gradients(weights: Arrays, features: np.ndarray, labels: np.ndarray) -> np.n
     off = (expit(found) - labels)[:, None]
     last = [off * seen, off]
     if len(weights) > 2:
-        back = off * weights[2][:, 0] * (seen > 0)
+        back = off * weights[2][..., 0] * (seen > 0)
         last = [(features[:, :, None] * back[:, None]).reshape(len(labels), -1), back, *last]
     return np.concatenate(last, axis=1)
 
@@ -97,7 +105,7 @@ def train(rows: dict[str, Prepared], model: Model, how: Clipped, noise: Sequence
         if isinstance(how, privacy.ClippedPatients):
             sent = -gradients(weights, *pooled)
         else:
-            sent = np.array([_local(weights, *own) for own in parts])
+            sent = _local(weights, *pooled, [len(labels) for _, labels in parts])
         total = clipped(sent, how.clip).sum(axis=0) + added
         weights = unflatten(flatten(weights) + scale * total, shapes)
     return weights
@@ -108,12 +116,16 @@ def algorithm(unit: str, count: int) -> Clipped:
     return privacy.ClippedPatients(rate=count / 640) if unit == "patient" else privacy.ClippedHospitals()
 
 
-def _local(weights: Arrays, features: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return by how much a hospital's training moves a model, shape [p]."""
-    shapes, start = [part.shape for part in weights], flatten(weights)
-    moved = start
+def _local(weights: Arrays, features: np.ndarray, labels: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+    """Return by how much each hospital's training moves a model, shape [K, p]; `counts` are its rows."""
+    first, start = np.cumsum([0, *counts[:-1]]), flatten(weights)
+    ends = np.cumsum([part.size for part in weights])[:-1]
+    moved = np.tile(start, (len(counts), 1))
     for _ in range(LOCAL["steps"]):
-        moved = moved - LOCAL["learning_rate"] * gradients(unflatten(moved, shapes), features, labels).mean(axis=0)
+        own = np.float32(moved).repeat(counts, axis=0)
+        parts = zip(np.split(own, ends, axis=1), weights, strict=True)
+        each = gradients([part.reshape(-1, *like.shape) for part, like in parts], features, labels)
+        moved -= LOCAL["learning_rate"] * np.add.reduceat(each, first, axis=0) / np.reshape(counts, (-1, 1))
     return moved - start
 
 
