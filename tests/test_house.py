@@ -21,10 +21,10 @@ ROOMS = {
     "encryption": (1960, {"compat"}),
     "core": (2800, {"compat", "encryption", "reading"}),
     "reading": (970, {"core"}),
-    "chapters": (4660, {"core", "compat", "encryption"}),
+    "chapters": (4670, {"core", "compat", "encryption"}),
     "exchange": (2970, {"core", "compat", "encryption", "chapters"}),
 }
-WHOLE = 13_750  # the most lines of all rooms together
+WHOLE = 13_760  # the most lines of all rooms together
 # The core in the order in which it is read, and the one module of it that opens the door to an engine.
 CORE = ["hospitals", "tables", "preparation", "models", "learning", "aggregators", "records", "evaluation", "plots"]
 BEHIND = {"encryption": "aggregators", "reading": "hospitals"}

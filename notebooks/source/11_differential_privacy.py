@@ -624,18 +624,14 @@ def counts(agree, epsilon=1.0):
 
     def rule(function):
         found = [function(fresh, epsilon, 1e-5, random.Random()) for _ in range(400)]
-        if found[0] is ...:
-            return ...
-        return agree(np.ravel(found) - fresh.sum(), spread)
+        return ... if found[0] is ... else agree(np.ravel(found) - fresh.sum(), spread)
 
     return rule
 
 
-whole = counts(lambda noise, spread: np.array_equal(noise, np.rint(noise)))
+whole = counts(lambda noise, _: np.array_equal(noise, np.rint(noise)))
 middle = counts(lambda noise, spread: abs(noise.mean()) < spread / 4)
 wide = [counts(lambda n, spread: 0.8 < n.std() / spread < 1.25, e) for e in (1, 4)]
+why = "How far do many answers spread? What says the accountant?"
 rules = (whole, "A count is a whole number."), (middle, "Is their mean the count?")
-rules += tuple(
-    (one, "How far does it spread? What says the accountant?") for one in wide
-)
-course.check("Exercise 3", noisy_count, *rules)
+course.check("Exercise 3", noisy_count, *rules, *((one, why) for one in wide))
