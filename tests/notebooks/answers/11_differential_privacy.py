@@ -77,7 +77,7 @@ import math
 
 
 def noisy_count(labels, epsilon, delta, source):
-    needed = math.ceil(privacy.multiplier(epsilon, delta, 1)) ** 2
+    needed = math.ceil(math.pow(privacy.multiplier(epsilon, delta, 1), 2))
     (noise,) = privacy.discrete_gaussian(needed, 1, source).tolist()
     return np.count_nonzero(labels) + noise
 
@@ -89,7 +89,7 @@ def noisy_count(labels, epsilon, delta, source):
 
 # %% Exercise 3: wrong
 def noisy_count(labels, epsilon, delta, source):
-    variance = math.ceil(privacy.multiplier(epsilon, delta, 1))
+    variance = int(np.ceil(privacy.multiplier(epsilon, delta, 1)))
     return labels.sum() + privacy.discrete_gaussian(variance, 1, source)[0]
 
 
