@@ -141,6 +141,8 @@ def test_a_list_shorter_than_the_noise_was_shared_out_for_is_not_opened():
     assert len(summed(around(EncryptedMean(network=network), Guarantee(np.inf)), vectors)[0]) == 5
     with pytest.raises(MessageError, match="No list of 4 hospitals"):
         summed(around(EncryptedMean(least=4, network=network), Guarantee(np.inf)), vectors)
+    state = EncryptedMean(least=4).start(NAMES, {"kernel": (5,)}, Ledger())
+    assert {keys.least for keys in state.parties.keyrings.values()} == {4}, "each hospital holds to it by itself"
 
 
 def test_who_may_read_single_letters_is_hidden_from_by_each_hospitals_own_noise():
@@ -385,24 +387,21 @@ def test_the_audit_says_so_where_half_of_the_noise_is_missing(monkeypatch):
     assert audited(Guarantee(1.0, rounds=1)) > 1.0
 
 
-def canary_run(clip, epsilon=1.0):
-    """Audit the clip, by patients whose features are huge, and one each."""
-    count, random = 600, np.random.default_rng(3)
-    took_part = random.random(count) < 0.5
-    model, how = models.Model(), ClippedPatients(clip=clip)
-    plan = Plan(model=model, steps=1, batch_size=None, learning_rate=1.0, algorithm=how)
+def test_the_audit_says_so_where_huge_patients_are_not_clipped():
+    count = 600
+    took_part = np.random.default_rng(3).random(count) < 0.5
+    plan = Plan(steps=1, batch_size=None, learning_rate=1.0, algorithm=ClippedPatients())
     rows = (100 * np.eye(count, dtype=np.float32))[took_part]
-    order = np.arange(len(rows), dtype=np.int32)[None]
-    weights = model.initial_weights(count, 0)
-    task = Task(weights, [], rows, np.ones(len(rows), np.float32), order)
-    private = around(Mean(), Guarantee(epsilon, rounds=1))
-    zeros = dict.fromkeys(NAMES, np.zeros(count + 1))
-    (total,) = summed(private, zeros | {"A": learning.local_updates(plan, [task])[0].sent})
-    return privacy.lower_bound(took_part, total[:count] - STEPS / 2, DELTA, 200)
-
-
-def test_the_audit_stays_below_where_huge_patients_are_clipped():
-    assert canary_run(clip=1.0) <= 1.0
+    labels, order = np.ones(len(rows), np.float32), np.arange(len(rows), dtype=np.int32)[None]
+    weights = plan.model.initial_weights(count, 0)
+    (local,) = learning.local_updates(plan, [Task(weights, [], rows, labels, order)])
+    whole = -np.rint(STEPS * private_grid.gradients(weights, rows, labels).sum(axis=0))
+    found = []
+    for sent in (local.sent, whole):
+        vectors = dict.fromkeys(NAMES, np.zeros(count + 1)) | {"A": sent}
+        (total,) = summed(around(Mean(), Guarantee(1.0, rounds=1)), vectors)
+        found.append(privacy.lower_bound(took_part, total[:count] - STEPS / 2, DELTA, 200))
+    assert found[0] <= 1.0 < 3.0 < found[1]
 
 
 def test_the_audit_says_so_where_noise_comes_again():
