@@ -197,9 +197,9 @@ spreads = {"in the sum": np.sqrt(4 / honest), "at each hospital": np.sqrt(4)}
 pd.Series(spreads, name="noise of the sum").mul(times).round(2).to_frame()
 
 # %% [markdown]
-# Without encryption somebody reads each letter, and each hospital must hide its patients *alone*. Then four times the
-# noise is in the sum, in variance. This is where the two meet: **encryption makes privacy cheap.** fedkit sees to
-# it. Around an aggregator that shows letters, each share is all of the noise.
+# Without encryption somebody reads each letter, and each hospital must hide its patients *alone*. Then the sum holds three
+# times the noise, in variance. This is where the two meet: **encryption makes privacy cheap.** fedkit sees to it.
+# Around an aggregator that shows letters, each share is all of the noise.
 
 # %% tags=["plumbing"]
 # What each of the two hides, measured
@@ -234,7 +234,7 @@ pd.DataFrame(hidden).T
 #
 # ## A private training
 #
-# Twenty rounds ask twenty times. The accountant adds them up, so each round needs more noise. The promise in words:
+# Many rounds ask many times. The accountant adds them up, so each round needs more noise. The promise in words:
 
 # %%
 guarantee = privacy.Guarantee(EPSILON, rounds=ROUNDS)
@@ -243,7 +243,8 @@ print(guarantee.sentences(least=LEAST))
 # %% [markdown]
 # A promise is worth what it covers. So *nothing* may leave without noise: no exact statistics, no number of patients,
 # no bound that follows from rows. `Private` is an aggregator around another one. It adds the noise, and keeps the
-# rest back.
+# rest back. The keys are as in notebook 03: each hospital has its own, and the server has none. It sees no sum. The
+# hospitals read the noisy sum, and nothing else.
 
 # %%
 public = private_grid.public(federation)
@@ -476,7 +477,7 @@ records.glue("audit_of_half_the_noise", shown["Broken"])
 #
 # ## Check a claim
 #
-# FLamby (Ogier du Terrail et al., 2022) is a well-known benchmark, with the same four hospitals. Its rows with privacy
+# FLamby (Ogier du Terrail et al., 2022) is a well-known benchmark, with the same four hospitals. Its results with privacy
 # use Opacus, and tell it how long training takes: `epochs=nrounds`, so 15 epochs. But a round has 100 steps of 4
 # patients. That makes 1,500 steps. Is this the same? In 15 epochs, a hospital of 30 patients takes 15 x 8 steps.
 
