@@ -616,7 +616,7 @@ exchange/maker.py: exchange
     sorted(names, key=_seat) => sorted(names)
     if not request.problems and not request.twice] => if not request.problems]
 exchange/hospital.py: exchange exchange_intruders
-    self._arrivals.look(ONE, step)  # since => pass  # since
+    ones = self._arrivals.look(ONE, step)  # since => ones = []  # since
     if closed.about != self._keys.about: => if False:
     listed.items() - {(each.sender, each.code) for each in here}): => []):
     if left_out: => if False:
@@ -631,6 +631,7 @@ exchange/hospital.py: exchange exchange_intruders
     self._keys = None  # what is not on the disk did not happen => pass
     if kept.get("opening") != self.study.opening: => if True:
     if len(known) < KNOWN: => if False:
+    if why := joining.misfits(study.settings, study.versions, request): => if why := []:
     study.refused(tally.added.digest, "", "A sum was refused.") => study.refused("", "", study.sums(tally)[0][0].hex())
     letters.packed(seal_for(who.exchange, group)) => letters.packed(group)
 exchange/work.py: exchange

@@ -51,7 +51,7 @@ def make(folder: Folder) -> None:
     maker = Maker(folder, TEACHER)
     maker.invite(SETTINGS, (ADDER.name, ADDER.public))
     while maker.study.roster is None:
-        if len(maker.requests()) == HOSPITALS:
+        if len(maker.step()) == HOSPITALS:
             with contextlib.suppress(ValueError):  # just now, its own opening from before a restart came to light
                 maker.open()
         else:
