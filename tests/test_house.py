@@ -21,10 +21,10 @@ ROOMS = {
     "encryption": (1957, {"compat"}),
     "core": (2800, {"compat", "encryption", "reading"}),
     "reading": (970, {"core"}),
-    "chapters": (4545, {"core", "compat", "encryption"}),
+    "chapters": (4530, {"core", "compat", "encryption"}),
     "exchange": (2810, {"core", "compat", "encryption", "chapters"}),
 }
-WHOLE = 13_470  # the most lines of all rooms together
+WHOLE = 13_450  # the most lines of all rooms together
 # The core in the order in which it is read, and the one module of it that opens the door to an engine.
 CORE = ["hospitals", "tables", "preparation", "models", "learning", "aggregators", "records", "evaluation", "plots"]
 BEHIND = {"encryption": "aggregators", "reading": "hospitals"}
