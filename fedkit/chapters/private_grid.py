@@ -153,7 +153,7 @@ def rows(seed: int, epsilons: Sequence[float] = EPSILONS) -> pd.DataFrame:
     found = []
     for count, (m, model), (u, unit) in product(LEAST, enumerate(MODELS), enumerate(("patient", "hospital"))):
         if count > 4 and model.hidden and unit == "hospital":
-            continue  # hours of steps on a dozen rows each
+            continue  # left out, to save time
         parts = split(count, seed)
         size = sum(map(np.size, model.initial_weights(len(federation(count).columns), 0)))
         for (p, place), epsilon in product(enumerate(PLACES), epsilons):
