@@ -281,7 +281,8 @@ sent.groupby("hospital")["bytes"].agg(["size", "sum"])
 # ## The price
 #
 # One training is one draw of noise. On 20 splits, with two models and two federations, this takes longer than a
-# lesson. So it is in a table that came with the kit. (Only the network of fifty hidden hospitals is left out.) We play split `SPLIT` again, for one epsilon.
+# lesson. So it is in a table that came with the kit. (Only the network of fifty hidden hospitals is left out.) We play
+# split `SPLIT` again, for one epsilon.
 #
 # The [unit of privacy](glossary.md#unit-of-privacy) says who is hidden. A *patient*: one more or less. Or a *hospital*:
 # all its patients together, so that nobody can tell whether it trained at all. And there are two federations: our four
