@@ -37,7 +37,7 @@ help:  ## this list
 	@echo "NOTEBOOKS=\"02 03\" narrows notebooks, play and colab-check; TESTS=tests/test_hospitals.py narrows test;"
 	@echo "FAULTS=\"aggregators.py\" narrows sabotage."
 
-figures: $(MADE)  ## every figure of the report, in figures/: runs notebooks 01 to 10 where something changed
+figures: $(MADE)  ## every figure of the report, in figures/: runs notebooks 01 to 11 where something changed
 	@$(MAKE) -q $(DRAWING) || echo "Executing what changed, $(CORES) notebooks at a time ..."
 	@$(MAKE) -s -j$(CORES) $(DRAWING)
 	@echo "figures/ is up to date."

@@ -38,6 +38,10 @@ SPENT = [(0, "peer", "keys", 300_000, 0.01), (1, "", "train", 0, 0.3), (1, "up",
 SPENT += [(1, "down", "send", 60_000, 0), (1, "", "encrypt", 0, 0.02), (1, "", "decrypt", 0, 2e-4)]
 
 
+HILLS = pd.DataFrame({"epsilon": [1.0] * 3 + [8.0] * 3, "read": [-1.0, 0.5, 2.0] * 2})
+HILLS = HILLS.assign(without=[0.2, 0.4, 0.1] * 2, **{"with": [0.1, 0.4, 0.2] * 2})
+
+
 class World:
     """Tables that every picture can be drawn from; at an undefined hospital all are ill, and AUROC is NaN."""
 
@@ -186,6 +190,13 @@ def spent(world):
     return figures.score_by_cost(pd.concat(places))
 
 
+def priced(world):
+    levels = ("4", "50"), ("auroc", "calibration"), world.others, (0.25, 1.0, np.inf)
+    table = world.values(["group", "measure", "line", "epsilon"], *levels, mean=lambda *case: 0.7 + len(case[2]) / 999)
+    titles = {(group, measure): f"{group}: {measure}" for group in levels[0] for measure in levels[1]}
+    return figures.by_epsilon(table, "What privacy costs", titles)
+
+
 # Pictures of values at hospitals; of values alone, which may not be defined; of hospitals alone;
 # of other names; of none.
 BOTH = {
@@ -214,6 +225,7 @@ PLACES = {
     "timeline": waiting,
 }
 NAMED = {
+    "by_epsilon": priced,
     "cost_by_method_and_phase": lambda world: figures.cost_by_method_and_phase(evaluation.costs(world.runs)),
     "cost_by_size": sizes,
     "encryption_error": errors,
@@ -223,6 +235,7 @@ NAMED = {
     "staircase": lambda world: figures.staircase(STEPS.assign(step=world.others), {"plain, 12 bits": 1.5}),
 }
 FIXED = {
+    "two_hills": lambda _: figures.two_hills(HILLS),
     "architecture, in the clear": lambda _: diagrams.architecture(encrypted=False),
     "architecture of five": lambda _: diagrams.architecture(("One", "Two", "Three", "Four", "Five")),
     "cost without a message": lambda w: figures.cost_by_method_and_phase(evaluation.costs(w.runs).query("bytes == 0")),

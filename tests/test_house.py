@@ -22,10 +22,10 @@ ROOMS = {
     "encryption": (1957, {"compat"}),
     "core": (2800, {"compat", "encryption", "reading"}),
     "reading": (970, {"core"}),
-    "chapters": (3922, {"core", "compat", "encryption"}),
+    "chapters": (4530, {"core", "compat", "encryption"}),
     "exchange": (2810, {"core", "compat", "encryption", "chapters"}),
 }
-WHOLE = 12_850  # the most lines of all rooms together
+WHOLE = 13_450  # the most lines of all rooms together
 # The core in the order in which it is read, and the one module of it that opens the door to an engine.
 CORE = ["hospitals", "tables", "preparation", "models", "learning", "aggregators", "records", "evaluation", "plots"]
 BEHIND = {"encryption": "aggregators", "reading": "hospitals"}
@@ -35,6 +35,7 @@ BEHIND = {"encryption": "aggregators", "reading": "hospitals"}
 DOORS = {
     "confusable_homoglyphs": {"encryption"},
     "cryptography": {"encryption"},
+    "dp_accounting": {"chapters.privacy"},
     "fsspec": {"exchange"},
     "jupytext": set(),
     "matplotlib": {"core.plots", "chapters"},

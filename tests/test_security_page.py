@@ -47,7 +47,7 @@ def test_each_claim_has_a_test_and_faults_that_turn_its_file_red(row):
         "A stolen disk reads on.",
         "CKKS has a shared key.",
         "Lies are added.",
-        "There is no differential privacy",
+        "a study in a folder does not have it",
         "Who can delete, can stop.",
         "Traffic is seen.",
         "Not tried on a real Google Drive.",

@@ -55,12 +55,7 @@ class Together:
     """
 
     def __init__(
-        self,
-        hospitals: Sequence[str],
-        parameters: Parameters,
-        ledger: Any,
-        network: Network,
-        least: int = FEWEST,
+        self, hospitals: Sequence[str], parameters: Parameters, ledger: Any, network: Network, least: int = FEWEST
     ) -> None:
         if len(hospitals) < FEWEST or SERVER in hospitals:
             said = f"An encrypted sum needs {FEWEST} hospitals or more, and none may be called {SERVER!r}"

@@ -728,8 +728,8 @@ records.glue("prevalence_error_of_8", after["sum minus own", 8])
 #   local steps hide rows only if more patients are in them: one patient's row stays whole, however often it is used.
 # - With noise of 0.1, the division finds no more than a guess would. See its price. Is that private, then? **We do
 #   not know.** A better attack, or all rounds together, may find more. A promise against *all* attacks needs somebody
-#   who counts what each round gives away. This is [differential privacy](glossary.md#differential-privacy). This kit
-#   does not have it: our noise comes without a promise.
+#   who counts what each round gives away. This is [differential privacy](glossary.md#differential-privacy). Our noise
+#   here comes without a promise. Notebook [11](11_differential_privacy.ipynb) adds noise that comes with one.
 # - Noise also blurs what other hospitals and the model tell. Encryption does not. They answer different questions.
 #
 # ## What you can do now

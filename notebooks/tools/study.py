@@ -12,7 +12,9 @@ import pandas as pd
 import tools
 from fedkit.chapters import grids
 
-GRIDS = ("fedkit.chapters.differ", "fedkit.chapters.flamby", "fedkit.chapters.clock_grid")  # modules that have a GRID
+GRIDS = tuple(  # modules that have a GRID
+    f"fedkit.chapters.{name}" for name in ("differ", "flamby", "clock_grid", "private_grid", "leak_grid")
+)
 
 
 def study(module: str, kept: Path | None = None, processes: int = os.cpu_count() or 1) -> bool:
