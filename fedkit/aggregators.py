@@ -14,7 +14,7 @@ import numpy as np
 
 from fedkit import encryption
 from fedkit.encryption import quantization
-from fedkit.encryption.keyring import divided
+from fedkit.encryption.keyring import FEWEST, divided
 from fedkit.encryption.promises import Promises
 from fedkit.encryption.quantization import Layout
 from fedkit.encryption.schemes import Parameters
@@ -155,6 +155,7 @@ class EncryptedMean:
     rounding : to the "nearest" step; "stochastic", up or down at random, right on average (Alistarh et al. 2017); or
         with "feedback", where what it left over is added to the hospital's next update (Seide et al. 2014)
     in_the_clear : layers of which the server reads patients x update (notebook 06); saves time, no bytes
+    least : hospitals in a sum that is opened, three or more
     network : ``network(sender, message)`` returns what arrives of a message, to watch or to disturb it; all if None
     """
 
@@ -166,13 +167,14 @@ class EncryptedMean:
         bits: int = 26,
         rounding: str = "nearest",
         in_the_clear: Sequence[str] = (),
+        least: int = FEWEST,
         network: Network | None = None,
     ) -> None:
         encryption.choose(3, bits=bits)
         if rounding not in ROUNDING:
             raise ValueError(f"Rounding {rounding!r} is not one of {', '.join(ROUNDING)}.")
         self.bits, self.rounding, self.in_the_clear = bits, rounding, tuple(in_the_clear)
-        self.network, self.reach = network or _unchanged, ROUNDING[rounding]
+        self.least, self.network, self.reach = least, network or _unchanged, ROUNDING[rounding]
 
     def dither(self, vector: np.ndarray) -> np.random.Generator | None:
         """Return whose random numbers are added to a vector, in steps, before it is rounded down; None: to the nearest.
@@ -192,7 +194,7 @@ class EncryptedMean:
             raise ValueError("Every layer would travel in the clear: use aggregators.Mean for that.")
         hidden = np.concatenate([np.full(size, layer not in self.in_the_clear) for layer, size in sizes.items()])
         parameters = encryption.choose(len(hospitals), numbers=int(hidden.sum()), bits=self.bits)
-        parties = Together(hospitals, parameters, ledger, self.network)
+        parties = Together(hospitals, parameters, ledger, self.network, self.least)
         sizes = [size for layer, size in sizes.items() if layer not in self.in_the_clear]
         return EncryptedState(parties, {name: Promises(sizes, parameters, self.reach) for name in hospitals}, hidden)
 

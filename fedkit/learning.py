@@ -12,7 +12,7 @@ import inspect
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache, partial
 from itertools import chain
@@ -331,30 +331,18 @@ def train_local(federation: Federation, *, seed: Seeds = 0, prepared: str = "tog
     return _train("local", federation, seed, plan, ("server_optimizer", "leave_out"), prepared=prepared)
 
 
-def choose_penalty(
-    train: Callable[..., list[Run]],
-    federation: Federation,
-    *,
-    seed: int = 0,
-    penalties: Sequence[float] = (0.0, 0.1, 1.0, 10.0),
-    folds: int = 5,
-    leave_out: Sequence[str] = (),
-    **settings: Any,
-) -> float:
-    """Return the penalty of the smallest log loss, mean over hospitals, in an inner cross-validation.
+def choose(ways: Mapping[Any, Callable[..., list[Run]]], inner: Federation, folds: int = 5) -> Any:
+    """Return which way of training has the smallest log loss, mean over hospitals, in an inner cross-validation.
 
-    The training rows of a split are split again, at random; its test rows are not looked at.
-
-    train : the method: `train_federated`, `train_centralized` or `train_local`
-    seed : of the split that is to be trained on with the penalty
+    ways : what is chosen among, a penalty say -> how it is trained, a function of a federation and seeds
+    inner : a split's `training_part`, split again at random
     folds : how many inner splits
-    leave_out : hospitals that take no part, here neither
-    settings : of the training: see there
     """
-    inner, losses = training_part(federation, seed, leave_out), {}
-    for penalty in penalties:
-        runs = train(inner, seed=range(folds), penalty=penalty, **settings)
-        losses[penalty] = np.mean([run.final("log_loss").mean() for run in runs])
+    if len(ways) == 1:
+        return next(iter(ways))
+    losses = {}
+    for name, train in ways.items():
+        losses[name] = np.mean([run.final("log_loss").mean() for run in train(inner, seed=range(folds))])
     return min(losses, key=losses.get)
 
 

@@ -507,13 +507,12 @@ learning.py: algorithms::test_steps_a_round_are_the_same_number_at_all_hospitals
     (self.steps or self.epochs => (self.epochs
     -(-steps * each // rows)) => steps)
     if steps is None: => if True:
-learning.py: algorithms::test_what_is_chosen_on_has_no_test_row
+learning.py: learning::test_a_way_is_chosen_without_a_look_at_test_rows
     rows = split.hospitals[hospital.name].train_rows => rows = split.hospitals[hospital.name].test_rows
 evaluation.py: evaluation::test_the_expected_calibration_error_is_the_mean_gap_of_equal_bins
     abs(p[part].sum() - y[part].sum()) => (p[part].sum() - y[part].sum())
     p.argsort(kind="stable"), min(bins, => np.arange(len(p)), min(bins,
 chapters/differ.py: differ
-    return min(losses, key=losses.get) => return max(losses, key=losses.get)
     (sent, sent[sent["round"] <= last])] => (sent, sent)]
     auroc >= near].min() => auroc >= near].max()
     labels.mean() > 0.5)) => labels.mean() > 0))
@@ -663,6 +662,9 @@ chapters/attacks/distinguishing.py: attacks/test_distinguishing
     found = [sign * centred( => found = [-sign * centred(
     beyond = table["right"].clip(games - table["right"]) > => beyond = table["right"] >
     2 * attackers * sum( => 2 * sum(
+chapters/clock.py: clock::test_what_a_clock_cannot_play_is_a_sentence
+    if not FEWEST <= size <= len(costs): => if False:
+    is not learning.Algorithm.own: => is None:
 chapters/clock.py: clock
     / np.sqrt(1 + ledger.round - began) => / 1
     / np.sqrt(1 + ledger.round - began) => / (1 + ledger.round - began)

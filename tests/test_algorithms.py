@@ -213,13 +213,6 @@ def test_steps_a_round_are_the_same_number_at_all_hospitals_whatever_their_rows(
         learning.Plan(steps=0)
 
 
-def test_what_is_chosen_on_has_no_test_row(heart):
-    split, part = preparation.split(heart, 5), learning.training_part(heart, 5)
-    for name, rows in split.hospitals.items():
-        assert part[name].table.equals(heart[name].table.iloc[rows.train_rows])
-        assert not set(part[name].table.index) & set(rows.test_rows)
-
-
 def test_a_model_that_is_tuned_at_home_is_one_more_round_alone(heart, plain):
     run, plan = plain[None], learning.Plan(epochs=2)
     tuned, tied = (heterogeneity.fine_tuned(run, heart, plan, mu) for mu in (0.0, 3.0))

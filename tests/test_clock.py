@@ -8,6 +8,7 @@ import pytest
 
 from fedkit import aggregators, learning, models, preparation
 from fedkit.chapters import clock, clock_grid
+from fedkit.chapters.heterogeneity import Scaffold
 from fedkit.learning import Plan, Task
 
 NAMES = ["Cleveland", "Hungary", "Switzerland", "VA Long Beach"]
@@ -91,6 +92,14 @@ def slow_fedbuff(federation, diary, seed):
         step = models.unflatten(np.average(moves, axis=0, weights=patients), [(13, 1), (1,)])
         versions.append([now + move for now, move in zip(versions[-1], step, strict=True)])
     return models.flatten(versions[-1])
+
+
+def test_what_a_clock_cannot_play_is_a_sentence(heart, costs):
+    for size in (2, 5):
+        with pytest.raises(ValueError, match="wait for 3 to 4 hospitals"):
+            clock.buffered(costs(), 10, size)
+    with pytest.raises(ValueError, match="SCAFFOLD keeps something at home"):
+        clock.train(heart, clock.rounds(costs(), 10), algorithm=Scaffold())
 
 
 def test_late_updates_begin_at_old_models_and_count_less_as_the_paper_says(heart, costs):

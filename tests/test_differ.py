@@ -1,26 +1,10 @@
 """The table of methods: what is chosen, and what is told of a run."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 
 from fedkit import evaluation, learning
 from fedkit.chapters import differ, heterogeneity
-
-
-def test_the_way_of_the_lowest_log_loss_is_chosen_and_on_what_is_given_alone(heart):
-    asked = []
-
-    def way(rate, federation, seed):
-        asked.append((federation, len(seed)))
-        return learning.train_federated(federation, seed=seed, rounds=3, learning_rate=rate)
-
-    inner = learning.training_part(heart, 0)
-    ways = {"slow": partial(way, 1e-4), "good": partial(way, 0.3), "wild": partial(way, 60.0)}
-    assert differ.chosen(ways, inner) == "good"
-    assert asked == [(inner, differ.FOLDS)] * 3
-    assert differ.chosen({"alone": None}, inner) == "alone"
 
 
 def test_every_row_says_what_its_run_was(heart):

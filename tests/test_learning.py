@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -132,31 +133,31 @@ def test_alone_is_what_a_hospital_has_without_the_others(heart):
         assert all(np.array_equal(a, b) for a, b in pairs), "nothing of the others is in it"
 
 
-def test_a_penalty_is_chosen_without_a_look_at_test_rows(heart):
+def test_a_way_is_chosen_without_a_look_at_test_rows(heart):
     seen, losses = [], {0.0: 0.6, 1.0: 0.4, 10.0: 0.5}
 
-    def train(inner, *, seed, penalty, **how):
-        seen.append((inner, list(seed), how))
+    def train(inner, *, seed, penalty):
+        seen.append(list(seed))
         final = {"log_loss": pd.Series([losses[penalty]] * 2), "auroc": pd.Series([penalty] * 2)}
         return [SimpleNamespace(final=final.get) for _ in seed]
 
-    assert learning.choose_penalty(train, heart, penalties=[*losses], folds=2, seed=3, rounds=7) == 1.0
+    inner = learning.training_part(heart, 3)
+    assert learning.choose({it: partial(train, penalty=it) for it in losses}, inner, folds=2) == 1.0
+    assert seen == [[0, 1]] * 3
+    assert learning.choose({"alone": None}, inner) == "alone"
     split = preparation.split(heart, 3)
-    for inner, seeds, how in seen:
-        assert (inner.names, seeds, how) == (heart.names, [0, 1], {"rounds": 7})
-        for own in inner:
-            rows = split.hospitals[own.name].train_rows
-            pd.testing.assert_frame_equal(own.table, heart[own.name].table.iloc[rows])
-            assert np.array_equal(own.labels, heart[own.name].labels[rows])
+    for own in inner:
+        rows = split.hospitals[own.name].train_rows
+        pd.testing.assert_frame_equal(own.table, heart[own.name].table.iloc[rows])
+        assert np.array_equal(own.labels, heart[own.name].labels[rows])
     visits = [
         dataclasses.replace(one, patients=np.arange(len(one)) // 2, test=np.arange(len(one)) > 60) for one in heart
     ]
-    learning.choose_penalty(train, dataclasses.replace(heart, hospitals=tuple(visits)), penalties=[0.0])
-    assert [(len(own), len(own.patients)) for own in seen[-1][0]] == [(61, 61)] * 4
-    learning.choose_penalty(train, heart, leave_out=["Hungary"], penalties=[0.0])
-    assert seen[-1][0].names == heart.without("Hungary").names
-    found = learning.choose_penalty(learning.train_local, heart, penalties=(1.0, 100.0), folds=2, rounds=3)
-    assert found == 1.0, "no kernel may be much above zero with 100"
+    part = learning.training_part(dataclasses.replace(heart, hospitals=tuple(visits)), 0)
+    assert [(len(own), len(own.patients)) for own in part] == [(61, 61)] * 4
+    assert learning.training_part(heart, 0, ["Hungary"]).names == heart.without("Hungary").names
+    ways = {it: partial(learning.train_local, rounds=3, penalty=it) for it in (1.0, 100.0)}
+    assert learning.choose(ways, inner, folds=2) == 1.0, "no kernel may be much above zero with 100"
 
 
 def test_the_order_of_hospitals_does_not_matter(heart):

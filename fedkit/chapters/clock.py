@@ -74,6 +74,10 @@ def buffered(costs: pd.DataFrame, until: float, size: int = FEWEST, *, seed: int
     They begin again with the new model, and the others work on with an old one. In the paper a fast hospital may come
     twice in a step. Here it waits until the model moves: an encrypted sum takes one letter of each.
     """
+    if not FEWEST <= size <= len(costs):
+        raise ValueError(
+            f"The model can wait for {FEWEST} to {len(costs)} hospitals, all there are, and not for {size}."
+        )
     rng, now, step, diary = np.random.default_rng(seed), 0.0, 1, []
     free, working = costs.index, []
     while True:
@@ -110,6 +114,9 @@ def train(federation: Federation, diary: pd.DataFrame, aggregator: Aggregator | 
     """Play a diary: `learning.train_federated`, which takes `how`, with as many rounds as the model moves."""
     if not diary["taken"].any():
         raise ValueError("The model never moves: allow more seconds, or wait longer for the hospitals.")
+    algorithm = how.get("algorithm") or learning.Algorithm()
+    if type(algorithm).own is not learning.Algorithm.own:  # what it kept would have moved on, while its update is late
+        raise ValueError(f"{algorithm.name} keeps something at home, and the clock is for methods that do not.")
     clock = Clock(aggregator or Mean(), diary)
     return learning.train_federated(federation, rounds=max(clock.done), aggregator=clock, **how)
 

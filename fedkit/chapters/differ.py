@@ -14,11 +14,12 @@ from fedkit.compat.tff import tff
 from fedkit.evaluation import MEAN
 from fedkit.hospitals import Federation
 from fedkit.learning import train_centralized, train_federated, train_local
+from fedkit.models import mlp
 from fedkit.records import Run
 
 Train = Callable[..., list[Run]]  # of a federation and its seeds
 ROUNDS, FOLDS = 50, 3
-adam = tff.learning.optimizers.build_adam
+SERVER = tff.learning.optimizers
 NEAR = 0.01  # of AUROC, mean of hospitals: who comes so near to the centralised model of a split has its score
 SCORES = ["auroc", "accuracy", "log_loss", "calibration_intercept"]
 
@@ -43,7 +44,10 @@ def methods() -> dict[str, dict[str, Train]]:
     """Return what is compared: method -> how it is trained, or several ways under the setting that is to be chosen."""
     shared = partial(train_federated, rounds=ROUNDS)
     averaged, pooled = _remembered(shared), _remembered(partial(train_centralized, rounds=ROUNDS))
-    adjusted = partial(_then, heterogeneity.recalibrated)
+    adjusted, layers = partial(_then, heterogeneity.recalibrated), mlp((16,))
+
+    def moved(build: Callable, *rates: float) -> dict[str, Train]:
+        return {f"rate {rate}": partial(shared, server_optimizer=build(rate)) for rate in rates}
 
     def tuned(mu: float) -> Train:
         return partial(_then, partial(heterogeneity.fine_tuned, plan=learning.Plan(), mu=mu), averaged)
@@ -59,9 +63,11 @@ def methods() -> dict[str, dict[str, Train]]:
         "FedAvg": {"": averaged},
         "FedProx": {f"mu {mu}": partial(shared, algorithm=FedProx(mu)) for mu in (0.1, 1.0)},
         "SCAFFOLD": {"": partial(shared, algorithm=Scaffold())},
-        "server Adam": {f"rate {rate}": partial(shared, server_optimizer=adam(rate)) for rate in (0.03, 0.1)},
+        "server momentum": moved(partial(SERVER.build_sgdm, momentum=0.9), 0.1, 0.3),
+        "server Adam": moved(SERVER.build_adam, 0.03, 0.1),
+        "server Yogi": moved(SERVER.build_yogi, 0.03, 0.1),
         "q-FedAvg": {f"q {q}": partial(shared, algorithm=QFedAvg(q)) for q in (0.5, 2.0)},
-        "AFL": {"": partial(shared, algorithm=AFL())},
+        "AFL": {f"rate {rate}": partial(shared, algorithm=AFL(rate=rate)) for rate in (0.1, 0.5)},
         "cyclic": {"": partial(_each, partial(heterogeneity.cyclic, rounds=ROUNDS))},
         "class weights": {"": partial(shared, algorithm=ClassWeights((1.12, 0.90)))},  # 1 / twice the class's share
         "fine-tuned": {f"mu {mu}": tuned(mu) for mu in (0.0, 1.0)},
@@ -71,17 +77,9 @@ def methods() -> dict[str, dict[str, Train]]:
         "Newton": newton(),
         "Newton, recalibrated": {name: partial(adjusted, fit) for name, fit in newton().items()},
         "Newton, own intercepts": newton(own_intercepts=True),
+        "MLP": {"": partial(shared, model=layers)},
+        "MLP, own last layer": {"": partial(shared, model=layers, algorithm=AtHome(2))},
     }
-
-
-def chosen(ways: dict[str, Train], inner: Federation) -> str:
-    """Choose by the smallest log loss, mean over hospitals, in an inner cross-validation of a split's training rows."""
-    if len(ways) == 1:
-        return next(iter(ways))
-    losses = {}
-    for name, train in ways.items():
-        losses[name] = np.mean([run.final("log_loss").mean() for run in train(inner, seed=range(FOLDS))])
-    return min(losses, key=losses.get)
 
 
 def described(run: Run, federation: Federation, near: float) -> pd.DataFrame:
@@ -112,7 +110,7 @@ def rows(seed: int, only: Sequence[str] = ()) -> pd.DataFrame:
     every = methods()
     for method in only or every:
         ways = every[method]
-        how = chosen(ways, inner)
+        how = learning.choose(ways, inner, FOLDS)
         (run,) = ways[how](federation, seed=[seed])
         near = near or run.final().mean() - NEAR  # the first is the centralised one
         found = described(run, federation, near)

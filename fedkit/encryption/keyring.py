@@ -30,7 +30,8 @@ from fedkit.encryption.schemes import COINS, Parameters
 FEWEST = 3  # hospitals in a list: in a sum of two, each sees the other's part
 KNOWN = 2  # of them that a person here compared fingerprints with
 BUDGET = 2  # numbers whose shares went out, and whose sum did not open, before a person decides
-_WITHOUT = ("statistics", "bounds", "scores")  # purposes for which the budget is none: they hardly change
+# Purposes for which the budget is none: they hardly change, or a second sum would show their noise.
+_WITHOUT = ("statistics", "bounds", "scores", "noised")
 
 Listed = Mapping[str, bytes]  # hospital -> digest of its first letter
 
@@ -116,7 +117,7 @@ class Keyring:
 
         ValueError if the weight is no whole number, or a number is none, or too large for the sum to hold.
 
-        purpose : what is added up: "statistics", "bounds", "update" or "scores"
+        purpose : what is added up: "statistics", "bounds", "update", "scores", or "noised"
         vector : an update, shape [p]
         weight : number of patients: a whole number, not negative
         layout : the same at all hospitals; `plain_layout` if None

@@ -50,16 +50,24 @@ class Together:
     parameters : of the encryption
     ledger : takes note of what is spent; see `records.Ledger`
     network : ``network(sender, message)`` returns what arrives of a message
+    least : hospitals in a list
     groups : attribute, lists that are added up apart: one, up to `MOST_LISTED` hospitals
     """
 
-    def __init__(self, hospitals: Sequence[str], parameters: Parameters, ledger: Any, network: Network) -> None:
+    def __init__(
+        self,
+        hospitals: Sequence[str],
+        parameters: Parameters,
+        ledger: Any,
+        network: Network,
+        least: int = FEWEST,
+    ) -> None:
         if len(hospitals) < FEWEST or SERVER in hospitals:
             said = f"An encrypted sum needs {FEWEST} hospitals or more, and none may be called {SERVER!r}"
             raise ValueError(f"{said}: these are {', '.join(map(str, hospitals))}.")
         parts = -(-len(hospitals) // MOST_LISTED)
         self.groups = [tuple(hospitals[at::parts]) for at in range(parts)]
-        self.parameters, self._network = parameters, network
+        self.parameters, self._network, self._least = parameters, network, least
         self.identities = {name: Identity.new(name) for name in (*hospitals, SERVER)}
         self.roster = Roster({name: identity.public for name, identity in self.identities.items()})
         exchange = {name: X25519PrivateKey.generate() for name in hospitals}
@@ -68,7 +76,7 @@ class Together:
         study, group = os.urandom(32), os.urandom(32)
         for name in hospitals:
             peers = next(each for each in self.groups if name in each)
-            how = {"own": os.urandom(32), "known": peers, "peers": peers}
+            how = {"own": os.urandom(32), "known": peers, "peers": peers, "least": least}
             with ledger.timed(name, "keys"):
                 self.keyrings[name] = keyring.join(name, parameters, study, members, exchange[name], group, **how)
             # Two public keys, signed: each hospital's go to the server, and all of them come back.
@@ -103,7 +111,9 @@ class Together:
             sums = [self._sum(asked, {name: sent[name] for name in group if name in sent}, silent) for group in groups]
             found = self._opened(asked, list(filter(None, sums)))
         if not found:
-            raise MessageError(f"No list of {FEWEST} hospitals could be heard ({purpose}): nothing can be added up.")
+            raise MessageError(
+                f"No list of {self._least} hospitals could be heard ({purpose}): nothing can be added up."
+            )
         return found
 
     def _sent(self, asked: _Asked, name: str) -> dict[str, bytes]:
@@ -138,7 +148,7 @@ class Together:
                     phases = dict.fromkeys(arrived, "refused")
             for what, message in arrived.items():
                 ledger.add(name, "up", phases[what], len(message))
-        if len(listed) < FEWEST:
+        if len(listed) < self._least:
             return None
         with ledger.timed(SERVER, "add"):
             closed = self._signed(b"".join(listed.values()), SERVER, "list", listed)
