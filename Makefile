@@ -27,7 +27,7 @@ DRAWING := $(filter-out .cache/notebooks/00_%,$(EXECUTED))
 chosen = $(foreach name,$(NOTEBOOKS),$(or $(filter $(name) $(name)_%,$(NAMES)),$(error There is no notebook $(name))))
 
 .DEFAULT_GOAL := help
-.PHONY: help figures published test sabotage lab play notebooks report study bench data lock colab-check clean
+.PHONY: help figures published test sabotage lab play notebooks report study bench data lock colab-check network clean
 
 help:  ## this list
 	@echo "fedkit: learn, teach and check privacy-preserving federated learning for hospitals."
@@ -85,12 +85,20 @@ data: $(MADE)  ## build data/heart_disease from its pinned source, and verify it
 	@$(PY) data/make_heart_disease.py
 
 lock: .cache/uv/bin/uv  ## pin what pyproject.toml asks for (UPGRADE=--upgrade: the newest that fits)
-	@echo "Pinning requirements.lock and fedkit/compat/runtime.lock ..."
+	@echo "Pinning requirements.lock, fedkit/compat/runtime.lock and fedkit/network/network.lock ..."
 	@$(COMPILE) $(UPGRADE) --all-extras pyproject.toml -o requirements.lock
 	@$(COMPILE) $(UPGRADE) -c requirements.lock pyproject.toml -o fedkit/compat/runtime.lock
+	@$(COMPILE) $(UPGRADE) -c requirements.lock --group network -o fedkit/network/network.lock
 
 colab-check: $(MADE)  ## run the notebooks as Google Colab would, on its runtime and the one before (NEWEST=1: the newest of all)
 	@PYTHONPATH=notebooks NEWEST=$(NEWEST) $(PY) tests/colab/check.py $(NOTEBOOKS)
+
+network: .venv-network/made  ## ten rounds over mutual TLS on this machine: a server and four hospitals, five processes
+	@$(PY) -m fedkit.network.loopback
+
+.venv-network/made: fedkit/network/network.lock | $(MADE)
+	@rm -rf .venv-network
+	@$(PY) -m fedkit.network.environment
 
 clean:  ## remove what can be made again, except .venv and figures/
 	@rm -rf .cache .hypothesis .pytest_cache .ruff_cache build dist

@@ -10,11 +10,13 @@ import shutil
 import socket
 import ssl
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from fedkit.encryption.identities import Identity, fingerprint, verify
 from fedkit.exchange import Folder, Maker, Settings
@@ -22,18 +24,19 @@ from fedkit.network.consent import FILE, LEAVES, Consent
 
 DAYS = 365  # for which certificates are good
 _PEM, _SPKI = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+_USAGE = (
+    "digital_signature content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign "
+    "encipher_only decipher_only"
+).split()
 _RIGHTS = ("submit_job", "clone_job", "manage_job", "download_job", "view", "operate", "shell_commands", "byoc")
 
 
 def make(kit: Path, name: str, passphrase: str) -> Identity:
     """Make the keys of a kit, once, and its card; raises what `Identity.save` does."""
-    from nvflare.lighter.utils import generate_keys, serialize_pri_key
-
     kit.mkdir(mode=0o700, parents=True, exist_ok=True)
-    me, (private, public) = Identity.new(name), generate_keys()
+    me = Identity.new(name)
     me.save(kit / "identity", passphrase)
-    _keep(kit / "tls.key", serialize_pri_key(private))
-    tls = public.public_bytes(_PEM, _SPKI).decode()
+    tls = _key(kit / "tls.key", serialization.NoEncryption()).public_key().public_bytes(_PEM, _SPKI).decode()
     signed = me.sign(f"card {name} {tls}".encode()).hex()
     card = {"name": name, "key": me.public.hex(), "tls": tls, "signed": signed}
     (kit / "card.json").write_text(json.dumps(card, indent=1))
@@ -48,18 +51,16 @@ def provision(kit: Path, me: Identity, passphrase: str, plan: dict, cards: list[
     cards : files of all who take part, the server's included; ValueError if one was changed, or is there twice
     out : where a folder for each hospital is made, to be copied into its kit
     """
-    from nvflare.lighter.utils import Identity as Named
-    from nvflare.lighter.utils import generate_cert, generate_keys, serialize_cert, serialize_pri_key
-
     people, settings = {}, Settings.from_json(plan["settings"])
     for name, key, tls, signed in (json.loads(card.read_text()).values() for card in cards):
         if name in people or not verify(bytes.fromhex(key), bytes.fromhex(signed), f"card {name} {tls}".encode()):
             raise ValueError(f"The card of {name} was changed on the way, or is there twice: ask for it again.")
         people[name] = bytes.fromhex(key), tls
-    root, (private, public) = Named("fedkit study", "fedkit"), generate_keys()
-    _keep(kit / "ca.key", serialize_pri_key(private, passphrase.encode()))
-    days = plan.get("days", DAYS)
-    authority = serialize_cert(generate_cert(root, root, private, public, days, ca=True))
+    authority, days = (
+        _key(kit / "ca.key", serialization.BestAvailableEncryption(passphrase.encode())),
+        plan.get("days", DAYS),
+    )
+    root = _certificate("fedkit study", authority.public_key(), authority, days)
     hospitals = {name: fingerprint(key) for name, (key, _) in people.items() if name != me.name}
     agreed = Consent(
         invitation=Maker(Folder(kit / "study"), me).invite(settings),
@@ -76,12 +77,10 @@ def provision(kit: Path, me: Identity, passphrase: str, plan: dict, cards: list[
     for name, (key, tls) in people.items():
         here, place = (plan["host"], kit) if name == me.name else (site(key), out / site(key))
         use = ExtendedKeyUsageOID.SERVER_AUTH if name == me.name else ExtendedKeyUsageOID.CLIENT_AUTH
-        more = [(x509.ExtendedKeyUsage([use]), True)]  # so that no hospital can play the server
-        holder = serialization.load_pem_public_key(tls.encode())
-        certificate = generate_cert(Named(here, "fedkit"), root, private, holder, days, extra_extensions=more)
         place.mkdir(parents=True, exist_ok=True)
-        (place / "tls.crt").write_bytes(serialize_cert(certificate))
-        (place / "ca.crt").write_bytes(authority)
+        holder = serialization.load_pem_public_key(tls.encode())
+        (place / "tls.crt").write_bytes(_certificate(here, holder, authority, days, use))
+        (place / "ca.crt").write_bytes(root)
         (place / FILE).write_text(json.dumps(agreed._asdict(), indent=1, ensure_ascii=False), encoding="utf-8")
     return agreed.invitation
 
@@ -160,6 +159,38 @@ def probe(kit: Path, agreed: Consent, seconds: float = 2.0) -> str:
     return ""
 
 
-def _keep(path: Path, secret: bytes) -> None:
+def _key(path: Path, seal: serialization.KeySerializationEncryption) -> rsa.RSAPrivateKey:
+    """Make a private key, in a new file; the engine takes none but RSA of 2,048 bits."""
+    key = rsa.generate_private_key(65537, 2048)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(secret)
+        file.write(key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, seal))
+    return key
+
+
+def _certificate(
+    name: str,
+    public: rsa.RSAPublicKey,
+    authority: rsa.RSAPrivateKey,
+    days: float,
+    use: x509.ObjectIdentifier | None = None,
+) -> bytes:
+    """Sign a certificate: the authority's own, or for one use, so that no hospital can play the server."""
+    who, by = (
+        x509.Name(
+            [x509.NameAttribute(NameOID.COMMON_NAME, each), x509.NameAttribute(NameOID.ORGANIZATION_NAME, "fedkit")]
+        )
+        for each in (name, "fedkit study")
+    )
+    since, usage = datetime.now(UTC) - timedelta(minutes=5), dict.fromkeys(_USAGE, False)
+    usage |= dict.fromkeys(("digital_signature",) if use else ("key_cert_sign", "crl_sign"), True)
+    made = x509.CertificateBuilder(by, who, public, x509.random_serial_number(), since, since + timedelta(days))
+    made = made.add_extension(x509.BasicConstraints(ca=not use, path_length=None), critical=True)
+    made = made.add_extension(x509.KeyUsage(**usage), critical=True)
+    made = made.add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+    made = made.add_extension(
+        x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key()), critical=False
+    )
+    if use:
+        made = made.add_extension(x509.ExtendedKeyUsage([use]), critical=True)
+        made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+    return made.sign(authority, hashes.SHA256()).public_bytes(_PEM)

@@ -7,13 +7,15 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from fedkit.exchange import Settings
+from fedkit import hospitals
+from fedkit.exchange import Settings, Watch
 from fedkit.hospitals import Federation
-from fedkit.network import kits, parties
+from fedkit.network import environment, kits, parties
 
 SERVER = "Coordinator"
 
@@ -21,8 +23,7 @@ SERVER = "Coordinator"
 class Loopback:
     """Kits in a new folder, and their processes; as a context, it ends all that it started.
 
-    python : of an environment that has the engine
-    work : see `python -m fedkit.network site --work`, for tests
+    work : see `python -m fedkit.network site --work`; TensorFlow Federated's if empty
     **settings : of the study
 
     Attributes
@@ -30,8 +31,8 @@ class Loopback:
     kits, processes : name -> folder; name -> process, of the server (`SERVER`) and of each hospital
     """
 
-    def __init__(self, place: Path, federation: Federation, python: Path, work: str = "", **settings: object) -> None:
-        self.place, self.python, self.work, names = place, python, work, [SERVER, *federation.names]
+    def __init__(self, place: Path, federation: Federation, work: str = "", **settings: object) -> None:
+        self.place, self.work, names = place, work, [SERVER, *federation.names]
         self.kits = {name: place / name.lower().replace(" ", "-") for name in names}
         self.processes: dict[str, subprocess.Popen] = {}
         self._secrets = {name: secrets.token_hex(16) for name in names}
@@ -51,7 +52,13 @@ class Loopback:
     def start(self, *names: str) -> None:
         """Start processes by name; all that do not run if none is named."""
         for name in names or [each for each in self.kits if each not in self.processes]:
-            command = [self.python, "-m", "fedkit.network", "serve" if name == SERVER else "site", self.kits[name]]
+            command = [
+                environment.PYTHON,
+                "-m",
+                "fedkit.network",
+                "serve" if name == SERVER else "site",
+                self.kits[name],
+            ]
             command += ["--work", self.work] if self.work and name != SERVER else []
             with open(self.kits[name] / "out.txt", "ab") as out:
                 one = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=out, start_new_session=True)
@@ -87,3 +94,28 @@ class Loopback:
 
     def __exit__(self, *problem: object) -> None:
         self.kill()
+
+
+def main() -> None:
+    """Ten rounds on the four real hospitals: who posted when, the model at each site, bytes, and seconds."""
+    federation = hospitals.load("heart_disease")
+    with tempfile.TemporaryDirectory() as place, Loopback(Path(place), federation, rounds=10, epochs=5) as study:
+        watch, printed = Watch(study.kits[SERVER] / "study", study.invitation), ""
+        study.start()
+
+        def done() -> bool:
+            nonlocal printed
+            progress = watch.look()
+            if str(progress) != printed:
+                printed = str(progress)
+                print(progress, flush=True)
+            return all("model" in study.status(name) for name in federation.names)
+
+        seconds = study.until(done, 600)
+        for name, said in ((name, study.status(name)) for name in federation.names):
+            print(f"{name}: {said['model']}, AUROC {said['auroc']:.3f}, {said['up']:,} bytes up, {said['down']:,} down")
+        print(f"{seconds:.0f} seconds; all processes have ended.")
+
+
+if __name__ == "__main__":
+    main()

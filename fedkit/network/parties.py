@@ -132,7 +132,8 @@ def server(kit: Path, me: Identity, board: Board, bell: Event, diary: Diary, rin
         bell.clear()
         try:
             said = coordinator.step()
-            sentence, wanted = str(said._replace(waits_for="the hospitals")), set(agreed.hospitals.values())
+            wanted = {*agreed.hospitals.values()}
+            sentence = str(said._replace(waits_for="the hospitals") if said.stage == "round" else said)
             if said.stage == "opening":
                 here = wanted & {each.fingerprint for each in maker.step() if not each.problems}
                 sentence = f"{len(here)} of {len(wanted)} hospitals have asked to join."

@@ -52,7 +52,7 @@ class _Side:
         return found
 
     def _read(self, place: str, name: str, data: bytes) -> Signed:
-        """Check all that can be checked of one letter; MessageError, or some of `_NONSENSE`, if it is not to be taken."""
+        """Check one letter; MessageError, or something else of `_NONSENSE`, if it is not to be taken."""
         (kind, number), (digest, sender) = _PLACE.fullmatch(place).groups(), parts(name)
         kinds = _SERVERS if sender == next(iter(self._roster)) else _HOSPITALS
         if kind not in kinds or int(number or 0) >= self._numbers or len(data) > self._largest:
