@@ -77,7 +77,7 @@ def provision(kit: Path, me: Identity, passphrase: str, plan: dict, cards: list[
     for name, (key, tls) in people.items():
         here, place = (plan["host"], kit) if name == me.name else (site(key), out / site(key))
         use = ExtendedKeyUsageOID.SERVER_AUTH if name == me.name else ExtendedKeyUsageOID.CLIENT_AUTH
-        place.mkdir(parents=True, exist_ok=True)
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
         holder = serialization.load_pem_public_key(tls.encode())
         (place / "tls.crt").write_bytes(_certificate(here, holder, authority, days, use))
         (place / "ca.crt").write_bytes(root)

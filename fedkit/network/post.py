@@ -40,7 +40,8 @@ class _Side:
     def __init__(self, folder: Folder, roster: Mapping[str, str], numbers: int, largest: int = SMALL) -> None:
         self._folder, self._roster, self._numbers, self._largest = folder, roster, numbers, largest
         self._known: set[tuple[str, str]] = set()  # of the letters: those that the other side has, or was shown
-        self._count: Counter[tuple[str, str]] = Counter()
+        self._taken: set[tuple[str, str]] = set()  # those that came from there
+        self._count: Counter[tuple[str, str]] = Counter()  # of them, by place and sender
 
     def _new(self, senders: Mapping[str, object]) -> list[Letter]:
         """Read the letters that these have written since."""
@@ -68,9 +69,11 @@ class _Side:
         """Put letters that came from outside in the folder."""
         for place, name, data in given:
             at = place, self._read(place, name, data).sender
-            self._count[at] += (place, name) not in self._known
-            if self._count[at] > _MOST:
-                raise MessageError(f"{at[1]} sent more than {_MOST} letters to {place}: no more are taken.")
+            if (place, name) not in self._taken:
+                if self._count[at] == _MOST:
+                    raise MessageError(f"{at[1]} sent more than {_MOST} letters to {place}: no more are taken.")
+                self._taken.add((place, name))
+                self._count[at] += 1
             self._folder.post(*at, data)
 
 
