@@ -718,7 +718,7 @@ network/post.py: network::test_the_server_takes_no_letter_that_is_not_one_of_the
     or int(number or 0) >= self._numbers or => or
     or len(data) > self._largest: => or False:
     if letter.whole.hex()[:32] != digest: => if False:
-    None, None, int(number or 0)) => None, None, letters.envelopes.read(data[32:], data[:32], study=None, purpose=None, round=1, sender=sender, size=None, most=len(data)) and 1)
+    None, None, int(number or 0)) => None, None, int(number or 0) + (number == "00001"))
 network/post.py: network::test_the_server_takes_no_more_than_eight_letters_of_one_kind
     if self._count[at] == _MOST: => if False:
     if (place, name) not in self._taken: => if True:
@@ -734,8 +734,6 @@ network/post.py: network::test_a_server_that_promises_more_for_ever_or_names_abs
     min(max(0.1, float(said["again"])), 600.0) => float(said["again"])
 network/post.py: network::test_a_letter_that_may_not_leave_stays
     self._may(self._read(*each).purpose) => pass
-network/post.py: network::test_it_goes_on_where_anybody_was_started_again_and_a_hospital_may_lose_what_the_server_sent
-    self._after = said["board"], int(said["after"]) => self._after = said["board"], self._after + 1 + int(said["after"])
 network/consent.py: network::test_what_was_not_agreed_to_ends_before_any_number_leaves
     if more := sorted( => if False and sorted(
     if settings.rounds > self.most_rounds: => if False:
@@ -747,7 +745,7 @@ network/consent.py: network::test_another_hospital_in_the_opening_is_noticed_bef
 network/consent.py: network::test_a_consent_that_is_not_as_it_must_be_is_none
     if wrong or len(said.server) != 1 => if len(said.server) != 1
     if wrong or len(said.server) != 1 => if wrong or len(said.server) > 1
-network/parties.py: network::test_a_consent_that_is_withdrawn_ends_it network::test_what_was_not_agreed_to_ends_before_any_number_leaves
+network/parties.py: network::test_what_was_not_agreed_to_ends_before_any_number_leaves
     if why := Consent.read(kit).problems(study): => if why := "":
 network/parties.py: network::test_who_does_not_ask_is_named_within_ten_seconds_and_no_more_once_it_does
     board.heard.get(name, began) < late => False
@@ -765,7 +763,7 @@ network/kits.py: network::test_every_key_stays_where_it_was_made_and_no_file_of_
 network/kits.py: network::test_what_is_wrong_with_the_way_to_the_server_is_said
     made = made.add_extension(x509.ExtendedKeyUsage([use]), critical=True) => pass
 network/kits.py: network::test_a_certificate_of_a_foreign_authority_is_refused_by_the_server_and_the_site_says_so
-    safe.recv(1)  # => pass  #
+    if not safe.recv(1): => if False:
 network/kits.py: network::test_a_certificate_is_good_for_its_time_alone
     if good[0].timestamp() <= now <= good[1].timestamp(): => if good[0].timestamp() <= now:
     if good[0].timestamp() <= now <= good[1].timestamp(): => if now <= good[1].timestamp():

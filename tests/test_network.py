@@ -1,12 +1,12 @@
 """A study over a network, without the engine: letters between folders, consent, what is refused, and what is said."""
 
+import contextlib
 import json
 import shutil
 import socket
 import ssl
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from exchange_parts import Logistic, federation
@@ -89,17 +89,13 @@ class Net:
         self.diaries = {name: parties.Diary(self.kits[name]) for name in self.kits}
 
         def server():
-            try:
+            with contextlib.suppress(Over):
                 parties.server(self.kits["Boss"], BOSS, self.board, bell, self.diaries["Boss"], lambda: None)
-            except Over:
-                pass
 
         def hospital(name):
-            try:
+            with contextlib.suppress(Over):
                 how = self.kits[name], PEOPLE[name], self.ask, bell, self.diaries[name], Logistic
                 self.done[name] = parties.hospital(*how)
-            except Over:
-                pass
 
         threads = [threading.Thread(target=hospital, args=(name,)) for name in names or DATA.names]
         serving = threading.Thread(target=server)
@@ -310,7 +306,7 @@ ANSWERS = [
 def test_a_hospital_takes_nothing_from_a_hostile_server_that_is_not_of_the_study(net, answer):
     with pytest.raises(MessageError):
         mirror(net, lambda question: answer).fetch()
-    assert not [path for path in (net.kits["Hospital 0"] / "study").rglob("*.letter")]
+    assert not list((net.kits["Hospital 0"] / "study").rglob("*.letter"))
 
 
 def test_a_server_that_promises_more_for_ever_or_names_absurd_times_stops_nobody(net):

@@ -150,7 +150,7 @@ def _say_refusals(diary: parties.Diary) -> None:
     def fatal(self: object, problem: BaseException, *more: object) -> None:
         peer = self._transport and self._transport.get_extra_info("peername")
         why = getattr(problem, "verify_message", "") or getattr(problem, "reason", "") or problem
-        diary.say(wrong=f"A connection from {peer[0] if peer else 'somewhere'} was refused: {why}.")
+        diary.note(f"A connection from {peer[0] if peer else 'somewhere'} was refused: {why}.")
         before(self, problem, *more)
 
     asyncio.sslproto.SSLProtocol._fatal_error = fatal

@@ -147,13 +147,14 @@ def probe(kit: Path, agreed: Consent, seconds: float = 2.0) -> str:
         context.load_cert_chain(kit / "tls.crt", kit / "tls.key")
         with socket.create_connection((agreed.host, agreed.port), seconds) as line, context.wrap_socket(line) as safe:
             safe.sendall(b"GET / HTTP/1.0\r\n\r\n")
-            safe.recv(1)  # only now is it known whether our certificate was taken
+            if not safe.recv(1):  # only now is it known whether our certificate was taken
+                return f"{where} refuses the certificate of this kit: ask for another."
     except ssl.SSLCertVerificationError as problem:
         return (
             f"{where} shows a certificate that is not good ({problem.verify_message}): it is not this study's server."
         )
     except ssl.SSLError as problem:
-        return f"{where} refuses the certificate of this kit ({problem.reason}): ask for another."
+        return f"{where} refuses the certificate of this kit ({problem.reason or problem}): ask for another."
     except OSError as problem:
         return f"{where} cannot be reached ({problem}): is it up, and does a firewall stop you?"
     return ""

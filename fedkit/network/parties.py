@@ -32,6 +32,7 @@ class Diary:
 
     def __init__(self, kit: Path) -> None:
         self._file, self.says, self.wrong, self.counts, self.over = kit / FILE, "", "", {}, False
+        self._noted = "", 0.0
 
     def say(self, says: str | None = None, wrong: str | None = None) -> None:
         """Say what is known anew."""
@@ -41,9 +42,16 @@ class Diary:
             print(time.strftime("%H:%M:%S"), sentence, flush=True)
         self.write()
 
+    def note(self, sentence: str) -> None:
+        """Say something that went wrong just now, and may be nothing soon."""
+        if sentence != self._noted[0]:
+            print(time.strftime("%H:%M:%S"), sentence, flush=True)
+        self._noted = sentence, time.time()
+
     def write(self) -> None:
         """Write it down; a full disk is no reason to stop."""
-        said = {"when": time.time(), "process": os.getpid(), "says": self.says, "wrong": self.wrong, "over": self.over}
+        wrong = f"{self.wrong} {self._noted[0] if time.time() - self._noted[1] < 2 * SILENT else ''}".strip()
+        said = {"when": time.time(), "process": os.getpid(), "says": self.says, "wrong": wrong, "over": self.over}
         with contextlib.suppress(OSError):
             aside = self._file.with_suffix(".half")
             aside.write_text(json.dumps(said | self.counts, indent=1))

@@ -75,7 +75,7 @@ class Wire:
             if question["letters"]:
                 self.bell.set()
         except MessageError as problem:
-            self._diary.say(wrong=f"Refused: {problem}")
+            self._diary.note(f"Refused: {problem}")
             reply["why"] = str(problem)
         return reply
 
