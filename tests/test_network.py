@@ -86,7 +86,7 @@ class Net:
     def play(self, *names, seconds=60):
         """Run the server, and these hospitals, or all, until they end."""
         bell = Bell()
-        self.diaries = {name: parties.Diary(self.kits[name]) for name in self.kits}
+        self.diaries = self.diaries or {name: parties.Diary(self.kits[name]) for name in self.kits}
 
         def server():
             with contextlib.suppress(Over):

@@ -1,4 +1,4 @@
-"""A study over NVFlare under faults, with real processes on this machine: what happens, and whether the bytes are equal.
+"""A study over NVFlare under faults, with real processes on this machine: what happens, and are the bytes equal?
 
     python tests/bench/network.py [--kills 20] [FAULT ...]
 
@@ -182,13 +182,14 @@ from fedkit.encryption.identities import Identity
 from fedkit.exchange import letters
 from fedkit.exchange.folder import digest
 from fedkit.network import __main__, post
+kind, kit = sys.argv[1:]
 def answer(self, asked):
     eve = Identity("Coordinator", b"E" * 32)
     data = letters.signed(b"{}", About("0" * 32, "opening", 0, eve.name, (eve.name,)), eve)
     foreign = ("opening", f"{digest(data)}.Coordinator.letter", data)
-    return {"garbage": 7, "foreign": {"board": "x", "after": 0, "more": True, "again": 0, "letters": [foreign]}}[sys.argv[1]]
+    return 7 if kind == "garbage" else {"board": "x", "after": 0, "more": True, "again": 0, "letters": [foreign]}
 post.Board.answer = answer
-__main__.main(["serve", sys.argv[2]])
+__main__.main(["serve", kit])
 """
 
 
