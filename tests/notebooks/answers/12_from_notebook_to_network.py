@@ -1,3 +1,13 @@
+# %% Exercise 1: given
+import tempfile
+from pathlib import Path
+
+from fedkit.encryption.envelopes import About
+from fedkit.encryption.identities import Identity, fingerprint
+from fedkit.exchange import Folder, letters
+from fedkit.exchange.folder import digest
+from fedkit.network.post import Board
+
 # %% Exercise 1: right
 shown = 1
 
@@ -21,12 +31,12 @@ from types import SimpleNamespace
 
 from fedkit.encryption.identities import Identity, fingerprint
 from fedkit.exchange import Settings
-from fedkit.network import consent
+from fedkit.network.consent import LEAVES, Consent
 
 me = Identity("Server", b"S" * 32)
 levels = {"sex": ("female", "male")}
 plan = Settings("Heart", "label", numeric=("age", "chol", "oldpeak"), categorical=levels, rounds=10)
-agreed = consent.Consent(
+agreed = Consent(
     "K7QM-2XHD-9P1A-4T6R", {"Server": fingerprint(me.public)}, {}, "127.0.0.1", 8002,
     ["age", "sex", "chol"], 5, 3, ["request", "group", "statistics", "bounds", "update", "two"], 10_000,
 )  # fmt: skip
@@ -44,7 +54,7 @@ consented = agreed._replace(
 )
 
 # %% Exercise 2: right
-consented = consent.Consent(
+consented = Consent(
     **agreed._asdict() | {"columns": tuple(every), "most_rounds": 10, "leaves": {"scores", *agreed.leaves}}
 )
 
@@ -58,7 +68,7 @@ consented = agreed._replace(columns=every, most_rounds=100, leaves=[*agreed.leav
 consented = agreed._replace(columns=[*every, "name"], most_rounds=10, leaves=[*agreed.leaves, "scores"])
 
 # %% Exercise 2: wrong
-consented = agreed._replace(columns=every, most_rounds=10, leaves=[*consent.LEAVES])
+consented = agreed._replace(columns=every, most_rounds=10, leaves=[*LEAVES])
 
 # %% Exercise 3: given
 from fedkit.encryption.identities import fingerprint
