@@ -762,6 +762,10 @@ network/kits.py: network::test_every_key_stays_where_it_was_made_and_no_file_of_
     kit.mkdir(mode=0o700, => kit.mkdir(mode=0o755,
 network/kits.py: network::test_what_is_wrong_with_the_way_to_the_server_is_said
     made = made.add_extension(x509.ExtendedKeyUsage([use]), critical=True) => pass
+network/kits.py: network::test_the_engine_trusts_the_studys_authority_and_none_that_the_machine_trusts
+    os.environ |= {"SSL_CERT_FILE" => os.environ |= {"SSL_CERT_FILES"
+network/loopback.py: network_engine::test_nothing_stays_behind_where_who_started_it_is_killed
+    prctl(1, signal.SIGKILL) => prctl(1, 0)
 network/kits.py: network::test_a_certificate_is_good_for_its_time_alone
     if good[0].timestamp() <= now <= good[1].timestamp(): => if good[0].timestamp() <= now:
     if good[0].timestamp() <= now <= good[1].timestamp(): => if now <= good[1].timestamp():

@@ -459,6 +459,14 @@ def test_a_certificate_of_a_foreign_authority_is_refused_by_the_server_and_the_s
     line.close()
 
 
+def test_the_engine_trusts_the_studys_authority_and_none_that_the_machine_trusts(made, monkeypatch):
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.setenv(name, "")
+    kits.trust(made[0].kits["Hospital 0"])
+    trusted = ssl.create_default_context().get_ca_certs()  # as the engine makes it
+    assert [dict(pair for (pair,) in one["subject"])["commonName"] for one in trusted] == ["fedkit study"]
+
+
 def test_a_certificate_is_good_for_its_time_alone(made, monkeypatch):
     kit, now = made[0].kits["Hospital 0"], time.time()
     assert kits.expired(kit) == ""

@@ -87,8 +87,7 @@ def _run(given: argparse.Namespace) -> None:
         diary.over = True
         diary.say("Not started.", why)
         sys.exit(1)
-    # The engine compares no names, and trusts whom the machine trusts: so the study's authority is the only one here.
-    os.environ |= {"SSL_CERT_FILE": str(kit / "ca.crt"), "SSL_CERT_DIR": str(kit / "no such folder")}
+    kits.trust(kit)
     from fedkit.network import resident
 
     board = Board(Folder(kit / "study"), *agreed.side) if serving else None

@@ -124,6 +124,11 @@ def workspace(kit: Path, agreed: Consent, name: str, serving: bool) -> Path:
     return place
 
 
+def trust(kit: Path) -> None:
+    """Have this process trust the study's authority alone: the engine compares no names, and trusts whom it may."""
+    os.environ |= {"SSL_CERT_FILE": str(kit / "ca.crt"), "SSL_CERT_DIR": str(kit / "no such folder")}
+
+
 def expired(kit: Path) -> str:
     """Say why the certificate of a kit is not good now; "" if it is."""
     said = x509.load_pem_x509_certificate((kit / "tls.crt").read_bytes())

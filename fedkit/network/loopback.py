@@ -1,6 +1,7 @@
 """A study on one machine, as a trial: a server and hospitals, each a process of its own that talks to 127.0.0.1."""
 
 import contextlib
+import ctypes
 import json
 import secrets
 import shutil
@@ -61,7 +62,8 @@ class Loopback:
             ]
             command += ["--work", self.work] if self.work and name != SERVER else []
             with open(self.kits[name] / "out.txt", "ab") as out:
-                one = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=out, start_new_session=True)
+                how = {"stdin": subprocess.PIPE, "stdout": out, "stderr": out, "start_new_session": True}
+                one = subprocess.Popen(command, preexec_fn=_die_with_parent, **how)
             one.stdin.write(f"{self._secrets[name]}\n".encode())
             one.stdin.close()
             self.processes[name] = one
@@ -94,6 +96,11 @@ class Loopback:
 
     def __exit__(self, *problem: object) -> None:
         self.kill()
+
+
+def _die_with_parent() -> None:
+    """Have the kernel end this process when the one that started it ends, however that happens (prctl(2))."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def main() -> None:

@@ -113,7 +113,7 @@ def written(me, place, content=b"{}"):
 
 
 # %% tags=["plumbing"]
-# The board, two mirrors, Hungary's letter in its own folder; refusal: what is said
+# The board, two mirrors, a letter of Hungary's; refusal: what is said
 at_server = Board(Folder(Path(disk.name, "server")), roster, SUMS, LARGEST)
 at_server.groups = [{"Cleveland", "Hungary"}]  # who may be added up together
 folders, mirrors = {}, {}
