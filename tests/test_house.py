@@ -23,9 +23,9 @@ ROOMS = {
     "reading": (970, {"core"}),
     "chapters": (4062, {"core", "compat", "encryption"}),
     "exchange": (2970, {"core", "compat", "encryption", "chapters"}),
-    "network": (1075, {"core", "compat", "encryption", "exchange"}),
+    "network": (1080, {"core", "compat", "encryption", "exchange"}),
 }
-WHOLE = 14_220  # the most lines of all rooms together
+WHOLE = 14_230  # the most lines of all rooms together
 # The core in the order in which it is read, and the one module of it that opens the door to an engine.
 CORE = ["hospitals", "tables", "preparation", "models", "learning", "aggregators", "records", "evaluation", "plots"]
 BEHIND = {"encryption": "aggregators", "reading": "hospitals"}
