@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 12. From notebook to network: what changes when each hospital is a machine?
 #
-# *3 minutes to run, 20 minutes to read. To read before: [03](03_federated_learning_with_encryption.ipynb), [08](08_one_folder_many_hospitals.ipynb).*
+# *Two minutes to run, 20 minutes to read. To read before: [03](03_federated_learning_with_encryption.ipynb), [08](08_one_folder_many_hospitals.ipynb).*
 #
 # By the end you can:
 #
