@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 NOTEBOOKS ?=
 TESTS ?=
 FAULTS ?=
-PARTS ?= speed encryption heart scale exchange tables
+PARTS ?= speed encryption heart scale exchange tables network
 
 PY := .venv/bin/python
 MADE := .venv/made
@@ -20,11 +20,13 @@ COMPILE := .cache/uv/bin/uv pip compile -q --universal --python-version 3.11 --g
 # Every notebook, the longest first, so that they begin first.
 FOUND := $(basename $(notdir $(sort $(wildcard notebooks/source/[0-9][0-9]_*.py))))
 LONG := $(foreach number,09 04 07 06 05 02 08,$(filter $(number)_%,$(FOUND)))
-NAMES := $(LONG) $(filter-out $(LONG),$(FOUND))
+# 12 needs an engine, which is heavy, and which `make network` gets.
+LEFT_OUT := $(if $(wildcard .venv-network/made),,$(filter 12_%,$(FOUND)))
+NAMES := $(LONG) $(filter-out $(LONG) $(LEFT_OUT),$(FOUND))
 EXECUTED := $(NAMES:%=.cache/notebooks/%.ipynb)
 SOLVED := $(NAMES:%=.cache/solutions/%.ipynb)
 DRAWING := $(filter-out .cache/notebooks/00_%,$(EXECUTED))
-chosen = $(foreach name,$(NOTEBOOKS),$(or $(filter $(name) $(name)_%,$(NAMES)),$(error There is no notebook $(name))))
+chosen = $(foreach name,$(NOTEBOOKS),$(or $(filter $(name) $(name)_%,$(FOUND)),$(error There is no notebook $(name))))
 
 .DEFAULT_GOAL := help
 .PHONY: help figures published test sabotage lab play notebooks report study bench data lock colab-check network clean
@@ -38,6 +40,7 @@ help:  ## this list
 	@echo "FAULTS=\"aggregators.py\" narrows sabotage."
 
 figures: $(MADE)  ## every figure of the report, in figures/: runs notebooks 01 to 10 where something changed
+	@$(if $(LEFT_OUT),echo "$(LEFT_OUT) is left out, since its engine is not here: make network gets it.")
 	@$(MAKE) -q $(DRAWING) || echo "Executing what changed, $(CORES) notebooks at a time ..."
 	@$(MAKE) -s -j$(CORES) $(DRAWING)
 	@echo "figures/ is up to date."

@@ -1,6 +1,6 @@
 """A study over NVFlare under faults, with real processes on this machine: what happens, and are the bytes equal?
 
-    python tests/bench/network.py [--kills 20] [FAULT ...]
+    python tests/bench/network.py [--kills 3] [FAULT ...]
 
 Work is a gradient step in numpy. Each line names a fault, the seconds from start to end, and what came of it; it ends
 with 1 if a model was not the rehearsal's, or a process stayed behind.
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +30,15 @@ os.environ["PYTHONPATH"] = f"{Path(__file__).parents[2]}:{Path(__file__).parents
 from exchange_parts import Logistic, federation
 
 from fedkit import exchange
-from fedkit.encryption import vault
+from fedkit.encryption import messages, vault
+from fedkit.encryption.envelopes import About
+from fedkit.encryption.identities import Identity, fingerprint
+from fedkit.exchange import Folder, letters
+from fedkit.exchange.folder import digest, quoted
+from fedkit.exchange.rounds import parameters
 from fedkit.network import environment
 from fedkit.network.loopback import SERVER, Loopback
+from fedkit.network.post import Board
 
 vault._COST = 14
 DATA, ROUNDS, WORK = federation(3), 20, "exchange_parts:Logistic"
@@ -240,20 +247,78 @@ def expired() -> str:
         return f"ends with {code} and says {said[:60]!r}...; with the right one: {equal(made, 6)}"
 
 
-FAULTS = {"undisturbed": undisturbed, "slow": slow, "partition": partition, "full_disk": full_disk}
+def thousand(hospitals: int = 1000, group: int = 50) -> str:
+    """A board without an engine, and 1,000 hospitals in groups, 1% of them absent: a round of letters of real size."""
+    people = [Identity(f"hospital {at}", at.to_bytes(32)) for at in range(hospitals)]
+    boss = Identity("Server", b"S" * 32)
+    roster = {one.name: fingerprint(one.public) for one in [boss, *people]}
+    here, groups = people[: hospitals * 99 // 100], [people[at : at + group] for at in range(0, hospitals, group)]
+    given = parameters(exchange.Settings.of(federation(3, columns=13), most_hospitals=hospitals), hospitals)
+    one, two = messages.letter_bytes(given, 271), messages.share_bytes(given, group)
+    total = len(groups) * messages.sum_bytes(given, 271, group)
+
+    def letter(me: Identity, kind: str, size: int) -> tuple[str, str, bytes]:
+        data = letters.signed(os.urandom(size), About("0" * 32, kind, 2, me.name, (me.name,)), me)
+        return f"{kind}-00002", f"{digest(data)}.{quoted(me.name)}.letter", data
+
+    with tempfile.TemporaryDirectory() as place:
+        folder = Folder(place)
+        board, after, moved, spent = Board(folder, roster, 60), {}, Counter(), Counter()
+        board.groups = [{one.name for one in each} for each in groups]
+
+        def ask(name: str, phase: str, *new: tuple) -> None:
+            question = {"name": name, "board": board._id, "after": after.get(name, 0), "letters": [*new]}
+            began = time.process_time()
+            answer = board.answer(question)
+            spent[phase] += time.process_time() - began
+            after[name] = answer["after"]
+            moved["up"] += sum(len(data) for *_, data in new)
+            moved["down"] += sum(len(data) for *_, data in answer["letters"])
+
+        for phase, kind, size, by in (("one", "one", one, "list"), ("two", "two", two, "sum")):
+            for me in here:
+                ask(me.name, phase, letter(me, kind, size))
+            said = letter(boss, by, 40 * hospitals if by == "list" else total)
+            began = time.process_time()
+            folder.post(said[0], boss.name, said[2])
+            board.look()
+            spent[by] += time.process_time() - began
+            for me in here:
+                ask(me.name, by)
+        for me in here:
+            ask(me.name, "idle")
+        idle = spent.pop("idle") / len(here)
+        memory = psutil.Process().memory_info().rss / 1e6
+        kilo = {way: moved[way] / len(here) / 1e3 for way in moved}
+        phases = ", ".join(f"{phase} {seconds:.1f}" for phase, seconds in spent.items())
+        return (
+            f"True: {sum(spent.values()):.1f} s of the board a round ({phases}), a hospital sends {kilo['up']:.1f} kB "
+            f"and reads {kilo['down']:.1f}; an idle question takes {idle * 1e3:.2f} ms without the engine, and "
+            f"{hospitals / board.again:.0f} come a second; {memory:.0f} MB with all of it"
+        )
+
+
+FAULTS = {
+    "thousand": thousand,
+    "undisturbed": undisturbed,
+    "slow": slow,
+    "partition": partition,
+    "full_disk": full_disk,
+}
 FAULTS |= {"hostile_server": hostile_server, "expired": expired}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=20, help="how many seeded runs of kills")
+    parser.add_argument("--kills", type=int, default=3, help="how many seeded runs of kills")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("faults", nargs="*", help=", ".join(FAULTS))
     given, bad = parser.parse_args(), 0
+    wanted = given.faults or [*FAULTS]
     if not environment.ready():
         print(environment.ABSENT)
-        return 0
-    runs = [(name, FAULTS[name]) for name in given.faults or FAULTS]
+        wanted, given.kills = ["thousand"], 0
+    runs = [(name, FAULTS[name]) for name in wanted]
     seeds = range(given.first, given.first + given.kills)
     runs += [(f"kills, seed {seed}", lambda seed=seed: kills(seed)) for seed in seeds]
     for name, run in runs:
