@@ -764,7 +764,7 @@ network/kits.py: network::test_what_is_wrong_with_the_way_to_the_server_is_said
     made = made.add_extension(x509.ExtendedKeyUsage([use]), critical=True) => pass
 network/kits.py: network::test_the_engine_trusts_the_studys_authority_and_none_that_the_machine_trusts
     os.environ |= {"SSL_CERT_FILE" => os.environ |= {"SSL_CERT_FILES"
-network/loopback.py: network_engine::test_nothing_stays_behind_where_who_started_it_is_killed
+network/loopback.py: network::test_what_a_trial_started_ends_with_it_though_it_is_killed
     prctl(1, signal.SIGKILL) => prctl(1, 0)
 network/kits.py: network::test_a_certificate_is_good_for_its_time_alone
     if good[0].timestamp() <= now <= good[1].timestamp(): => if good[0].timestamp() <= now:

@@ -3,10 +3,14 @@
 import contextlib
 import json
 import shutil
+import signal
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from exchange_parts import Logistic, federation
@@ -493,3 +497,21 @@ def test_the_engine_is_told_to_do_nothing_for_anybody(made, serving):
     assert start["servers"][0]["service"]["target"] == "localhost:1"
     assert (start["servers"][0] if serving else start["client"])["connection_security"] == "mtls"
     assert not [path for path in place.rglob("*") if not path.resolve().is_relative_to(kit)]
+
+
+STARTS = """
+import os, signal, subprocess
+from fedkit.network import loopback
+quiet = {"stdout": subprocess.DEVNULL, "preexec_fn": loopback._die_with_parent}
+print(subprocess.Popen(["sleep", "20"], **quiet).pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_trial_started_ends_with_it_though_it_is_killed():
+    ended = subprocess.run([sys.executable, "-c", STARTS], stdout=subprocess.PIPE, text=True)
+    assert ended.returncode == -signal.SIGKILL
+    place, until = Path("/proc", ended.stdout.strip(), "cmdline"), time.monotonic() + 10
+    while (left := place.exists() and b"sleep" in place.read_bytes()) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not left

@@ -4,9 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,29 +97,6 @@ def test_a_thread_that_dies_ends_its_process_and_a_taken_port_is_said(tmp_path):
         assert "already in use" in (study.kits[SERVER] / "out.txt").read_text()
         again.send_signal(signal.SIGTERM)
         assert again.wait(10) == 0
-
-
-STARTS = """
-import os, signal, sys
-from pathlib import Path
-from exchange_parts import federation
-from fedkit.encryption import vault
-from fedkit.network.loopback import SERVER, Loopback
-vault._COST = 14
-study = Loopback(Path(sys.argv[1]), federation(3))
-study.start(SERVER)
-print(study.processes[SERVER].pid, flush=True)
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-def test_nothing_stays_behind_where_who_started_it_is_killed(tmp_path):
-    ended = subprocess.run([sys.executable, "-c", STARTS, tmp_path], stdout=subprocess.PIPE, text=True)
-    assert ended.returncode == -signal.SIGKILL
-    until = time.monotonic() + 10
-    while (place := Path("/proc", ended.stdout.strip())).exists() and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not place.exists()
 
 
 def test_its_environment_leaves_that_of_the_kit_as_it_is():
