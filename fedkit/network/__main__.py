@@ -94,7 +94,8 @@ def _run(given: argparse.Namespace) -> None:
     wire = resident.WIRE = resident.Wire(bell, diary, board)
     if serving:
         _say_refusals(diary)
-        with socket.create_server((agreed.host, agreed.port)):
+        here = agreed.host if agreed.host in ("localhost", "127.0.0.1") else ""  # as the engine listens
+        with socket.create_server((here, agreed.port)):
             pass  # a port that is taken would be tried for ever
         play = lambda: parties.server(kit, me, board, bell, diary, wire.ring)  # noqa: E731
     else:
