@@ -71,7 +71,7 @@ consented = agreed._replace(columns=[*every, "name"], most_rounds=10, leaves=[*a
 consented = agreed._replace(columns=every, most_rounds=10, leaves=[*LEAVES])
 
 # %% Exercise 3: given
-from fedkit.encryption.identities import fingerprint
+from fedkit.encryption.identities import Identity, fingerprint
 from fedkit.exchange.folder import digest
 
 
