@@ -39,7 +39,9 @@ from fedkit.exchange.journal import events
 from fedkit.exchange.rounds import LIST, ONE, SUM, TWO
 from fedkit.exchange.study import Added, Study
 
-STUDIES, HOSTILE, PARTS = 50, 20, 5  # a process plays a part of the studies
+# Of fifty seeded studies, and twenty with a hostile coordinator, so many are played: ``STUDIES=50`` plays them all.
+STUDIES = int(os.environ.get("STUDIES", 20))
+HOSTILE, PARTS = STUDIES * 2 // 5, 2  # a process plays a part of the studies
 HOSPITALS, ROUNDS, POLL = 4, 2, 0.03
 FEDERATION = federation(HOSPITALS)
 SETTINGS = Settings.of(FEDERATION, rounds=ROUNDS, quorum=HOSPITALS)
@@ -51,7 +53,7 @@ def make(folder: Folder) -> None:
     maker = Maker(folder, TEACHER)
     maker.invite(SETTINGS, (ADDER.name, ADDER.public))
     while maker.study.roster is None:
-        if len(maker.requests()) == HOSPITALS:
+        if len(maker.step()) == HOSPITALS:
             with contextlib.suppress(ValueError):  # just now, its own opening from before a restart came to light
                 maker.open()
         else:

@@ -61,14 +61,14 @@ def test_what_was_left_half_written_is_mended_by_posting_again(folder, damaged):
     assert [found.data for found in folder.new("place", 100)] == [DATA]
 
 
-def test_a_file_that_stays_half_written_is_read_ever_more_rarely_and_told_once(folder):
+def test_a_file_that_stays_half_written_is_read_ever_more_rarely_and_told(folder):
     reads, read = [], folder.read
     folder.read = lambda *about: reads.append(about) or read(*about)
     write(folder, f"{digest(DATA)}.Basel.letter", DATA[:3])
     for _ in range(100):
         assert [*folder.new("place", 100)] == []
     assert 4 < len(reads) < 15
-    (sentence,) = folder.sentences
+    (sentence,) = {*folder.sentences}
     assert "half written, or changed" in sentence
     write(folder, f"{digest(DATA)}.Basel.letter", DATA)
     assert [found.data for found in folder.new("place", 100)] == [DATA], "it has another size now"
@@ -101,14 +101,14 @@ def test_only_files_with_a_letters_name_are_read(folder):
     assert [*folder.new("place", 100)] == []
 
 
-def test_a_giant_is_not_read_and_told_once(folder):
+def test_a_giant_is_not_read_and_told(folder):
     folder.read = lambda *about: pytest.fail("it was read")
     name = f"{digest(DATA)}.Basel.letter"
     write(folder, name, b"")
     os.truncate(f"{folder.root}/place/{name}", 10**12)
     for _ in range(3):
         assert [*folder.new("place", 100)] == []
-    (sentence,) = folder.sentences
+    (sentence,) = {*folder.sentences}
     assert "1,000,000,000,000 bytes, and 100 are the most" in sentence
 
 

@@ -29,7 +29,7 @@ from fedkit.exchange import Coordinator, Folder, Maker, Participant, Settings, j
 from fedkit.exchange.folder import digest, quoted
 from fedkit.exchange.journal import events
 from fedkit.exchange.keep import Keep
-from fedkit.exchange.rounds import LIST, ONE, SUM, TWO
+from fedkit.exchange.rounds import LIST, ONE, SUM, TWO, Step
 from fedkit.exchange.study import Added, Study
 
 NAMES = federation(3).names
@@ -254,7 +254,7 @@ def test_hospitals_that_hold_different_sums_are_never_added_up(tmp_path):
     content = room.content(SUM, 3)
     (length,) = struct.unpack_from("<I", content)
     head = json.loads(content[4 : 4 + length])
-    size = rounds.sum_bytes(room.settings, room.maker.study.parameters, "update", 4)
+    size = room.maker.study.sum_bytes(Step(3, "update", 2), 4)
     one = Added.content(head["list"], {0: content[4 + length : 4 + length + size]})
     with room.hidden(both):
         room.post(room.boss, rounds.place(SUM, 3), one, SUM, 3)
@@ -426,13 +426,13 @@ def inside_out(path):
     path.symlink_to(elsewhere)
 
 
-PLANTED = {
-    "a pipe": os.mkfifo,
-    "a folder": os.mkdir,
-    "a link to a device": lambda path: path.symlink_to("/dev/zero"),
-    "a link to itself": lambda path: path.symlink_to(path),
-    "a link to a folder": inside_out,
-}
+PLANTED = [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero"), lambda path: path.symlink_to(path)]
+PLANTED += [inside_out]
+
+
+def planted(places, first):
+    """Each place, and what is planted there: everything somewhere, with another `first` somewhere else."""
+    return zip(places, itertools.islice(itertools.cycle(PLANTED), first, None), strict=False)
 
 
 def removed(path):
@@ -451,16 +451,17 @@ def all_look(room):
 
 
 @pytest.mark.usefixtures("in_time")
-@pytest.mark.parametrize("what", PLANTED)
-def test_what_is_planted_in_place_of_a_letter_is_not_followed_and_nobody_waits(tmp_path, undisturbed, what):
+@pytest.mark.parametrize("first", [0, 4])
+def test_what_is_planted_in_place_of_a_letter_is_not_followed_and_nobody_waits(tmp_path, undisturbed, first):
     """Red team 5: in place of a letter that is there, and so before it is posted again."""
     room = Class(tmp_path / "folder")
     misfit = {"columns": {}, "versions": {}, "exchange": letters.packed(STRANGER.public)}
     room.post(STRANGER, "request", misfit, "request")
-    for place, number in (("request", 0), ("refusal", 0), ("group", 0), (ONE, 1), (LIST, 2), (TWO, 3), (SUM, 4)):
+    places = (("request", 0), ("group", 0), (ONE, 1), (LIST, 2), (TWO, 3), (SUM, 4))
+    for (place, number), plant in planted(places, first):
         path, *_ = room.until_there(place, number)
         path.unlink()
-        PLANTED[what](path)
+        plant(path)
         room.maker = Maker(room.root, room.boss)
         room.restart(*NAMES)
         room.restart()
@@ -470,16 +471,17 @@ def test_what_is_planted_in_place_of_a_letter_is_not_followed_and_nobody_waits(t
 
 
 @pytest.mark.usefixtures("in_time")
-@pytest.mark.parametrize("what", PLANTED)
-def test_what_is_planted_in_place_of_a_place_is_not_followed_and_nobody_waits(tmp_path, undisturbed, what):
+@pytest.mark.parametrize("first", [0, 4])
+def test_what_is_planted_in_place_of_a_place_is_not_followed_and_nobody_waits(tmp_path, undisturbed, first):
     room, aside = Class(tmp_path / "folder").open(), tmp_path / "aside"
-    for place, number in (("incoming", 1), ("one-00003", 2), ("list-00004", 3), ("handover", 4)):
+    places = (("incoming", 1), ("one-00003", 2), ("list-00004", 3), ("handover", 4))
+    for (place, number), plant in planted(places, first):
         path = room.until(number, TWO).root / place
         path.rename(aside)
-        PLANTED[what](path)
-        for _ in range(2 if what == "a folder" else 4):
+        plant(path)
+        for _ in range(2 if plant is os.mkdir else 4):
             all_look(room)
-        if what == "a folder" and list(path.iterdir()):  # where all goes on
+        if plant is os.mkdir and list(path.iterdir()):  # where all goes on
             shutil.rmtree(aside)
         else:
             removed(path)
@@ -678,7 +680,7 @@ def test_a_name_that_looks_like_another_one_is_flagged_and_not_taken_unasked(tmp
     rows = dataclasses.replace(room.federation[A], name=name)
     how = {"invitation": room.fingerprint, "known": ()}
     Participant(tmp_path, Identity.new(name), rows, **how).step()
-    assert {each.name for each in room.maker.requests() if each.twice} == {A, name}
+    assert {each.name for each in room.maker.step() if each.twice} == {A, name}
     room.maker.open()
     assert list(room.maker.study.roster) == list(room.federation.names[1:])
 
@@ -704,7 +706,7 @@ def test_only_the_maker_says_who_takes_part(room, undisturbed):
         {},
         ("Intruder", "Teacher", A),
     )  # with keys of their own; the second and third may write such letters
-    for place in ("opening", "handover", "group", "refusal", "invitation"):
+    for place in ("opening", "handover", "group", "invitation"):
         how = {"study": "new" * (place == "invitation")}
         posted[place] = {room.post(Identity(name, b"I" * 32), place, said, place, **how).digest for name in liars}
     room.restart(*NAMES)
@@ -743,15 +745,14 @@ def test_whatever_stands_in_a_letter_it_is_taken_or_refused(value, field):
     for reader in (
         joining.handover,
         lambda letter: joining.opening(letter, SETTINGS),
-        lambda letter: joining.key_maker(letter, {"X": bytes(32)}),
         lambda letter: Settings.from_json(letter.json().get("settings")),
     ):
         with contextlib.suppress(MessageError):
             reader(written)
-    assert all(isinstance(why, str) for why in joining.misfits(SETTINGS, written.json()))
+    assert all(isinstance(why, str) for why in joining.misfits(SETTINGS, joining.versions(), written.json()))
 
 
-PLACES = ["invitation", "request", "opening", "group", "handover", "refusal"]
+PLACES = ["invitation", "request", "opening", "group", "handover"]
 PLACES += [rounds.place(what, number) for what in rounds.LETTERS for number in (1, 2)]
 
 
@@ -778,7 +779,7 @@ def test_whatever_bytes_lie_in_the_folder_nothing_falls_over(some):
     assert reader.steps() == steps
     assert room.coordinator.step().waits_for == C
     assert not room.step(A)[A].acted
-    assert len(room.maker.requests()) == 3
+    assert len(room.maker.step()) == 3
     stranger = Study(Folder(room.root), "AAAA-BBBB-CCCC-DDDD")
     stranger.refresh()
     assert stranger.id == ""
@@ -805,31 +806,27 @@ SPOILED = {
     "a pipe": (replaced(os.mkfifo), "plain file"),
     "a folder": (replaced(os.mkdir), "plain file"),
     "a link": (replaced(lambda path: path.symlink_to("/dev/zero")), "plain file"),
-    "removed": (os.unlink, "it was removed"),
+    "removed": (os.unlink, ""),
 }
 
 
 @pytest.mark.usefixtures("in_time")
 @pytest.mark.parametrize("again", [False, True], ids=["goes on", "is restarted"])
-def test_a_log_that_is_spoiled_gets_a_sequel_that_names_it(tmp_path, again):
+def test_where_a_log_is_spoiled_another_one_is_begun(tmp_path, again):
     """Each number, in another way; afterwards it is mended, so that no other is found."""
     room = Class(tmp_path, rounds=len(SPOILED) - 3).open()
     for number, (what, (spoil, sentence)) in enumerate(SPOILED.items()):
         spoiled, good = last_log(room.until(number)), events(room.root)
         whole = spoiled.read_bytes()
-        head = json.loads(whole.splitlines()[-1])["sha256"]
         assert [event["what"] for event in good if event["writer"] == "Hospital%200"][-1] == "posted"
         spoil(spoiled)
         if again:
             room.restart(A)
         room.until(number + 1)
-        if not (again and what == "removed"):  # nobody remembers it then
+        if sentence:
             with pytest.raises(ValueError, match=sentence):
                 events(room.root)
         assert last_log(room) != spoiled, what
-        first = json.loads(last_log(room).read_bytes().splitlines()[0])["event"]
-        if not again:
-            assert (first["what"], first["before"], first["head"]) == ("began", spoiled.name, head), what
         removed(spoiled)
         spoiled.write_bytes(whole)
     assert room.models() == {model_of(rounds=room.settings.rounds)}
@@ -846,7 +843,7 @@ NO_LOGS += [
 def test_what_is_called_like_a_newer_log_and_is_none_is_passed_over(tmp_path):
     room = Class(tmp_path, rounds=len(NO_LOGS) - 3).open()
     for number, make in enumerate(NO_LOGS):
-        last = last_log(room.until(number))
+        room.until(number)
         planted = [room.root / "log" / f"{who}.99999999999999999998.00000000.jsonl" for who in ("Teacher", quoted(A))]
         for path in planted:
             make(path)
@@ -854,9 +851,6 @@ def test_what_is_called_like_a_newer_log_and_is_none_is_passed_over(tmp_path):
         room.restart()
         room.until(number + 1)
         if make in NO_LOGS[:3]:
-            names = sorted((room.root / "log").glob("Hospital%200.*"))
-            first = json.loads(names[names.index(last) + 1].read_bytes().splitlines()[0])["event"]
-            assert first["before"] == last.name
             with pytest.raises(ValueError, match="plain file"):
                 events(room.root)
         for path in planted:
@@ -892,19 +886,17 @@ def test_an_event_that_no_line_can_hold_stops_nobody(tmp_path, why):
     assert len(why) > 100 or mine[-2]["why"] == "half a character: ?"
 
 
-HOSTILE_LINES = [{}, {"before": 3, "head": "x"}, {"before": "../../etc/passwd", "head": "x"}, {"before": "x"}]
-HOSTILE_LINES += [{"before": "/etc/passwd", "head": None}, {"before": "a\0b", "head": "x"}]
-HOSTILE_LINES += [{"before": ["x"], "head": 1}]
+HOSTILE_LINES = [{}, {"before": "../../etc/passwd", "head": "x"}, {"what": ["x"], "writer": 3}, [], "line", None]
 
 
 @pytest.mark.usefixtures("in_time")
 @pytest.mark.parametrize("event", HOSTILE_LINES, ids=str)
 def test_a_log_that_somebody_wrote_is_read_or_refused_with_a_sentence(tmp_path, event):
-    """Red team 9: well chained, and hostile; nothing outside the folder is looked at."""
+    """Red team 9: well chained, and hostile."""
     room = Class(tmp_path)
     path = room.root / "log" / "Intruder.00000000000000000001.00000000.jsonl"
     path.write_bytes(audit._chained(1, audit.START, event)[0] + b"\n")
-    with contextlib.nullcontext() if event == {} else pytest.raises(ValueError, match=r"is not there|say nothing"):
+    with contextlib.nullcontext() if isinstance(event, dict) else pytest.raises(ValueError, match="say nothing"):
         events(room.root)
 
 

@@ -226,7 +226,6 @@ FIXED = {
     "architecture, in the clear": lambda _: diagrams.architecture(encrypted=False),
     "architecture of five": lambda _: diagrams.architecture(("One", "Two", "Three", "Four", "Five")),
     "cost without a message": lambda w: figures.cost_by_method_and_phase(evaluation.costs(w.runs).query("bytes == 0")),
-    "server_view of many": lambda _: figures.server_view(np.linspace(-1, 1, 241), BYTES),
     "workflow": lambda _: diagrams.workflow(),
 }
 ALL = BOTH | VALUES | PLACES | NAMED | FIXED

@@ -12,7 +12,7 @@ PAGE = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 CLAIMS, OPEN = re.search(r"## What holds, against whom(.*?)\n## What is not true(.*?)\n## ", PAGE, re.DOTALL).groups()
 TESTS = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)))
 ROWS = [line for line in CLAIMS.splitlines() if re.match(r"\| (?!who |---)", line)]
-HEADINGS = re.findall(r"^([\w/]+\.py): (.+)$", FAULTS, flags=re.MULTILINE)
+HEADINGS = re.findall(r"^([\w/]+\.py): (.+)$", FAULTS.read_text(), flags=re.MULTILINE)
 
 
 def test_every_test_on_the_page_is_named_in_full():

@@ -22,25 +22,12 @@ def by_label_skew(frame: pd.DataFrame, label: Hashable, hospitals: int, alpha: f
 
     A hospital's shares q are drawn from Dirichlet(alpha * p), p being the shares in the whole table; its rows are then
     drawn without replacement, with the labels drawn from q. Where a label has run out, the others take its place in
-    proportion.
+    proportion. Hsu, Qi and Brown, "Measuring the Effects of Non-Identical Data Distribution for Federated Visual
+    Classification", arXiv:1909.06335, 2019, section 3.
 
-    Parameters
-    ----------
-    frame
-        n rows.
-    label
-        Its column of the label: any values, none missing (else a ValueError).
-    hospitals
-        Their number k, at most n.
-    alpha
-        Small: nearly one label a hospital; large: nearly `iid`.
-    seed
-        Not negative.
-
-    References
-    ----------
-    Hsu, Qi and Brown, "Measuring the Effects of Non-Identical Data Distribution for Federated Visual Classification",
-    arXiv:1909.06335, 2019, section 3.
+    label : the column of the label: any values, none missing (else a ValueError)
+    hospitals : their number, at most as many as there are rows
+    alpha : small: nearly one label a hospital; large: nearly `iid`
     """
     _check(frame, hospitals, needed=hospitals, alpha=alpha)
     if label not in frame.columns or frame[label].isna().any():

@@ -61,11 +61,8 @@ class Median(_Clear):
     """The median of each number by itself; of an even count, the mean of the middle two.
 
     Holds while fewer than half of the hospitals are malicious. It is not the mean: where hospitals differ, it drops
-    what only a minority of them has seen.
-
-    References
-    ----------
-    Yin et al., "Byzantine-Robust Distributed Learning: Towards Optimal Statistical Rates", ICML 2018, Definition 1.
+    what only a minority of them has seen. Yin et al., "Byzantine-Robust Distributed Learning: Towards Optimal
+    Statistical Rates", ICML 2018, Definition 1.
     """
 
     name = "median"
@@ -103,18 +100,11 @@ class Krum(_Clear):
     """The update that lies closest to its neighbours, or (Multi-Krum) the mean of the `keep` closest.
 
     An update's score is the sum of its squared distances to the n - f - 2 nearest others, f being how many may be
-    malicious. Hospitals that differ from the rest for an honest reason are dropped as well.
+    malicious. Hospitals that differ from the rest for an honest reason are dropped as well. Blanchard et al., "Machine
+    Learning with Adversaries: Byzantine Tolerant Gradient Descent", NIPS 2017, section 4.
 
-    Parameters
-    ----------
-    malicious
-        f. Theory asks for n >= 2f + 3 hospitals: four hospitals can bear none.
-    keep
-        How many updates are averaged, each one vote.
-
-    References
-    ----------
-    Blanchard et al., "Machine Learning with Adversaries: Byzantine Tolerant Gradient Descent", NIPS 2017, section 4.
+    malicious : f. Theory asks for n >= 2f + 3 hospitals: four hospitals can bear none
+    keep : how many updates are averaged, each one vote
     """
 
     def __init__(self, malicious: int = 1, keep: int = 1) -> None:
@@ -143,18 +133,12 @@ class Krum(_Clear):
 class NormClipped(_Clear):
     """The weighted mean, of updates shortened to a length: nobody can shout.
 
-    A poison of that length passes, each round. Claimed patients count, so it pays to claim many.
+    A poison of that length passes, each round. Claimed patients count, so it pays to claim many. Sun et al., "Can You
+    Really Backdoor Federated Learning?", arXiv:1911.07963, 2019, section 4. (A bound that adapts where the server may
+    *not* read lengths: Andrew et al., NeurIPS 2021, in ``tff.learning.robust_aggregator``.)
 
-    Parameters
-    ----------
-    norm
-        Longest update, in units of the model's weights. None: the median length of the round's updates, which fewer
-        than half of the hospitals cannot move far.
-
-    References
-    ----------
-    Sun et al., "Can You Really Backdoor Federated Learning?", arXiv:1911.07963, 2019, section 4. (A bound that adapts
-    where the server may *not* read lengths: Andrew et al., NeurIPS 2021, in ``tff.learning.robust_aggregator``.)
+    norm : longest update, in units of the model's weights. None: the median length of the round's updates, which fewer
+        than half of the hospitals cannot move far
     """
 
     name = "clipped"
@@ -177,11 +161,8 @@ class FLTrust(_Clear):
 
     An update that points away from the trusted one counts nothing. In the paper the server trains on a small clean set
     of its own; here such a set takes part as the hospital `trusted` (it may have few rows), which counts with the full
-    trust of 1, so that a round in which nobody else is trusted is defined too.
-
-    References
-    ----------
-    Cao et al., "FLTrust: Byzantine-robust Federated Learning via Trust Bootstrapping", NDSS 2021, Algorithm 2.
+    trust of 1, so that a round in which nobody else is trusted is defined too. Cao et al., "FLTrust: Byzantine-robust
+    Federated Learning via Trust Bootstrapping", NDSS 2021, Algorithm 2.
     """
 
     name = "FLTrust"
@@ -214,34 +195,23 @@ class GroupwiseEncrypted(Wrapped):
     The price in privacy: a hospital hides among the others of its group only. Hospitals read G means instead of one;
     the members of a group of two would read each other. So small groups are refused. Groups drawn anew each round
     (`regroup`) make it worse: sums over overlapping groups can be subtracted from each other, and updates change little
-    between rounds (So et al. 2023). The price in robustness of groups that stay: who shares one with a malicious
-    hospital is not heard in any round.
+    between rounds (So et al., "Securing Secure Aggregation", AAAI 2023). The price in robustness of groups that stay:
+    who shares one with a malicious hospital is not heard in any round.
 
     What it cannot do: check one hospital. Nobody but the hospital sees its update, so "please clip before you encrypt"
     binds the honest only; a bound that the server can check needs proofs on ciphertexts (Lycklama et al., "RoFL", IEEE
     S&P 2023), which this kit does not have.
 
-    Parameters
-    ----------
-    inner
-        An aggregator that gives a sum a group: `EncryptedMean()`.
-    groups
-        How many groups G, 3 or more: a median of two is their mean, and compares nothing.
-    rule
-        `Median()` or `TrimmedMean(trim)`; a group is one vote, however many patients it has.
-    least
-        Hospitals in the smallest group, 3 or more: of two, each would read the other.
-    regroup
-        Whether groups are drawn anew each round.
-    seed
-        Decides the groups, together with the round if `regroup`.
-
-    References
-    ----------
     Groups that are averaged before a robust rule: Karimireddy et al., "Byzantine-Robust Learning on Heterogeneous
     Datasets via Bucketing", ICLR 2022, Algorithm 1. With sums the server cannot look into: Velicheti et al., "Secure
-    Byzantine-Robust Distributed Learning via Clustering", arXiv:2110.02940. What overlapping sums tell: So et al.,
-    "Securing Secure Aggregation", AAAI 2023.
+    Byzantine-Robust Distributed Learning via Clustering", arXiv:2110.02940.
+
+    inner : an aggregator that gives a sum a group: `EncryptedMean()`
+    groups : how many groups G, 3 or more: a median of two is their mean, and compares nothing
+    rule : `Median()` or `TrimmedMean(trim)`; a group is one vote, however many patients it has
+    least : hospitals in the smallest group, 3 or more: of two, each would read the other
+    regroup : whether groups are drawn anew each round
+    seed : decides the groups, together with the round if `regroup`
     """
 
     def __init__(

@@ -28,8 +28,6 @@ _MOST = 1e6
 def cosines(updates: Vectors, patients: Weights) -> dict[str, float]:
     """Cosine of each update [p] to the weighted mean of the others'; 0 where either is zero.
 
-    References
-    ----------
     Xu et al., "Gradient Driven Rewards to Guarantee Fairness in Collaborative Machine Learning", NeurIPS 2021, section
     3 (there to the mean of all, the hospital's own included).
     """
@@ -66,8 +64,6 @@ class HeldOut(NamedTuple):
 def influences(updates: Vectors, patients: Weights, held_out: HeldOut) -> dict[str, float]:
     """Loss without a hospital - loss with all, after a round from the held-out model, in nats: above 0 where it helps.
 
-    References
-    ----------
     Wang, Dang and Zhou, "Measure Contribution of Participants in Federated Learning", IEEE Big Data 2019 (deletion).
     """
 
@@ -101,18 +97,12 @@ class Screened(Wrapped):
 
     Fewer than half of the hospitals are ever excluded, the worst first: beyond that it would be the rule that is wrong.
 
-    Parameters
-    ----------
-    inner
-        Joins what is left; its server must read the updates.
-    rule
-        When to flag and exclude.
-    held_out
-        For a rule about influence, with the weights that the training starts from. The model is followed by adding the
-        means: FedAvg, and no other server optimizer.
-    note
-        Called with one dict a hospital and round, `audit.Log(path).append`, say. Each names the training (0, 1, ... in
-        the order in which they started), the SHA-256 of the update's float32 bytes, both scores, and what was decided.
+    inner : joins what is left; its server must read the updates
+    rule : when to flag and exclude
+    held_out : for a rule about influence, with the weights that the training starts from. The model is followed by
+        adding the means: FedAvg, and no other server optimizer
+    note : called with one dict a hospital and round, `audit.Log(path).append`, say. Each names the training (0, 1, ...
+        in the order in which they started), the SHA-256 of the update's float32 bytes, both scores, what was decided
     """
 
     def __init__(
@@ -178,15 +168,9 @@ class Screened(Wrapped):
 def table(events: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Return what `Screened` noted, a row a hospital and round; its last row is that of the round that excluded it.
 
-    Parameters
-    ----------
-    events
-        From `audit.verify`, or a list that was appended to. Other events are left out.
+    Columns training, round, hospital, cosine, influence (both NaN if not measured), flagged, excluded.
 
-    Returns
-    -------
-    pandas.DataFrame
-        Columns training, round, hospital, cosine, influence (both NaN if not measured), flagged, excluded.
+    events : from `audit.verify`, or a list that was appended to; other events are left out
     """
     rows = [[event[column] for column in _COLUMNS] for event in events if set(_COLUMNS) <= set(event)]
     return pd.DataFrame(rows, columns=_COLUMNS).astype(

@@ -20,6 +20,3 @@ from fedkit.encryption.messages import MessageError, digest
 from fedkit.encryption.schemes import Parameters, choose
 from fedkit.encryption.server import Server, add
 from fedkit.encryption.shared import SharedKeys
-
-__all__ = ["Keyring", "Member", "MessageError", "Parameters", "Server", "SharedKeys"]
-__all__ += ["add", "choose", "digest", "join", "restore"]

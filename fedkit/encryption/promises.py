@@ -24,11 +24,8 @@ class Promises:
     sizes : how many numbers each layer of an update has
     parameters : of the encryption
     reach : how far rounding moves a number at the most, in steps
-
-    Attributes
-    ----------
-    layout : of an update with its bounds; None before the first sum of bounds
-    own : what is promised next, shape [layers]: to be kept where a process may end
+    layout : attribute, of an update with its bounds; None before the first sum of bounds
+    own : attribute, what is promised next, shape [layers]: to be kept where a process may end
     """
 
     counts = property(lambda self: self._weight > 0)  # bool: whether the last sum of bounds held this hospital's

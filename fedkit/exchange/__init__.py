@@ -27,19 +27,3 @@ from fedkit.exchange.rehearsal import rehearse
 from fedkit.exchange.results import prune, run
 from fedkit.exchange.settings import Settings
 from fedkit.exchange.watch import Watch, show
-
-__all__ = [
-    "EVERYBODY",
-    "Coordinator",
-    "Folder",
-    "Maker",
-    "Participant",
-    "Settings",
-    "Status",
-    "Watch",
-    "events",
-    "prune",
-    "rehearse",
-    "run",
-    "show",
-]

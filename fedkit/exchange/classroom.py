@@ -10,7 +10,6 @@ What is typed is asked for here; what is done is `fedkit.exchange`.
 import getpass
 import os
 import sys
-import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -24,7 +23,6 @@ from fedkit.exchange.work import Training
 from fedkit.hospitals import Federation
 
 DRIVE = "/content/drive"
-KEY_SECONDS = 60.0  # after which the maker is asked who else shall make the key
 _ALOUD = "Fingerprint that the maker reads aloud: "
 ROLES = ("hospital", "maker", "coordinator", "watch")
 
@@ -78,7 +76,7 @@ def play(
         # a large budget for that. What it costs stands in the lesson's page.
         patience = {"deadline_seconds": deadline_seconds, "share_seconds": deadline_seconds, "budget": 2 * rounds}
         settings = Settings.of(seat_federation(seats), rounds=rounds, epochs=5, group_size=group_size, **patience)
-        invitation = _make(Maker(folder, me, invitation=invitation), settings, poll_seconds)
+        invitation = _make(Maker(folder, me, invitation=invitation), settings)
         role = "coordinator"
     elif role == "coordinator":
         print(f"Give this to the maker, by chat: {me.public.hex()} {me.name}")
@@ -157,8 +155,8 @@ def _home(home: str | os.PathLike | None) -> Path:
     return Path(home or Path.home()).expanduser().resolve()
 
 
-def _make(maker: Maker, settings: Settings, poll_seconds: float) -> str:
-    """Invite, wait for people and their key, and open; return the fingerprint of the invitation."""
+def _make(maker: Maker, settings: Settings) -> str:
+    """Invite, wait for people, and open; return the fingerprint of the invitation."""
     coordinator = maker.study.in_charge(0)[:2] if maker.resume() else None
     if coordinator:
         print(f"The study that you began here on {maker.study.day} goes on.")
@@ -179,26 +177,7 @@ def _make(maker: Maker, settings: Settings, poll_seconds: float) -> str:
                 maker.open([each for each in fit if each not in said] if said[1:] else None)
             except ValueError as problem:
                 print(problem)
-    _wait_for_key(maker, poll_seconds)
     return maker.study.invitation
-
-
-def _wait_for_key(maker: Maker, poll_seconds: float) -> None:
-    """Wait until a hospital has made the key; where it does not come, ask which other one shall make it."""
-    since = time.monotonic()
-    while maker.study.group_key is None:
-        time.sleep(poll_seconds)
-        maker.study.refresh()
-        if time.monotonic() - since > KEY_SECONDS and maker.study.group_key is None:
-            said = _asked(
-                f"{maker.study.key_maker} has not made the group's key. Who else shall (Enter: wait on)? "
-            ).strip()
-            try:
-                if said:
-                    maker.choose_key_maker(said)
-            except ValueError as problem:
-                print(problem)
-            since = time.monotonic()
 
 
 def _known() -> Collection[str]:

@@ -59,10 +59,7 @@ class Folder:
 
     where : a path, or a URL that fsspec knows ("memory://class")
     filesystem : an fsspec file system, for which `where` is a path; found from `where` if None
-
-    Attributes
-    ----------
-    notice : ``notice(name, sentence)`` is told, once a file, what cannot be read
+    notice : attribute, ``notice(name, sentence)`` is told what cannot be read, again and again
     """
 
     def __init__(self, where: str | os.PathLike, filesystem: fsspec.AbstractFileSystem | None = None) -> None:
@@ -72,7 +69,6 @@ class Folder:
         self.notice: Callable[[str, str], None] = lambda name, sentence: None
         self._taken: set[tuple[str, str, str]] = set()
         self._looks: Counter[tuple[str, str, int]] = Counter()  # at letters that could not be read yet
-        self._told: set[str] = set()
         self._twins: dict[str, list[str]] = {}  # of places that a synchroniser shows twice
 
     @classmethod
@@ -202,10 +198,7 @@ class Folder:
             self.filesystem.rm_file(f"{self.root}/{place}/{name}")
 
     def _complain(self, place: str, name: str, why: str) -> None:
-        sentence = f"{place}/{name} is not read: {why}."
-        if sentence not in self._told:
-            self._told.add(sentence)
-            self.notice(f"{place}/{name}", sentence)
+        self.notice(f"{place}/{name}", f"{place}/{name} is not read: {why}.")
 
 
 Where = Folder | str | os.PathLike  # what names a folder

@@ -19,7 +19,7 @@ from fedkit.encryption.keyring import KNOWN, Keyring, Listed
 from fedkit.encryption.messages import MessageError
 from fedkit.exchange import joining, letters, rounds
 from fedkit.exchange.arrivals import OUTGROWN
-from fedkit.exchange.folder import Found, Where, digest
+from fedkit.exchange.folder import Where
 from fedkit.exchange.party import Player, Status
 from fedkit.exchange.replica import OLD, Replica, Scores
 from fedkit.exchange.rounds import LIST, ONE, SUM, TWO, Step
@@ -56,7 +56,6 @@ class Participant(Player):
         self.rows, self.known = rows, known
         self.study.pinned = lambda: (self.keep.read("opening") or b"").decode()
         self._make_work = work
-        self._request = b""  # the letter by which it asks to join
         self._keys: Keyring | None = None
         self._listed: dict[str, float] = {}  # list -> since when it is here
 
@@ -86,7 +85,7 @@ class Participant(Player):
         if study.roster is None:
             return self._ask()
         if name not in study.roster or study.roster[name] != self.identity.public:
-            if study.group_keys:
+            if study.group_key:
                 return Status("refused", note="The study was opened without you, and nobody can join any more.")
             return Status("opening", waits_for=study.maker_is[0], note="So far, it was opened without you.")
         try:
@@ -118,8 +117,10 @@ class Participant(Player):
             same = f"{len(study.roster)} hospitals; those that hold this model say {self.model_fingerprint}."
             return Status("done", rounds_, rounds_, note=same)
         try:
-            self._remembered(step)
-            self._arrivals.look(ONE, step)  # since when others' letters are here
+            ones = self._arrivals.look(ONE, step)  # since when others' letters are here
+            if self._keys.number < step.number and any(each.sender == name and each.about for each in ones):
+                why = f"The folder holds a letter one of number {step.number} that is not remembered here: {OLD}"
+                raise MessageError(why)
             if closed is not None:  # who comes after the list was closed sends nothing, and opens the sum all the same
                 self._begun(step)
             acted = self._first(step) or (closed is not None and self._second(step, closed))
@@ -153,21 +154,15 @@ class Participant(Player):
         study = self.study
         if why := joining.strange_rows(study.settings, self.rows):
             return Status("refused", note=" ".join(why))
-        if not self._request:
-            if self.keep.read("exchange") is None:
-                self.keep.write("exchange", exchange_key().private_bytes_raw() + os.urandom(32))  # and its own secret
-            public = exchange_key(self.keep.read("exchange")[:32]).public_key().public_bytes_raw()
-            self._request = self.letter(joining.request(study.settings, self.rows.table, public), "request")
-        if self.put("request", self._request, "asked", invitation=study.invitation):
+        if self.keep.read("exchange") is None:
+            self.keep.write("exchange", exchange_key().private_bytes_raw() + os.urandom(32))  # and its own secret
+        public = exchange_key(self.keep.read("exchange")[:32]).public_key().public_bytes_raw()
+        request = joining.request(study.settings, self.rows.table, public)
+        if self.put("request", self.letter(request, "request"), "asked", invitation=study.invitation):
             return Status("opening", acted=True)
-
-        def read(refusal: Found) -> None:
-            said = study.by_maker(refusal, "refusal").json(request=str, why=list)
-            why.extend(str(each) for each in said["why"] if said["request"] == digest(self._request))
-
-        why: list[str] = []
-        study.take("refusal", read)
-        return Status("refused", note=" ".join(why)) if why else Status("opening", waits_for=study.maker_is[0])
+        if why := joining.misfits(study.settings, study.versions, request):  # as the maker sees it, too
+            return Status("refused", note=" ".join(why))
+        return Status("opening", waits_for=study.maker_is[0])
 
     def _join(self) -> Status | None:
         """Make this hospital's keys, or read them; say what is waited for, or nothing once they are there."""
@@ -253,13 +248,6 @@ class Participant(Player):
         if keys.number > number or keys.letter is None:  # the folder shows less than it did, or nothing was sent
             return False
         return self._put(ONE, number, keys.letter, step.purpose, keys.about.hex())
-
-    def _remembered(self, step: Step) -> None:
-        """See that the folder holds no first letter of this hospital's for a number that it has not begun."""
-        name = self.identity.name
-        if self._keys.number < step.number and any(each.about for each in self._arrivals.look(ONE, step, name)):
-            why = f"The folder holds a letter one of number {step.number} that is not remembered here: {OLD}"
-            raise MessageError(why)
 
     def _second(self, step: Step, closed: Closed) -> bool:
         """Put the second letter in the folder, if the list may be answered; say whether it was missing."""

@@ -1,6 +1,5 @@
 """Letters by which people come together: invitation, request, opening, handover."""
 
-import functools
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -19,11 +18,10 @@ from fedkit.exchange.settings import Settings
 from fedkit.hospitals import Hospital
 
 NEW = "new"  # the study that an invitation belongs to: it has no id yet
-SAME = ("fedkit", "tenseal")  # versions that must be the same everywhere
 
 
 class Named(NamedTuple):
-    """Somebody whom the maker put in charge: of adding up from a number on, or of making the group's key."""
+    """Somebody whom the maker put in charge of adding up, from a number on."""
 
     name: str
     public: bytes
@@ -32,16 +30,8 @@ class Named(NamedTuple):
     digest: str  # of the letter that says so
 
 
-class Opening(NamedTuple):
-    """Who takes part, as the maker's opening says."""
-
-    members: dict[str, Member]
-    groups: tuple[tuple[str, ...], ...]  # each hospital is in one: they are added up apart
-    key_maker: str
-
-
-def invitation(found: Found, spoken: str) -> tuple[Settings, tuple[str, bytes], Named, str]:
-    """Read an invitation: settings, name and key of the study's maker, who coordinates, and the day.
+def invitation(found: Found, spoken: str) -> tuple[Settings, tuple[str, bytes], Named, str, dict[str, str]]:
+    """Read an invitation: settings, name and key of the study's maker, who coordinates, the day, and `versions`.
 
     Its fingerprint, as it was read aloud, stands for all that is in it, so that nobody can put another one in its
     place: not even an older one by the same maker. MessageError if it is another one, or malformed.
@@ -52,12 +42,12 @@ def invitation(found: Found, spoken: str) -> tuple[Settings, tuple[str, bytes], 
             "aloud: ask the maker again, and look who else writes into this folder."
         )
     letter = letters.read(found, NEW, "invitation", 0)
-    settings, day = Settings.from_json(letter.json().get("settings")), letter.json().get("day")
-    return settings, letter.by, _coordinator(letter, 0, 0), str(day)
+    said = letter.json(settings=dict, day=str, versions=dict)
+    return Settings.from_json(said["settings"]), letter.by, _coordinator(letter, 0, 0), said["day"], said["versions"]
 
 
-def opening(letter: Signed, settings: Settings) -> Opening:
-    """Read an opening; MessageError if it is malformed."""
+def opening(letter: Signed, settings: Settings) -> tuple[dict[str, Member], tuple[tuple[str, ...], ...], str]:
+    """Read an opening: who takes part, their groups, and the key maker; MessageError if it is malformed."""
     said = letter.json(hospitals=dict, groups=list, key_maker=str)
     hospitals, groups, maker = said["hospitals"], said["groups"], said["key_maker"]
     try:
@@ -80,21 +70,13 @@ def opening(letter: Signed, settings: Settings) -> Opening:
             raise ValueError(f"Each hospital must be in one group, of {FEWEST} or more.")
     except (AttributeError, TypeError, ValueError) as problem:
         raise MessageError(f"The opening by {letter.sender} cannot be used. {problem}") from None
-    return Opening(members, groups, maker)
+    return members, groups, maker
 
 
 def handover(letter: Signed) -> Named:
     """Read who coordinates from a sum on; MessageError if it is malformed."""
     said = letter.json(from_number=int, number=int)
     return _coordinator(letter, said["from_number"], said["number"])
-
-
-def key_maker(letter: Signed, roster: Roster) -> Named:
-    """Read which hospital makes the key, after all; MessageError if it is malformed."""
-    said = letter.json(key_maker=str, number=int)
-    if said["key_maker"] not in roster:
-        raise MessageError(f"A letter by {letter.sender} asks {said['key_maker']!r:.120} for the key: no hospital.")
-    return Named(said["key_maker"], roster[said["key_maker"]], 0, said["number"], letter.digest)
 
 
 def signed_by(letter: Signed, name: str, public: bytes) -> Signed:
@@ -110,23 +92,23 @@ def signed_by(letter: Signed, name: str, public: bytes) -> Signed:
 def request(settings: Settings, table: pd.DataFrame, exchange: bytes) -> dict:
     """Return what a hospital tells when it asks to join: exchange key, columns and versions, nothing of its rows."""
     columns = {column: _kind(table[column]) for column in asked(settings) if column in table}
-    return {"columns": columns, "versions": dict(_versions()), "exchange": packed(exchange)}
+    return {"columns": columns, "versions": versions(), "exchange": packed(exchange)}
 
 
-def misfits(settings: Settings, said: Mapping) -> list[str]:
-    """Say why a request does not fit the study: sentences, none if it does."""
-    columns, theirs, ours = said.get("columns"), said.get("versions"), _versions()
+def misfits(settings: Settings, wanted: Mapping, said: Mapping) -> list[str]:
+    """Say why a request does not fit the study and its maker's versions: sentences, none if it does."""
+    columns, theirs = said.get("columns"), said.get("versions")
     if not isinstance(columns, dict) or not isinstance(theirs, dict):
         return ["The request is malformed: the software is another, or hostile."]
-    wanted, sentences = asked(settings), []
-    if missing := [column for column in wanted if column not in columns]:
+    needed, sentences = asked(settings), []
+    if missing := [column for column in needed if column not in columns]:
         sentences.append(f"The table has no column {', '.join(map(repr, missing))}: the study learns from it. Add it.")
-    for column, kind in wanted.items():
+    for column, kind in needed.items():
         if (has := columns.get(column, kind)) != kind:
             sentences.append(f"The column {column!r} holds {has!r:.20}, and the study needs {kind}: convert it.")
-    for name in SAME:
-        if theirs.get(name) != ours[name]:
-            sentences.append(f"{name} is {theirs.get(name)!r:.40} there and {ours[name]!r} at the maker: install this.")
+    for name, ours in wanted.items():
+        if theirs.get(name) != ours:
+            sentences.append(f"{name} is {theirs.get(name)!r:.40} there and {ours!r:.40} at the maker: install this.")
     return sentences
 
 
@@ -149,10 +131,9 @@ def asked(settings: Settings) -> dict[str, str]:
     return dict.fromkeys(settings.numeric, "numbers") | dict.fromkeys(settings.categorical, "categories")
 
 
-@functools.cache
-def _versions() -> dict[str, str]:
-    found = environment.versions()
-    return {name: found[name] for name in ("python", *SAME)}
+def versions() -> dict[str, str]:
+    """Of what must be the same everywhere."""
+    return {name: environment.versions()[name] for name in ("fedkit", "tenseal")}
 
 
 def _kind(column: pd.Series) -> str:

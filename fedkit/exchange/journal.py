@@ -1,9 +1,7 @@
 """Who did what and when, in chains of hashes: one file a process, so that two never write to one."""
 
-import contextlib
 import json
 import secrets
-import stat
 import time
 import warnings
 from pathlib import Path
@@ -18,15 +16,14 @@ class Journal:
     """Writes one process's events to the folder's log (see `audit`), where the folder is on a disk or mounted.
 
     It shows a change only to who remembers its head: written anew, it passes. Nor does it show who wrote it: letters
-    are signed, the log is not. The first line names the last file of the same writer and its head, so that the files
-    are one chain, too, and a missing one is missed.
+    are signed, the log is not. Each file is a chain of its own.
 
-    Whoever may write to the folder may spoil its log, and stops no study by that: a file that is not as this process
-    left it gets a sequel, and where none can be made, events are lost.
+    Whoever may write to the folder may spoil its log, and stops no study by that: where a file is not as this process
+    left it, another one is begun, and where none can be made, events are lost.
     """
 
     def __init__(self, folder: Folder, writer: str) -> None:
-        self._log, self._head, self._warned = None, None, False
+        self._log, self._warned = None, False
         on_disk = isinstance(folder.filesystem, LocalFileSystem)
         self._place, self._writer = Path(folder.root, LOG) if on_disk else None, quoted(writer)
 
@@ -49,41 +46,27 @@ class Journal:
             self._warned = True
 
     def _begin(self) -> None:
-        """Begin a file: the sequel of the one that this process wrote to, or of the newest of its writer's."""
-        if self._log is None:
-            self._place.mkdir(parents=True, exist_ok=True)
-            files = (path for path in self._place.glob(f"{self._writer}.*.jsonl") if stat.S_ISREG(path.lstat().st_mode))
-            before, head = max(files, default=None), None
-            with contextlib.suppress(OSError, ValueError):  # its last line is damaged: it is named all the same
-                head = before and audit.head(before)
-        else:
-            before, head = self._log.path, self._head
+        self._place.mkdir(parents=True, exist_ok=True)
         path = self._place / f"{self._writer}.{time.time_ns():020}.{secrets.token_hex(4)}.jsonl"
         path.touch(mode=0o644, exist_ok=False)  # names and digests only, which all who share the folder may read
-        self._log, self._head = audit.Log(path), None
-        self._append({"what": "began", "before": before and before.name, "head": head})
+        self._log = audit.Log(path)
 
     def _append(self, event: dict) -> None:
         event = event | {"when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
         # half a character, which JSON from a letter can hold and a file cannot, becomes a question mark
         event = json.loads(json.dumps(event, ensure_ascii=False).encode(errors="replace"))
-        self._head = self._log.append(event)
+        self._log.append(event)
 
 
 def events(folder: Where) -> list[dict]:
     """Return all events of a folder's log, a file after the other, each with its "writer" and "file".
 
-    ValueError if a file was changed, or one that another is the sequel of is missing or lost lines.
+    ValueError if a file was changed; one that was removed is not missed.
     """
-    found, files = [], {path.name: path for path in sorted(Path(Folder.opened(folder).root, LOG).glob("*.jsonl"))}
-    for name, path in files.items():
+    found = []
+    for path in sorted(Path(Folder.opened(folder).root, LOG).glob("*.jsonl")):
         lines = audit.verify(path)
         if not all(isinstance(event, dict) for event in lines):
-            raise ValueError(f"{name} holds lines that say nothing: somebody else wrote it.")
-        found += [event | {"writer": name.split(".")[0], "file": name} for event in lines]
-        before, head = (lines[0].get(key) for key in ("before", "head")) if lines else (None, None)
-        if before is not None:
-            if str(before) not in files:
-                raise ValueError(f"{name} is the sequel of a file that is not there: it was removed.")
-            audit.verify(files[str(before)], None if head is None else str(head))
+            raise ValueError(f"{path.name} holds lines that say nothing: somebody else wrote it.")
+        found += [event | {"writer": path.name.split(".")[0], "file": path.name} for event in lines]
     return found

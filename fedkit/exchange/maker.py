@@ -14,11 +14,11 @@ from fedkit.encryption.keyring import Member
 from fedkit.encryption.messages import MessageError
 from fedkit.exchange import joining, letters, rounds
 from fedkit.exchange.folder import Found, Where
-from fedkit.exchange.joining import NEW, Named
+from fedkit.exchange.joining import NEW
 from fedkit.exchange.party import Party
 from fedkit.exchange.settings import Settings
 
-PLACES = ("invitation", "request", "refusal", "opening", "group", "handover")
+PLACES = ("invitation", "request", "opening", "group", "handover")
 
 
 class Request(NamedTuple):
@@ -27,7 +27,6 @@ class Request(NamedTuple):
     name: str
     fingerprint: str
     member: Member
-    digest: str  # of the letter
     problems: tuple[str, ...]  # why they cannot; sentences, none if they can
     twice: bool = False  # whether somebody else asks under this name or key: people must say who is who
 
@@ -48,6 +47,7 @@ class Maker(Party):
         name, public = coordinator or (self.identity.name, self.identity.public)
         if not self.resume():
             said = {"settings": settings.to_json(), "coordinator": name, "key": letters.packed(public)}
+            said["versions"] = joining.versions()
             # No two studies have the same id; but a maker that is started again, and is not shown the invitation
             # yet, writes the same one again.
             said["day"] = time.strftime("%Y-%m-%d", time.gmtime())
@@ -84,7 +84,7 @@ class Maker(Party):
         self.study.invitation = fingerprint(invitation.data)
         self.study.follow(invitation)
 
-    def requests(self) -> list[Request]:
+    def step(self) -> list[Request]:
         """Return who asked to join, in the order of their names; ValueError before there is an invitation."""
         self._must_resume()
         self.study.take("request", self._read_request)
@@ -101,19 +101,10 @@ class Maker(Party):
         member = Member(letter.public, letters.unpacked(letter.json(), "exchange"))
         if not is_exchange_key(member.exchange):
             raise MessageError(f"{letter.sender} asks with a key for exchanges that is none.")
-        problems = tuple(joining.misfits(self.study.settings, letter.json()))
-        new = Request(letter.sender, fingerprint(letter.public), member, found.digest, problems)
+        problems = tuple(joining.misfits(self.study.settings, self.study.versions, letter.json()))
+        new = Request(letter.sender, fingerprint(letter.public), member, problems)
         known = self._asked.setdefault(letter.by, new)
-        self._asked[letter.by] = min(new, known, key=lambda each: (bool(each.problems), each.digest))
-
-    def step(self) -> list[Request]:
-        """Tell those who cannot join why, and return who asked."""
-        requests = self.requests()
-        for request in requests:
-            if request.problems and self.study.roster is None:
-                self._post("refusal", {"request": request.digest, "why": list(request.problems)})
-                self.study.refused(request.digest, request.name, " ".join(request.problems))
-        return requests
+        self._asked[letter.by] = min(new, known, key=lambda each: (bool(each.problems), each.member))
 
     def open(self, fingerprints: Collection[str] | None = None, key_maker: str | None = None) -> None:
         """Close the list of hospitals, and begin; ValueError if it is closed, or these hospitals cannot begin.
@@ -132,7 +123,7 @@ class Maker(Party):
                 raise ValueError(f"Nobody asked to join with the key {', '.join(sorted(strangers))}.")
         names = {request.name: request for request in taken}
         if len(names) < len(taken) or any(request.problems for request in taken):
-            raise ValueError("Of those chosen, two have one name, or somebody does not fit: see `requests`.")
+            raise ValueError("Of those chosen, two have one name, or somebody does not fit: see `step`.")
         if not settings.quorum <= len(names) <= settings.most_hospitals:
             raise ValueError(
                 f"{len(names)} hospitals can join, and the study takes {settings.quorum} to {settings.most_hospitals}."
@@ -148,32 +139,17 @@ class Maker(Party):
         self._post("opening", {"hospitals": hospitals, "groups": groups, "key_maker": key_maker})
         self.study.refresh()
 
-    def choose_key_maker(self, name: str) -> None:
-        """Let another hospital make the group's key, where the first one does not come.
-
-        ValueError if the study is not open, has no such hospital, or the group's key is there.
-        """
-        self.resume()
-        if self.study.roster is None or name not in self.study.roster:
-            raise ValueError(f"{name} is none of the hospitals of an open study, and one of them makes the key.")
-        if self.study.group_key is not None:
-            raise ValueError(f"The key that {self.study.key_maker} made is in use: it stays.")
-        self._name({"key_maker": name}, self.study.key_makers)
-
     def hand_over(self, name: str, public: bytes) -> int:
         """Let somebody else, by name and key, add up from the number on that is open now, and return it.
 
         ValueError before there is an invitation.
         """
         self._must_resume()
-        from_number = self.study.step.number
+        from_number, number = self.study.step.number, 1 + max(each.number for each in self.study.coordinators)
         said = {"coordinator": name, "key": letters.packed(public), "from_number": from_number}
-        self._name(said, self.study.coordinators)
-        return from_number
-
-    def _name(self, said: dict, before: list[Named]) -> None:
-        self._post("handover", said | {"number": 1 + max(each.number for each in before)})
+        self._post("handover", said | {"number": number})
         self.journal.write("handover", **said)
+        return from_number
 
     def _post(self, what: str, content: dict, about: str = "") -> Found:
         return self.folder.post(what, self.identity.name, self.letter(content, what, about=about))

@@ -57,8 +57,6 @@ def ledger(study: Study) -> pd.DataFrame:
     pruned counts with its content alone.
     """
     notes, parameters = Ledger(), study.parameters
-    if study.group_key is None:
-        return notes.frame()
     keys = len(study.group_key.content)
     notes.add(study.group_key.sender, "up", "keys", keys)
     for hospital in study.roster:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fedkit.encryption import messages, quantization, schemes
+from fedkit.encryption import quantization, schemes
 from fedkit.encryption.promises import Promises
 from fedkit.encryption.quantization import Layout
 from fedkit.encryption.schemes import Parameters
@@ -72,14 +72,3 @@ def layout(settings: Settings, parameters: Parameters, purpose: str, promises: P
         promises = Promises(settings.layers, parameters)
         promises.heard(np.ones(len(settings.layers)), 0.0)
     return Layout((*promises.layout.layers, quantization.exact_layer(2, parameters)))
-
-
-def coefficients(settings: Settings, parameters: Parameters, purpose: str) -> int:
-    """How many coefficients a letter has, the weight's included."""
-    weight = quantization.weight_layer(parameters).coefficients
-    return weight + layout(settings, parameters, purpose).coefficients
-
-
-def sum_bytes(settings: Settings, parameters: Parameters, purpose: str, hospitals: int) -> int:
-    """Length of the sum of one list."""
-    return messages.sum_bytes(parameters, coefficients(settings, parameters, purpose), hospitals)

@@ -10,11 +10,11 @@ import io
 import itertools
 import json
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from fedkit.encryption import messages
+from fedkit.encryption import messages, quantization
 from fedkit.encryption.envelopes import Roster
 from fedkit.encryption.keyring import FEWEST, Listed, Member
 from fedkit.encryption.messages import MessageError
@@ -126,10 +126,10 @@ class Study:
     Attributes
     ----------
     id, opening : digests of invitation and opening, "" until there is one
-    settings, day, maker_is : from the invitation; name and key of who made the study
-    roster, members, groups : who takes part, once the study is open
-    group_keys : letters with the group's key, by who made it
-    coordinators, key_makers : whom the maker ever put in charge of adding up, or asked to make the group's key
+    settings, day, versions, maker_is : from the invitation; name and key of who made the study
+    roster, members, groups, key_maker : who takes part, once the study is open, and which of them makes the group's key
+    group_key : the letter with it that counts
+    coordinators : whom the maker ever put in charge of adding up
     chosen : of a number's lists and sums, the one that a hospital took, where there are more
     why_not : what was wrong with the last letter that was not taken
     notice : ``notice(digest=, sender=, why=)`` is told, once a letter, what is refused
@@ -140,22 +140,21 @@ class Study:
         self.folder, self.invitation = folder, invitation.strip().upper()
         self.notice: Callable[..., None] = lambda **about: None
         self.pinned: Callable[[], str] = str
-        self.id, self.maker_is, self.day = "", ("", b""), ""
+        self.id, self.maker_is, self.day, self.versions = "", ("", b""), "", {}
         self.settings: Settings | None = None
         self._first: list[Named] = []
         self._invited = self._opened = b""
         self._noticed: set[tuple[str, str]] = set()
-        self._begin("", None)
+        self._begin("", {}, (), "")
 
-    def _begin(self, opening: str, opened: joining.Opening | None) -> None:
+    def _begin(
+        self, opening: str, members: dict[str, Member], groups: tuple[tuple[str, ...], ...], key_maker: str
+    ) -> None:
         """Start over: what was read so far was read as a part of something else."""
-        self.opening, self.why_not = opening, ""
-        self.members: dict[str, Member] = opened.members if opened else {}
-        self.groups = opened.groups if opened else ()
-        self.roster = Roster({name: each.identity for name, each in self.members.items()}) if opened else None
-        self.group_keys: dict[str, Signed] = {}
+        self.opening, self.members, self.groups, self.key_maker = opening, members, groups, key_maker
+        self.roster = Roster({name: each.identity for name, each in members.items()}) if opening else None
+        self.group_key, self.why_not = None, ""
         self.coordinators = list(self._first)
-        self.key_makers = [Named(opened.key_maker, self.roster[opened.key_maker], 0, 0, opening)] if opened else []
         self.chosen: dict[tuple[str, int], str] = {}
         self._said: dict[tuple[str, int], dict[str, Closed | Added]] = {}
         self.folder.forget()
@@ -237,17 +236,8 @@ class Study:
 
     def in_charge(self, number: int) -> Named:
         """Return who adds up under a number: of those named for it or earlier ones, the one named last."""
-        return _last(each for each in self.coordinators if each.from_number <= number)
-
-    @property
-    def key_maker(self) -> str:
-        """The hospital that makes the group's key, which is the one named last."""
-        return _last(self.key_makers).name
-
-    @property
-    def group_key(self) -> Signed | None:
-        """The letter with the group's key that counts."""
-        return self.group_keys.get(self.key_maker)
+        named = (each for each in self.coordinators if each.from_number <= number)
+        return min(named, key=lambda each: (-each.number, each.digest))
 
     @property
     def agreed(self) -> bytes:
@@ -265,11 +255,12 @@ class Study:
 
     def coefficients(self, step: Step) -> int:
         """How many coefficients it has, the weight's included."""
-        return rounds.coefficients(self.settings, self.parameters, step.purpose)
+        weight = quantization.weight_layer(self.parameters).coefficients
+        return weight + rounds.layout(self.settings, self.parameters, step.purpose).coefficients
 
     def sum_bytes(self, step: Step, hospitals: int) -> int:
         """Length of the sum of one list."""
-        return rounds.sum_bytes(self.settings, self.parameters, step.purpose, hospitals)
+        return messages.sum_bytes(self.parameters, self.coefficients(step), hospitals)
 
     @property
     def least(self) -> int:
@@ -299,43 +290,37 @@ class Study:
 
     def follow(self, found: Found) -> None:
         """Take the invitation, if this is the one that was read aloud; MessageError if not."""
-        self.settings, self.maker_is, first, self.day = joining.invitation(found, self.invitation)
+        self.settings, self.maker_is, first, self.day, self.versions = joining.invitation(found, self.invitation)
         self._invited = hashlib.sha256(found.data).digest()
         self.id, self._first = found.digest, [first]
-        self._begin("", None)
+        self._begin("", {}, (), "")
 
-    def by_maker(self, found: Found, purpose: str) -> Signed:
-        """Read a letter that the maker alone may write; MessageError if somebody else wrote it."""
+    def _by_maker(self, found: Found, purpose: str) -> Signed:
         return joining.signed_by(letters.read(found, self.id, purpose, 0), *self.maker_is)
 
     def _read_opening(self, found: Found) -> None:
-        letter = self.by_maker(found, "opening")
+        letter = self._by_maker(found, "opening")
         opened, pinned = joining.opening(letter, self.settings), self.pinned()
         if pinned not in ("", letter.digest):
             raise MessageError(f"{letter.sender} opened the study once more, with others: it was joined as it was.")
         # A maker that was started again, and not shown its opening, may have written a second one.
         if not self.opening or letter.digest < self.opening:
-            self._begin(letter.digest, opened)
+            self._begin(letter.digest, *opened)
             self._opened = letter.whole
 
     def _read_handover(self, found: Found) -> None:
-        letter = self.by_maker(found, "handover")
-        if "key_maker" in letter.json():
-            known, new = self.key_makers, joining.key_maker(letter, self.roster)
-        else:
-            known, new = self.coordinators, joining.handover(letter)
-        if new not in known:
-            known.append(new)
+        new = joining.handover(self._by_maker(found, "handover"))
+        if new not in self.coordinators:
+            self.coordinators.append(new)
             self.folder.forget()  # their letters may be here, and may have been refused
 
     def _read_group_key(self, found: Found) -> None:
         letter = letters.read(found, self.id, "group", 0)
-        maker = letter.sender if letter.sender in {each.name for each in self.key_makers} else self.key_maker
-        joining.signed_by(letter, maker, self.roster[maker])
+        joining.signed_by(letter, self.key_maker, self.roster[self.key_maker])
         if letter.json().get("opening") != self.opening:
             raise MessageError(f"The group's key by {letter.sender} is for another opening of this study.")
-        known = self.group_keys.get(maker)
-        self.group_keys[maker] = letter if known is None or letter.digest < known.digest else known
+        if self.group_key is None or letter.digest < self.group_key.digest:
+            self.group_key = letter
 
     def _read_said(self, what: str, number: int, found: Found) -> None:
         letter = letters.read(found, self.id, what, number)
@@ -345,7 +330,3 @@ class Study:
             raise MessageError(f"{said.by[0]} is not in charge of number {number}.")
         if sum(each.by == said.by for each in known.values()) < _MOST:
             known[said.digest] = said
-
-
-def _last(named: Iterable[Named]) -> Named:
-    return min(named, key=lambda each: (-each.number, each.digest))

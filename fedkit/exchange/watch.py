@@ -21,9 +21,7 @@ class Progress(NamedTuple):
     sentence: str  # all of it, short
     hospitals: list[str]  # who takes part; before the opening, who asked to
     letters: pd.DataFrame  # a row a number and hospital: "number", "hospital", "state" (see `SIGNS`), "bytes"
-    # A row a number: "number", "purpose", "round", "closed", and "auroc" of the model that its round starts from, NaN
-    # for those who have no key.
-    sums: pd.DataFrame
+    auroc: dict[int, float]  # round -> of the model after it (0: the first one); none for those who have no key
     done: bool  # whether nothing more will happen
 
     def __str__(self) -> str:
@@ -63,11 +61,9 @@ class Watch:
         ]
         letters = pd.DataFrame(rows, columns=["number", "hospital", "state", "bytes"])
         scores = self._participant.scores if self._participant else {}
-        sums = pd.DataFrame([each.step for each in begun], columns=Step._fields)
-        sums["closed"] = [each.added is not None for each in begun]
-        sums["auroc"] = [scores.get(round - 1, {}).get("auroc", (float("nan"),))[0] for round in sums["round"]]
+        auroc = {round: found["auroc"][0] for round, found in scores.items()}
         names = list(study.roster) if study.roster else sorted(self.folder.senders("request")) if study.id else []
-        return Progress(self._sentence(tallies, names), names, letters, sums, bool(tallies) and tallies[-1].step.ended)
+        return Progress(self._sentence(tallies, names), names, letters, auroc, bool(tallies) and tallies[-1].step.ended)
 
     def _size(self, what: str, step: Step, name: str) -> int:
         """Bytes of a hospital's letter; 0 if it is not there."""

@@ -21,10 +21,7 @@ class Training:
 
     settings : of the study
     algorithm : the one that they name, else a ValueError; federated averaging if None
-
-    Attributes
-    ----------
-    name : of the algorithm; empty for federated averaging
+    name : attribute, of the algorithm; empty for federated averaging
     """
 
     def __init__(self, settings: Settings, algorithm: "Algorithm | None" = None) -> None:

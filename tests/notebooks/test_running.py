@@ -52,12 +52,12 @@ def test_the_notebook_is_told_its_profile_and_folders_and_of_its_run_nothing_is_
     [
         ("1 / 0", r"a cell failed\. What was run is in .*01_small\.ipynb[\s\S]*ZeroDivision"),
         ("time.sleep(1)\nos._exit(1)", "its Python ended in the"),
-        ("time.sleep(600)", "it has computed and printed nothing for 8 s, and was"),
+        ("time.sleep(600)", "it has computed and printed nothing for 5 s, and was"),
         ("busy(600)", "it has used the processor for 5 s, and was stopped"),
     ],
 )
 def test_a_cell_that_fails_or_hangs_ends_in_a_sentence_and_what_was_run_is_kept(tmp_path, monkeypatch, cell, sentence):
-    monkeypatch.setattr(running, "QUIET_SECONDS", 8)
+    monkeypatch.setattr(running, "QUIET_SECONDS", 5)
     monkeypatch.setattr(running, "BUSY_SECONDS", 5)
     with pytest.raises(RuntimeError, match=f"01_small: {sentence}"):
         executed(tmp_path, f"print('before', flush=True)\n{cell}")
@@ -65,9 +65,9 @@ def test_a_cell_that_fails_or_hangs_ends_in_a_sentence_and_what_was_run_is_kept(
 
 
 def test_a_cell_that_prints_or_computes_slowly_is_let_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(running, "QUIET_SECONDS", 8)
+    monkeypatch.setattr(running, "QUIET_SECONDS", 5)
     executed(
         tmp_path,
-        "for _ in range(6):\n    print(_, flush=True)\n    time.sleep(2)",
-        "for _ in range(50):\n    busy(0.05)\n    time.sleep(0.2)",
+        "for _ in range(6):\n    print(_, flush=True)\n    time.sleep(1.2)",
+        "for _ in range(30):\n    busy(0.05)\n    time.sleep(0.2)",
     )

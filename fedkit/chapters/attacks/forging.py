@@ -83,10 +83,9 @@ class LittleIsEnough:
     All attackers send their common mean, moved by z standard deviations against its direction. A lone attacker has
     nothing to estimate the spread from, and sends what it trained.
 
-    z : float or None
-        None: the largest at which, were the updates normal, enough honest hospitals lie further out for the attackers
+    z : None: the largest at which, were the updates normal, enough honest hospitals lie further out for the attackers
         to hold a majority with them (Baruch et al., "A Little Is Enough: Circumventing Defenses For Distributed
-        Learning", NeurIPS 2019, Algorithm 3).
+        Learning", NeurIPS 2019, Algorithm 3)
     """
 
     z: float | None = None
@@ -109,12 +108,8 @@ class LittleIsEnough:
 class Poisoned(Wrapped):
     """An aggregator of any kind, whose input some hospitals forge: it cannot tell.
 
-    Parameters
-    ----------
-    attackers
-        Hospital -> attack. They are accomplices: each knows the others' updates.
-    claims
-        Hospital -> the number of patients it claims to have, where that is a lie.
+    attackers : hospital -> attack. They are accomplices: each knows the others' updates
+    claims : hospital -> the number of patients it claims to have, where that is a lie
     """
 
     def __init__(

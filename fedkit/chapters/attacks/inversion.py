@@ -5,8 +5,6 @@ patient, each column of the kernel's update divided by the bias's update is ther
 more patients it is a mixture of their rows, each weighted with its own dL/dz; a hidden ReLU unit that only one patient
 switches on still gives that patient's row.
 
-References
-----------
 Phong et al., "Privacy-Preserving Deep Learning via Additively Homomorphic Encryption", IEEE TIFS 13(5), 2018, section
 3. Geiping et al., "Inverting Gradients", NeurIPS 2020, Proposition 3.1.
 """

@@ -7,7 +7,6 @@ divided. But whoever knows the model can try images until their gradient points 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
 
 import numpy as np
 
@@ -16,13 +15,6 @@ from fedkit.models import cross_entropy
 
 _SMOOTHNESS = 1e-3  # what a unit of total variation costs, in cosines
 _RATE = 0.05  # the first step of the search, in units of a row's numbers
-
-
-class Differentiable(Protocol):
-    """What the attack asks of a model: `fedkit.models.Model` has it."""
-
-    def loss(self, weights: Sequence[tf.Tensor], features: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        """Mean loss of a batch: features [n, d], labels [n]."""
 
 
 @dataclass(frozen=True)
@@ -56,56 +48,42 @@ class Convolutional:
 
 
 def reconstruct(
-    model: Differentiable,
+    model: Convolutional,
     weights: Sequence[np.ndarray],
     update: Sequence[np.ndarray],
     labels: Sequence[int],
     features: int,
     *,
-    image: bool = True,
     steps: int = 500,
     seed: int = 0,
 ) -> np.ndarray:
-    """Search for the rows whose gradient points where an update points.
+    """Search for the images whose gradient points where an update points.
 
     Minimises 1 - cosine(gradient, -update), plus a little total variation (mean absolute difference of neighbouring
     pixels), with Adam on the gradient's sign, the rate falling to nothing. The length of the update is not looked at,
     so neither learning rate nor number of steps need be known; but the further local steps move the model, the less an
-    update points like a gradient. Returns float32, shape [n, d]; several rows are in no particular order.
+    update points like a gradient. Returns float32, shape [n, d]; several images are in no particular order.
 
-    Parameters
-    ----------
-    update
-        What the hospital sent: one array a weight.
-    labels
-        Of the n rows. Of a single row, `inversion.label` reads it from the update.
-    features
-        Numbers in a row, d: columns, or pixels.
-    image
-        Whether rows are square images with pixels from 0 to 1; ValueError if they are not square.
-    seed
-        Of the random rows that the search starts from.
-
-    References
-    ----------
     Zhu, Liu and Han, "Deep Leakage from Gradients", NeurIPS 2019 (the search). Geiping et al., "Inverting Gradients",
     NeurIPS 2020, equation 4 and section 5 (cosine, total variation, signed Adam, falling rate).
+
+    model : what the update is of; any that has such a `loss` will do, as `models.Model` has
+    update : what the hospital sent: one array a weight
+    labels : of the n images. Of a single one, `inversion.label` reads it from the update
+    features : pixels, d, from 0 to 1; ValueError if the image is not square
+    seed : of the random images that the search starts from
     """
-    if image:
-        _side(features)
-    generator = np.random.default_rng(seed)
-    start = generator.uniform(0 if image else -1, 1, (len(labels), features)).astype(np.float32)
-    search = _search(model, len(labels), features, image, steps)
+    search = _search(model, len(labels), _side(features), steps)
+    start = np.random.default_rng(seed).uniform(0, 1, (len(labels), features)).astype(np.float32)
     target = tuple(-tf.constant(part, tf.float32) for part in update)
     given = tuple(tf.constant(weight) for weight in weights)
     return search(given, target, tf.constant(labels, tf.float32), tf.constant(start)).numpy()
 
 
 @lru_cache(maxsize=16)
-def _search(model: Differentiable, rows: int, features: int, image: bool, steps: int) -> Callable:
+def _search(model: Convolutional, rows: int, side: int, steps: int) -> Callable:
     """Return the whole search as one graph, so that a second image costs no second compilation."""
     adam = tff.learning.optimizers.build_adam(_RATE)
-    side = _side(features) if image else 0
 
     def distance(weights: Sequence[tf.Tensor], target: Sequence[tf.Tensor], guess: tf.Tensor, labels: tf.Tensor):
         with tf.GradientTape() as tape:
@@ -114,10 +92,9 @@ def _search(model: Differentiable, rows: int, features: int, image: bool, steps:
         gradient = tape.gradient(loss, weights)
         product = tf.add_n([tf.reduce_sum(a * b) for a, b in zip(gradient, target, strict=True)])
         found = 1 - product / (tf.linalg.global_norm(gradient) * tf.linalg.global_norm(target) + 1e-20)
-        if image:
-            pixels = tf.reshape(guess, [rows, side, side])
-            found += _SMOOTHNESS * tf.reduce_mean(tf.abs(pixels[:, 1:] - pixels[:, :-1]))
-            found += _SMOOTHNESS * tf.reduce_mean(tf.abs(pixels[:, :, 1:] - pixels[:, :, :-1]))
+        pixels = tf.reshape(guess, [rows, side, side])
+        found += _SMOOTHNESS * tf.reduce_mean(tf.abs(pixels[:, 1:] - pixels[:, :-1]))
+        found += _SMOOTHNESS * tf.reduce_mean(tf.abs(pixels[:, :, 1:] - pixels[:, :, :-1]))
         return found
 
     @tf.function
@@ -133,8 +110,7 @@ def _search(model: Differentiable, rows: int, features: int, image: bool, steps:
                 nearest, best = now, guess
             state["learning_rate"] = _RATE * (1 - tf.cast(step, tf.float32) / steps)
             state, guess = adam.next(state, guess, tf.sign(tape.gradient(now, guess)))
-            if image:
-                guess = tf.clip_by_value(guess, 0, 1)
+            guess = tf.clip_by_value(guess, 0, 1)
         return best
 
     return search

@@ -39,12 +39,8 @@ class Signals:
 def signals(runs: Sequence[Run], federation: Federation, model: Model | None = None) -> Signals:
     """Ask each run's model about every patient of the federation.
 
-    Parameters
-    ----------
-    runs
-        Of one method, each with another seed (else a ValueError): `learning.train_...(seed=range(33))`.
-    model
-        What was trained; `models.logistic_regression` if None.
+    runs : of one method, each with another seed (else a ValueError): `learning.train_...(seed=range(33))`
+    model : what was trained; `models.logistic_regression` if None
     """
     model = model or logistic_regression()
     if len(federation.classes) > 2:
@@ -85,14 +81,10 @@ def by_likelihood_ratio(found: Signals, target: int, online: bool = True) -> np.
     A patient whom every model gets right tells nothing by a small loss. So each is compared with itself: with the
     models that were trained on it, and those that were not, both as normal distributions (Carlini et al., Algorithm 1).
 
-    Parameters
-    ----------
-    found
-        From `signals`; all runs but the target are shadows. Each patient must be trained on in some of them (if
-        `online`), and not in others (else a ValueError): 33 seeds are enough.
-    online
-        Whether the attacker's shadows may be trained on the patient: a log likelihood ratio. Else it only asks how
-        surprising the confidence is for a model that was not (equation 4), in standard deviations.
+    found : from `signals`; all runs but the target are shadows. Each patient must be trained on in some of them (if
+        `online`), and not in others (else a ValueError): 33 seeds are enough
+    online : whether the attacker's shadows may be trained on the patient: a log likelihood ratio. Else it only asks how
+        surprising the confidence is for a model that was not (equation 4), in standard deviations
     """
     shadows = np.arange(len(found.confidence)) != target
     confidence, member = found.confidence[shadows], found.member[shadows]
@@ -107,15 +99,10 @@ def by_likelihood_ratio(found: Signals, target: int, online: bool = True) -> np.
 def detection(truth: ArrayLike, scores: ArrayLike, at: Sequence[float] = (0.1, 0.01)) -> dict[str, float]:
     """How well a score tells members from others: AUROC, and how many it finds while it accuses next to nobody.
 
-    Parameters
-    ----------
-    truth
-        Whether it is so, shape [n]; ValueError unless both occur.
-    scores
-        Higher for "it is so", shape [n]; ValueError unless all are finite.
-    at
-        False positive rates, from 0 to 1: "tpr at R" is the highest true positive rate at R or less
-        (Carlini et al., section II-C).
+    truth : whether it is so, shape [n]; ValueError unless both occur
+    scores : higher for "it is so", shape [n]; ValueError unless all are finite
+    at : false positive rates, from 0 to 1: "tpr at R" is the highest true positive rate at R or less (Carlini et al.,
+        section II-C)
     """
     so, values = np.asarray(truth, dtype=bool), np.asarray(scores, dtype=np.float64)
     if so.ndim != 1 or so.shape != values.shape or not 0 < so.sum() < so.size or not np.isfinite(values).all():

@@ -16,18 +16,11 @@ from fedkit.records import Run
 def flip_labels(federation: Federation, attackers: Collection[str], share: float = 1.0, seed: int = 0) -> Federation:
     """Turn 0 into 1 and 1 into 0, in a share of the attackers' rows; the honest federation stays as it is.
 
-    Parameters
-    ----------
-    attackers
-        Names of hospitals; KeyError if one is none.
-    share
-        Of their rows, chosen at random by the seed: above 0 and at most 1, else a ValueError.
-    seed
-        A hospital's rows follow from it and the hospital's name.
-
-    References
-    ----------
     Tolpegin et al., "Data Poisoning Attacks Against Federated Learning Systems", ESORICS 2020, section 3.
+
+    attackers : names of hospitals; KeyError if one is none
+    share : of their rows, chosen at random by the seed: above 0 and at most 1, else a ValueError
+    seed : a hospital's rows follow from it and the hospital's name
     """
 
     def flip(hospital: Hospital, rows: np.ndarray) -> Hospital:
@@ -80,17 +73,11 @@ def evaluate(
     A run scores each hospital on the test rows *of the federation it was given*, and an attacker's are poisoned. Here
     they are the same rows, as they were before.
 
-    Parameters
-    ----------
-    clean
-        The honest federation.
-    trained_on
-        The poisoned one that the run was given; `clean` if None.
-    backdoor
-        If given, two more metrics. "backdoor": of the patients whose label is not the target, the share that is
-        predicted the target once the trigger is shown; "no trigger": the same share without it (NaN: no such patient).
-    wanted
-        Which of `evaluation.METRICS`.
+    clean : the honest federation
+    trained_on : the poisoned one that the run was given; `clean` if None
+    backdoor : if given, two more metrics. "backdoor": of the patients whose label is not the target, the share that is
+        predicted the target once the trigger is shown; "no trigger": the same share without it (NaN: no such patient)
+    wanted : which of `evaluation.METRICS`
     """
     if backdoor and len(clean.classes) > 2:
         raise ValueError(f"A backdoor is measured between two classes, and here are {len(clean.classes)}.")

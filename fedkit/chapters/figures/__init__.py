@@ -20,17 +20,3 @@ from fedkit.chapters.figures.exhibits import (
 from fedkit.chapters.figures.outcomes import auroc_forest, calibration, paired_differences, spread, training_gain
 from fedkit.chapters.figures.rounds import convergence, local_global_distance
 from fedkit.chapters.figures.waiting import score_by_cost, timeline
-
-__all__ = [
-    "accuracy_by_bits",
-    "against_chance",
-    "auroc_by_attackers",
-    "auroc_forest",
-    "backdoor",
-    "calibration",
-    "convergence",
-]
-__all__ += ["cost_by_method_and_phase", "cost_by_size", "encryption_error", "exclusions"]
-__all__ += ["heat", "hospitals_at_a_glance", "images", "local_global_distance", "paired_differences", "partitions"]
-__all__ += ["privacy_panel", "remedies", "rows_read", "score_by_cost", "server_view", "side_by_side", "spread"]
-__all__ += ["staircase", "timeline", "training_gain"]

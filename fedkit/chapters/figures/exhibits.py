@@ -148,7 +148,7 @@ def encryption_error(errors: pd.DataFrame) -> Figure:
 
 
 @matplotlib.rc_context(STYLE)
-def server_view(update: np.ndarray, ciphertext: bytes, names: Sequence[str] | None = None) -> Figure:
+def server_view(update: np.ndarray, ciphertext: bytes, names: Sequence[str]) -> Figure:
     """Draw one hospital's update as the server sees it: without encryption, and with. Measured: noise differs.
 
     What to see: left, every number can be read; right, the bytes of the ciphertext,
@@ -156,30 +156,26 @@ def server_view(update: np.ndarray, ciphertext: bytes, names: Sequence[str] | No
 
     update : in the clear, shape [p]
     ciphertext : the message that the hospital sends instead
-    names : what each of the p numbers belongs to; without them, or above 32, pixels are drawn
+    names : what each of the p numbers belongs to; about 30 can be read
     """
     figure, axes = sheet("One hospital's update, as the server sees it", 8, 4.4, columns=2, width_ratios=[1, 1.1])
     plain, secret = axes[0]
     limit = np.abs(update).max() or 1.0
-    if names is not None and len(names) <= 32:
-        plots.banded(plain, [plots.shown(name) for name in names])
-        colors = [BLUE if value < 0 else VERMILLION for value in update]
-        plain.barh(range(len(update)), update, color=colors, height=0.62)
-        for y, value in enumerate(update):
-            side = {"xytext": (3, 0), "ha": "left"} if value >= 0 else {"xytext": (-3, 0), "ha": "right"}
-            text = f"{value:+z.3f}".replace("-", "−")
-            plain.annotate(text, (value, y), textcoords="offset points", va="center", fontsize=8, **side)
-        plain.axvline(0, color=FAINT, linewidth=0.8)
-        plain.set(xlabel="change of the weight", xlim=(-1.4 * limit, 1.4 * limit))
-    else:
-        image = plain.imshow(_square(update), cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
-        figure.colorbar(image, ax=plain, label="change of the weight", shrink=0.7)
-        plain.set(xticks=[], yticks=[])
-        plain.spines[:].set_visible(False)
+    plots.banded(plain, [plots.shown(name) for name in names])
+    colors = [BLUE if value < 0 else VERMILLION for value in update]
+    plain.barh(range(len(update)), update, color=colors, height=0.62)
+    for y, value in enumerate(update):
+        side = {"xytext": (3, 0), "ha": "left"} if value >= 0 else {"xytext": (-3, 0), "ha": "right"}
+        text = f"{value:+z.3f}".replace("-", "−")
+        plain.annotate(text, (value, y), textcoords="offset points", va="center", fontsize=8, **side)
+    plain.axvline(0, color=FAINT, linewidth=0.8)
+    plain.set(xlabel="change of the weight", xlim=(-1.4 * limit, 1.4 * limit))
     plain.set_title(f"Plain: {update.size} numbers, {4 * update.size:,} bytes")
     content = np.frombuffer(ciphertext, dtype=np.uint8)
     shown = content[: 128 * 128]
-    secret.imshow(_square(shown), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    side = int(np.ceil(np.sqrt(shown.size)))
+    square = np.pad(shown.astype(float), (0, side**2 - shown.size), constant_values=np.nan).reshape(side, side)
+    secret.imshow(square, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     shares = np.bincount(content)[np.bincount(content) > 0] / content.size
     entropy = -np.sum(shares * np.log2(shares))
     part = f"{'all' if shown.size == content.size else 'the first'} {shown.size:,} bytes"
@@ -189,9 +185,3 @@ def server_view(update: np.ndarray, ciphertext: bytes, names: Sequence[str] | No
         f"{part}, a pixel each (black 0, white 255)\nentropy over all bytes: {entropy:.3f} of 8 bits a byte"
     )
     return figure
-
-
-def _square(values: np.ndarray) -> np.ndarray:
-    """Fill a square with the values, row by row."""
-    side = int(np.ceil(np.sqrt(values.size)))
-    return np.pad(values.astype(float), (0, side**2 - values.size), constant_values=np.nan).reshape(side, side)
