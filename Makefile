@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 NOTEBOOKS ?=
 TESTS ?=
 FAULTS ?=
-PARTS ?= speed encryption heart scale exchange tables
+PARTS ?= speed encryption heart scale exchange tables network
 
 PY := .venv/bin/python
 MADE := .venv/made
@@ -20,14 +20,16 @@ COMPILE := .cache/uv/bin/uv pip compile -q --universal --python-version 3.11 --g
 # Every notebook, the longest first, so that they begin first.
 FOUND := $(basename $(notdir $(sort $(wildcard notebooks/source/[0-9][0-9]_*.py))))
 LONG := $(foreach number,09 04 07 06 05 02 08,$(filter $(number)_%,$(FOUND)))
-NAMES := $(LONG) $(filter-out $(LONG),$(FOUND))
+# 12 needs an engine, which is heavy, and which `make network` gets.
+LEFT_OUT := $(if $(wildcard .venv-network/made),,$(filter 12_%,$(FOUND)))
+NAMES := $(LONG) $(filter-out $(LONG) $(LEFT_OUT),$(FOUND))
 EXECUTED := $(NAMES:%=.cache/notebooks/%.ipynb)
 SOLVED := $(NAMES:%=.cache/solutions/%.ipynb)
 DRAWING := $(filter-out .cache/notebooks/00_%,$(EXECUTED))
-chosen = $(foreach name,$(NOTEBOOKS),$(or $(filter $(name) $(name)_%,$(NAMES)),$(error There is no notebook $(name))))
+chosen = $(foreach name,$(NOTEBOOKS),$(or $(filter $(name) $(name)_%,$(FOUND)),$(error There is no notebook $(name))))
 
 .DEFAULT_GOAL := help
-.PHONY: help figures published test sabotage lab play notebooks report study bench data lock colab-check clean
+.PHONY: help figures published test sabotage lab play notebooks report study bench data lock colab-check network clean
 
 help:  ## this list
 	@echo "fedkit: learn, teach and check privacy-preserving federated learning for hospitals."
@@ -37,7 +39,8 @@ help:  ## this list
 	@echo "NOTEBOOKS=\"02 03\" narrows notebooks, play and colab-check; TESTS=tests/test_hospitals.py narrows test;"
 	@echo "FAULTS=\"aggregators.py\" narrows sabotage."
 
-figures: $(MADE)  ## every figure of the report, in figures/: runs notebooks 01 to 11 where something changed
+figures: $(MADE)  ## every figure of the report, in figures/: runs notebooks 01 to 12 where something changed
+	@$(if $(LEFT_OUT),echo "$(LEFT_OUT) is left out, since its engine is not here: make network gets it.")
 	@$(MAKE) -q $(DRAWING) || echo "Executing what changed, $(CORES) notebooks at a time ..."
 	@$(MAKE) -s -j$(CORES) $(DRAWING)
 	@echo "figures/ is up to date."
@@ -85,12 +88,20 @@ data: $(MADE)  ## build data/heart_disease from its pinned source, and verify it
 	@$(PY) data/make_heart_disease.py
 
 lock: .cache/uv/bin/uv  ## pin what pyproject.toml asks for (UPGRADE=--upgrade: the newest that fits)
-	@echo "Pinning requirements.lock and fedkit/compat/runtime.lock ..."
+	@echo "Pinning requirements.lock, fedkit/compat/runtime.lock and fedkit/network/network.lock ..."
 	@$(COMPILE) $(UPGRADE) --all-extras pyproject.toml -o requirements.lock
 	@$(COMPILE) $(UPGRADE) -c requirements.lock pyproject.toml -o fedkit/compat/runtime.lock
+	@$(COMPILE) $(UPGRADE) -c requirements.lock --group network -o fedkit/network/network.lock
 
 colab-check: $(MADE)  ## run the notebooks as Google Colab would, on its runtime and the one before (NEWEST=1: the newest of all)
 	@PYTHONPATH=notebooks NEWEST=$(NEWEST) $(PY) tests/colab/check.py $(NOTEBOOKS)
+
+network: .venv-network/made  ## ten rounds over mutual TLS on this machine: a server and four hospitals, five processes
+	@$(PY) -m fedkit.network.loopback
+
+.venv-network/made: fedkit/network/network.lock | $(MADE)
+	@rm -rf .venv-network
+	@$(PY) -m fedkit.network.environment
 
 clean:  ## remove what can be made again, except .venv and figures/
 	@rm -rf .cache .hypothesis .pytest_cache .ruff_cache build dist

@@ -1,0 +1,81 @@
+"""What a hospital agreed to: one file in its kit, which a person wrote or read, compared before each step."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from fedkit.encryption.identities import fingerprint
+from fedkit.exchange import joining
+from fedkit.exchange.study import Study
+
+FILE = "consent.json"
+LEAVES = ("request", "group", "statistics", "bounds", "update", "outgrown", "two", "scores")  # all that a study sends
+
+
+class Consent(NamedTuple):
+    """The file, field by field; in the server's kit it says whom the study is for.
+
+    invitation : fingerprint of the study's invitation
+    server, hospitals : name -> fingerprint: who invites, opens and adds up; all who take part, this one included
+    host, port : where the server is
+    columns : those that may be learned from
+    most_rounds, fewest_hospitals : how often the model may be joined; of how many hospitals a sum must be
+    leaves : purposes of the letters that may leave (`LEAVES`)
+    largest_letter : bytes
+    """
+
+    invitation: str
+    server: dict
+    hospitals: dict
+    host: str
+    port: int
+    columns: list
+    most_rounds: int
+    fewest_hospitals: int
+    leaves: list
+    largest_letter: int
+
+    @classmethod
+    def read(cls, kit: Path) -> "Consent":
+        """Read the file of a kit; ValueError if it is gone, or not as it must be."""
+        try:
+            said = cls(**json.loads((kit / FILE).read_text(encoding="utf-8")))
+            wrong = [name for name, kind in cls.__annotations__.items() if type(getattr(said, name)) is not kind]
+            if wrong or len(said.server) != 1 or said.server.keys() & said.hospitals.keys():
+                raise TypeError(f"look at {', '.join(wrong) or 'server'}")
+        except OSError:
+            raise ValueError(
+                f"There is no {kit / FILE}: nobody agreed to anything here, and nothing is sent."
+            ) from None
+        except (TypeError, ValueError) as problem:
+            raise ValueError(f"{kit / FILE} is not as it must be ({problem}): nothing is sent.") from None
+        return said
+
+    @property
+    def side(self) -> tuple[dict, int, int]:
+        """What `post` needs: the roster, how many sums a study of so many rounds may take, and the largest letter."""
+        return self.server | self.hospitals, 4 * (self.most_rounds + 3) + 2, self.largest_letter
+
+    def may(self, purpose: str) -> None:
+        """Raise a ValueError if a letter must not leave."""
+        if purpose not in self.leaves:
+            raise ValueError(f"A letter for {purpose!r} was to leave, and {FILE} does not allow it: it stays here.")
+
+    def problems(self, study: Study) -> list[str]:
+        """Say what the study does that was not agreed to: sentences, none if all was."""
+        settings, found = study.settings, []
+        if study.invitation != self.invitation:
+            found.append(f"The invitation is {study.invitation}, and {self.invitation} was agreed to.")
+        if more := sorted(joining.asked(settings).keys() - {*self.columns}):
+            found.append(f"The study learns from {', '.join(more)}, and that was not agreed to.")
+        if settings.rounds > self.most_rounds:
+            found.append(f"The study takes {settings.rounds} rounds, and {self.most_rounds} are the most.")
+        if min(settings.quorum, study.least) < self.fewest_hospitals:
+            found.append(f"Sums may be of fewer than {self.fewest_hospitals} hospitals, and that was not agreed to.")
+        heads = [study.maker_is, *(each[:2] for each in study.coordinators)]
+        if (charge := {name: fingerprint(public) for name, public in heads}) != self.server:
+            found.append(f"In charge are {', '.join(charge)}, with other keys or others than were agreed to.")
+        if study.roster is not None and (them := study.roster.fingerprints()) != self.hospitals:
+            others = sorted({name for name, _ in them.items() ^ self.hospitals.items()})
+            found.append(f"It was opened with others, or other keys, than were agreed to: {', '.join(others)}.")
+        return found

@@ -1,0 +1,41 @@
+"""The environment that has the engine: beside Python's own packages, which it sees and leaves as they are.
+
+``python -m fedkit.network.environment`` makes it, from ``network.lock``, which pins all that it adds, with hashes.
+"""
+
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+LOCK = Path(__file__).with_name("network.lock")
+_ROOT = Path(__file__).parents[2]
+PLACE = _ROOT if (_ROOT / "pyproject.toml").exists() else Path.home() / ".cache" / "fedkit"
+PYTHON = PLACE / ".venv-network" / "bin" / "python"
+ABSENT = (
+    "The engine is not here. In a checkout `make network` gets it, elsewhere `python -m fedkit.network.environment`."
+)
+
+
+def ready() -> bool:
+    """Whether it is there."""
+    return (PYTHON.parents[1] / "made").exists()
+
+
+def make() -> None:
+    """Make it, once: a minute, and the internet; RuntimeError as `compat.environment.install`."""
+    if not ready():
+        venv.create(PYTHON.parents[1])
+        (packages,) = PYTHON.parents[1].glob("lib/python*/site-packages")
+        (packages / "seen.pth").write_text("\n".join(path for path in sys.path if os.path.isdir(path)) + "\n")
+        install = (
+            f"from pathlib import Path; from fedkit.compat import environment as e; e.install(Path({str(LOCK)!r}))"
+        )
+        if subprocess.run([PYTHON, "-c", install]).returncode:
+            raise RuntimeError("The environment for the network could not be made: what pip said stands above.")
+        (PYTHON.parents[1] / "made").touch()
+
+
+if __name__ == "__main__":
+    make()

@@ -1,0 +1,163 @@
+"""What runs at a hospital, and at the server, whatever carries the letters; and what they say of themselves."""
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+import pandas as pd
+
+from fedkit import hospitals
+from fedkit.encryption.identities import Identity
+from fedkit.encryption.messages import MessageError
+from fedkit.exchange import Coordinator, Folder, Maker, Participant, Settings
+from fedkit.exchange.study import Study
+from fedkit.exchange.work import Training
+from fedkit.network.consent import Consent
+from fedkit.network.post import Board, Mirror
+
+SILENT = 6.0  # seconds of silence, after which it is said
+FILE = "status.json"
+
+
+class Diary:
+    """What a process says: printed when it is new, and in its kit, each second, for `status`.
+
+    says, wrong : how things are; what a person should look at, or ""
+    """
+
+    def __init__(self, kit: Path) -> None:
+        self._file, self.says, self.wrong, self.counts, self.over = kit / FILE, "", "", {}, False
+        self._noted = "", 0.0
+
+    def say(self, says: str | None = None, wrong: str | None = None) -> None:
+        """Say what is known anew."""
+        before = self.says, self.wrong
+        self.says, self.wrong = (old if new is None else new for old, new in zip(before, (says, wrong), strict=True))
+        for sentence in {self.says, self.wrong} - {*before, ""}:
+            print(time.strftime("%H:%M:%S"), sentence, flush=True)
+        self.write()
+
+    def note(self, sentence: str) -> None:
+        """Say something that went wrong just now, and may be nothing soon."""
+        if sentence != self._noted[0]:
+            print(time.strftime("%H:%M:%S"), sentence, flush=True)
+        self._noted = sentence, time.time()
+
+    def write(self) -> None:
+        """Write it down; a full disk is no reason to stop."""
+        wrong = f"{self.wrong} {self._noted[0] if time.time() - self._noted[1] < 2 * SILENT else ''}".strip()
+        said = {"when": time.time(), "process": os.getpid(), "says": self.says, "wrong": wrong, "over": self.over}
+        with contextlib.suppress(OSError):
+            aside = self._file.with_suffix(".half")
+            aside.write_text(json.dumps(said | self.counts, indent=1))
+            aside.replace(self._file)
+
+
+def status(kit: Path) -> dict:
+    """Return what the process of a kit said last; "wrong" is also said of a process that says nothing any more."""
+    try:
+        said = json.loads((kit / FILE).read_text())
+    except (OSError, ValueError):
+        return {"says": "Nothing was started here.", "wrong": "", "over": True}
+    if not said["over"] and (silent := time.time() - said["when"]) > SILENT:
+        said["wrong"] = f"Its process has said nothing for {silent:.0f} s: it was killed, or hangs. Start it again."
+    return said
+
+
+def hospital(
+    kit: Path, me: Identity, ask: Callable, bell: Event, diary: Diary, work: Callable[[Settings], Training] = Training
+) -> bool:
+    """Take part until the study has ended, and say whether it is done; consent is read and compared before each step.
+
+    ask, bell : see `Mirror`; set when it is time to ask
+    """
+    agreed = Consent.read(kit)
+    folder, invitation = Folder(kit / "study"), agreed.invitation
+    mirror = Mirror(folder, *agreed.side, name=me.name, ask=ask, may=lambda purpose: Consent.read(kit).may(purpose))
+    study, mine = Study(Folder.opened(folder), invitation), None
+    while True:
+        bell.clear()
+        acted = False
+        try:
+            mirror.fetch()
+            study.refresh()
+            if study.id:
+                if why := Consent.read(kit).problems(study):
+                    raise ValueError(" ".join(why))
+                if mine is None:
+                    rows, known = _rows(kit, me.name, study.settings), agreed.hospitals.values()
+                    how = {"invitation": invitation, "home": kit, "known": [*known], "work": work}
+                    mine = Participant(Folder.opened(folder), me, rows, **how)
+                    study = mine.study
+                said = mine.step()
+                mirror.send()
+                acted = said.acted
+                diary.counts = {"asked": mirror.asked, "up": mirror.up, "down": mirror.down, "round": said.round}
+                diary.say(str(said), study.why_not)
+                if said.ended:
+                    return said.stage == "done" and _keep(kit, mine, diary)
+        except MessageError as problem:  # what is wrong with the server is no reason to end here
+            diary.say(wrong=str(problem))
+        except ValueError as problem:  # nobody agreed to this, or the rows do not fit, or what is kept is damaged
+            diary.say("Not taking part.", str(problem))
+            return False
+        except OSError as problem:
+            if problem.errno:  # a full disk; that the server is away is said elsewhere
+                diary.say(wrong=str(problem))
+        if not acted:
+            bell.wait(mirror.again)
+
+
+def _keep(kit: Path, mine: Participant, diary: Diary) -> bool:
+    """Keep the model, and its fingerprint."""
+    np.savez(kit / "model.npz", *mine.weights)
+    auroc, _ = mine.scores[mine.study.settings.rounds]["auroc"]
+    diary.counts |= {"model": mine.model_fingerprint, "auroc": auroc}
+    return True
+
+
+def _rows(kit: Path, name: str, settings: Settings) -> hospitals.Hospital:
+    """Read the hospital's own table; rows.json, where there is one, says how, in the words of `hospitals.join`."""
+    how = json.loads((kit / "rows.json").read_text()) if (kit / "rows.json").exists() else {}
+    table = pd.read_csv(kit / "rows.csv", float_precision="round_trip")
+    return hospitals.join(table, settings, name=name, **how)
+
+
+def server(kit: Path, me: Identity, board: Board, bell: Event, diary: Diary, ring: Callable[[], object]) -> None:
+    """Open the study when all who were agreed on have asked to join; add up, and answer for ever.
+
+    bell, ring : set when letters came; calls all hospitals
+    """
+    agreed, began = Consent.read(kit), time.monotonic()
+    maker = Maker(Folder(kit / "study"), me, invitation=agreed.invitation)
+    coordinator = Coordinator(Folder(kit / "study"), me, invitation=agreed.invitation, home=kit)
+    while True:
+        bell.clear()
+        try:
+            said = coordinator.step()
+            wanted = {*agreed.hospitals.values()}
+            sentence = str(said._replace(waits_for="the hospitals") if said.stage == "round" else said)
+            if said.stage == "opening":
+                here = wanted & {each.fingerprint for each in maker.step() if not each.problems}
+                sentence = f"{len(here)} of {len(wanted)} hospitals have asked to join."
+                if here == wanted:
+                    maker.open(wanted)
+                    continue
+            board.groups = [{*group} for group in coordinator.study.groups]
+            if board.look():
+                ring()
+        except OSError as problem:  # a full disk: what is not written did not happen
+            diary.say(wrong=str(problem))
+            bell.wait(1.0)
+            continue
+        late = time.monotonic() - max(SILENT, 3 * board.again)
+        absent = [name for name in agreed.hospitals if board.heard.get(name, began) < late and not said.ended]
+        diary.counts = {"round": said.round, "heard": len(board.heard)}
+        diary.say(sentence, f"Nothing is heard of {', '.join(absent)}: busy, or away." if absent else "")
+        if not said.acted:
+            bell.wait(1.0)

@@ -1,0 +1,189 @@
+"""Letters travel between two folders: the server's, and a hospital's own. What carries them is a function on dicts.
+
+A `Mirror` (at a hospital) asks, and a `Board` (at the server) answers. Neither trusts who carries the question: at both
+doors a letter is taken only if it is whole, of a kind that its sender may write, and signed with a key on the roster of
+names and fingerprints that a person there agreed to.
+"""
+
+import re
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from threading import RLock
+
+from fedkit.encryption.identities import fingerprint
+from fedkit.encryption.messages import MessageError
+from fedkit.exchange import letters
+from fedkit.exchange.folder import SMALL, Folder, Found, parts
+from fedkit.exchange.letters import Signed
+from fedkit.exchange.rounds import LIST, ONE, SUM, TWO
+
+_PLACE = re.compile(r"([a-z]{1,20})(?:-(\d{5}))?", re.ASCII)
+_HOSPITALS = ("request", "group", ONE, TWO)  # who may write which letters
+_SERVERS = ("invitation", "refusal", "opening", "handover", LIST, SUM)
+_MOST = 8  # letters of one sender in one place
+_ANSWER = 1 << 22  # bytes of an answer, about
+_SOONEST, _EACH = 2.0, 0.12  # seconds after which a hospital asks again: at the least, and for each hospital there is
+_NONSENSE = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
+
+Letter = tuple[str, str, bytes]  # place, name, and content of a file
+
+
+class _Side:
+    """A folder, and the door to it.
+
+    roster : name -> fingerprint: the server's first, then the hospitals'
+    numbers, largest : how many sums a study may take; most bytes of a letter
+    """
+
+    def __init__(self, folder: Folder, roster: Mapping[str, str], numbers: int, largest: int = SMALL) -> None:
+        self._folder, self._roster, self._numbers, self._largest = folder, roster, numbers, largest
+        self._known: set[tuple[str, str]] = set()  # of the letters: those that the other side has, or was shown
+        self._taken: set[tuple[str, str]] = set()  # those that came from there
+        self._count: Counter[tuple[str, str]] = Counter()  # of them, by place and sender
+
+    def _new(self, senders: Mapping[str, object]) -> list[Letter]:
+        """Read the letters that these have written since."""
+        found = []
+        for place in filter(_PLACE.fullmatch, self._folder.places()):
+            for name in self._folder.names(place).keys() - {name for at, name in self._known if at == place}:
+                data = self._folder.read(place, name, self._largest) if parts(name)[1] in senders else None
+                found += [] if data is None else [(place, name, data)]
+        return found
+
+    def _read(self, place: str, name: str, data: bytes) -> Signed:
+        """Check one letter; MessageError, or something else of `_NONSENSE`, if it is not to be taken."""
+        (kind, number), (digest, sender) = _PLACE.fullmatch(place).groups(), parts(name)
+        kinds = _SERVERS if sender == next(iter(self._roster)) else _HOSPITALS
+        if kind not in kinds or int(number or 0) >= self._numbers or len(data) > self._largest:
+            raise MessageError(f"{place}/{name:.80} is no letter that {sender:.80} may write here: it is not taken.")
+        if fingerprint(data[:32]) != self._roster.get(sender):
+            raise MessageError(f"{place}/{name:.80} is signed with a key that nobody agreed to: it is not taken.")
+        letter = letters.read(Found(place, name, digest, sender, data), None, None, int(number or 0))
+        if letter.whole.hex()[:32] != digest:
+            raise MessageError(f"{place}/{name:.80} is not what its name says: it is not taken.")
+        return letter
+
+    def _take(self, given: list[Letter]) -> None:
+        """Put letters that came from outside in the folder."""
+        for place, name, data in given:
+            at = place, self._read(place, name, data).sender
+            if (place, name) not in self._taken:
+                if self._count[at] == _MOST:
+                    raise MessageError(f"{at[1]} sent more than {_MOST} letters to {place}: no more are taken.")
+                self._taken.add((place, name))
+                self._count[at] += 1
+            self._folder.post(*at, data)
+
+
+class Board(_Side):
+    """The server's side. Who asks is not proven: a name decides which letters are shown, and all of them are signed.
+
+    Attributes
+    ----------
+    groups : hospitals that may be listed together, who see each other's first letters; no letter is shown while None
+    heard : hospital -> when it asked last (`time.monotonic`)
+    again : seconds after which a hospital asks again, if nobody calls it
+    """
+
+    def __init__(self, folder: Folder, roster: Mapping[str, str], numbers: int, largest: int = SMALL) -> None:
+        super().__init__(folder, roster, numbers, largest)
+        self.groups: list[set[str]] | None = None
+        self.heard: dict[str, float] = {}
+        self.again = max(_SOONEST, _EACH * len(roster))
+        self._id, self._lock, self._order = secrets.token_hex(8), RLock(), []
+        self.look()
+
+    def look(self) -> bool:
+        """Find what was written here since; say whether there was something for the hospitals to read."""
+        with self._lock:
+            senders = self._roster if not self._order else [next(iter(self._roster))]
+            return self._pin([each[:2] for each in self._new(dict.fromkeys(senders))])
+
+    def _pin(self, places: list[tuple[str, str]]) -> bool:
+        new = [each for each in places if each not in self._known]
+        self._known.update(new)
+        self._order += new
+        return bool(new)
+
+    def answer(self, asked: dict) -> dict:
+        """Take letters, and give those that are new to who asks; MessageError if it is no question of this study."""
+        try:
+            with self._lock:
+                return self._answer(**asked)
+        except MessageError:
+            raise
+        except _NONSENSE:
+            raise MessageError("Somebody asks what is no question: their software is another, or hostile.") from None
+
+    def _answer(self, name: str, board: str, after: int, letters: list[Letter]) -> dict:
+        after = after if board == self._id else 0
+        if name not in self._roster or type(after) is not int or not 0 <= after <= len(self._order):
+            raise MessageError("Somebody asks who is on no roster here, or for what there is not.")
+        self.heard[name] = time.monotonic()
+        self._take(letters)
+        self._pin([tuple(each[:2]) for each in letters])
+        fellows = next((group for group in self.groups or [] if name in group), set())
+        found, size, own = [], 0, {tuple(each[:2]) for each in letters}
+        while self.groups is not None and after < len(self._order) and size < _ANSWER:
+            at, after = self._order[after], after + 1
+            kind, sender = at[0].partition("-")[0], parts(at[1])[1]
+            shown = kind not in (ONE, TWO, "request") or sender == name or (kind == ONE and sender in fellows)
+            data = self._folder.read(*at, self._largest) if shown and at not in own else None
+            if data is not None:
+                found.append((*at, data))
+                size += len(data)
+        more = self.groups is not None and after < len(self._order)
+        return {"board": self._id, "after": after, "letters": found, "more": more, "again": self.again}
+
+
+class Mirror(_Side):
+    """A hospital's side.
+
+    name : of the hospital
+    ask : carries a question to the board, and its answer back; OSError while the server cannot be reached
+    may : raises a ValueError for the purpose of a letter that must not leave
+
+    Attributes
+    ----------
+    asked, up, down : questions so far; bytes of letters
+    again : seconds until it is time to ask, if nobody calls before
+    """
+
+    def __init__(self, *side: object, name: str, ask: Callable[[dict], dict], may: Callable[[str], object]) -> None:
+        super().__init__(*side)
+        self._name, self._ask, self._may, self._board, self._after = name, ask, may, "", 0
+        self.asked, self.up, self.down, self.again = 0, 0, 0, _SOONEST
+
+    def fetch(self) -> None:
+        """Read what is new at the board; raises what `ask` does, and MessageError for what is not taken."""
+        while self._exchange([]):
+            pass
+
+    def send(self) -> None:
+        """Send the hospital's letters that the board does not have; nothing leaves if one of them may not."""
+        new = self._new({self._name: None})
+        for each in new:
+            self._may(self._read(*each).purpose)
+        if new:
+            self._exchange(new)
+
+    def _exchange(self, new: list[Letter]) -> bool:
+        """Ask once; say whether there is more."""
+        said = self._ask({"name": self._name, "board": self._board, "after": self._after, "letters": new})
+        try:
+            if said["board"] != self._board:  # a server that was started again: does it have our letters?
+                self._known.clear()
+            given = [(place, name, data) for place, name, data in said["letters"]]
+            self._take(given)
+            self._board, self._after, more = said["board"], int(said["after"]), said["more"] and bool(given)
+            self.again = min(max(0.1, float(said["again"])), 600.0)
+        except MessageError:
+            raise
+        except _NONSENSE:
+            raise MessageError("The server's answer is none: its software is another, or hostile.") from None
+        self._known.update(each[:2] for each in [*given, *new])
+        self.asked, self.up = self.asked + 1, self.up + sum(len(data) for _, _, data in new)
+        self.down += sum(len(data) for _, _, data in given)
+        return more

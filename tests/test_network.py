@@ -1,0 +1,517 @@
+"""A study over a network, without the engine: letters between folders, consent, what is refused, and what is said."""
+
+import contextlib
+import json
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from exchange_parts import Logistic, federation
+
+from fedkit import exchange
+from fedkit.encryption.envelopes import About
+from fedkit.encryption.identities import Identity, fingerprint
+from fedkit.encryption.messages import MessageError
+from fedkit.exchange import Folder, Maker, Settings, letters
+from fedkit.exchange.folder import digest, quoted
+from fedkit.network import consent, kits, parties
+from fedkit.network.consent import Consent
+from fedkit.network.post import Board, Mirror
+
+DATA, BOSS = federation(3), Identity("Boss", b"B" * 32)
+PEOPLE = {name: Identity(name, f"{at:02}".encode() * 16) for at, name in enumerate(DATA.names, 1)}
+
+
+class Over(BaseException):
+    """Ends a party that would go on."""
+
+
+class Bell(threading.Event):
+    """Ends who waits for it, once the study is over."""
+
+    over = False
+
+    def wait(self, timeout=None):
+        if self.over:
+            raise Over
+        return super().wait(0.02)
+
+
+class Net:
+    """A server and hospitals in threads, who speak to each other through `Board.answer`."""
+
+    def __init__(self, place, **settings):
+        self.place, self.kits = place, {name: place / name for name in ["Boss", *DATA.names]}
+        for kit in self.kits.values():
+            kit.mkdir()
+        agreed = Settings.of(DATA, **{"rounds": 3} | settings)
+        self.invitation = Maker(Folder(self.folder), BOSS).invite(agreed)
+        said = {
+            "invitation": self.invitation,
+            "server": {"Boss": fingerprint(BOSS.public)},
+            "hospitals": {name: fingerprint(one.public) for name, one in PEOPLE.items()},
+            "host": "127.0.0.1",
+            "port": 1,
+            "columns": [*agreed.numeric, *agreed.categorical],
+            "most_rounds": agreed.rounds,
+            "fewest_hospitals": 3,
+            "leaves": [*consent.LEAVES],
+            "largest_letter": 1 << 20,
+        }
+        for name, kit in self.kits.items():
+            self.agree(name, **said)
+            if name != "Boss":
+                DATA[name].table.assign(label=DATA[name].labels).to_csv(kit / "rows.csv", index=False)
+        self.board, self.asked, self.done, self.diaries = self.new_board(), [], {}, {}
+
+    @property
+    def folder(self):
+        return self.kits["Boss"] / "study"
+
+    def new_board(self):
+        return Board(Folder(self.folder), *Consent.read(self.kits["Boss"]).side)
+
+    def agree(self, name, **change):
+        """Write what is agreed to in a kit, or change it."""
+        file = self.kits[name] / consent.FILE
+        file.write_text(json.dumps((json.loads(file.read_text()) if file.exists() else {}) | change))
+
+    def ask(self, question):
+        self.asked.append(question)
+        return self.board.answer(question)
+
+    def play(self, *names, seconds=60):
+        """Run the server, and these hospitals, or all, until they end."""
+        bell = Bell()
+        self.diaries = self.diaries or {name: parties.Diary(self.kits[name]) for name in self.kits}
+
+        def server():
+            with contextlib.suppress(Over):
+                parties.server(self.kits["Boss"], BOSS, self.board, bell, self.diaries["Boss"], lambda: None)
+
+        def hospital(name):
+            with contextlib.suppress(Over):
+                how = self.kits[name], PEOPLE[name], self.ask, bell, self.diaries[name], Logistic
+                self.done[name] = parties.hospital(*how)
+
+        threads = [threading.Thread(target=hospital, args=(name,)) for name in names or DATA.names]
+        serving = threading.Thread(target=server)
+        for thread in [serving, *threads]:
+            thread.start()
+        until = time.monotonic() + seconds
+        for thread in threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        bell.over = True
+        for thread in [serving, *threads]:
+            thread.join()
+        return self.done
+
+    def model(self, name):
+        return (self.kits[name] / "model.npz").read_bytes()
+
+    def at_the_server(self, name):
+        """Places of the letters of a hospital that the server has."""
+        return sorted({path.parent.name for path in self.folder.glob(f"*/*.{quoted(name)}.letter")})
+
+
+@pytest.fixture
+def net(tmp_path):
+    return Net(tmp_path)
+
+
+def test_the_model_is_the_rehearsals_byte_for_byte(net, tmp_path):
+    assert net.play() == dict.fromkeys(DATA.names, True)
+    rehearsed = exchange.rehearse(DATA, rounds=3, work=Logistic)[0]
+    assert {diary.counts.get("model") for diary in net.diaries.values()} == {None, rehearsed.model_fingerprint}
+    assert len({net.model(name) for name in DATA.names}) == 1
+    assert all(0 < diary.counts["up"] < diary.counts["down"] < 10**5 for diary in list(net.diaries.values())[1:])
+
+
+def test_it_goes_on_where_anybody_was_started_again_and_a_hospital_may_lose_what_the_server_sent(net):
+    def ask(question):
+        net.asked.append(question)
+        if len(net.asked) in (25, 60):
+            net.board.__init__(Folder(net.folder), *Consent.read(net.kits["Boss"]).side)
+        return net.board.answer(question)
+
+    net.ask = ask
+    net.play(seconds=0.8)
+    shutil.rmtree(net.kits["Hospital 0"] / "study")
+    net.play()
+    assert net.done == dict.fromkeys(DATA.names, True)
+    rehearsed = exchange.rehearse(DATA, rounds=3, work=Logistic)[0]
+    assert {net.diaries[name].counts["model"] for name in DATA.names} == {rehearsed.model_fingerprint}
+
+
+REFUSALS = [
+    ({"columns": ["x0", "x1"]}, "learns from grade, x2"),
+    ({"most_rounds": 2}, "takes 3 rounds, and 2 are the most"),
+    ({"fewest_hospitals": 4}, "fewer than 4 hospitals"),
+    ({"server": {"Boss": "0000-0000-0000-0000"}}, ""),
+    ({"hospitals": {"Hospital 0": fingerprint(PEOPLE["Hospital 0"].public)}}, "was opened with others"),
+]
+
+
+@pytest.mark.parametrize(("change", "said"), REFUSALS)
+def test_what_was_not_agreed_to_ends_before_any_number_leaves(net, change, said):
+    name = "Hospital 0"
+    net.agree(name, **change)
+    net.play(seconds=4)
+    assert said in net.diaries[name].wrong
+    assert net.done.get(name) is not True
+    assert set(net.at_the_server(name)) <= {"request"}
+    if said and "opened" not in said:
+        assert net.at_the_server(name) == []
+        assert net.done[name] is False
+
+
+def test_another_hospital_in_the_opening_is_noticed_before_a_key_is_given(net):
+    """The maker, who is also the server, opens the study with a phantom."""
+    phantom = Identity.new("Hospital 2")
+    net.agree("Boss", hospitals=Consent.read(net.kits["Boss"]).hospitals | {phantom.name: fingerprint(phantom.public)})
+    net.board = net.new_board()
+    for name in DATA.names[:2]:
+        assert net.at_the_server(name) == []
+    real, PEOPLE["Hospital 2"] = PEOPLE["Hospital 2"], phantom
+    try:
+        net.agree("Hospital 2", hospitals=Consent.read(net.kits["Boss"]).hospitals)
+        net.play(seconds=6)
+    finally:
+        PEOPLE["Hospital 2"] = real
+    for name in DATA.names[:2]:
+        assert "with others, or other keys, than were agreed to: Hospital 2" in net.diaries[name].wrong
+        assert net.done[name] is False
+        assert net.at_the_server(name) == ["request"]
+
+
+@pytest.mark.parametrize("kept", ["update", "two", "request"])
+def test_a_letter_that_may_not_leave_stays(net, kept):
+    name = "Hospital 1"
+    net.agree(name, leaves=[each for each in consent.LEAVES if each != kept])
+    net.play(seconds=6)
+    assert f"A letter for '{kept}' was to leave" in net.diaries[name].wrong
+    assert net.done[name] is False
+    first = {"update": "one-00002", "two": "two-00000", "request": "request"}[kept]
+    assert first not in net.at_the_server(name)
+    assert (net.kits[name] / "study" / first).exists()
+
+
+def test_a_consent_that_is_withdrawn_ends_it(net):
+    name, file = "Hospital 1", net.kits["Hospital 1"] / consent.FILE
+
+    def ask(question):
+        if question["name"] == name and any(place.startswith("one-00001") for place, *_ in question["letters"]):
+            file.unlink()
+        return net.board.answer(question)
+
+    net.ask = ask
+    net.play(seconds=6)
+    assert "nobody agreed to anything here" in net.diaries[name].wrong
+    assert "one-00002" not in net.at_the_server(name)
+
+
+@pytest.mark.parametrize("spoil", [{"port": "1"}, {"server": {}}, {"leaves": "update"}, {"rows": 1}])
+def test_a_consent_that_is_not_as_it_must_be_is_none(net, spoil):
+    net.agree("Hospital 0", **spoil)
+    with pytest.raises(ValueError, match="is not as it must be"):
+        Consent.read(net.kits["Hospital 0"])
+
+
+def letter(me, place, content=b"{}", purpose="request", number=0, sender=None, study="0" * 32):
+    """A letter as it travels."""
+    data = letters.signed(content, About(study, purpose, number, me.name, (me.name,)), me)
+    return place, f"{digest(data)}.{quoted(sender or me.name)}.letter", data
+
+
+ONE, STRANGER = PEOPLE["Hospital 0"], Identity("Hospital 0", b"S" * 32)
+GOOD = letter(ONE, "request")
+FOREIGN = [
+    (letter(STRANGER, "request"), "key that nobody agreed to"),  # somebody else's key, under a name of the roster
+    (letter(Identity("Eve", b"E" * 32), "request"), "key that nobody agreed to"),
+    (letter(ONE, "request", sender="Hospital 1"), "key that nobody agreed to"),
+    (letter(ONE, "list-00001", purpose="list", number=1), "no letter that Hospital 0 may write"),
+    (letter(ONE, "opening"), "no letter that Hospital 0 may write"),
+    (letter(ONE, "attic"), "no letter that Hospital 0 may write"),
+    (letter(ONE, "one-00099", number=99), "no letter that Hospital 0 may write"),
+    (letter(ONE, "one-00001", number=2), ""),
+    (letter(ONE, "request", b"{" + b" " * 2**20 + b"}"), "no letter that Hospital 0 may write"),
+    (("request", GOOD[1], GOOD[2][:-1] + b"?"), ""),
+    (("request", "0" * 32 + GOOD[1][32:], GOOD[2]), "not what its name says"),
+    (("../request", *GOOD[1:]), "what is no question"),
+    (("request", "../../x", GOOD[2]), "what is no question"),
+    (("request", GOOD[1], "text"), ""),
+    (("request", GOOD[1]), ""),
+]
+
+
+@pytest.mark.parametrize(("foreign", "said"), FOREIGN)
+def test_the_server_takes_no_letter_that_is_not_one_of_the_study(net, foreign, said):
+    before = sorted(net.folder.rglob("*"))
+    question = {"name": "Hospital 0", "board": "", "after": 0, "letters": [foreign]}
+    with pytest.raises(MessageError, match=said or "."):
+        net.board.answer(question)
+    assert sorted(net.folder.rglob("*")) == before
+    assert net.board.answer(question | {"letters": [GOOD]})["board"]
+
+
+def test_the_server_takes_no_more_than_eight_letters_of_one_kind(net):
+    for at in range(8):
+        net.board.answer(
+            {"name": "Hospital 0", "board": "", "after": 0, "letters": [letter(ONE, "request", b"%d" % at)]}
+        )
+    with pytest.raises(MessageError, match="sent more than 8 letters to request"):
+        net.board.answer({"name": "Hospital 0", "board": "", "after": 0, "letters": [letter(ONE, "request", b"8")]})
+    assert len(list((net.folder / "request").iterdir())) == 8
+    net.board.answer({"name": "Hospital 0", "board": "", "after": 0, "letters": [letter(ONE, "request", b"%d" % 7)]})
+
+
+QUESTIONS = [
+    None, [], {}, {"name": "Hospital 0"}, {"name": "Eve", "board": "", "after": 0, "letters": []},
+    {"name": "Hospital 0", "board": "here", "after": -1, "letters": []},
+    {"name": "Hospital 0", "board": "here", "after": 10**9, "letters": []},
+    {"name": "Hospital 0", "board": "here", "after": "0", "letters": []},
+    {"name": ["Hospital 0"], "board": "", "after": 0, "letters": []},
+    {"name": "Hospital 0", "board": "", "after": 0, "letters": 3},
+    {"name": "Hospital 0", "board": "", "after": 0, "letters": [], "more": 1},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_what_is_no_question_is_refused_with_a_sentence(net, question):
+    if isinstance(question, dict) and question.get("board"):
+        question = question | {"board": net.board.answer(QUESTIONS[4] | {"name": "Hospital 0"})["board"]}
+    with pytest.raises(MessageError, match="Somebody asks"):
+        net.board.answer(question)
+    assert "Eve" not in net.board.heard
+
+
+def mirror(net, ask, name="Hospital 0"):
+    kit = net.kits[name]
+    return Mirror(Folder(kit / "study"), *Consent.read(kit).side, name=name, ask=ask, may=lambda purpose: None)
+
+
+ANSWER = {"board": "b", "after": 0, "letters": [], "more": False, "again": 1.0}
+ANSWERS = [
+    None, {}, ANSWER | {"after": None}, ANSWER | {"letters": [1]}, ANSWER | {"letters": [GOOD[:2]]},
+    ANSWER | {"again": "soon"}, *(ANSWER | {"letters": [foreign]} for foreign, _ in FOREIGN),
+    ANSWER | {"letters": [letter(Identity("Boss", b"M" * 32), "opening", purpose="opening")]},
+    ANSWER | {"letters": [letter(BOSS, "one-00001", number=1)]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_a_hospital_takes_nothing_from_a_hostile_server_that_is_not_of_the_study(net, answer):
+    with pytest.raises(MessageError):
+        mirror(net, lambda question: answer).fetch()
+    assert not list((net.kits["Hospital 0"] / "study").rglob("*.letter"))
+
+
+def test_a_server_that_promises_more_for_ever_or_names_absurd_times_stops_nobody(net):
+    calls, one = [], mirror(net, lambda question: calls.append(1) or ANSWER | {"more": True, "again": float("nan")})
+    one.fetch()
+    assert (len(calls), one.again) == (1, 0.1)
+    one = mirror(net, lambda question: ANSWER | {"again": 1e300})
+    one.fetch()
+    assert one.again == 600.0
+
+
+def test_second_letters_are_shown_to_nobody_else_and_first_ones_to_the_group(net):
+    net.board.groups = [{"Hospital 0", "Hospital 1"}, {"Hospital 2"}]
+    given = [letter(ONE, "one-00001", number=1), letter(ONE, "two-00001", purpose="two", number=1), GOOD]
+    net.board.answer({"name": "Hospital 0", "board": "", "after": 0, "letters": given})
+
+    def shown(name):
+        answer = net.board.answer({"name": name, "board": "", "after": 0, "letters": []})
+        return {place for place, *_ in answer["letters"]} - {"invitation"}
+
+    assert [shown(name) for name in DATA.names] == [{"one-00001", "two-00001", "request"}, {"one-00001"}, set()]
+    net.board = net.new_board()  # started again, it shows nothing before it knows the groups, and then the same
+    assert [shown(name) for name in DATA.names] == [set()] * 3
+    net.board.groups = [{"Hospital 0", "Hospital 1"}, {"Hospital 2"}]
+    assert [shown(name) for name in DATA.names] == [{"one-00001", "two-00001", "request"}, {"one-00001"}, set()]
+
+
+def test_who_does_not_ask_is_named_within_ten_seconds_and_no_more_once_it_does(net, monkeypatch):
+    monkeypatch.setattr(parties, "SILENT", 0.5)
+    net.board.again = 0.1
+    net.play("Hospital 0", seconds=2)
+    assert net.diaries["Boss"].wrong == "Nothing is heard of Hospital 1, Hospital 2: busy, or away."
+    net.play()
+    assert net.diaries["Boss"].wrong == ""
+
+
+def test_status_says_what_the_process_said_and_that_it_is_silent(tmp_path, capsys):
+    assert parties.status(tmp_path)["says"] == "Nothing was started here."
+    diary = parties.Diary(tmp_path)
+    diary.say("Round 1.", "The disk is full.")
+    diary.say("Round 1.", "The disk is full.")
+    assert capsys.readouterr().out.count("The disk is full.") == 1
+    assert {"says": "Round 1.", "wrong": "The disk is full."}.items() <= parties.status(tmp_path).items()
+    said = json.loads((tmp_path / parties.FILE).read_text())
+    (tmp_path / parties.FILE).write_text(json.dumps(said | {"when": time.time() - 60}))
+    assert "has said nothing for 60 s" in parties.status(tmp_path)["wrong"]
+    (tmp_path / parties.FILE).write_text(json.dumps(said | {"when": time.time() - 60, "over": True}))
+    assert parties.status(tmp_path)["wrong"] == "The disk is full."
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Kits of a server and three hospitals; and the same of another project."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fedkit.encryption.vault._COST", 14)
+        return [Made(tmp_path_factory.mktemp("project")) for _ in range(2)]
+
+
+class Made:
+    """What `identity` and `provision` make."""
+
+    def __init__(self, place):
+        self.names = ["Boss", *DATA.names]
+        self.kits = {name: place / name for name in self.names}
+        self.people = {name: kits.make(kit, name, f"four random words {name}") for name, kit in self.kits.items()}
+        self.plan = {"settings": Settings.of(DATA, rounds=3).to_json(), "host": "localhost", "port": 1}
+        self.out, self.cards = place / "out", [kit / "card.json" for kit in self.kits.values()]
+        self.provision()
+        for name in DATA.names:
+            shutil.copytree(self.out / kits.site(self.people[name].public), self.kits[name], dirs_exist_ok=True)
+
+    def provision(self, **plan):
+        me = self.kits["Boss"], self.people["Boss"], "four random words Boss"
+        return kits.provision(*me, self.plan | plan, self.cards, self.out)
+
+
+def test_every_key_stays_where_it_was_made_and_no_file_of_it_is_for_others(made):
+    one = made[0]
+    secret = [(kit / "tls.key").read_bytes() for kit in one.kits.values()]
+    elsewhere = [path.read_bytes() for path in one.out.rglob("*") if path.is_file()]
+    elsewhere += [path.read_bytes() for path in one.cards]
+    assert not [each for each in elsewhere if b"PRIVATE" in each or any(key in each for key in secret)]
+    for kit in one.kits.values():
+        assert {(kit / name).stat().st_mode & 0o777 for name in ("identity", "tls.key")} == {0o600}
+        assert kit.stat().st_mode & 0o777 == 0o700
+    assert b"ENCRYPTED" in (one.kits["Boss"] / "ca.key").read_bytes()
+
+
+def test_a_card_that_was_changed_gets_no_certificate(made, tmp_path):
+    one, said = made[0], json.loads((made[0].kits["Hospital 0"] / "card.json").read_text())
+    other = json.loads((made[1].kits["Hospital 0"] / "card.json").read_text())
+    for change in ({"tls": other["tls"]}, {"name": "Hospital 9"}, {"key": other["key"]}):
+        (tmp_path / "card.json").write_text(json.dumps(said | change))
+        me = one.kits["Boss"], one.people["Boss"], "four random words Boss"
+        with pytest.raises(ValueError, match="was changed on the way"):
+            kits.provision(*me, one.plan, [one.cards[0], tmp_path / "card.json"], tmp_path)
+
+
+def serving(kit, mine=ssl.CERT_REQUIRED):
+    """A server with a kit's certificate, which asks for one of its authority, as the engine does: its port."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(kit / "tls.crt", kit / "tls.key")
+    context.load_verify_locations(kit / "ca.crt")
+    context.verify_mode = mine
+    line = socket.create_server(("127.0.0.1", 0))
+
+    def answer():
+        while True:
+            try:
+                with context.wrap_socket(line.accept()[0], server_side=True) as safe:
+                    safe.recv(100)
+                    safe.sendall(b"HTTP/1.0 404 Not Found\r\n\r\n")
+            except ssl.SSLError:
+                pass
+            except OSError:
+                return
+
+    threading.Thread(target=answer, daemon=True).start()
+    return line
+
+
+def test_what_is_wrong_with_the_way_to_the_server_is_said(made):
+    one, other = made
+    agreed, kit = Consent.read(one.kits["Hospital 0"])._replace(host="127.0.0.1"), one.kits["Hospital 0"]
+    free = socket.create_server(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+    free.close()
+    assert "cannot be reached" in kits.probe(kit, agreed._replace(port=port))
+    expected = [
+        (serving(one.kits["Boss"]), kit, ""),
+        (serving(other.kits["Boss"]), kit, "is not this study's server"),  # a foreign authority
+        (serving(one.kits["Hospital 1"]), kit, "unsuitable certificate purpose"),  # a hospital that plays the server
+        (serving(one.kits["Boss"]), other.kits["Hospital 0"], "is not this study's server"),
+    ]
+    for line, mine, said in expected:
+        found = kits.probe(mine, agreed._replace(port=line.getsockname()[1]))
+        assert said in found
+        assert bool(said) == bool(found)
+        line.close()
+
+
+def test_a_certificate_of_a_foreign_authority_is_refused_by_the_server_and_the_site_says_so(made, tmp_path):
+    one, other = made
+    mixed = tmp_path / "mixed"
+    shutil.copytree(other.kits["Hospital 0"], mixed)
+    shutil.copy(one.kits["Hospital 0"] / "ca.crt", mixed)
+    line = serving(one.kits["Boss"])
+    agreed = Consent.read(mixed)._replace(host="127.0.0.1", port=line.getsockname()[1])
+    assert "refuses the certificate of this kit" in kits.probe(mixed, agreed)
+    line.close()
+
+
+def test_the_engine_trusts_the_studys_authority_and_none_that_the_machine_trusts(made, monkeypatch):
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.setenv(name, "")
+    kits.trust(made[0].kits["Hospital 0"])
+    trusted = ssl.create_default_context().get_ca_certs()  # as the engine makes it
+    assert [dict(pair for (pair,) in one["subject"])["commonName"] for one in trusted] == ["fedkit study"]
+
+
+def test_a_certificate_is_good_for_its_time_alone(made, monkeypatch):
+    kit, now = made[0].kits["Hospital 0"], time.time()
+    assert kits.expired(kit) == ""
+    for days in (-1, 400):
+        monkeypatch.setattr(time, "time", lambda days=days: now + days * 86400)
+        assert "this machine's clock says" in kits.expired(kit)
+
+
+@pytest.mark.parametrize("serving", [False, True])
+def test_the_engine_is_told_to_do_nothing_for_anybody(made, serving):
+    kit = made[0].kits["Boss" if serving else "Hospital 0"]
+    place = kits.workspace(kit, Consent.read(kit), "h-0", serving)
+    files = {path.name: json.loads(path.read_text()) for path in place.rglob("*.json")}
+    rights = files["authorization.json"]["permissions"]
+    assert {right for role in rights.values() for right in role.values()} == {"none"}
+    assert {"byoc", "submit_job", "shell_commands"} <= rights["project_admin"].keys()
+    assert {"project_admin", "org_admin", "lead", "member"} == rights.keys()
+    resources = files["resources.json"]
+    assert resources["class_allow_list"] == ["fedkit.network"]
+    assert resources["class_list_enforcement_mode"] == "enforce"
+    assert resources["allow_log_streaming"] is False
+    assert [one["path"] for one in resources["components"]] == ["fedkit.network.resident.Resident"]
+    start = files["fed_server.json" if serving else "fed_client.json"]
+    assert start["servers"][0]["service"]["target"] == "localhost:1"
+    assert (start["servers"][0] if serving else start["client"])["connection_security"] == "mtls"
+    assert not [path for path in place.rglob("*") if not path.resolve().is_relative_to(kit)]
+
+
+STARTS = """
+import os, signal, subprocess
+from fedkit.network import loopback
+quiet = {"stdout": subprocess.DEVNULL, "preexec_fn": loopback._die_with_parent}
+print(subprocess.Popen(["sleep", "20"], **quiet).pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_trial_started_ends_with_it_though_it_is_killed():
+    ended = subprocess.run([sys.executable, "-c", STARTS], stdout=subprocess.PIPE, text=True)
+    assert ended.returncode == -signal.SIGKILL
+    place, until = Path("/proc", ended.stdout.strip(), "cmdline"), time.monotonic() + 10
+    while (left := place.exists() and b"sleep" in place.read_bytes()) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not left
