@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 11. What does the sum still tell, and what does it cost to hide it?
 #
-# *One minute to run, 30 minutes to read. To read before: [03](03_federated_learning_with_encryption.ipynb), [06](06_gradient_leakage.ipynb).*
+# *One minute to run, 35 minutes to read. To read before: [03](03_federated_learning_with_encryption.ipynb), [06](06_gradient_leakage.ipynb).*
 #
 # By the end you can:
 #
