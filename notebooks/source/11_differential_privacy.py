@@ -212,7 +212,7 @@ def read(truth, variance, shares):
         drawn = privacy.discrete_gaussian(variance, shares * size, source)
         noise = drawn.reshape(shares, size).sum(axis=0)
         found.append(np.corrcoef(truth + noise, truth)[0, 1])
-    return round(float(np.mean(found)), 2)
+    return round(float(np.mean(found)), 2) + 0.0  # no minus before a zero
 
 
 # Two sums have the noise of two days: all four shares, or those of the other three
@@ -227,7 +227,7 @@ hidden = {
 pd.DataFrame(hidden, ["Cleveland's letter", "the patient from two sums"]).T
 
 # %% [markdown]
-# The numbers say how well what is read agrees with the truth; 1 is perfect. Noise alone blurs the patient. But the
+# The numbers say how well what is read agrees with the truth, on average; 1 is perfect. Noise alone blurs the patient. But the
 # server still sees what Cleveland is like as a whole.
 #
 # ## A private training
