@@ -302,17 +302,16 @@ def test_what_was_not_paid_for_is_kept_back(heart):
     with pytest.raises(ValueError, match="steps=1"):
         learning.train_federated(heart, aggregator=private, rounds=1, algorithm=ClippedPatients())
     plan = Plan(steps=1, batch_size=None, learning_rate=1.0)
-    with pytest.raises(ValueError, match="4096 patients are too many"):
-        ClippedPatients().send(plan, Task([], [], np.zeros((4096, 1)), np.zeros(4096), None), [])
+    with pytest.raises(ValueError, match="4097 patients are too many"):
+        ClippedPatients().send(plan, Task([], [], np.zeros((4097, 1)), np.zeros(4097), None), [])
 
 
 @pytest.mark.parametrize(
     "wrong", [{"epsilon": 0}, {"epsilon": -1}, {"epsilon": np.nan}, {"delta": 0}, {"delta": 1}, {"rounds": 0}], ids=str
 )
 def test_no_share_is_drawn_for_a_budget_that_is_none(wrong):
-    private = around(Mean(), Guarantee(**{"epsilon": 1.0} | wrong))
     with pytest.raises(ValueError, match="A budget has epsilon above 0"):
-        private.share(0, 0, "A", 5)
+        around(Mean(), Guarantee(**{"epsilon": 1.0} | wrong)).share(0, 0, "A", 5)
 
 
 # Accounting
