@@ -76,6 +76,10 @@ def test_the_sampler_asks_for_whole_numbers_only():
     assert max(asked) > 2**64, "no word of a machine is wide enough: Python's integers are"
 
 
+def test_shares_of_little_noise_are_wide_enough_to_add_up_to_a_discrete_gaussian():
+    assert Guarantee(1e9).variance(1, 10**6) == 64, "8 steps, squared"
+
+
 def test_noise_of_a_sum_is_what_the_guarantee_asks_for_and_not_more():
     guarantee, size = Guarantee(1.0, rounds=3), 4000
     sensitivity = STEPS + size**0.5 / 2
@@ -97,8 +101,20 @@ def test_no_round_hospital_training_or_seed_has_the_noise_of_another():
     assert np.array_equal(found[0], summed(around(Mean(), guarantee), zeros)[0]), "a lesson's numbers come again"
     each = {tuple(private.share(0, 0, name, 20)) for name in NAMES}
     assert len(each) == 4
-    secret = around(Mean(), guarantee, seed=None)
-    assert len({tuple(secret.share(0, 0, "A", 20)) for _ in range(4)}) == 4
+
+
+def test_without_a_seed_noise_is_from_the_system_whatever_is_seeded(monkeypatch):
+    private, system, asked = around(Mean(), Guarantee(1.0), seed=None), random.SystemRandom.getrandbits, []
+    monkeypatch.setattr(random.SystemRandom, "getrandbits", lambda self, k: asked.append(k) or system(self, k))
+    drawn = set()
+    for _ in range(4):
+        random.seed(0)
+        drawn.add(tuple(private.share(0, 0, "A", 20)))
+    assert len(drawn) == 4
+    assert len(asked) > 4 * 20
+    asked.clear()
+    assert around(Mean(), Guarantee(1.0)).share(0, 0, "A", 20).any()
+    assert not asked, "a seed's noise can be computed by anybody"
 
 
 def test_a_round_beyond_the_budget_is_refused_also_when_the_last_one_failed():
@@ -169,6 +185,7 @@ def test_the_noisy_sum_is_exact_under_encryption():
 def test_one_patient_changes_a_sum_by_no_more_than_is_hidden():
     random = np.random.default_rng(0)
     features = random.standard_normal((12, 6)).astype(np.float32) * np.geomspace(0.01, 1e5, 12)[:, None].astype("f4")
+    features[-1] = 3e38  # its logit, and so its gradient, is no number: it adds nothing, and stops nobody
     labels = (np.arange(12) % 2).astype(np.float32)
     for model in (models.Model(), models.mlp((5,)), models.Model(classes=3)):
         weights = [part + random.standard_normal(part.shape).astype("f4") for part in model.initial_weights(6, 0)]
@@ -256,6 +273,20 @@ def test_rows_changed_and_noise_kept_nothing_else_that_leaves_changes_by_a_bit(n
     assert changed == [True, False, False, False], "what is hidden has changed, so that something was to be seen"
 
 
+def test_a_promise_holds_for_training_rows_once_they_are_drawn(neighbours, heart):
+    # With one patient more, those who are tested by lot are others, and many rows come and go at once.
+    one, other = (replace(each.hospitals[0], test=None) for each in neighbours)
+    more = replace(one, table=pd.concat([one.table, other.table.tail(1)]), labels=np.append(one.labels, 1))
+    kept = [np.isin(np.arange(len(each)), np.flatnonzero(neighbours[0].hospitals[0].test)) for each in (one, more)]
+
+    def changed(*hospitals):
+        drawn = [preparation.split(replace(heart, hospitals=(each,)), 0).hospitals[one.name] for each in hospitals]
+        return len(np.setxor1d(*(rows.train_rows for rows in drawn)))
+
+    assert changed(one, more) > 10
+    assert changed(*(replace(each, test=test) for each, test in zip((one, more), kept, strict=True))) == 1
+
+
 def split_of(federation, told):
     return preparation.split(federation, 0, add=lambda sums: told).hospitals.values()
 
@@ -270,8 +301,17 @@ def test_what_was_not_paid_for_is_kept_back(heart):
         privacy.train(heart, private, algorithm=ClippedHospitals())
     with pytest.raises(ValueError, match="steps=1"):
         learning.train_federated(heart, aggregator=private, rounds=1, algorithm=ClippedPatients())
-    with pytest.raises(ValueError, match="budget has epsilon above 0"):
-        privacy.multiplier(-1.0, DELTA, 10)
+    plan = Plan(steps=1, batch_size=None, learning_rate=1.0)
+    with pytest.raises(ValueError, match="4097 patients are too many"):
+        ClippedPatients().send(plan, Task([], [], np.zeros((4097, 1)), np.zeros(4097), None), [])
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"epsilon": 0}, {"epsilon": -1}, {"epsilon": np.nan}, {"delta": 0}, {"delta": 1}, {"rounds": 0}], ids=str
+)
+def test_no_share_is_drawn_for_a_budget_that_is_none(wrong):
+    with pytest.raises(ValueError, match="A budget has epsilon above 0"):
+        around(Mean(), Guarantee(**{"epsilon": 1.0} | wrong)).share(0, 0, "A", 5)
 
 
 # Accounting

@@ -1,7 +1,7 @@
 """Differential privacy: what is promised, noise before encryption that keeps it, and an audit.
 
-An *algorithm* clips; an *aggregator* around another one adds a share of noise at each hospital, in whole numbers: the
-encrypted sum is exact, and its layout follows from no row.
+An *algorithm* clips; an *aggregator* around another one adds whole shares of noise at each hospital: the encrypted sum
+is exact. Its layout follows from columns and levels: agree on these, and on who is tested, before you look at rows.
 
 Every epsilon comes from Google's `dp_accounting`. A discrete Gaussian's Renyi divergences are at most those of the
 Gaussian (Canonne, Kamath and Steinke, NeurIPS 2020): the Renyi accountant holds for it. Nobody has proven as much for
