@@ -306,12 +306,37 @@ def test_what_was_not_paid_for_is_kept_back(heart):
         ClippedPatients().send(plan, Task([], [], np.zeros((4097, 1)), np.zeros(4097), None), [])
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"epsilon": 0}, {"epsilon": -1}, {"epsilon": np.nan}, {"delta": 0}, {"delta": 1}, {"rounds": 0}], ids=str
-)
-def test_no_share_is_drawn_for_a_budget_that_is_none(wrong):
+@pytest.mark.parametrize("wrong", [{"epsilon": 0}, {"epsilon": -1}, {"epsilon": np.nan}, {"delta": 0}, {"delta": 1}])
+def test_a_budget_that_is_none_is_refused_at_once(wrong):
     with pytest.raises(ValueError, match="A budget has epsilon above 0"):
-        around(Mean(), Guarantee(**{"epsilon": 1.0} | wrong)).share(0, 0, "A", 5)
+        Guarantee(**{"epsilon": 1.0} | wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"epsilon": "1"}, {"rounds": 0}, {"rounds": 2.5}, {"unit": "patients"}])
+def test_what_is_no_guarantee_is_refused_at_once(wrong):
+    with pytest.raises(ValueError, match="write a number, whole rounds, and unit="):
+        Guarantee(**{"epsilon": 1.0} | wrong)
+
+
+def test_a_promise_is_for_one_training_of_patients_with_one_row(heart):
+    private = around(Mean(), Guarantee(1.0, rounds=2))
+    for plan in ({"seed": range(2)}, {"rounds": 3}):
+        with pytest.raises(ValueError, match="A promise is for one training"):
+            privacy.train(heart, private, **plan)
+    visits = [replace(one, patients=np.arange(len(one)) // 2) for one in heart]
+    with pytest.raises(ValueError, match="give one row a patient"):
+        privacy.train(replace(heart, hospitals=tuple(visits)), private)
+
+
+def test_a_large_variance_of_numpy_is_a_whole_number_as_any():
+    ours, numpys = (privacy.discrete_gaussian(kind(5 * 10**9), 20, random.Random(1)) for kind in (int, np.int64))
+    assert np.array_equal(ours, numpys)
+
+
+def test_a_run_says_that_its_noise_has_a_seed():
+    guarantee = Guarantee(1.0)
+    assert "but for its seed" in Private(Mean(), guarantee, None, seed=0).name
+    assert "seed" not in Private(Mean(), guarantee, None).name
 
 
 # Accounting

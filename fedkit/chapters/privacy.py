@@ -11,6 +11,7 @@ and Steinke, ICML 2021, Theorem 1).
 
 import itertools
 import math
+import operator
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from fedkit.aggregators import Aggregator, Joined, Vectors, Weights, Wrapped, Wr
 from fedkit.compat.tff import tf
 from fedkit.hospitals import Federation
 from fedkit.learning import Algorithm, Plan, Task
-from fedkit.models import Arrays, Model, flatten, unflatten
+from fedkit.models import Arrays, Model, flatten, is_whole, unflatten
 from fedkit.preparation import Sums
 from fedkit.records import Ledger, Run
 
@@ -76,6 +77,11 @@ class Guarantee:
     rounds: int = 20
     unit: str = "patient"
 
+    def __post_init__(self) -> None:
+        if self.unit not in UNITS or not is_whole(self.rounds) or isinstance(self.epsilon, str | bool):
+            raise ValueError(f"{self}: write a number, whole rounds, and unit='patient' or 'hospital'.")
+        _ = self.multiplier  # a budget that is none is refused here, and not in the first round
+
     @property
     def multiplier(self) -> float:
         """Noise of a sum, divided by the most that one can change."""
@@ -114,6 +120,7 @@ def discrete_gaussian(variance: int, size: int, source: random.Random) -> np.nda
 
     Canonne, Kamath and Steinke, "The Discrete Gaussian for Differential Privacy", NeurIPS 2020, Algorithms 1 to 3.
     """
+    variance = operator.index(variance)  # numpy's whole numbers overflow
     below, scale, drawn = source.randrange, math.isqrt(variance) + 1, []
 
     def happens(above: int, under: int) -> bool:  # with probability exp(-above / under)
@@ -190,7 +197,7 @@ class ClippedPatients(_Clipped):
         """Return what was gathered, in whole steps; ValueError where the plan is another one."""
         if (plan.steps, plan.batch_size, plan.learning_rate, plan.penalty) != (1, None, 1.0, 0.0):
             raise ValueError("Clipped patients are added up in steps=1, batch_size=None, learning_rate=1.0, penalty=0.")
-        if len(task.labels) * STEPS >= 2**24:
+        if len(task.labels) * STEPS > 2**24:
             raise ValueError(f"{len(task.labels)} patients are too many: float32 adds {2**24 // STEPS} exactly.")
         return update[-len(task.weights) :], task.own
 
@@ -212,6 +219,9 @@ class ClippedHospitals(_Clipped):
         vector = flatten(update)
         vector *= BELOW * STEPS / max(self.clip, np.linalg.norm(vector))
         return unflatten(np.rint(vector), [part.shape for part in update]), task.own
+
+
+UNITS = {"patient": ClippedPatients, "hospital": ClippedHospitals}
 
 
 class Private(Wrapped):
@@ -236,6 +246,7 @@ class Private(Wrapped):
         if self.honest < 1 or colluders < 0:
             raise ValueError(f"Of {self.least} hospitals in a sum, {colluders} collude: nobody's noise is left.")
         self.name, self._trainings = f"{inner.name or 'mean'}, private", itertools.count()
+        self.name += "" if seed is None else " but for its seed"  # each run says so
 
     def begin(self, hospitals: Sequence[str]) -> tuple[int, Iterator[int]]:
         """Begin a training, which has noise of its own, and count its rounds."""
@@ -269,7 +280,11 @@ class Private(Wrapped):
 def train(federation: Federation, private: Private, **plan: Any) -> Run | list[Run]:
     """Train under an aggregator's guarantee, as `learning.train_federated` does, with the algorithm that clips."""
     unit = private.guarantee.unit
-    wanted = {"patient": ClippedPatients, "hospital": ClippedHospitals}[unit]
+    wanted = UNITS[unit]
+    if np.ndim(plan.get("seed", 0)) or plan.get("rounds", private.guarantee.rounds) != private.guarantee.rounds:
+        raise ValueError("A promise is for one training, of as many rounds as it says: train one seed at a time.")
+    if unit == "patient" and any(one.patients is not None and len({*one.patients}) < len(one) for one in federation):
+        raise ValueError("Some patients have several rows, and each row is clipped alone: give one row a patient.")
     if type(plan.setdefault("algorithm", wanted())) is not wanted:
         raise ValueError(f"A promise to each {unit} needs {wanted.__name__}, and not {plan['algorithm']!r}.")
     plan |= {"steps": 1, "batch_size": None, "learning_rate": 1.0} if unit == "patient" else {}
