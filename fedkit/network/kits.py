@@ -34,6 +34,7 @@ _RIGHTS = ("submit_job", "clone_job", "manage_job", "download_job", "view", "ope
 def make(kit: Path, name: str, passphrase: str) -> Identity:
     """Make the keys of a kit, once, and its card; raises what `Identity.save` does."""
     kit.mkdir(mode=0o700, parents=True, exist_ok=True)
+    kit.chmod(0o700)  # it may have been there, with rows
     me = Identity.new(name)
     me.save(kit / "identity", passphrase)
     tls = _key(kit / "tls.key", serialization.NoEncryption()).public_key().public_bytes(_PEM, _SPKI).decode()

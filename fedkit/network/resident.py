@@ -9,6 +9,10 @@ from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_component import FLComponent
 from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.shareable import Shareable, make_reply
+from nvflare.fuel.f3.cellnet.cell import Cell
+from nvflare.fuel.f3.cellnet.core_cell import CoreCell
+from nvflare.fuel.f3.cellnet.defs import CellChannel
+from nvflare.fuel.f3.streaming.stream_const import STREAM_CHANNEL
 from nvflare.private.aux_runner import AuxMsgTarget
 
 from fedkit.encryption.messages import MessageError
@@ -17,6 +21,27 @@ from fedkit.network.post import Board
 
 _ASK, _BELL = "fedkit.ask", "fedkit.bell"
 _SECONDS = 60.0  # for one answer, over a slow line
+_TOPICS = {  # channel -> what the engine listens to there, or all: to meet, to live on, and to carry our questions
+    CellChannel.SERVER_MAIN: ("challenge", "register", "quit", "heart_beat"),
+    CellChannel.CELLNET: ("bye",),
+    **dict.fromkeys((CellChannel.AUX_COMMUNICATION, CellChannel.RETURN_ONLY, STREAM_CHANNEL)),
+}
+
+
+def deafen() -> None:
+    """Have the engine listen to nothing else: it would run `cat` at a hospital, whatever rights were set.
+
+    It asks whether a command is allowed only where the sender of the command asks it to.
+    """
+    for kind, name in ((CoreCell, "register_request_cb"), (Cell, "register_blob_cb")):
+
+        def register(
+            self: Any, channel: str, topic: str, *cb: Any, _before: Any = getattr(kind, name), **how: Any
+        ) -> None:
+            if channel in _TOPICS and topic in (_TOPICS[channel] or [topic]):
+                _before(self, channel, topic, *cb, **how)
+
+        setattr(kind, name, register)
 
 
 class Wire:
@@ -39,7 +64,7 @@ class Wire:
         self._engine = engine
         self._runner = engine.run_manager.aux_runner if self._board else engine.aux_runner
         topic, handler = (_ASK, self._answered) if self._board else (_BELL, self._called)
-        engine.register_aux_message_handler(topic, handler)
+        self._runner.topic_table = {topic: handler}  # and none of the engine's own
 
     def ask(self, question: dict) -> dict:
         """Carry a question to the server; OSError if no answer comes."""
