@@ -88,7 +88,6 @@ def _run(given: argparse.Namespace) -> None:
         diary.over = True
         diary.say("Not started.", why)
         sys.exit(1)
-    kit.chmod(0o700)
     kits.trust(kit)
     from fedkit.network import resident
 

@@ -29,19 +29,17 @@ _TOPICS = {  # channel -> what the engine listens to there, or all: to meet, to 
 
 
 def deafen() -> None:
-    """Have the engine listen to nothing else: it would run `cat` at a hospital, whatever rights were set.
+    """Have the engine listen to nothing else: it would run `cat` at a hospital for a sender who asks for no check."""
+    CoreCell.register_request_cb = _ours(CoreCell.register_request_cb)
+    Cell.register_blob_cb = _ours(Cell.register_blob_cb)
 
-    It asks whether a command is allowed only where the sender of the command asks it to.
-    """
-    for kind, name in ((CoreCell, "register_request_cb"), (Cell, "register_blob_cb")):
 
-        def register(
-            self: Any, channel: str, topic: str, *cb: Any, _before: Any = getattr(kind, name), **how: Any
-        ) -> None:
-            if channel in _TOPICS and topic in (_TOPICS[channel] or [topic]):
-                _before(self, channel, topic, *cb, **how)
+def _ours(register: Any) -> Any:
+    def kept(self: Cell | CoreCell, channel: str, topic: str, *cb: Any, **how: Any) -> None:
+        if channel in _TOPICS and topic in (_TOPICS[channel] or [topic]):
+            register(self, channel, topic, *cb, **how)
 
-        setattr(kind, name, register)
+    return kept
 
 
 class Wire:
