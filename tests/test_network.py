@@ -24,6 +24,7 @@ from fedkit.encryption.identities import Identity, fingerprint
 from fedkit.encryption.messages import MessageError
 from fedkit.exchange import Folder, Maker, Settings, letters
 from fedkit.exchange.folder import digest, quoted
+from fedkit.exchange.study import Study
 from fedkit.network import __main__, consent, kits, parties
 from fedkit.network.consent import Consent
 from fedkit.network.post import Board, Mirror
@@ -218,6 +219,30 @@ def test_a_consent_that_is_withdrawn_ends_it(net):
     net.play(seconds=6)
     assert "nobody agreed to anything here" in net.diaries[name].wrong
     assert "one-00002" not in net.at_the_server(name)
+
+
+def test_a_consent_that_is_withdrawn_while_a_step_is_made_keeps_its_letter_here(net, monkeypatch):
+    step = parties.Participant.step
+
+    def withdrawn(self):
+        said = step(self)
+        (net.kits["Hospital 1"] / consent.FILE).unlink(missing_ok=True)
+        return said
+
+    monkeypatch.setattr(parties.Participant, "step", withdrawn)
+    net.play("Hospital 1", seconds=3)
+    assert (net.kits["Hospital 1"] / "study" / "request").exists()
+    assert net.at_the_server("Hospital 1") == []
+
+
+def test_another_server_or_invitation_than_was_agreed_to_is_said(net):
+    agreed, study = Consent.read(net.kits["Hospital 0"]), Study(Folder(net.folder), net.invitation)
+    study.refresh()
+    assert agreed.problems(study) == []
+    (said,) = agreed._replace(invitation="another").problems(study)
+    assert "and another was agreed to" in said
+    (said,) = agreed._replace(server={"Boss": "0000-0000-0000-0000"}).problems(study)
+    assert "In charge are Boss" in said
 
 
 @pytest.mark.parametrize("spoil", [{"port": "1"}, {"server": {}}, {"leaves": "update"}, {"rows": 1}])
