@@ -1,7 +1,9 @@
 """A study over a network, without the engine: letters between folders, consent, what is refused, and what is said."""
 
 import contextlib
+import io
 import json
+import os
 import shutil
 import signal
 import socket
@@ -13,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from exchange_parts import Logistic, federation
 
 from fedkit import exchange
@@ -21,7 +24,8 @@ from fedkit.encryption.identities import Identity, fingerprint
 from fedkit.encryption.messages import MessageError
 from fedkit.exchange import Folder, Maker, Settings, letters
 from fedkit.exchange.folder import digest, quoted
-from fedkit.network import consent, kits, parties
+from fedkit.exchange.study import Study
+from fedkit.network import __main__, consent, kits, parties
 from fedkit.network.consent import Consent
 from fedkit.network.post import Board, Mirror
 
@@ -217,6 +221,30 @@ def test_a_consent_that_is_withdrawn_ends_it(net):
     assert "one-00002" not in net.at_the_server(name)
 
 
+def test_a_consent_that_is_withdrawn_while_a_step_is_made_keeps_its_letter_here(net, monkeypatch):
+    step = parties.Participant.step
+
+    def withdrawn(self):
+        said = step(self)
+        (net.kits["Hospital 1"] / consent.FILE).unlink(missing_ok=True)
+        return said
+
+    monkeypatch.setattr(parties.Participant, "step", withdrawn)
+    net.play("Hospital 1", seconds=3)
+    assert (net.kits["Hospital 1"] / "study" / "request").exists()
+    assert net.at_the_server("Hospital 1") == []
+
+
+def test_another_server_or_invitation_than_was_agreed_to_is_said(net):
+    agreed, study = Consent.read(net.kits["Hospital 0"]), Study(Folder(net.folder), net.invitation)
+    study.refresh()
+    assert agreed.problems(study) == []
+    (said,) = agreed._replace(invitation="another").problems(study)
+    assert "and another was agreed to" in said
+    (said,) = agreed._replace(server={"Boss": "0000-0000-0000-0000"}).problems(study)
+    assert "In charge are Boss" in said
+
+
 @pytest.mark.parametrize("spoil", [{"port": "1"}, {"server": {}}, {"leaves": "update"}, {"rows": 1}])
 def test_a_consent_that_is_not_as_it_must_be_is_none(net, spoil):
     net.agree("Hospital 0", **spoil)
@@ -403,10 +431,44 @@ def test_a_card_that_was_changed_gets_no_certificate(made, tmp_path):
     one, said = made[0], json.loads((made[0].kits["Hospital 0"] / "card.json").read_text())
     other = json.loads((made[1].kits["Hospital 0"] / "card.json").read_text())
     for change in ({"tls": other["tls"]}, {"name": "Hospital 9"}, {"key": other["key"]}):
-        (tmp_path / "card.json").write_text(json.dumps(said | change))
-        me = one.kits["Boss"], one.people["Boss"], "four random words Boss"
-        with pytest.raises(ValueError, match="was changed on the way"):
-            kits.provision(*me, one.plan, [one.cards[0], tmp_path / "card.json"], tmp_path)
+        refused(one, tmp_path, json.dumps(said | change), "was changed on the way")
+
+
+def refused(one, place, card, why):
+    """Provision with a card that is refused, before a key is made."""
+    (place / "card.json").write_text(card)
+    with pytest.raises(ValueError, match=why):
+        kits.provision(place, one.people["Boss"], "", one.plan, [one.cards[0], place / "card.json"], place)
+    assert not (place / "ca.key").exists()
+
+
+def carded(me, name, tls):
+    return json.dumps(
+        {"name": name, "key": me.public.hex(), "tls": tls, "signed": me.sign(f"card {name} {tls}".encode()).hex()}
+    )
+
+
+def test_a_card_that_is_none_or_has_an_odd_name_or_a_weak_key_is_refused_though_it_is_signed(made, tmp_path):
+    one, me = made[0], made[0].people["Hospital 0"]
+    tls = json.loads(one.cards[1].read_text())["tls"]
+    weak = rsa.generate_private_key(65537, 1024).public_key().public_bytes(kits._PEM, kits._SPKI).decode()
+    odd = [carded(me, name, tls) for name in ("a\nb", "\x1b[2J", "x" * 101, "", 5)]
+    for card in [*odd, carded(me, "A", weak), carded(me, "A", "no key"), "[" * 10**5, "null", "9" * 9999]:
+        refused(one, tmp_path, card, "or is no card, or has a weak key")
+    for name, who in (("Boss", me), ("A", one.people["Boss"])):
+        refused(one, tmp_path, carded(who, name, tls), "There are two cards of")
+
+
+def test_a_kit_is_for_its_account_alone_though_it_was_there_and_others_may_read_by_default(tmp_path, monkeypatch):
+    monkeypatch.setattr("fedkit.encryption.vault._COST", 14)
+    monkeypatch.setattr("sys.stdin", io.StringIO("four random words\n"))
+    mask = os.umask(0)
+    try:
+        (tmp_path / "kit").mkdir()
+        __main__.main(["identity", str(tmp_path / "kit"), "A"])
+    finally:
+        os.umask(mask)
+    assert {path.stat().st_mode & 0o077 for path in [tmp_path / "kit", *(tmp_path / "kit").iterdir()]} == {0}
 
 
 def serving(kit, mine=ssl.CERT_REQUIRED):

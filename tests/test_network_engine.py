@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -105,3 +106,48 @@ def test_its_environment_leaves_that_of_the_kit_as_it_is():
     assert there == ["2.9.0", np.__file__]
     with pytest.raises(ModuleNotFoundError):
         __import__("nvflare")
+
+
+HOSTILE = """
+import sys, time
+from pathlib import Path
+from fedkit.network import __main__, parties, resident
+
+def server(kit, *more):
+    from nvflare.apis.shareable import Shareable
+    from nvflare.fuel.f3.cellnet.utils import new_cell_message
+    from nvflare.private.admin_defs import Message
+    while not (sites := list(resident.WIRE._sites.values())):
+        time.sleep(0.1)
+    cell, said = resident.WIRE._engine.server.cell, []
+    for channel, topic, what in (
+        ("admin", "sys.shell", Message("sys.shell", "cat ../rows.csv")),
+        ("admin", "sys.report_env", Message("sys.report_env", "")),
+        ("_net_manager", "config_vars", None),
+        ("aux_communication", "fed.event", Shareable()),
+    ):
+        asked = {"channel": channel, "topic": topic, "request": new_cell_message({}, what), "timeout": 3.0}
+        reply = cell.send_request(target=sites[0], **asked).payload
+        said.append(reply.get_return_code() if channel == "aux_communication" else reply and str(vars(reply)))
+    Path(kit, "heard").write_text(repr(said))
+    return True
+
+parties.server = server
+__main__.main(["serve", sys.argv[1]])
+"""
+
+
+def test_a_hostile_server_has_nothing_run_or_read_at_a_hospital(tmp_path, monkeypatch):
+    """The engine would run `cat`, and skips its check of rights unless the sender asks for it."""
+    with Loopback(tmp_path, DATA, work="exchange_parts:Logistic") as study:
+        study.start("Hospital 0")
+        monkeypatch.setattr(subprocess, "Popen", partial(hostile, subprocess.Popen))
+        study.start(SERVER)
+        heard = study.kits[SERVER] / "heard"
+        study.until(heard.exists, 60)
+        assert heard.read_text() == "[None, None, None, 'TOPIC_UNKNOWN']"
+        assert "no callback for request (sys.shell@admin)" in (study.kits["Hospital 0"] / "engine.log").read_text()
+
+
+def hostile(start, command, **how):
+    return start([command[0], "-c", HOSTILE, command[-1]], **how)

@@ -47,6 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
     made["site"].add_argument("--work", help="what trains, as module:name; TensorFlow Federated if not given")
     given = parser.parse_args(arguments)
     given.kit = given.kit.resolve()
+    os.umask(0o077)  # what is made here is for this account alone
     try:
         {"identity": _identity, "provision": _provision, "status": _status}.get(given.command, _run)(given)
     except (OSError, ValueError) as problem:
@@ -91,6 +92,7 @@ def _run(given: argparse.Namespace) -> None:
     from fedkit.network import resident
 
     board = Board(Folder(kit / "study"), *agreed.side) if serving else None
+    resident.deafen()
     wire = resident.WIRE = resident.Wire(bell, diary, board)
     if serving:
         _say_refusals(diary)

@@ -44,9 +44,7 @@ class Consent(NamedTuple):
             if wrong or len(said.server) != 1 or said.server.keys() & said.hospitals.keys():
                 raise TypeError(f"look at {', '.join(wrong) or 'server'}")
         except OSError:
-            raise ValueError(
-                f"There is no {kit / FILE}: nobody agreed to anything here, and nothing is sent."
-            ) from None
+            raise ValueError(f"There is no {kit / FILE}: nobody agreed to anything here, nothing is sent.") from None
         except (TypeError, ValueError) as problem:
             raise ValueError(f"{kit / FILE} is not as it must be ({problem}): nothing is sent.") from None
         return said

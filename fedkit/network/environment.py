@@ -13,9 +13,7 @@ LOCK = Path(__file__).with_name("network.lock")
 _ROOT = Path(__file__).parents[2]
 PLACE = _ROOT if (_ROOT / "pyproject.toml").exists() else Path.home() / ".cache" / "fedkit"
 PYTHON = PLACE / ".venv-network" / "bin" / "python"
-ABSENT = (
-    "The engine is not here. In a checkout `make network` gets it, elsewhere `python -m fedkit.network.environment`."
-)
+ABSENT = "The engine is not here: `make network` gets it in a checkout, else `python -m fedkit.network.environment`."
 
 
 def ready() -> bool:
@@ -29,10 +27,8 @@ def make() -> None:
         venv.create(PYTHON.parents[1])
         (packages,) = PYTHON.parents[1].glob("lib/python*/site-packages")
         (packages / "seen.pth").write_text("\n".join(path for path in sys.path if os.path.isdir(path)) + "\n")
-        install = (
-            f"from pathlib import Path; from fedkit.compat import environment as e; e.install(Path({str(LOCK)!r}))"
-        )
-        if subprocess.run([PYTHON, "-c", install]).returncode:
+        get = f"from pathlib import Path; from fedkit.compat import environment as e; e.install(Path({str(LOCK)!r}))"
+        if subprocess.run([PYTHON, "-c", get]).returncode:
             raise RuntimeError("The environment for the network could not be made: what pip said stands above.")
         (PYTHON.parents[1] / "made").touch()
 

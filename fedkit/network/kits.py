@@ -18,27 +18,24 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from fedkit.encryption.identities import Identity, fingerprint, verify
+from fedkit.encryption.identities import Identity, check_name, fingerprint, verify
 from fedkit.exchange import Folder, Maker, Settings
 from fedkit.network.consent import FILE, LEAVES, Consent
 
 DAYS = 365  # for which certificates are good
+_BITS = 2048  # of a key; the engine takes none but RSA
 _PEM, _SPKI = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-_USAGE = (
-    "digital_signature content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign "
-    "encipher_only decipher_only"
-).split()
 _RIGHTS = ("submit_job", "clone_job", "manage_job", "download_job", "view", "operate", "shell_commands", "byoc")
 
 
 def make(kit: Path, name: str, passphrase: str) -> Identity:
     """Make the keys of a kit, once, and its card; raises what `Identity.save` does."""
     kit.mkdir(mode=0o700, parents=True, exist_ok=True)
+    kit.chmod(0o700)  # it may have been there, with rows
     me = Identity.new(name)
     me.save(kit / "identity", passphrase)
     tls = _key(kit / "tls.key", serialization.NoEncryption()).public_key().public_bytes(_PEM, _SPKI).decode()
-    signed = me.sign(f"card {name} {tls}".encode()).hex()
-    card = {"name": name, "key": me.public.hex(), "tls": tls, "signed": signed}
+    card = {"name": name, "key": me.public.hex(), "tls": tls, "signed": me.sign(f"card {name} {tls}".encode()).hex()}
     (kit / "card.json").write_text(json.dumps(card, indent=1))
     return me
 
@@ -51,21 +48,17 @@ def provision(kit: Path, me: Identity, passphrase: str, plan: dict, cards: list[
     cards : files of all who take part, the server's included; ValueError if one was changed, or is there twice
     out : where a folder for each hospital is made, to be copied into its kit
     """
-    people, settings = {}, Settings.from_json(plan["settings"])
-    for name, key, tls, signed in (json.loads(card.read_text()).values() for card in cards):
-        if name in people or not verify(bytes.fromhex(key), bytes.fromhex(signed), f"card {name} {tls}".encode()):
-            raise ValueError(f"The card of {name} was changed on the way, or is there twice: ask for it again.")
-        people[name] = bytes.fromhex(key), tls
-    authority, days = (
-        _key(kit / "ca.key", serialization.BestAvailableEncryption(passphrase.encode())),
-        plan.get("days", DAYS),
-    )
+    people, settings, secret = {}, Settings.from_json(plan["settings"]), passphrase.encode()
+    for name, key, tls in map(_card, cards):
+        if name in people or key in dict(people.values()):
+            raise ValueError(f"There are two cards of {name}, or of its key: ask again which is right.")
+        people[name] = key, tls
+    days, authority = plan.get("days", DAYS), _key(kit / "ca.key", serialization.BestAvailableEncryption(secret))
     root = _certificate("fedkit study", authority.public_key(), authority, days)
-    hospitals = {name: fingerprint(key) for name, (key, _) in people.items() if name != me.name}
     agreed = Consent(
         invitation=Maker(Folder(kit / "study"), me).invite(settings),
         server={me.name: fingerprint(me.public)},
-        hospitals=hospitals,
+        hospitals={name: fingerprint(key) for name, (key, _) in people.items() if name != me.name},
         host=plan["host"],
         port=plan["port"],
         columns=[*settings.numeric, *settings.categorical],
@@ -78,11 +71,23 @@ def provision(kit: Path, me: Identity, passphrase: str, plan: dict, cards: list[
         here, place = (plan["host"], kit) if name == me.name else (site(key), out / site(key))
         use = ExtendedKeyUsageOID.SERVER_AUTH if name == me.name else ExtendedKeyUsageOID.CLIENT_AUTH
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        holder = serialization.load_pem_public_key(tls.encode())
-        (place / "tls.crt").write_bytes(_certificate(here, holder, authority, days, use))
+        (place / "tls.crt").write_bytes(_certificate(here, tls, authority, days, use))
         (place / "ca.crt").write_bytes(root)
         (place / FILE).write_text(json.dumps(agreed._asdict(), indent=1, ensure_ascii=False), encoding="utf-8")
     return agreed.invitation
+
+
+def _card(path: Path) -> tuple[str, bytes, rsa.RSAPublicKey]:
+    """Read a card: a name, and its two public keys; ValueError if it is none."""
+    try:
+        name, key, tls, signed = json.loads(path.read_text()).values()
+        public, holder = bytes.fromhex(key), serialization.load_pem_public_key(tls.encode())
+        whole = verify(public, bytes.fromhex(signed), f"card {check_name(name)} {tls}".encode())
+        if whole and holder.key_size >= _BITS:
+            return name, public, holder
+    except (AttributeError, RecursionError, TypeError, ValueError):
+        pass
+    raise ValueError(f"{path} was changed on the way, or is no card, or has a weak key: ask for it again.")
 
 
 def site(public: bytes) -> str:
@@ -135,10 +140,7 @@ def expired(kit: Path) -> str:
     good, now = (said.not_valid_before_utc, said.not_valid_after_utc), time.time()
     if good[0].timestamp() <= now <= good[1].timestamp():
         return ""
-    dates, clock = (
-        " to ".join(f"{each:%Y-%m-%d %H:%M}" for each in good),
-        time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
-    )
+    dates, clock = " to ".join(f"{each:%Y-%m-%d %H:%M}" for each in good), f"{datetime.now(UTC):%Y-%m-%d %H:%M}"
     return f"The certificate here is good from {dates} UTC, and this machine's clock says {clock}: look at both."
 
 
@@ -155,9 +157,8 @@ def probe(kit: Path, agreed: Consent, seconds: float = 2.0) -> str:
             if not safe.recv(1):  # only now is it known whether our certificate was taken
                 return f"{where} refuses the certificate of this kit: ask for another."
     except ssl.SSLCertVerificationError as problem:
-        return (
-            f"{where} shows a certificate that is not good ({problem.verify_message}): it is not this study's server."
-        )
+        why = problem.verify_message
+        return f"{where} shows a certificate that is not good ({why}): it is not this study's server."
     except ssl.SSLError as problem:
         return f"{where} refuses the certificate of this kit ({problem.reason or problem}): ask for another."
     except OSError as problem:
@@ -166,37 +167,25 @@ def probe(kit: Path, agreed: Consent, seconds: float = 2.0) -> str:
 
 
 def _key(path: Path, seal: serialization.KeySerializationEncryption) -> rsa.RSAPrivateKey:
-    """Make a private key, in a new file; the engine takes none but RSA of 2,048 bits."""
-    key = rsa.generate_private_key(65537, 2048)
+    """Make a private key, in a new file."""
+    key = rsa.generate_private_key(65537, _BITS)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, seal))
     return key
 
 
-def _certificate(
-    name: str,
-    public: rsa.RSAPublicKey,
-    authority: rsa.RSAPrivateKey,
-    days: float,
-    use: x509.ObjectIdentifier | None = None,
-) -> bytes:
+def _certificate(name: str, public: rsa.RSAPublicKey, ca: rsa.RSAPrivateKey, days: float, use: object = None) -> bytes:
     """Sign a certificate: the authority's own, or for one use, so that no hospital can play the server."""
-    who, by = (
-        x509.Name(
-            [x509.NameAttribute(NameOID.COMMON_NAME, each), x509.NameAttribute(NameOID.ORGANIZATION_NAME, "fedkit")]
-        )
-        for each in (name, "fedkit study")
-    )
-    since, usage = datetime.now(UTC) - timedelta(minutes=5), dict.fromkeys(_USAGE, False)
-    usage |= dict.fromkeys(("digital_signature",) if use else ("key_cert_sign", "crl_sign"), True)
+    ours = x509.NameAttribute(NameOID.ORGANIZATION_NAME, "fedkit")
+    who, by = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, one), ours]) for one in (name, "fedkit study"))
+    since = datetime.now(UTC) - timedelta(minutes=5)
+    usage = x509.KeyUsage(bool(use), *[False] * 4, not use, not use, False, False)  # the authority signs certificates
     made = x509.CertificateBuilder(by, who, public, x509.random_serial_number(), since, since + timedelta(days))
     made = made.add_extension(x509.BasicConstraints(ca=not use, path_length=None), critical=True)
-    made = made.add_extension(x509.KeyUsage(**usage), critical=True)
+    made = made.add_extension(usage, critical=True)
     made = made.add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-    made = made.add_extension(
-        x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key()), critical=False
-    )
+    made = made.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.public_key()), critical=False)
     if use:
         made = made.add_extension(x509.ExtendedKeyUsage([use]), critical=True)
         made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-    return made.sign(authority, hashes.SHA256()).public_bytes(_PEM)
+    return made.sign(ca, hashes.SHA256()).public_bytes(_PEM)

@@ -53,13 +53,8 @@ class Loopback:
     def start(self, *names: str) -> None:
         """Start processes by name; all that do not run if none is named."""
         for name in names or [each for each in self.kits if each not in self.processes]:
-            command = [
-                environment.PYTHON,
-                "-m",
-                "fedkit.network",
-                "serve" if name == SERVER else "site",
-                self.kits[name],
-            ]
+            what = "serve" if name == SERVER else "site"
+            command = [environment.PYTHON, "-m", "fedkit.network", what, self.kits[name]]
             command += ["--work", self.work] if self.work and name != SERVER else []
             with open(self.kits[name] / "out.txt", "ab") as out:
                 how = {"stdin": subprocess.PIPE, "stdout": out, "stderr": out, "start_new_session": True}

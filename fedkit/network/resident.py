@@ -9,6 +9,10 @@ from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_component import FLComponent
 from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.shareable import Shareable, make_reply
+from nvflare.fuel.f3.cellnet.cell import Cell
+from nvflare.fuel.f3.cellnet.core_cell import CoreCell
+from nvflare.fuel.f3.cellnet.defs import CellChannel
+from nvflare.fuel.f3.streaming.stream_const import STREAM_CHANNEL
 from nvflare.private.aux_runner import AuxMsgTarget
 
 from fedkit.encryption.messages import MessageError
@@ -17,6 +21,25 @@ from fedkit.network.post import Board
 
 _ASK, _BELL = "fedkit.ask", "fedkit.bell"
 _SECONDS = 60.0  # for one answer, over a slow line
+_TOPICS = {  # channel -> what the engine listens to there, or all: to meet, to live on, and to carry our questions
+    CellChannel.SERVER_MAIN: ("challenge", "register", "quit", "heart_beat"),
+    CellChannel.CELLNET: ("bye",),
+    **dict.fromkeys((CellChannel.AUX_COMMUNICATION, CellChannel.RETURN_ONLY, STREAM_CHANNEL)),
+}
+
+
+def deafen() -> None:
+    """Have the engine listen to nothing else: it would run `cat` at a hospital for a sender who asks for no check."""
+    CoreCell.register_request_cb = _ours(CoreCell.register_request_cb)
+    Cell.register_blob_cb = _ours(Cell.register_blob_cb)
+
+
+def _ours(register: Any) -> Any:
+    def kept(self: Cell | CoreCell, channel: str, topic: str, *cb: Any, **how: Any) -> None:
+        if channel in _TOPICS and topic in (_TOPICS[channel] or [topic]):
+            register(self, channel, topic, *cb, **how)
+
+    return kept
 
 
 class Wire:
@@ -39,7 +62,7 @@ class Wire:
         self._engine = engine
         self._runner = engine.run_manager.aux_runner if self._board else engine.aux_runner
         topic, handler = (_ASK, self._answered) if self._board else (_BELL, self._called)
-        engine.register_aux_message_handler(topic, handler)
+        self._runner.topic_table = {topic: handler}  # and none of the engine's own
 
     def ask(self, question: dict) -> dict:
         """Carry a question to the server; OSError if no answer comes."""
