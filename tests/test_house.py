@@ -24,9 +24,9 @@ ROOMS = {
     "reading": (970, {"core"}),
     "chapters": (4545, {"core", "compat", "encryption"}),
     "exchange": (2810, {"core", "compat", "encryption", "chapters"}),
-    "network": (1080, {"core", "compat", "encryption", "exchange"}),
+    "network": (1083, {"core", "compat", "encryption", "exchange"}),
 }
-WHOLE = 14_575  # the most lines of all rooms together
+WHOLE = 14_580  # the most lines of all rooms together
 # The core in the order in which it is read, and the one module of it that opens the door to an engine.
 CORE = ["hospitals", "tables", "preparation", "models", "learning", "aggregators", "records", "evaluation", "plots"]
 BEHIND = {"encryption": "aggregators", "reading": "hospitals"}

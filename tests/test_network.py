@@ -377,6 +377,11 @@ def test_who_does_not_ask_is_named_within_ten_seconds_and_no_more_once_it_does(n
 
 def test_status_says_what_the_process_said_and_that_it_is_silent(tmp_path, capsys):
     assert parties.status(tmp_path)["says"] == "Nothing was started here."
+    for text in ("{", "[]", "{}", '{"says": 1, "wrong": "", "over": true}', '{"says": "", "wrong": "", "over": false}'):
+        (tmp_path / parties.FILE).write_text(text)
+        assert "is damaged" in parties.status(tmp_path)["wrong"]
+    (tmp_path / parties.FILE).write_text('{"says": "\\u001b[2J on", "wrong": "", "over": true}')
+    assert parties.status(tmp_path)["says"] == "[2J on", "and nothing that a terminal obeys"
     diary = parties.Diary(tmp_path)
     diary.say("Round 1.", "The disk is full.")
     diary.say("Round 1.", "The disk is full.")

@@ -62,10 +62,13 @@ def status(kit: Path) -> dict:
     """Return what the process of a kit said last; "wrong" is also said of a process that says nothing any more."""
     try:
         said = json.loads((kit / FILE).read_text())
-    except (OSError, ValueError):
+        said |= {each: "".join(filter(str.isprintable, said[each])) for each in ("says", "wrong")}
+        if not said["over"] and (silent := time.time() - said["when"]) > SILENT:
+            said["wrong"] = f"Its process has said nothing for {silent:.0f} s: it was killed, or hangs. Start it again."
+    except FileNotFoundError:
         return {"says": "Nothing was started here.", "wrong": "", "over": True}
-    if not said["over"] and (silent := time.time() - said["when"]) > SILENT:
-        said["wrong"] = f"Its process has said nothing for {silent:.0f} s: it was killed, or hangs. Start it again."
+    except (KeyError, OSError, TypeError, ValueError):
+        return {"says": "", "wrong": f"{kit / FILE} is damaged, or not ours: start it again.", "over": True}
     return said
 
 
