@@ -40,7 +40,7 @@ help:  ## this list
 	@echo "FAULTS=\"aggregators.py\" narrows sabotage."
 
 figures: $(MADE)  ## every figure of the report, in figures/: runs notebooks 01 to 12 where something changed
-	@$(if $(LEFT_OUT),echo "$(LEFT_OUT) is left out, since its engine is not here: make network gets it.")
+	@$(if $(LEFT_OUT),echo "$(LEFT_OUT) is left out: its engine is not here (make network gets it).")
 	@$(MAKE) -q $(DRAWING) || echo "Executing what changed, $(CORES) notebooks at a time ..."
 	@$(MAKE) -s -j$(CORES) $(DRAWING)
 	@echo "figures/ is up to date."

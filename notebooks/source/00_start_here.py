@@ -65,6 +65,8 @@ claim = course.settings(globals(), {"SEED": 0, "ROUNDS": 50}, {"ROUNDS": 10})
 # | [08 one folder, many hospitals][08] | Can hospitals train together with no server, in one shared folder? |
 # | [09 hospitals that differ][09] | What helps where hospitals differ? |
 # | [10 slow and absent hospitals][10] | Must everybody wait for the slowest hospital? |
+# | [11 differential privacy][11] | What does the sum still tell, and what does it cost to hide it? |
+# | [12 from notebook to network][12] | What changes when each hospital is a machine? |
 #
 # Read them in this order. Each runs on its own, from top to bottom, in a few minutes.
 #
@@ -78,6 +80,8 @@ claim = course.settings(globals(), {"SEED": 0, "ROUNDS": 50}, {"ROUNDS": 10})
 # [08]: 08_one_folder_many_hospitals.ipynb
 # [09]: 09_hospitals_that_differ.ipynb
 # [10]: 10_slow_and_absent_hospitals.ipynb
+# [11]: 11_differential_privacy.ipynb
+# [12]: 12_from_notebook_to_network.ipynb
 #
 # ## Is everything here?
 #
@@ -114,7 +118,8 @@ lengths.round(1).T
 #
 # All else lies in folders, and may be skipped until you need it. `encryption` is the engine behind
 # `aggregators.EncryptedMean`; notebooks 03 and 05 teach it. `reading` reads the tables that people bring. `compat`
-# makes the libraries safe to use. `chapters` has what single notebooks need, and `exchange` is for notebook 08.
+# makes the libraries safe to use. `chapters` has what single notebooks need, `exchange` is for
+# notebook 08, and `network` for 12.
 
 # %% tags=["plumbing"]
 # All parts are here, and the package is as the text says
@@ -126,8 +131,8 @@ assert {path.stem for path in package.glob("*.py")} == {"__init__", *core}, (
     "The core should be these nine."
 )
 assert folders - {"__pycache__"} == {
-    *("encryption", "reading", "compat", "chapters", "exchange")
-}, "All else should be in these five folders."
+    *("encryption", "reading", "compat", "chapters", "exchange", "network")
+}, "All else should be in these six folders."
 assert 7 < lengths.loc["all nine", "hours"] < 10, "The core should take a full day."
 
 # %% [markdown]

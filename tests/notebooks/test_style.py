@@ -191,6 +191,8 @@ def test_the_notebooks_are_what_their_sources_make_and_those_of_the_syllabus(sol
     found = {path.stem: path.read_text(encoding="utf-8") for path in pairing.path("", solutions).parent.glob("*.ipynb")}
     assert [name[:2] for name in tools.names()] == [f"{number:02}" for number in range(13)]
     assert sorted(found) == tools.names()
+    first, *others = tools.names()
+    assert [name for name in others if f": {name}.ipynb" not in found[first]] == [], "the map names all"
     assert [name for name, text in found.items() if text != pairing.built(name, solutions)] == []
 
 
