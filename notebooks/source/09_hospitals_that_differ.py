@@ -288,10 +288,11 @@ plots.save(
 # The picture has two groups. **What only changes how the one model is found** gains nothing: FedProx, SCAFFOLD, what
 # the server does with the mean, q-FedAvg, AFL, cyclic, class weights, Newton. They find about the pooled model. **What
 # gives each hospital a number of its own** gains in accuracy, and cuts the calibration error by about two fifths: own
-# intercept, recalibrated, Newton with own intercepts. Ditto gains as well; fine-tuning gains little. AUROC does not
-# gain anywhere. And more of one's own is not better: a hospital's own last layer has 17 numbers to learn from its own
-# rows alone. In the mean it loses at least as much AUROC as hospitals alone, perhaps by luck. It surely gains accuracy
-# on splits 20 to 39 only. But few values were tried: other ones, or more epochs of fine-tuning, might do better.
+# intercept, recalibrated, Newton with own intercepts. Ditto gains as well; fine-tuning, in its one epoch, gains little.
+# AUROC does not gain anywhere. And more of one's own is not better: a hospital's own last layer has 17 numbers to learn
+# from its own rows alone. In the mean it loses at least as much AUROC as hospitals alone, perhaps by luck. It surely
+# gains accuracy on splits 20 to 39 only. But few values were tried: more epochs of fine-tuning, for one, give better
+# probabilities.
 
 # %%
 CURES = ["own intercept", "recalibrated", "Newton, own intercepts", "Ditto"]
