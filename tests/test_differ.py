@@ -48,3 +48,40 @@ def test_a_personal_method_is_told_as_it_serves(heart):
     averaged = learning.train_federated(heart, rounds=differ.ROUNDS, seed=3)
     again = heterogeneity.recalibrated(averaged, heart)
     assert np.allclose(run.predictions["probability"], again.predictions["probability"])
+
+
+@pytest.mark.parametrize("seeds", [range(20), range(20, 40)], ids=["first half", "second half"])
+def test_the_table_holds_what_notebook_09_says_and_its_own_claims_do_not_ask(seeds):
+    table = differ.GRID.table().query("seed in @seeds")
+    long = differ.long(table)
+    cures = ["own intercept", "recalibrated", "Newton, own intercepts"]
+
+    def against(reference, metric):
+        found = evaluation.paired_differences(long, reference).query("metric == @metric")
+        return found.set_index(["method", "hospital"])
+
+    alone = against("FedAvg", "accuracy").loc[("local", "mean")]
+    assert alone["mean"] > 0, "hospitals alone are ahead"
+    assert (alone["low"] > 0) == (seeds[0] == 20), "surely so on the second half only"
+    even = against("central, recalibrated", "accuracy").xs("mean", level="hospital").loc[cures]
+    assert ((even["low"] < 0) & (even["high"] > 0)).all(), "a centralised model gains about as much"
+    for metric in ("auroc", "accuracy"):
+        assert (against("own intercept", metric).loc["local", "low"] < 0).all(), "nobody surely gains by staying alone"
+    assert against("own intercept", "auroc").loc[("local", "VA Long Beach"), "high"] < 0
+    swiss = table.query("hospital == 'Switzerland'").groupby("method")[["accuracy", "majority"]].mean()
+    assert (swiss["accuracy"] - swiss["majority"]).loc[cures].max() < 0.01, "there, the cures reach the guess only"
+    error = table.groupby("method")["ece"].mean()
+    assert (error[cures] / error["central"]).between(0.54, 0.66).all(), "two fifths of the error are gone"
+    reached = table.groupby("method")["rounds"].apply(lambda rounds: rounds.notna().mean())
+    assert (reached[["Newton", "Newton, recalibrated", "cyclic"]] == 1).all()
+    assert 0.8 < reached["Newton, own intercepts"] < 1
+
+
+def test_more_epochs_of_fine_tuning_give_better_probabilities_as_notebook_09_says(heart):
+    averaged = learning.train_federated(heart, rounds=differ.ROUNDS, seed=[0, 1, 20, 21])
+
+    def loss(epochs):
+        tuned = [heterogeneity.fine_tuned(run, heart, learning.Plan(epochs=epochs)) for run in averaged]
+        return np.mean([run.final("log_loss").mean() for run in tuned])
+
+    assert loss(20) < loss(1) - 0.02

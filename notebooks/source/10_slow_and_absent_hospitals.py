@@ -40,17 +40,18 @@ claim = course.settings(
 # %% [markdown]
 # ## What is real, and what is invented
 #
-# So far a round was a number. In a hospital it takes time. Some computers are slow, some links are long, and at night some
-# machines are off. In each round, the fast ones wait for the slowest.
+# So far a round was a number. In a hospital it takes time. Some computers are slow, some links are long, some machines
+# are off at night. The fast ones wait for the slowest.
 #
-# We cannot measure that: all our hospitals are in one computer. So we use a **simulated clock**. Nothing waits. The clock
-# only computes *when* each hospital would be done.
+# We cannot measure that in one computer. So we use a **simulated clock**. Nothing waits. It only computes *when* each
+# hospital would be done.
 #
 # - **Real:** the rows, the training, the encrypted messages and their bytes. They come from the
-#   [ledger](glossary.md#ledger) of a real run.
+#   [ledger](glossary.md#ledger) of a real run. Its seconds are not used, nor those of encryption.
 # - **Invented:** speeds, links, absences, and the seconds for a row. We made them up.
 #
-# So do not trust a number of seconds here. Trust a *ratio*: one way is so many times faster than another.
+# So do not trust a number of seconds here. Look at a *ratio*: one way is so many times faster than another. But it
+# holds for these inventions only: where rows are fast, a slow computer matters less.
 
 # %%
 from fedkit import aggregators, hospitals, learning
@@ -98,8 +99,7 @@ assert (costs["both"] - busy - link).abs().max() < 1e-9, "fedkit's costs are our
 costs[["busy", "link", "both"]].round(2)
 
 # %% [markdown]
-# The bytes hardly count: our model has 14 numbers. The latency counts more. Switzerland has the fewest rows, and takes
-# the longest.
+# The bytes of 14 numbers hardly count; the latency counts more. Switzerland has the fewest rows, and takes the longest.
 #
 # ## A round, with and without a deadline
 #
@@ -178,7 +178,7 @@ plots.save(
 )
 
 # %% [markdown]
-# A blue bar is work that counts, and a red one is in vain. A thin line behind a bar is waiting, or sending.
+# A blue bar counts, a red one is in vain. A thin line is waiting, or sending.
 #
 # Here nobody was away. When VA Long Beach is, and Switzerland is late, only two are left:
 
@@ -188,8 +188,8 @@ lost = ~days.groupby("seconds")["taken"].any()
 print(f"With a deadline, {lost.sum()} of {len(lost)} rounds are lost.")
 
 # %% [markdown]
-# The clock must not change the training. It only says *when* an update is counted. So two things must hold, to the last
-# bit. Waiting for all is `train_federated`. And so is a buffer in which *all* must be.
+# The clock must not change the training. It only says *when* an update is counted. So waiting for all is
+# `train_federated`, to the last bit. And so is a buffer in which *all* must be.
 
 # %%
 import numpy as np
@@ -205,10 +205,10 @@ print("The same 14 numbers, three times.")
 # %% [markdown]
 # ## Give each as much as it can do
 #
-# Or nobody is late, because the slow one gets *less work*. A round of three [epochs](glossary.md#epoch) has a
-# number of steps, of 32 rows each. Who takes how many, so that the last one is done as early as possible? This is a
-# small [optimisation](glossary.md#optimisation). Each hospital takes one step. Then we give one more, again and again,
-# to whoever would be done first with it.
+# Or nobody is late, because the slow one gets *less work*. A round of three [epochs](glossary.md#epoch) has a number of
+# steps, of 32 rows each. Who takes how many, so that the last one is done as early as possible? This is a small
+# [optimisation](glossary.md#optimisation). Each takes one step. Then we give one more, again and again, to whoever
+# would be done first.
 
 # %%
 step_seconds = 32 * ROW_SECONDS / sites["speed"]
@@ -310,13 +310,14 @@ plots.save(
 )
 
 # %% [markdown]
-# Each line is the mean of the four hospitals over 40 splits; lower is better. Who comes too late has worked and sent all
-# the same, and we count that. Left, time. In the middle, bytes. Right, how long computers worked, all together. If each
-# computer draws the same power, this is also the **energy** that they use, up to a factor.
+# Each line is the mean of the four hospitals over 40 splits; lower is better. Bytes and work are of split 0. Who comes
+# too late has worked and sent all the same, and we count that. Left, time. In the middle, bytes. Right, how long
+# computers worked, all together. If each computer draws the same power, and none while it waits, this is also the
+# **energy** that they use, up to a factor.
 #
 # How many times sooner does each policy reach what waiting has after two minutes? We ask this of each split. The first
-# 20 splits and the other 20 stand side by side, and each split has absences of its own. A policy that never gets there is
-# counted with 240 seconds.
+# 20 splits and the other 20 stand side by side, and each split has absences of its own. A policy that never gets there
+# is counted with 240 seconds. Waiting itself would get a little more than 1.
 
 
 # %% tags=["plumbing"]
@@ -351,12 +352,13 @@ told = pd.DataFrame(faster).T.rename_axis(["slow", "policy"])
 told.map(lambda found: "{:.1f} [{:.1f}, {:.1f}]".format(*found))
 
 # %% [markdown]
-# Where *Cleveland* is slow, own steps, deadline and buffer are several times as fast. Their whole intervals are above 1,
-# on both halves. Where *Switzerland* is slow, these three are not clearly faster, and a deadline even needs *longer*. The
-# model hears less from Switzerland, whose patients differ most. More epochs save no time.
+# Where *Cleveland* is slow, own steps, deadline and buffer are several times as fast. Their whole intervals are above
+# 1, on both halves. Where *Switzerland* is slow, these three are not clearly faster, and a deadline even needs
+# *longer*, surely on the second half only. The model hears less from Switzerland, whose patients differ most. More
+# epochs save no time.
 #
-# So there is no number for "how much faster". It depends on who is slow. And it depends on the score: here is the AUROC
-# after two minutes, which asks for the order of the patients only. The three are ahead in both cases, by little.
+# So "how much faster" depends on who is slow. And on the score: here is the AUROC after two minutes, which asks for the
+# order of the patients only. The three are ahead in both cases, perhaps by luck.
 
 # %%
 order = table[MEAN & (table["metric"] == "auroc") & (table["at"] == 120)]
@@ -432,20 +434,20 @@ halves[["mean", "low", "high"]].round(3)
 #
 # - At Switzerland the log loss is worse, on both halves, and both intervals are above zero. The *probabilities* of its
 #   patients suffer when nobody hears it. This harm can be shown.
-# - In AUROC and in accuracy, **harm cannot be shown on these rows**, at neither hospital. All these intervals hold zero.
-#   That is not "no harm". Switzerland has very few test patients with label 0, so its intervals are wide.
-# - At Cleveland the log loss is worse on average. One interval holds zero and the other does not. We leave that open.
+# - In AUROC and in accuracy, **harm cannot be shown on these rows**: all intervals hold zero. That is not "no harm".
+#   Switzerland has very few test patients with label 0, so its intervals are wide.
+# - At Cleveland the log loss is worse on average. One interval holds zero, one does not: we leave that open.
 #
-# In the picture, own steps and buffer lie nearer to zero at Switzerland than the deadline does. To be heard a little is
-# better than never to be heard. All splits are of the same patients: about other hospitals these intervals say nothing.
+# In the picture, own steps and buffer lie nearer to zero at Switzerland than the deadline does: own steps surely so, on
+# both halves. To be heard a little is better than never to be heard. All splits are of the same patients: about other
+# hospitals these intervals say nothing.
 
 # %% [markdown]
 # ## Fewer bytes
 #
-# Time is one cost, bytes are another. Two ways to save them: rounds that are **less frequent**, with more epochs in
-# between, or numbers of **fewer bits** (notebook [05](05_communication_cost.ipynb)). The second helps only a large
-# model. Here are real encrypted sums, for three sizes of a model. The last two columns invent a slow link, of 10
-# kilobytes a second.
+# Two ways to save bytes: rounds that are **less frequent**, with more epochs in between, or numbers of **fewer bits**
+# (notebook [05](05_communication_cost.ipynb)). The second helps only a large model. Here are real encrypted sums, for
+# three sizes of a model. The last two columns invent a slow link, of 10 kilobytes a second.
 
 
 # %% tags=["plumbing"]
@@ -476,8 +478,8 @@ sent.join(seconds).round(1)
 
 # %% [markdown]
 # With 14 numbers, fewer bits save next to nothing: the list and letter two are as long as before. With 50,000 numbers
-# they save more than half, in bytes and on a slow link in seconds. Less frequent rounds save bytes at any size. How many
-# kilobytes does each policy need for a log loss of 0.5, where Switzerland is slow?
+# they save more than half, in bytes and on a slow link in seconds. Less frequent rounds save bytes at any size. How
+# many kilobytes does each policy need for a log loss of 0.5, where Switzerland is slow? We read it off the picture.
 
 # %%
 cheap = drawn[(drawn["slow"] == "Switzerland") & (drawn["log_loss"] <= 0.5)]
@@ -563,10 +565,10 @@ claim(seen.loc["buffer of 100", "in vain, %"] == 0, "A buffer wastes nothing.")
 seen.round(1)
 
 # %% [markdown]
-# To wait for a thousand is to wait for the slowest of all. Asking a hundred does not save much: among a hundred there is
-# nearly always a very slow one. A deadline moves fast, and shuts the slowest tenth out for good. A buffer moves most
-# often and wastes nothing, but a slow hospital is heard rarely. Such speed has a price: **fast hospitals are heard
-# more often**. If the slow ones are the poor ones, the model is made for the patients of the rich ones.
+# To wait for a thousand is to wait for the slowest. Asking a hundred saves little: among them there is nearly always a
+# very slow one. A deadline shuts the slowest tenth out for good. A buffer moves most often and wastes nothing, but
+# hears slow hospitals rarely. Such speed has a price: **fast hospitals are heard more often**. If the slow ones are
+# poor, the model is made for the patients of the rich.
 #
 # ## What a clock tells others
 #
@@ -575,7 +577,8 @@ seen.round(1)
 #
 # ## What you can do now
 #
-# - You turned rows, messages and bytes into seconds. The bytes are real, the speeds are invented: only ratios count.
+# - You turned rows, messages and bytes into seconds. The bytes are real, the speeds are invented: a ratio holds for
+#   these speeds only.
 # - You wrote a diary with a deadline by hand, and read the diary of a buffer. With all hospitals in it, both are
 #   federated averaging, to the last bit.
 # - You shared out steps, one at a time, until nobody could take one more before the last one was done.
