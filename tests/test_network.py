@@ -15,7 +15,9 @@ import time
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from exchange_parts import Logistic, federation
 
 from fedkit import exchange
@@ -25,7 +27,7 @@ from fedkit.encryption.messages import MessageError
 from fedkit.exchange import Folder, Maker, Settings, letters
 from fedkit.exchange.folder import digest, quoted
 from fedkit.exchange.study import Study
-from fedkit.network import __main__, consent, kits, parties
+from fedkit.network import __main__, consent, kits, parties, post
 from fedkit.network.consent import Consent
 from fedkit.network.post import Board, Mirror
 
@@ -133,9 +135,9 @@ def net(tmp_path):
 def test_the_model_is_the_rehearsals_byte_for_byte(net, tmp_path):
     assert net.play() == dict.fromkeys(DATA.names, True)
     rehearsed = exchange.rehearse(DATA, rounds=3, work=Logistic)[0]
-    assert {diary.counts.get("model") for diary in net.diaries.values()} == {None, rehearsed.model_fingerprint}
+    assert {diary.said.get("model") for diary in net.diaries.values()} == {None, rehearsed.model_fingerprint}
     assert len({net.model(name) for name in DATA.names}) == 1
-    assert all(0 < diary.counts["up"] < diary.counts["down"] < 10**5 for diary in list(net.diaries.values())[1:])
+    assert all(0 < diary.said["up"] < diary.said["down"] < 10**5 for diary in list(net.diaries.values())[1:])
 
 
 def test_it_goes_on_where_anybody_was_started_again_and_a_hospital_may_lose_what_the_server_sent(net):
@@ -151,7 +153,7 @@ def test_it_goes_on_where_anybody_was_started_again_and_a_hospital_may_lose_what
     net.play()
     assert net.done == dict.fromkeys(DATA.names, True)
     rehearsed = exchange.rehearse(DATA, rounds=3, work=Logistic)[0]
-    assert {net.diaries[name].counts["model"] for name in DATA.names} == {rehearsed.model_fingerprint}
+    assert {net.diaries[name].said["model"] for name in DATA.names} == {rehearsed.model_fingerprint}
 
 
 REFUSALS = [
@@ -168,7 +170,7 @@ def test_what_was_not_agreed_to_ends_before_any_number_leaves(net, change, said)
     name = "Hospital 0"
     net.agree(name, **change)
     net.play(seconds=4)
-    assert said in net.diaries[name].wrong
+    assert said in net.diaries[name].said["wrong"]
     assert net.done.get(name) is not True
     assert set(net.at_the_server(name)) <= {"request"}
     if said and "opened" not in said:
@@ -190,7 +192,7 @@ def test_another_hospital_in_the_opening_is_noticed_before_a_key_is_given(net):
     finally:
         PEOPLE["Hospital 2"] = real
     for name in DATA.names[:2]:
-        assert "with others, or other keys, than were agreed to: Hospital 2" in net.diaries[name].wrong
+        assert "with others, or other keys, than were agreed to: Hospital 2" in net.diaries[name].said["wrong"]
         assert net.done[name] is False
         assert net.at_the_server(name) == ["request"]
 
@@ -200,7 +202,7 @@ def test_a_letter_that_may_not_leave_stays(net, kept):
     name = "Hospital 1"
     net.agree(name, leaves=[each for each in consent.LEAVES if each != kept])
     net.play(seconds=6)
-    assert f"A letter for '{kept}' was to leave" in net.diaries[name].wrong
+    assert f"A letter for '{kept}' was to leave" in net.diaries[name].said["wrong"]
     assert net.done[name] is False
     first = {"update": "one-00002", "two": "two-00000", "request": "request"}[kept]
     assert first not in net.at_the_server(name)
@@ -217,7 +219,7 @@ def test_a_consent_that_is_withdrawn_ends_it(net):
 
     net.ask = ask
     net.play(seconds=6)
-    assert "nobody agreed to anything here" in net.diaries[name].wrong
+    assert "nobody agreed to anything here" in net.diaries[name].said["wrong"]
     assert "one-00002" not in net.at_the_server(name)
 
 
@@ -320,6 +322,29 @@ def test_what_is_no_question_is_refused_with_a_sentence(net, question):
     assert "Eve" not in net.board.heard
 
 
+def test_who_asks_under_a_name_has_the_certificate_for_it(net):
+    question = {"name": "Hospital 0", "board": "", "after": 0, "letters": [GOOD]}
+    for proven in (post.site(fingerprint(PEOPLE["Hospital 1"].public)), "h-", "", "Hospital 0"):
+        with pytest.raises(MessageError, match="asks as Hospital 0, with the certificate of another"):
+            net.board.answer(question, proven)
+    assert (net.board.heard, net.at_the_server("Hospital 0")) == ({}, [])
+    assert net.board.answer(question, post.site(fingerprint(ONE.public)))["board"]
+
+
+def test_a_server_that_lost_a_hospitals_letters_and_was_started_again_gets_them_again(net):
+    one = mirror(net, lambda question: net.board.answer(question))
+    for place in ("request", "one-00001"):
+        one._folder.post(place, "Hospital 0", letter(ONE, place, number=int("-" in place))[2])
+    one.send()
+    shutil.rmtree(net.folder / "one-00001")
+    one.send()
+    assert net.at_the_server("Hospital 0") == ["request"], "while it runs, it is not asked whether it still has them"
+    net.board = net.new_board()
+    one.fetch()
+    one.send()
+    assert net.at_the_server("Hospital 0") == ["one-00001", "request"]
+
+
 def mirror(net, ask, name="Hospital 0"):
     kit = net.kits[name]
     return Mirror(Folder(kit / "study"), *Consent.read(kit).side, name=name, ask=ask, may=lambda purpose: None)
@@ -327,8 +352,9 @@ def mirror(net, ask, name="Hospital 0"):
 
 ANSWER = {"board": "b", "after": 0, "letters": [], "more": False, "again": 1.0}
 ANSWERS = [
-    None, {}, ANSWER | {"after": None}, ANSWER | {"letters": [1]}, ANSWER | {"letters": [GOOD[:2]]},
-    ANSWER | {"again": "soon"}, *(ANSWER | {"letters": [foreign]} for foreign, _ in FOREIGN),
+    None, {}, *(ANSWER | {"after": after} for after in (None, "1", -1, 10**30, float("inf"))),
+    ANSWER | {"letters": [1]}, ANSWER | {"letters": [GOOD[:2]]}, ANSWER | {"again": "soon"},
+    *(ANSWER | {"letters": [foreign]} for foreign, _ in FOREIGN),
     ANSWER | {"letters": [letter(Identity("Boss", b"M" * 32), "opening", purpose="opening")]},
     ANSWER | {"letters": [letter(BOSS, "one-00001", number=1)]},
 ]  # fmt: skip
@@ -370,9 +396,9 @@ def test_who_does_not_ask_is_named_within_ten_seconds_and_no_more_once_it_does(n
     monkeypatch.setattr(parties, "SILENT", 0.5)
     net.board.again = 0.1
     net.play("Hospital 0", seconds=2)
-    assert net.diaries["Boss"].wrong == "Nothing is heard of Hospital 1, Hospital 2: busy, or away."
+    assert net.diaries["Boss"].said["wrong"] == "Nothing is heard of Hospital 1, Hospital 2: busy, or away."
     net.play()
-    assert net.diaries["Boss"].wrong == ""
+    assert net.diaries["Boss"].said["wrong"] == ""
 
 
 def test_status_says_what_the_process_said_and_that_it_is_silent(tmp_path, capsys):
@@ -380,17 +406,21 @@ def test_status_says_what_the_process_said_and_that_it_is_silent(tmp_path, capsy
     for text in ("{", "[]", "{}", '{"says": 1, "wrong": "", "over": true}', '{"says": "", "wrong": "", "over": false}'):
         (tmp_path / parties.FILE).write_text(text)
         assert "is damaged" in parties.status(tmp_path)["wrong"]
-    (tmp_path / parties.FILE).write_text('{"says": "\\u001b[2J on", "wrong": "", "over": true}')
-    assert parties.status(tmp_path)["says"] == "[2J on", "and nothing that a terminal obeys"
     diary = parties.Diary(tmp_path)
-    diary.say("Round 1.", "The disk is full.")
-    diary.say("Round 1.", "The disk is full.")
-    assert capsys.readouterr().out.count("The disk is full.") == 1
-    assert {"says": "Round 1.", "wrong": "The disk is full."}.items() <= parties.status(tmp_path).items()
+    for _ in range(2):
+        diary.say(says="\x1b[2J on", wrong="The disk is full.", up=3)
+    said = capsys.readouterr().out
+    assert (said.count("The disk is full."), said.count("[2J on"), "\x1b" in said) == (1, 1, False)
+    assert parties.status(tmp_path)["says"] == "[2J on", "and nothing that a terminal obeys"
+    diary.say(noted="Somebody was refused.")
+    assert parties.status(tmp_path)["wrong"] == "The disk is full. Somebody was refused."
+    diary.said["then"] -= 60
+    diary.say(says="Round 1.")
+    assert {"says": "Round 1.", "wrong": "The disk is full.", "up": 3}.items() <= parties.status(tmp_path).items()
     said = json.loads((tmp_path / parties.FILE).read_text())
     (tmp_path / parties.FILE).write_text(json.dumps(said | {"when": time.time() - 60}))
     assert "has said nothing for 60 s" in parties.status(tmp_path)["wrong"]
-    (tmp_path / parties.FILE).write_text(json.dumps(said | {"when": time.time() - 60, "over": True}))
+    (tmp_path / parties.FILE).write_text(json.dumps(said | {"when": time.time() - 60, "then": 0.0, "over": True}))
     assert parties.status(tmp_path)["wrong"] == "The disk is full."
 
 
@@ -413,7 +443,9 @@ class Made:
         self.out, self.cards = place / "out", [kit / "card.json" for kit in self.kits.values()]
         self.provision()
         for name in DATA.names:
-            shutil.copytree(self.out / kits.site(self.people[name].public), self.kits[name], dirs_exist_ok=True)
+            shutil.copytree(
+                self.out / post.site(fingerprint(self.people[name].public)), self.kits[name], dirs_exist_ok=True
+            )
 
     def provision(self, **plan):
         me = self.kits["Boss"], self.people["Boss"], "four random words Boss"
@@ -460,8 +492,28 @@ def test_a_card_that_is_none_or_has_an_odd_name_or_a_weak_key_is_refused_though_
     odd = [carded(me, name, tls) for name in ("a\nb", "\x1b[2J", "x" * 101, "", 5)]
     for card in [*odd, carded(me, "A", weak), carded(me, "A", "no key"), "[" * 10**5, "null", "9" * 9999]:
         refused(one, tmp_path, card, "or is no card, or has a weak key")
-    for name, who in (("Boss", me), ("A", one.people["Boss"])):
+    for name, who in (("Boss", me), ("B0ss", me), ("\u0412oss", me), ("A", one.people["Boss"])):  # zero; a Cyrillic B
         refused(one, tmp_path, carded(who, name, tls), "There are two cards of")
+    refused(one, tmp_path, carded(me, "A", tls), "cards of 1 hospitals, and the study is for 3 to 100")
+
+
+PLANS = [
+    (["settings"], "A plan has"), ({"port": None}, "port cannot be agreed to"), ({"port": 0}, "port cannot be"),
+    ({"port": 1 << 16}, "port cannot be"), ({"host": "a b"}, "host, port cannot be"), ({"host": ""}, "host, port"),
+    ({"host": "https://a"}, "host, port cannot be"), ({"host": "a" * 65}, "host, port cannot be"),
+    ({"day": 3}, "A plan has"), ({"days": 0}, "Certificates are good for 0 days"), ({"days": 1e9}, "3650 are the most"),
+    ({"days": "3"}, "Certificates are good for '3' days"), ({"days": float("nan")}, "Certificates are good for nan"),
+    ({"settings": {}}, "settings cannot be used"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "said"), PLANS)
+def test_a_plan_with_a_fault_is_refused_before_a_key_is_made(made, tmp_path, change, said):
+    one = made[0]
+    plan = one.plan | change if isinstance(change, dict) else change
+    with pytest.raises(ValueError, match=said):
+        kits.provision(tmp_path, one.people["Boss"], "four random words Boss", plan, one.cards, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_kit_is_for_its_account_alone_though_it_was_there_and_others_may_read_by_default(tmp_path, monkeypatch):
@@ -538,12 +590,25 @@ def test_the_engine_trusts_the_studys_authority_and_none_that_the_machine_trusts
     assert [dict(pair for (pair,) in one["subject"])["commonName"] for one in trusted] == ["fedkit study"]
 
 
-def test_a_certificate_is_good_for_its_time_alone(made, monkeypatch):
-    kit, now = made[0].kits["Hospital 0"], time.time()
-    assert kits.expired(kit) == ""
-    for days in (-1, 400):
-        monkeypatch.setattr(time, "time", lambda days=days: now + days * 86400)
-        assert "this machine's clock says" in kits.expired(kit)
+@pytest.mark.parametrize(
+    ("late", "said"), [("Hospital 0", "CERTIFICATE_EXPIRED"), ("Boss", "has expired; this machine")]
+)
+def test_a_certificate_that_has_run_out_is_said_at_the_site(made, tmp_path, late, said):
+    one, keys = made[0], ("tls.key", "tls.crt", "ca.crt")
+    for name in ("Boss", "Hospital 0"):
+        (tmp_path / name).mkdir()
+        for file in keys:
+            shutil.copy(one.kits[name] / file, tmp_path / name)
+    use = ExtendedKeyUsageOID.SERVER_AUTH if late == "Boss" else ExtendedKeyUsageOID.CLIENT_AUTH
+    authority, mine = (
+        serialization.load_pem_private_key((one.kits[name] / file).read_bytes(), secret)
+        for name, file, secret in (("Boss", "ca.key", b"four random words Boss"), (late, "tls.key", None))
+    )
+    (tmp_path / late / "tls.crt").write_bytes(kits._certificate("x", mine.public_key(), authority, 0.001, use))
+    line = serving(tmp_path / "Boss")
+    agreed = Consent.read(one.kits["Hospital 0"])._replace(host="127.0.0.1", port=line.getsockname()[1])
+    assert said in kits.probe(tmp_path / "Hospital 0", agreed)
+    line.close()
 
 
 @pytest.mark.parametrize("serving", [False, True])
