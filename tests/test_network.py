@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -15,6 +16,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -526,6 +528,50 @@ def test_a_kit_is_for_its_account_alone_though_it_was_there_and_others_may_read_
     finally:
         os.umask(mask)
     assert {path.stat().st_mode & 0o077 for path in [tmp_path / "kit", *(tmp_path / "kit").iterdir()]} == {0}
+
+
+def test_the_commands_of_the_page_make_kits_and_say_how_things_are(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("fedkit.encryption.vault._COST", 14)
+
+    def said(*words):
+        monkeypatch.setattr("sys.stdin", io.StringIO("four random words\n"))
+        __main__.main([str(word) for word in words])
+        return capsys.readouterr().out
+
+    for name in ("Boss", *DATA.names):
+        assert f"{name} is " in said("identity", tmp_path / name, name)
+    plan, cards = tmp_path / "plan.json", [tmp_path / name / "card.json" for name in DATA.names]
+    plan.write_text("{")
+    with pytest.raises(SystemExit, match="cannot be read: "):
+        said("provision", tmp_path / "Boss", plan, tmp_path / "out", *cards)
+    plan.write_text(json.dumps({"settings": Settings.of(DATA).to_json(), "host": "localhost", "port": 8002}))
+    printed = said("provision", tmp_path / "Boss", plan, tmp_path / "out", *cards)
+    assert all(spoken in printed for spoken in Consent.read(tmp_path / "Boss").hospitals.values())
+    assert len(list((tmp_path / "out").iterdir())) == 3
+    assert said("status", tmp_path / "Boss") == "Nothing was started here.\n"
+    (tmp_path / "Boss" / parties.FILE).write_text("[]")
+    with pytest.raises(SystemExit, match="is damaged"):
+        said("status", tmp_path / "Boss")
+
+
+def test_compose_names_commands_files_and_secrets_that_are_there():
+    root = Path(__file__).parents[1]
+    compose = yaml.safe_load((root / "compose.yaml").read_text())
+    for name, service in compose["services"].items():
+        sh, _, line = shlex.split(service["command"])
+        program, module, package, command, kit, _, secret = shlex.split(line)[0], *shlex.split(line)[1:]
+        assert (sh, program, module, package) == ("sh", ".venv-network/bin/python", "-m", "fedkit.network")
+        assert command == ("serve" if name == "server" else "site")
+        assert command in __main__.COMMANDS
+        assert service["volumes"] == [f"./kits/{name}:{kit}"]
+        assert [f"/run/secrets/{each['target']}" for each in service["secrets"]] == [secret]
+        assert compose["secrets"][service["secrets"][0]["source"]] == {"file": f"./kits/{name}.secret"}
+        assert service["networks"] == list(compose["networks"])
+        lines = service["build"]["dockerfile_inline"].splitlines()
+        for file in (word for line in lines if line.startswith("COPY") for word in line.split()[1:-1]):
+            assert (root / file).exists()
+        assert "COPY . " not in service["build"]["dockerfile_inline"], "a kit would get into the image"
+        assert all(f"\n{target}:" in (root / "Makefile").read_text() for target in lines[-1].split("make ")[-1].split())
 
 
 def serving(kit, mine=ssl.CERT_REQUIRED):

@@ -58,7 +58,11 @@ def _identity(given: argparse.Namespace) -> None:
 
 
 def _provision(given: argparse.Namespace) -> None:
-    secret, plan = _passphrase(), json.loads(given.plan.read_text())
+    try:
+        plan = json.loads(given.plan.read_text())
+    except ValueError as problem:
+        raise ValueError(f"{given.plan} cannot be read: {problem}.") from None
+    secret = _passphrase()
     me, cards = Identity.load(given.kit / "identity", secret), [given.kit / "card.json", *given.cards]
     print(f"{kits.provision(given.kit, me, secret, plan, cards, given.out)} is the invitation. Read aloud, too:")
     for name, spoken in Consent.read(given.kit).side[0].items():
@@ -67,7 +71,9 @@ def _provision(given: argparse.Namespace) -> None:
 
 def _status(given: argparse.Namespace) -> None:
     said = parties.status(given.kit)
-    sys.exit(f"{said['says']}\n{said['wrong']}" if said["wrong"] else print(said["says"]))
+    print(said["says"])
+    if said["wrong"]:
+        sys.exit(said["wrong"])
 
 
 def _run(given: argparse.Namespace) -> None:
