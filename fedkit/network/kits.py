@@ -109,9 +109,9 @@ def workspace(kit: Path, agreed: Consent, name: str, serving: bool) -> Path:
     shutil.rmtree(place, ignore_errors=True)
     filled = {"host": agreed.host, "port": agreed.port, "site": name, "clients": 2 * len(agreed.hospitals)}
     told = json.loads(Template(ENGINE.read_text()).substitute(filled))
-    for path, said in (told["both"] | told[kind]).items():
+    for path in told["both"] | told[kind]:
         (place / path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (place / path).write_text(json.dumps(said, indent=1))
+        (place / path).write_text(json.dumps(told["both"].get(path, {}) | told[kind].get(path, {}), indent=1))
     for ours, theirs in (("tls.key", f"{kind}.key"), ("tls.crt", f"{kind}.crt"), ("ca.crt", "rootCA.pem")):
         (place / "startup" / theirs).symlink_to(kit / ours)
     return place
