@@ -42,10 +42,9 @@ class Loopback:
         cards, secret = [kit / "card.json" for kit in self.kits.values()], self._secrets[SERVER]
         self.invitation = kits.provision(self.kits[SERVER], people[SERVER], secret, plan, cards, out)
         for rows in federation:
-            shutil.copytree(
-                out / post.site(fingerprint(people[rows.name].public)), self.kits[rows.name], dirs_exist_ok=True
-            )
-            rows.table.assign(label=rows.labels).to_csv(self.kits[rows.name] / "rows.csv", index=False)
+            kit, given = self.kits[rows.name], out / post.site(fingerprint(people[rows.name].public))
+            shutil.copytree(given, kit, dirs_exist_ok=True)
+            rows.table.assign(label=rows.labels).to_csv(kit / "rows.csv", index=False)
 
     def start(self, *names: str) -> None:
         """Start processes by name; all that do not run if none is named."""
