@@ -124,7 +124,7 @@ def trust(kit: Path) -> None:
 
 def probe(kit: Path, agreed: Consent, seconds: float = 2.0) -> str:
     """Say what is wrong with the way to the server; "" if nothing is."""
-    where, why = f"The server at {agreed.host}:{agreed.port}", "it hangs up"
+    where, why = f"The server at {agreed.host}:{agreed.port}", "it hung up"
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     try:
@@ -137,11 +137,12 @@ def probe(kit: Path, agreed: Consent, seconds: float = 2.0) -> str:
     except ssl.SSLCertVerificationError as problem:
         why = f"{problem.verify_message}; this machine's clock says {datetime.now():%Y-%m-%d %H:%M}"
         return f"{where} shows a certificate that is not good ({why}): it is not this study's server."
-    except ssl.SSLError as problem:
-        why = problem.reason or problem
+    except (ssl.SSLError, BrokenPipeError, ConnectionResetError) as problem:
+        why = problem.strerror
     except OSError as problem:
         return f"{where} cannot be reached ({problem}): is it up, and does a firewall stop you?"
-    return f"{where} refuses the certificate of this kit ({why}): look at its dates, or ask for another."
+    until = f"{x509.load_pem_x509_certificate((kit / 'tls.crt').read_bytes()).not_valid_after_utc:%Y-%m-%d %H:%M}"
+    return f"{where} refuses the certificate of this kit, good until {until} UTC ({why}): ask for another."
 
 
 def _key(path: Path, seal: serialization.KeySerializationEncryption) -> rsa.RSAPrivateKey:

@@ -234,7 +234,7 @@ def expired() -> str:
         key, good = x509.load_pem_x509_certificate(crt.read_bytes()).public_key(), crt.read_bytes()
         crt.write_bytes(kits._certificate("x", key, authority, 0.001, ExtendedKeyUsageOID.CLIENT_AUTH))
         made.start()
-        here = made.until(lambda: "CERTIFICATE_EXPIRED" in made.status("Hospital 1")["wrong"], 120)
+        here = made.until(lambda: "refuses the certificate" in made.status("Hospital 1")["wrong"], 120)
         there = made.until(lambda: "certificate has expired" in made.status(SERVER)["wrong"], 30)
         made.kill("Hospital 1")
         crt.write_bytes(good)
