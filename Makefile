@@ -97,7 +97,7 @@ colab-check: $(MADE)  ## run the notebooks as Google Colab would, on its runtime
 	@PYTHONPATH=notebooks NEWEST=$(NEWEST) $(PY) tests/colab/check.py $(NOTEBOOKS)
 
 network: .venv-network/made  ## ten rounds over mutual TLS on this machine: a server and four hospitals, five processes
-	@$(PY) -m fedkit.network.loopback
+	@$(PY) tests/bench/network.py --kills 0 real
 
 .venv-network/made: fedkit/network/network.lock | $(MADE)
 	@rm -rf .venv-network

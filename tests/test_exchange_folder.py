@@ -52,6 +52,13 @@ def test_posting_twice_changes_nothing_and_leaves_nothing_aside(folder):
         folder.post("place", "医" * 60, DATA)
 
 
+def test_a_letter_is_posted_without_a_look_at_the_others(folder, monkeypatch):
+    """A place holds thousands where a study is large, and each of them would list the rest."""
+    monkeypatch.setattr(folder.filesystem, "ls", lambda *_, **__: pytest.fail("the place was listed"))
+    for _ in range(2):
+        folder.post("place", "Basel", DATA)
+
+
 @pytest.mark.parametrize("damaged", [b"", DATA[:-1], DATA[:-1] + b"!"])
 def test_what_was_left_half_written_is_mended_by_posting_again(folder, damaged):
     name = f"{digest(DATA)}.Basel.letter"

@@ -25,9 +25,9 @@ ROOMS = {
     "chapters": (3764, {"core", "compat", "encryption"}),
     "studies": (841, {"core", "compat", "encryption", "chapters"}),
     "exchange": (2811, {"core", "compat", "encryption", "chapters"}),
-    "network": (1083, {"core", "compat", "encryption", "exchange"}),
+    "network": (1044, {"core", "compat", "encryption", "exchange"}),
 }
-WHOLE = 14_630  # the most lines of all rooms together
+WHOLE = 14_591  # the most lines of all rooms together
 # The core in the order in which it is read, and the one module of it that opens the door to an engine.
 CORE = ["hospitals", "tables", "preparation", "models", "learning", "aggregators", "records", "evaluation", "plots"]
 BEHIND = {"encryption": "aggregators", "reading": "hospitals"}

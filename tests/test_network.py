@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -15,7 +16,10 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from exchange_parts import Logistic, federation
 
 from fedkit import exchange
@@ -25,7 +29,7 @@ from fedkit.encryption.messages import MessageError
 from fedkit.exchange import Folder, Maker, Settings, letters
 from fedkit.exchange.folder import digest, quoted
 from fedkit.exchange.study import Study
-from fedkit.network import __main__, consent, kits, parties
+from fedkit.network import __main__, consent, kits, parties, post
 from fedkit.network.consent import Consent
 from fedkit.network.post import Board, Mirror
 
@@ -91,8 +95,8 @@ class Net:
         self.asked.append(question)
         return self.board.answer(question)
 
-    def play(self, *names, seconds=60):
-        """Run the server, and these hospitals, or all, until they end."""
+    def play(self, *names, seconds=120, until=()):
+        """Run the server, and these hospitals, or all, until they end, or those do that are waited for."""
         bell = Bell()
         self.diaries = self.diaries or {name: parties.Diary(self.kits[name]) for name in self.kits}
 
@@ -109,9 +113,9 @@ class Net:
         serving = threading.Thread(target=server)
         for thread in [serving, *threads]:
             thread.start()
-        until = time.monotonic() + seconds
-        for thread in threads:
-            thread.join(max(0.0, until - time.monotonic()))
+        limit, wanted = time.monotonic() + seconds, {*(until or names or DATA.names)}
+        while not wanted <= self.done.keys() and time.monotonic() < limit:
+            time.sleep(0.02)
         bell.over = True
         for thread in [serving, *threads]:
             thread.join()
@@ -133,9 +137,9 @@ def net(tmp_path):
 def test_the_model_is_the_rehearsals_byte_for_byte(net, tmp_path):
     assert net.play() == dict.fromkeys(DATA.names, True)
     rehearsed = exchange.rehearse(DATA, rounds=3, work=Logistic)[0]
-    assert {diary.counts.get("model") for diary in net.diaries.values()} == {None, rehearsed.model_fingerprint}
+    assert {diary.said.get("model") for diary in net.diaries.values()} == {None, rehearsed.model_fingerprint}
     assert len({net.model(name) for name in DATA.names}) == 1
-    assert all(0 < diary.counts["up"] < diary.counts["down"] < 10**5 for diary in list(net.diaries.values())[1:])
+    assert all(0 < diary.said["up"] < diary.said["down"] < 10**5 for diary in list(net.diaries.values())[1:])
 
 
 def test_it_goes_on_where_anybody_was_started_again_and_a_hospital_may_lose_what_the_server_sent(net):
@@ -151,7 +155,7 @@ def test_it_goes_on_where_anybody_was_started_again_and_a_hospital_may_lose_what
     net.play()
     assert net.done == dict.fromkeys(DATA.names, True)
     rehearsed = exchange.rehearse(DATA, rounds=3, work=Logistic)[0]
-    assert {net.diaries[name].counts["model"] for name in DATA.names} == {rehearsed.model_fingerprint}
+    assert {net.diaries[name].said["model"] for name in DATA.names} == {rehearsed.model_fingerprint}
 
 
 REFUSALS = [
@@ -167,8 +171,8 @@ REFUSALS = [
 def test_what_was_not_agreed_to_ends_before_any_number_leaves(net, change, said):
     name = "Hospital 0"
     net.agree(name, **change)
-    net.play(seconds=4)
-    assert said in net.diaries[name].wrong
+    net.play(**({"until": [name]} if said else {"seconds": 4}))
+    assert said in net.diaries[name].said["wrong"]
     assert net.done.get(name) is not True
     assert set(net.at_the_server(name)) <= {"request"}
     if said and "opened" not in said:
@@ -186,11 +190,11 @@ def test_another_hospital_in_the_opening_is_noticed_before_a_key_is_given(net):
     real, PEOPLE["Hospital 2"] = PEOPLE["Hospital 2"], phantom
     try:
         net.agree("Hospital 2", hospitals=Consent.read(net.kits["Boss"]).hospitals)
-        net.play(seconds=6)
+        net.play(until=DATA.names[:2])
     finally:
         PEOPLE["Hospital 2"] = real
     for name in DATA.names[:2]:
-        assert "with others, or other keys, than were agreed to: Hospital 2" in net.diaries[name].wrong
+        assert "with others, or other keys, than were agreed to: Hospital 2" in net.diaries[name].said["wrong"]
         assert net.done[name] is False
         assert net.at_the_server(name) == ["request"]
 
@@ -199,8 +203,8 @@ def test_another_hospital_in_the_opening_is_noticed_before_a_key_is_given(net):
 def test_a_letter_that_may_not_leave_stays(net, kept):
     name = "Hospital 1"
     net.agree(name, leaves=[each for each in consent.LEAVES if each != kept])
-    net.play(seconds=6)
-    assert f"A letter for '{kept}' was to leave" in net.diaries[name].wrong
+    net.play(until=[name])
+    assert f"A letter for '{kept}' was to leave" in net.diaries[name].said["wrong"]
     assert net.done[name] is False
     first = {"update": "one-00002", "two": "two-00000", "request": "request"}[kept]
     assert first not in net.at_the_server(name)
@@ -216,8 +220,8 @@ def test_a_consent_that_is_withdrawn_ends_it(net):
         return net.board.answer(question)
 
     net.ask = ask
-    net.play(seconds=6)
-    assert "nobody agreed to anything here" in net.diaries[name].wrong
+    net.play(until=[name])
+    assert "nobody agreed to anything here" in net.diaries[name].said["wrong"]
     assert "one-00002" not in net.at_the_server(name)
 
 
@@ -320,6 +324,29 @@ def test_what_is_no_question_is_refused_with_a_sentence(net, question):
     assert "Eve" not in net.board.heard
 
 
+def test_who_asks_under_a_name_has_the_certificate_for_it(net):
+    question = {"name": "Hospital 0", "board": "", "after": 0, "letters": [GOOD]}
+    for proven in (post.site(fingerprint(PEOPLE["Hospital 1"].public)), "h-", "", "Hospital 0"):
+        with pytest.raises(MessageError, match="asks as Hospital 0, with the certificate of another"):
+            net.board.answer(question, proven)
+    assert (net.board.heard, net.at_the_server("Hospital 0")) == ({}, [])
+    assert net.board.answer(question, post.site(fingerprint(ONE.public)))["board"]
+
+
+def test_a_server_that_lost_a_hospitals_letters_and_was_started_again_gets_them_again(net):
+    one = mirror(net, lambda question: net.board.answer(question))
+    for place in ("request", "one-00001"):
+        one._folder.post(place, "Hospital 0", letter(ONE, place, number=int("-" in place))[2])
+    one.send()
+    shutil.rmtree(net.folder / "one-00001")
+    one.send()
+    assert net.at_the_server("Hospital 0") == ["request"], "while it runs, it is not asked whether it still has them"
+    net.board = net.new_board()
+    one.fetch()
+    one.send()
+    assert net.at_the_server("Hospital 0") == ["one-00001", "request"]
+
+
 def mirror(net, ask, name="Hospital 0"):
     kit = net.kits[name]
     return Mirror(Folder(kit / "study"), *Consent.read(kit).side, name=name, ask=ask, may=lambda purpose: None)
@@ -327,8 +354,9 @@ def mirror(net, ask, name="Hospital 0"):
 
 ANSWER = {"board": "b", "after": 0, "letters": [], "more": False, "again": 1.0}
 ANSWERS = [
-    None, {}, ANSWER | {"after": None}, ANSWER | {"letters": [1]}, ANSWER | {"letters": [GOOD[:2]]},
-    ANSWER | {"again": "soon"}, *(ANSWER | {"letters": [foreign]} for foreign, _ in FOREIGN),
+    None, {}, *(ANSWER | {"after": after} for after in (None, "1", -1, 10**30, float("inf"))),
+    ANSWER | {"letters": [1]}, ANSWER | {"letters": [GOOD[:2]]}, ANSWER | {"again": "soon"},
+    *(ANSWER | {"letters": [foreign]} for foreign, _ in FOREIGN),
     ANSWER | {"letters": [letter(Identity("Boss", b"M" * 32), "opening", purpose="opening")]},
     ANSWER | {"letters": [letter(BOSS, "one-00001", number=1)]},
 ]  # fmt: skip
@@ -366,13 +394,13 @@ def test_second_letters_are_shown_to_nobody_else_and_first_ones_to_the_group(net
     assert [shown(name) for name in DATA.names] == [{"one-00001", "two-00001", "request"}, {"one-00001"}, set()]
 
 
-def test_who_does_not_ask_is_named_within_ten_seconds_and_no_more_once_it_does(net, monkeypatch):
+def test_who_does_not_ask_is_named_within_ten_seconds_and_no_more_once_it_does(net, monkeypatch, capsys):
     monkeypatch.setattr(parties, "SILENT", 0.5)
     net.board.again = 0.1
-    net.play("Hospital 0", seconds=2)
-    assert net.diaries["Boss"].wrong == "Nothing is heard of Hospital 1, Hospital 2: busy, or away."
+    net.play("Hospital 0", seconds=4)
+    assert " Nothing is heard of Hospital 1, Hospital 2: busy, or away.\n" in capsys.readouterr().out
     net.play()
-    assert net.diaries["Boss"].wrong == ""
+    assert net.diaries["Boss"].said["wrong"] == ""
 
 
 def test_status_says_what_the_process_said_and_that_it_is_silent(tmp_path, capsys):
@@ -380,17 +408,21 @@ def test_status_says_what_the_process_said_and_that_it_is_silent(tmp_path, capsy
     for text in ("{", "[]", "{}", '{"says": 1, "wrong": "", "over": true}', '{"says": "", "wrong": "", "over": false}'):
         (tmp_path / parties.FILE).write_text(text)
         assert "is damaged" in parties.status(tmp_path)["wrong"]
-    (tmp_path / parties.FILE).write_text('{"says": "\\u001b[2J on", "wrong": "", "over": true}')
-    assert parties.status(tmp_path)["says"] == "[2J on", "and nothing that a terminal obeys"
     diary = parties.Diary(tmp_path)
-    diary.say("Round 1.", "The disk is full.")
-    diary.say("Round 1.", "The disk is full.")
-    assert capsys.readouterr().out.count("The disk is full.") == 1
-    assert {"says": "Round 1.", "wrong": "The disk is full."}.items() <= parties.status(tmp_path).items()
+    for _ in range(2):
+        diary.say(says="\x1b[2J on", wrong="The disk is full.", up=3)
+    said = capsys.readouterr().out
+    assert (said.count("The disk is full."), said.count("[2J on"), "\x1b" in said) == (1, 1, False)
+    assert parties.status(tmp_path)["says"] == "[2J on", "and nothing that a terminal obeys"
+    diary.say(noted="Somebody was refused.")
+    assert parties.status(tmp_path)["wrong"] == "The disk is full. Somebody was refused."
+    diary.said["then"] -= 60
+    diary.say(says="Round 1.")
+    assert {"says": "Round 1.", "wrong": "The disk is full.", "up": 3}.items() <= parties.status(tmp_path).items()
     said = json.loads((tmp_path / parties.FILE).read_text())
     (tmp_path / parties.FILE).write_text(json.dumps(said | {"when": time.time() - 60}))
     assert "has said nothing for 60 s" in parties.status(tmp_path)["wrong"]
-    (tmp_path / parties.FILE).write_text(json.dumps(said | {"when": time.time() - 60, "over": True}))
+    (tmp_path / parties.FILE).write_text(json.dumps(said | {"when": time.time() - 60, "then": 0.0, "over": True}))
     assert parties.status(tmp_path)["wrong"] == "The disk is full."
 
 
@@ -413,7 +445,9 @@ class Made:
         self.out, self.cards = place / "out", [kit / "card.json" for kit in self.kits.values()]
         self.provision()
         for name in DATA.names:
-            shutil.copytree(self.out / kits.site(self.people[name].public), self.kits[name], dirs_exist_ok=True)
+            shutil.copytree(
+                self.out / post.site(fingerprint(self.people[name].public)), self.kits[name], dirs_exist_ok=True
+            )
 
     def provision(self, **plan):
         me = self.kits["Boss"], self.people["Boss"], "four random words Boss"
@@ -460,8 +494,28 @@ def test_a_card_that_is_none_or_has_an_odd_name_or_a_weak_key_is_refused_though_
     odd = [carded(me, name, tls) for name in ("a\nb", "\x1b[2J", "x" * 101, "", 5)]
     for card in [*odd, carded(me, "A", weak), carded(me, "A", "no key"), "[" * 10**5, "null", "9" * 9999]:
         refused(one, tmp_path, card, "or is no card, or has a weak key")
-    for name, who in (("Boss", me), ("A", one.people["Boss"])):
+    for name, who in (("Boss", me), ("B0ss", me), ("\u0412oss", me), ("A", one.people["Boss"])):  # zero; a Cyrillic B
         refused(one, tmp_path, carded(who, name, tls), "There are two cards of")
+    refused(one, tmp_path, carded(me, "A", tls), "cards of 1 hospitals, and the study is for 3 to 100")
+
+
+PLANS = [
+    (["settings"], "A plan has"), ({"port": None}, "port cannot be agreed to"), ({"port": 0}, "port cannot be"),
+    ({"port": 1 << 16}, "port cannot be"), ({"host": "a b"}, "host, port cannot be"), ({"host": ""}, "host, port"),
+    ({"host": "https://a"}, "host, port cannot be"), ({"host": "a" * 65}, "host, port cannot be"),
+    ({"day": 3}, "A plan has"), ({"days": 0}, "Certificates are good for 0 days"), ({"days": 1e9}, "3650 are the most"),
+    ({"days": "3"}, "Certificates are good for '3' days"), ({"days": float("nan")}, "Certificates are good for nan"),
+    ({"settings": {}}, "settings cannot be used"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "said"), PLANS)
+def test_a_plan_with_a_fault_is_refused_before_a_key_is_made(made, tmp_path, change, said):
+    one = made[0]
+    plan = one.plan | change if isinstance(change, dict) else change
+    with pytest.raises(ValueError, match=said):
+        kits.provision(tmp_path, one.people["Boss"], "four random words Boss", plan, one.cards, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_kit_is_for_its_account_alone_though_it_was_there_and_others_may_read_by_default(tmp_path, monkeypatch):
@@ -474,6 +528,50 @@ def test_a_kit_is_for_its_account_alone_though_it_was_there_and_others_may_read_
     finally:
         os.umask(mask)
     assert {path.stat().st_mode & 0o077 for path in [tmp_path / "kit", *(tmp_path / "kit").iterdir()]} == {0}
+
+
+def test_the_commands_of_the_page_make_kits_and_say_how_things_are(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("fedkit.encryption.vault._COST", 14)
+
+    def said(*words):
+        monkeypatch.setattr("sys.stdin", io.StringIO("four random words\n"))
+        __main__.main([str(word) for word in words])
+        return capsys.readouterr().out
+
+    for name in ("Boss", *DATA.names):
+        assert f"{name} is " in said("identity", tmp_path / name, name)
+    plan, cards = tmp_path / "plan.json", [tmp_path / name / "card.json" for name in DATA.names]
+    plan.write_text("{")
+    with pytest.raises(SystemExit, match="cannot be read: "):
+        said("provision", tmp_path / "Boss", plan, tmp_path / "out", *cards)
+    plan.write_text(json.dumps({"settings": Settings.of(DATA).to_json(), "host": "localhost", "port": 8002}))
+    printed = said("provision", tmp_path / "Boss", plan, tmp_path / "out", *cards)
+    assert all(spoken in printed for spoken in Consent.read(tmp_path / "Boss").hospitals.values())
+    assert len(list((tmp_path / "out").iterdir())) == 3
+    assert said("status", tmp_path / "Boss") == "Nothing was started here.\n"
+    (tmp_path / "Boss" / parties.FILE).write_text("[]")
+    with pytest.raises(SystemExit, match="is damaged"):
+        said("status", tmp_path / "Boss")
+
+
+def test_compose_names_commands_files_and_secrets_that_are_there():
+    root = Path(__file__).parents[1]
+    compose = yaml.safe_load((root / "compose.yaml").read_text())
+    for name, service in compose["services"].items():
+        sh, _, line = shlex.split(service["command"])
+        program, module, package, command, kit, _, secret = shlex.split(line)[0], *shlex.split(line)[1:]
+        assert (sh, program, module, package) == ("sh", ".venv-network/bin/python", "-m", "fedkit.network")
+        assert command == ("serve" if name == "server" else "site")
+        assert command in __main__.COMMANDS
+        assert service["volumes"] == [f"./kits/{name}:{kit}"]
+        assert [f"/run/secrets/{each['target']}" for each in service["secrets"]] == [secret]
+        assert compose["secrets"][service["secrets"][0]["source"]] == {"file": f"./kits/{name}.secret"}
+        assert service["networks"] == list(compose["networks"])
+        lines = service["build"]["dockerfile_inline"].splitlines()
+        for file in (word for line in lines if line.startswith("COPY") for word in line.split()[1:-1]):
+            assert (root / file).exists()
+        assert "COPY . " not in service["build"]["dockerfile_inline"], "a kit would get into the image"
+        assert all(f"\n{target}:" in (root / "Makefile").read_text() for target in lines[-1].split("make ")[-1].split())
 
 
 def serving(kit, mine=ssl.CERT_REQUIRED):
@@ -538,12 +636,25 @@ def test_the_engine_trusts_the_studys_authority_and_none_that_the_machine_trusts
     assert [dict(pair for (pair,) in one["subject"])["commonName"] for one in trusted] == ["fedkit study"]
 
 
-def test_a_certificate_is_good_for_its_time_alone(made, monkeypatch):
-    kit, now = made[0].kits["Hospital 0"], time.time()
-    assert kits.expired(kit) == ""
-    for days in (-1, 400):
-        monkeypatch.setattr(time, "time", lambda days=days: now + days * 86400)
-        assert "this machine's clock says" in kits.expired(kit)
+@pytest.mark.parametrize(
+    ("late", "said"), [("Hospital 0", "certificate of this kit, good until 2"), ("Boss", "has expired; this machine")]
+)
+def test_a_certificate_that_has_run_out_is_said_at_the_site(made, tmp_path, late, said):
+    one, keys = made[0], ("tls.key", "tls.crt", "ca.crt")
+    for name in ("Boss", "Hospital 0"):
+        (tmp_path / name).mkdir()
+        for file in keys:
+            shutil.copy(one.kits[name] / file, tmp_path / name)
+    use = ExtendedKeyUsageOID.SERVER_AUTH if late == "Boss" else ExtendedKeyUsageOID.CLIENT_AUTH
+    authority, mine = (
+        serialization.load_pem_private_key((one.kits[name] / file).read_bytes(), secret)
+        for name, file, secret in (("Boss", "ca.key", b"four random words Boss"), (late, "tls.key", None))
+    )
+    (tmp_path / late / "tls.crt").write_bytes(kits._certificate("x", mine.public_key(), authority, 0.001, use))
+    line = serving(tmp_path / "Boss")
+    agreed = Consent.read(one.kits["Hospital 0"])._replace(host="127.0.0.1", port=line.getsockname()[1])
+    assert said in kits.probe(tmp_path / "Hospital 0", agreed)
+    line.close()
 
 
 @pytest.mark.parametrize("serving", [False, True])

@@ -86,12 +86,20 @@ def test_what_the_engine_keeps_silent_about_is_said_within_ten_seconds(tmp_path)
         assert study.until(lambda: "was killed, or hangs" in said(SERVER), 10) < 10
 
 
-def test_a_thread_that_dies_ends_its_process_and_a_taken_port_is_said(tmp_path):
+def test_a_thread_that_dies_ends_its_process_a_taken_port_is_said_and_a_false_name_refused(tmp_path, monkeypatch):
     with Loopback(tmp_path, DATA, work="exchange_parts:federation") as study:  # which is no work
         study.start(SERVER, "Hospital 0")
         assert study.processes["Hospital 0"].wait(60) == 1
         assert "The thread of the study died." in (study.kits["Hospital 0"] / "out.txt").read_text()
         assert "died" in study.status("Hospital 0")["says"]
+        study.kill("Hospital 0")
+        with monkeypatch.context() as patch:
+            patch.setattr(subprocess, "Popen", partial(instead, LIAR, subprocess.Popen))
+            study.start("Hospital 1")
+        refused = "Somebody asks as Hospital 2, with the certificate of another."
+        study.until(lambda: refused in study.status("Hospital 1")["wrong"], 60)
+        study.until(lambda: refused in study.status(SERVER)["wrong"], 10)
+        study.kill("Hospital 1")
         again = study.processes.pop(SERVER)
         study.start(SERVER)
         assert study.processes[SERVER].wait(60) == 1
@@ -109,7 +117,7 @@ def test_its_environment_leaves_that_of_the_kit_as_it_is():
 
 
 HOSTILE = """
-import sys, time
+import os, time
 from pathlib import Path
 from fedkit.network import __main__, parties, resident
 
@@ -119,7 +127,7 @@ def server(kit, *more):
     from nvflare.private.admin_defs import Message
     while not (sites := list(resident.WIRE._sites.values())):
         time.sleep(0.1)
-    cell, said = resident.WIRE._engine.server.cell, []
+    said = [os.environ["SSL_CERT_FILE"] == str(kit / "ca.crt")]
     for channel, topic, what in (
         ("admin", "sys.shell", Message("sys.shell", "cat ../rows.csv")),
         ("admin", "sys.report_env", Message("sys.report_env", "")),
@@ -127,27 +135,39 @@ def server(kit, *more):
         ("aux_communication", "fed.event", Shareable()),
     ):
         asked = {"channel": channel, "topic": topic, "request": new_cell_message({}, what), "timeout": 3.0}
-        reply = cell.send_request(target=sites[0], **asked).payload
-        said.append(reply.get_return_code() if channel == "aux_communication" else reply and str(vars(reply)))
+        reply = resident.WIRE._cell.send_request(target=sites[0], **asked).payload
+        said.append(reply and str(vars(reply)))
     Path(kit, "heard").write_text(repr(said))
     return True
 
 parties.server = server
-__main__.main(["serve", sys.argv[1]])
+__main__.main()
 """
+LIAR = """
+from fedkit.network import __main__, post
+exchange = post.Mirror._exchange
+
+def lying(self, new):
+    self._name = "Hospital 2"
+    return exchange(self, new)
+
+post.Mirror._exchange = lying
+__main__.main()
+"""
+
+
+def instead(script, start, command, **how):
+    """Start a process of a kit with other software."""
+    return start([command[0], "-c", script, *command[3:]], **how)
 
 
 def test_a_hostile_server_has_nothing_run_or_read_at_a_hospital(tmp_path, monkeypatch):
     """The engine would run `cat`, and skips its check of rights unless the sender asks for it."""
     with Loopback(tmp_path, DATA, work="exchange_parts:Logistic") as study:
         study.start("Hospital 0")
-        monkeypatch.setattr(subprocess, "Popen", partial(hostile, subprocess.Popen))
+        monkeypatch.setattr(subprocess, "Popen", partial(instead, HOSTILE, subprocess.Popen))
         study.start(SERVER)
         heard = study.kits[SERVER] / "heard"
         study.until(heard.exists, 60)
-        assert heard.read_text() == "[None, None, None, 'TOPIC_UNKNOWN']"
+        assert heard.read_text() == "[True, None, None, None, None]"
         assert "no callback for request (sys.shell@admin)" in (study.kits["Hospital 0"] / "engine.log").read_text()
-
-
-def hostile(start, command, **how):
-    return start([command[0], "-c", HOSTILE, command[-1]], **how)

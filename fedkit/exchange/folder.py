@@ -85,7 +85,7 @@ class Folder:
         """Add a letter: written aside, then renamed, so that nobody finds a part of it. Twice is as good as once."""
         name = f"{digest(data)}.{quoted(sender)}.letter"
         path = f"{self.root}/{place}/{name}"
-        if self.find(place, digest(data), len(data)) is None:
+        if self.read(place, name, len(data)) is None:  # no list of the place, which may hold thousands
             if self.filesystem.isdir(path):
                 raise OSError(f"A folder lies in {place} under the name of a letter: somebody must remove {name}.")
             aside = f"{self.root}/{INCOMING}/{secrets.token_hex(8)}"

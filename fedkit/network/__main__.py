@@ -15,41 +15,33 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from fedkit.encryption.identities import Identity, fingerprint
 from fedkit.exchange import Folder
-from fedkit.network import kits, parties
+from fedkit.network import kits, parties, post
 from fedkit.network.consent import FILE, Consent
-from fedkit.network.post import Board
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Read the command line, and do what it says; what is wrong is a sentence, and then the process ends with 1."""
     parser = argparse.ArgumentParser(prog="python -m fedkit.network", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    made = {
-        name: commands.add_parser(name, help=about)
-        for name, about in (
-            ("identity", "make a kit's keys, and the card to hand out"),
-            ("provision", "in the server's kit: make the study, and a certificate for each card"),
-            ("site", "take part, as a hospital"),
-            ("serve", "be the server"),
-            ("status", "say how things are with a kit, and end with 1 if something is wrong"),
-        )
-    }
-    for each in made.values():
-        each.add_argument("kit", type=Path, help="folder of this machine")
+    made = {}
+    for name, (_, about) in COMMANDS.items():
+        made[name] = commands.add_parser(name, help=about)
+        made[name].add_argument("kit", type=Path, help="folder of this machine")
     made["identity"].add_argument("name", help="under which it takes part")
     made["provision"].add_argument("plan", type=Path, help="JSON: settings, host, port")
     made["provision"].add_argument("out", type=Path, help="where a folder for each hospital is made")
     made["provision"].add_argument("cards", type=Path, nargs="+", help="of the hospitals")
-    made["site"].add_argument("--work", help="what trains, as module:name; TensorFlow Federated if not given")
+    made["site"].add_argument("--work", default="fedkit.exchange.work:Training", help="what trains, as module:name")
     given = parser.parse_args(arguments)
     given.kit = given.kit.resolve()
     os.umask(0o077)  # what is made here is for this account alone
     try:
-        {"identity": _identity, "provision": _provision, "status": _status}.get(given.command, _run)(given)
+        COMMANDS[given.command][0](given)
     except (OSError, ValueError) as problem:
         sys.exit(str(problem))
     except ModuleNotFoundError as problem:
@@ -66,7 +58,11 @@ def _identity(given: argparse.Namespace) -> None:
 
 
 def _provision(given: argparse.Namespace) -> None:
-    secret, plan = _passphrase(), json.loads(given.plan.read_text())
+    try:
+        plan = json.loads(given.plan.read_text())
+    except ValueError as problem:
+        raise ValueError(f"{given.plan} cannot be read: {problem}.") from None
+    secret = _passphrase()
     me, cards = Identity.load(given.kit / "identity", secret), [given.kit / "card.json", *given.cards]
     print(f"{kits.provision(given.kit, me, secret, plan, cards, given.out)} is the invitation. Read aloud, too:")
     for name, spoken in Consent.read(given.kit).side[0].items():
@@ -75,60 +71,66 @@ def _provision(given: argparse.Namespace) -> None:
 
 def _status(given: argparse.Namespace) -> None:
     said = parties.status(given.kit)
-    sys.exit(f"{said['says']}\n{said['wrong']}" if said["wrong"] else print(said["says"]))
+    print(said["says"])
+    if said["wrong"]:
+        sys.exit(said["wrong"])
 
 
 def _run(given: argparse.Namespace) -> None:
     """Run the engine here, and our part in a thread; when either ends, the process does."""
-    kit, serving, bell = given.kit, given.command == "serve", threading.Event()
-    agreed, me, diary = Consent.read(kit), Identity.load(kit / "identity", _passphrase()), parties.Diary(kit)
-    if agreed.side[0].get(me.name) != fingerprint(me.public) or (me.name in agreed.server) != serving:
-        raise ValueError(f"{kit / FILE} does not name {me.name}, {fingerprint(me.public)}, for this.")
-    if why := kits.expired(kit):
-        diary.over = True
-        diary.say("Not started.", why)
+    diary = parties.Diary(given.kit)
+    try:
+        place, site, serving = _begin(given, diary)
+    except (OSError, ValueError) as problem:
+        diary.say(says="Not started.", wrong=str(problem), over=True)
         sys.exit(1)
-    kits.trust(kit)
-    from fedkit.network import resident
-
-    board = Board(Folder(kit / "study"), *agreed.side) if serving else None
-    resident.deafen()
-    wire = resident.WIRE = resident.Wire(bell, diary, board)
-    if serving:
-        _say_refusals(diary)
-        here = agreed.host if agreed.host in ("localhost", "127.0.0.1") else ""  # as the engine listens
-        with socket.create_server((here, agreed.port)):
-            pass  # a port that is taken would be tried for ever
-        play = lambda: parties.server(kit, me, board, bell, diary, wire.ring)  # noqa: E731
-    else:
-        module, _, name = (given.work or "fedkit.exchange.work:Training").partition(":")
-        work = getattr(importlib.import_module(module), name)
-        play = lambda: parties.hospital(kit, me, wire.ask, bell, diary, work)  # noqa: E731
-    _in_thread(play, diary)
-    threading.Thread(target=_watch, args=(kit, agreed, wire, diary), daemon=True).start()
     for one in (signal.SIGTERM, signal.SIGINT):
         signal.signal(one, lambda *_: _end(diary, 0))
-    _engine(kits.workspace(kit, agreed, kits.site(me.public), serving), kits.site(me.public), serving)
-    diary.say("The engine has ended.", f"Look into {kit / 'engine.log'}, and start it again.")
+    _engine(place, site, serving)
+    diary.say(says="The engine has ended.", wrong=f"Look into {given.kit / 'engine.log'}, and start it again.")
     _end(diary, 1)
 
 
-def _in_thread(play: Callable[[], object], diary: parties.Diary) -> None:
-    def run() -> None:
-        try:
-            code = 0 if play() else 2
-        except BaseException as problem:
-            diary.say("The thread of the study died.", f"{type(problem).__name__}: {problem}. Start it again.")
-            code = 1
-        _end(diary, code)
+def _begin(given: argparse.Namespace, diary: parties.Diary) -> tuple[Path, str, bool]:
+    """Start our threads, and say what the engine takes: where its files are, its name, and whether it is the server."""
+    kit, serving, bell = given.kit, given.command == "serve", threading.Event()
+    agreed, me = Consent.read(kit), Identity.load(kit / "identity", _passphrase())
+    mine = fingerprint(me.public)
+    if agreed.side[0].get(me.name) != mine or (me.name in agreed.server) != serving:
+        raise ValueError(f"{kit / FILE} does not name {me.name}, {mine}, for this.")
+    kits.trust(kit)
+    from fedkit.network import resident
 
-    threading.Thread(target=run, daemon=True).start()
+    resident.deafen()
+    if serving:
+        here = agreed.host if agreed.host in ("localhost", "127.0.0.1") else ""  # as the engine listens
+        socket.create_server((here, agreed.port)).close()  # a port that is taken would be tried for ever
+        _say_refusals(diary)
+        board = post.Board(Folder(kit / "study"), *agreed.side)
+        wire = resident.WIRE = resident.Wire(bell, diary, board)
+        part = partial(parties.server, kit, me, board, bell, diary, wire.ring)
+    else:
+        module, _, name = given.work.partition(":")
+        wire = resident.WIRE = resident.Wire(bell, diary)
+        part = partial(parties.hospital, kit, me, wire.ask, bell, diary, getattr(importlib.import_module(module), name))
+    for run in (partial(_play, part, diary), partial(_watch, kit, agreed, wire, diary)):
+        threading.Thread(target=run, daemon=True).start()
+    site = post.site(mine)
+    return kits.workspace(kit, agreed, site, serving), site, serving
+
+
+def _play(part: Callable[[], object], diary: parties.Diary) -> None:
+    try:
+        code = 0 if part() else 2
+    except BaseException as problem:
+        diary.say(says="The thread of the study died.", wrong=f"{type(problem).__name__}: {problem}. Start it again.")
+        code = 1
+    _end(diary, code)
 
 
 def _end(diary: parties.Diary, code: int) -> None:
     """End at once: whatever is to be kept is on the disk already."""
-    diary.over = True
-    diary.write()
+    diary.say(over=True)
     sys.stdout.flush()
     os._exit(code)
 
@@ -137,12 +139,9 @@ def _watch(kit: Path, agreed: Consent, wire: object, diary: parties.Diary) -> No
     """Show each second that the process lives; look why, where the server does not answer."""
     while True:
         time.sleep(1.0)
-        if wire.since and time.monotonic() - wire.since > parties.SILENT / 2:
-            why = kits.expired(kit) or kits.probe(kit, agreed)
-            if wire.since:
-                diary.say(wrong=why or "The server takes connections here, and does not answer.")
-        else:
-            diary.write()
+        silent = wire.since and time.monotonic() - wire.since > parties.SILENT / 2
+        why = silent and (kits.probe(kit, agreed) or "The server takes connections, and does not answer.")
+        diary.say(**({"wrong": why} if why and wire.since else {}))
 
 
 def _say_refusals(diary: parties.Diary) -> None:
@@ -152,7 +151,7 @@ def _say_refusals(diary: parties.Diary) -> None:
     def fatal(self: object, problem: BaseException, *more: object) -> None:
         peer = self._transport and self._transport.get_extra_info("peername")
         why = getattr(problem, "verify_message", "") or getattr(problem, "reason", "") or problem
-        diary.note(f"A connection from {peer[0] if peer else 'somewhere'} was refused: {why}.")
+        diary.say(noted=f"A connection from {peer[0] if peer else 'somewhere'} was refused: {why}.")
         before(self, problem, *more)
 
     asyncio.sslproto.SSLProtocol._fatal_error = fatal
@@ -169,6 +168,14 @@ def _engine(place: Path, site: str, serving: bool) -> None:
     sys.argv = ["fedkit", "-m", str(place), "-s", f"fed_{kind}.json", "--set", *how]
     MainProcessMonitor.run(main_func=program.main, run_dir=str(place), args=program.parse_arguments())
 
+
+COMMANDS = {
+    "identity": (_identity, "make a kit's keys, and the card to hand out"),
+    "provision": (_provision, "in the server's kit: make the study, and a certificate for each card"),
+    "site": (_run, "take part, as a hospital"),
+    "serve": (_run, "be the server"),
+    "status": (_status, "say how things are with a kit, and end with 1 if something is wrong"),
+}
 
 if __name__ == "__main__":
     main()

@@ -1,6 +1,7 @@
 """What a hospital agreed to: one file in its kit, which a person wrote or read, compared before each step."""
 
 import json
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ from fedkit.exchange import joining
 from fedkit.exchange.study import Study
 
 FILE = "consent.json"
+_HOST = re.compile("[A-Za-z0-9][A-Za-z0-9.-]{0,63}")  # a name, or an address; a certificate takes no more
 LEAVES = ("request", "group", "statistics", "bounds", "update", "outgrown", "two", "scores")  # all that a study sends
 
 
@@ -39,15 +41,22 @@ class Consent(NamedTuple):
     def read(cls, kit: Path) -> "Consent":
         """Read the file of a kit; ValueError if it is gone, or not as it must be."""
         try:
-            said = cls(**json.loads((kit / FILE).read_text(encoding="utf-8")))
-            wrong = [name for name, kind in cls.__annotations__.items() if type(getattr(said, name)) is not kind]
-            if wrong or len(said.server) != 1 or said.server.keys() & said.hospitals.keys():
-                raise TypeError(f"look at {', '.join(wrong) or 'server'}")
+            return cls(**json.loads((kit / FILE).read_text(encoding="utf-8"))).checked()
         except OSError:
             raise ValueError(f"There is no {kit / FILE}: nobody agreed to anything here, nothing is sent.") from None
         except (TypeError, ValueError) as problem:
             raise ValueError(f"{kit / FILE} is not as it must be ({problem}): nothing is sent.") from None
-        return said
+
+    def checked(self) -> "Consent":
+        """Return it; ValueError if a field is not as it must be."""
+        wrong = [name for name, kind in type(self).__annotations__.items() if type(getattr(self, name)) is not kind]
+        if not wrong and (len(self.server) != 1 or self.server.keys() & self.hospitals.keys()):
+            wrong = ["server"]
+        if not wrong and not (_HOST.fullmatch(self.host) and 0 < self.port < 1 << 16):
+            wrong = ["host", "port"]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)} cannot be agreed to")
+        return self
 
     @property
     def side(self) -> tuple[dict, int, int]:

@@ -9,23 +9,24 @@ import os
 import shutil
 import socket
 import ssl
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from string import Template
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from fedkit.encryption.identities import Identity, check_name, fingerprint, verify
+from fedkit.encryption.identities import Identity, check_name, fingerprint, skeleton, verify
 from fedkit.exchange import Folder, Maker, Settings
 from fedkit.network.consent import FILE, LEAVES, Consent
+from fedkit.network.post import site
 
-DAYS = 365  # for which certificates are good
+ENGINE = Path(__file__).with_name("engine.json")  # all that the engine is told: it does nothing for anybody's command
+DAYS, MOST_DAYS = 365, 3650  # for which certificates are good
 _BITS = 2048  # of a key; the engine takes none but RSA
 _PEM, _SPKI = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-_RIGHTS = ("submit_job", "clone_job", "manage_job", "download_job", "view", "operate", "shell_commands", "byoc")
 
 
 def make(kit: Path, name: str, passphrase: str) -> Identity:
@@ -45,20 +46,29 @@ def provision(kit: Path, me: Identity, passphrase: str, plan: dict, cards: list[
 
     kit, me, passphrase : the server's
     plan : "settings" (`Settings.to_json`), "host", "port", and how many "days" certificates are good
-    cards : files of all who take part, the server's included; ValueError if one was changed, or is there twice
+    cards : files of all who take part, the server's included
     out : where a folder for each hospital is made, to be copied into its kit
+
+    ValueError, before a key is made, if the plan is none, or cards were changed, look alike, or are too few or many.
     """
-    people, settings, secret = {}, Settings.from_json(plan["settings"]), passphrase.encode()
+    needed, people = {"settings", "host", "port"}, {}
+    if type(plan) is not dict or not needed <= plan.keys() <= needed | {"days"}:
+        raise ValueError('A plan has "settings", "host" and "port", may have "days", and nothing else.')
+    settings, days = Settings.from_json(plan["settings"]), plan.get("days", DAYS)
+    if type(days) not in (int, float) or not 0 < days <= MOST_DAYS:
+        raise ValueError(f"Certificates are good for {days!r:.20} days in the plan, and {MOST_DAYS} are the most.")
     for name, key, tls in map(_card, cards):
-        if name in people or key in dict(people.values()):
-            raise ValueError(f"There are two cards of {name}, or of its key: ask again which is right.")
+        if key in dict(people.values()) or skeleton(name) in map(skeleton, people):
+            raise ValueError(f"There are two cards of {name}, of a name that looks like it, or of its key: ask again.")
         people[name] = key, tls
-    days, authority = plan.get("days", DAYS), _key(kit / "ca.key", serialization.BestAvailableEncryption(secret))
-    root = _certificate("fedkit study", authority.public_key(), authority, days)
-    agreed = Consent(
-        invitation=Maker(Folder(kit / "study"), me).invite(settings),
+    hospitals = {name: fingerprint(key) for name, (key, _) in people.items() if name != me.name}
+    if not settings.quorum <= len(hospitals) <= settings.most_hospitals:
+        least, most = settings.quorum, settings.most_hospitals
+        raise ValueError(f"There are cards of {len(hospitals)} hospitals, and the study is for {least} to {most}.")
+    offered = Consent(
+        invitation="",
         server={me.name: fingerprint(me.public)},
-        hospitals={name: fingerprint(key) for name, (key, _) in people.items() if name != me.name},
+        hospitals=hospitals,
         host=plan["host"],
         port=plan["port"],
         columns=[*settings.numeric, *settings.categorical],
@@ -66,10 +76,13 @@ def provision(kit: Path, me: Identity, passphrase: str, plan: dict, cards: list[
         fewest_hospitals=settings.quorum,
         leaves=[*LEAVES],
         largest_letter=1 << 20,
-    )
-    for name, (key, tls) in people.items():
-        here, place = (plan["host"], kit) if name == me.name else (site(key), out / site(key))
-        use = ExtendedKeyUsageOID.SERVER_AUTH if name == me.name else ExtendedKeyUsageOID.CLIENT_AUTH
+    ).checked()
+    authority = _key(kit / "ca.key", serialization.BestAvailableEncryption(passphrase.encode()))
+    root = _certificate("fedkit study", authority.public_key(), authority, days)
+    agreed = offered._replace(invitation=Maker(Folder(kit / "study"), me).invite(settings))
+    for name, (_, tls) in people.items():
+        here, place = (site(hospitals[name]), out / site(hospitals[name])) if name in hospitals else (agreed.host, kit)
+        use = ExtendedKeyUsageOID.CLIENT_AUTH if name in hospitals else ExtendedKeyUsageOID.SERVER_AUTH
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         (place / "tls.crt").write_bytes(_certificate(here, tls, authority, days, use))
         (place / "ca.crt").write_bytes(root)
@@ -90,40 +103,15 @@ def _card(path: Path) -> tuple[str, bytes, rsa.RSAPublicKey]:
     raise ValueError(f"{path} was changed on the way, or is no card, or has a weak key: ask for it again.")
 
 
-def site(public: bytes) -> str:
-    """Return what the engine calls a machine: the fingerprint of its key, since names hold spaces."""
-    return f"h-{fingerprint(public).lower()}"
-
-
 def workspace(kit: Path, agreed: Consent, name: str, serving: bool) -> Path:
-    """Write what the engine reads, anew: it runs our component, and nothing for anybody's command; return where."""
+    """Write what the engine reads, anew, from `ENGINE`; return where."""
     place, kind = kit / "engine", "server" if serving else "client"
     shutil.rmtree(place, ignore_errors=True)
-    target = {"name": "fedkit", "service": {"target": f"{agreed.host}:{agreed.port}", "scheme": "http"}}
-    secure = {"ssl_root_cert": "rootCA.pem", "ssl_cert": f"{kind}.crt", "ssl_private_key": f"{kind}.key"}
-    secure |= {"connection_security": "mtls"}
-    ours = {"id": "fedkit", "path": "fedkit.network.resident.Resident", "args": {}}
-    resources = {"format_version": 2, "class_list_enforcement_mode": "enforce", "allow_log_streaming": False}
-    resources |= {"class_allow_list": ["fedkit.network"], "components": [ours]}
-    if serving:
-        start = {"servers": [target | secure | {"admin_server": agreed.host, "admin_port": agreed.port}]}
-        most = {"max_num_clients": 2 * len(agreed.hospitals), "heart_beat_timeout": 600, "admin_storage": "transfer"}
-        resources |= {"servers": [most]}
-    else:
-        start = {"servers": [target | {"identity": agreed.host}], "client": secure | {"fqsn": name, "is_leaf": True}}
-        resources |= {"client": {"retry_timeout": 30}}
-    nobody = dict.fromkeys(("project_admin", "org_admin", "lead", "member"), dict.fromkeys(_RIGHTS, "none"))
-    file = {"class": "logging.handlers.RotatingFileHandler", "filename": "../engine.log", "maxBytes": 1 << 20}
-    log = {"version": 1, "disable_existing_loggers": False, "handlers": {"file": file | {"backupCount": 1}}}
-    files = {
-        f"startup/fed_{kind}.json": {"format_version": 2} | start,
-        "local/resources.json": resources,
-        "local/authorization.json": {"format_version": "1.0", "permissions": nobody},
-        "local/log_config.json": log | {"root": {"level": "INFO", "handlers": ["file"]}},
-    }
-    for path, said in files.items():
+    filled = {"host": agreed.host, "port": agreed.port, "site": name, "clients": 2 * len(agreed.hospitals)}
+    told = json.loads(Template(ENGINE.read_text()).substitute(filled))
+    for path in told["both"] | told[kind]:
         (place / path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (place / path).write_text(json.dumps(said, indent=1))
+        (place / path).write_text(json.dumps(told["both"].get(path, {}) | told[kind].get(path, {}), indent=1))
     for ours, theirs in (("tls.key", f"{kind}.key"), ("tls.crt", f"{kind}.crt"), ("ca.crt", "rootCA.pem")):
         (place / "startup" / theirs).symlink_to(kit / ours)
     return place
@@ -134,19 +122,9 @@ def trust(kit: Path) -> None:
     os.environ |= {"SSL_CERT_FILE": str(kit / "ca.crt"), "SSL_CERT_DIR": str(kit / "no such folder")}
 
 
-def expired(kit: Path) -> str:
-    """Say why the certificate of a kit is not good now; "" if it is."""
-    said = x509.load_pem_x509_certificate((kit / "tls.crt").read_bytes())
-    good, now = (said.not_valid_before_utc, said.not_valid_after_utc), time.time()
-    if good[0].timestamp() <= now <= good[1].timestamp():
-        return ""
-    dates, clock = " to ".join(f"{each:%Y-%m-%d %H:%M}" for each in good), f"{datetime.now(UTC):%Y-%m-%d %H:%M}"
-    return f"The certificate here is good from {dates} UTC, and this machine's clock says {clock}: look at both."
-
-
 def probe(kit: Path, agreed: Consent, seconds: float = 2.0) -> str:
     """Say what is wrong with the way to the server; "" if nothing is."""
-    where = f"The server at {agreed.host}:{agreed.port}"
+    where, why = f"The server at {agreed.host}:{agreed.port}", "it hung up"
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     try:
@@ -154,16 +132,17 @@ def probe(kit: Path, agreed: Consent, seconds: float = 2.0) -> str:
         context.load_cert_chain(kit / "tls.crt", kit / "tls.key")
         with socket.create_connection((agreed.host, agreed.port), seconds) as line, context.wrap_socket(line) as safe:
             safe.sendall(b"GET / HTTP/1.0\r\n\r\n")
-            if not safe.recv(1):  # only now is it known whether our certificate was taken
-                return f"{where} refuses the certificate of this kit: ask for another."
+            if safe.recv(1):  # only now is it known whether our certificate was taken
+                return ""
     except ssl.SSLCertVerificationError as problem:
-        why = problem.verify_message
+        why = f"{problem.verify_message}; this machine's clock says {datetime.now():%Y-%m-%d %H:%M}"
         return f"{where} shows a certificate that is not good ({why}): it is not this study's server."
-    except ssl.SSLError as problem:
-        return f"{where} refuses the certificate of this kit ({problem.reason or problem}): ask for another."
+    except (ssl.SSLError, BrokenPipeError, ConnectionResetError) as problem:
+        why = problem.strerror
     except OSError as problem:
         return f"{where} cannot be reached ({problem}): is it up, and does a firewall stop you?"
-    return ""
+    until = f"{x509.load_pem_x509_certificate((kit / 'tls.crt').read_bytes()).not_valid_after_utc:%Y-%m-%d %H:%M}"
+    return f"{where} refuses the certificate of this kit, good until {until} UTC ({why}): ask for another."
 
 
 def _key(path: Path, seal: serialization.KeySerializationEncryption) -> rsa.RSAPrivateKey:
@@ -180,12 +159,15 @@ def _certificate(name: str, public: rsa.RSAPublicKey, ca: rsa.RSAPrivateKey, day
     who, by = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, one), ours]) for one in (name, "fedkit study"))
     since = datetime.now(UTC) - timedelta(minutes=5)
     usage = x509.KeyUsage(bool(use), *[False] * 4, not use, not use, False, False)  # the authority signs certificates
-    made = x509.CertificateBuilder(by, who, public, x509.random_serial_number(), since, since + timedelta(days))
-    made = made.add_extension(x509.BasicConstraints(ca=not use, path_length=None), critical=True)
-    made = made.add_extension(usage, critical=True)
-    made = made.add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-    made = made.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.public_key()), critical=False)
+    extensions = [
+        (x509.BasicConstraints(ca=not use, path_length=None), True),
+        (usage, True),
+        (x509.SubjectKeyIdentifier.from_public_key(public), False),
+        (x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.public_key()), False),
+    ]
     if use:
-        made = made.add_extension(x509.ExtendedKeyUsage([use]), critical=True)
-        made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        extensions += [(x509.ExtendedKeyUsage([use]), True), (x509.SubjectAlternativeName([x509.DNSName(name)]), False)]
+    made = x509.CertificateBuilder(by, who, public, x509.random_serial_number(), since, since + timedelta(days))
+    for one, critical in extensions:
+        made = made.add_extension(one, critical)
     return made.sign(ca, hashes.SHA256()).public_bytes(_PEM)

@@ -2,11 +2,10 @@
 
 import contextlib
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from threading import Event
+from threading import Event, RLock
 
 import numpy as np
 import pandas as pd
@@ -25,36 +24,27 @@ FILE = "status.json"
 
 
 class Diary:
-    """What a process says: printed when it is new, and in its kit, each second, for `status`.
+    """What a process says: printed when it is new, and in its kit for `status`.
 
-    says, wrong : how things are; what a person should look at, or ""
+    said : attribute: "says", how things are; "wrong", what a person should look at; "noted", what went wrong at "then",
+        and may be nothing soon; "over", whether the process has ended; and counts
     """
 
     def __init__(self, kit: Path) -> None:
-        self._file, self.says, self.wrong, self.counts, self.over = kit / FILE, "", "", {}, False
-        self._noted = "", 0.0
+        self._file, self._lock = kit / FILE, RLock()
+        self.said = {"says": "", "wrong": "", "noted": "", "then": 0.0, "over": False}
 
-    def say(self, says: str | None = None, wrong: str | None = None) -> None:
-        """Say what is known anew."""
-        before = self.says, self.wrong
-        self.says, self.wrong = (old if new is None else new for old, new in zip(before, (says, wrong), strict=True))
-        for sentence in {self.says, self.wrong} - {*before, ""}:
-            print(time.strftime("%H:%M:%S"), sentence, flush=True)
-        self.write()
-
-    def note(self, sentence: str) -> None:
-        """Say something that went wrong just now, and may be nothing soon."""
-        if sentence != self._noted[0]:
-            print(time.strftime("%H:%M:%S"), sentence, flush=True)
-        self._noted = sentence, time.time()
-
-    def write(self) -> None:
-        """Write it down; a full disk is no reason to stop."""
-        wrong = f"{self.wrong} {self._noted[0] if time.time() - self._noted[1] < 2 * SILENT else ''}".strip()
-        said = {"when": time.time(), "process": os.getpid(), "says": self.says, "wrong": wrong, "over": self.over}
-        with contextlib.suppress(OSError):
+    def say(self, **said: object) -> None:
+        """Say what is known anew, and write down all of it; a full disk is no reason to stop."""
+        for what in {"says", "wrong", "noted"} & said.keys():  # others' words, and a terminal obeys some characters
+            said[what] = "".join(filter(str.isprintable, said[what]))
+            if said[what] not in ("", self.said[what]):
+                print(time.strftime("%H:%M:%S"), said[what], flush=True)
+        now = time.time()
+        with self._lock, contextlib.suppress(OSError):
+            self.said |= said | {"when": now} | ({"then": now} if "noted" in said else {})
             aside = self._file.with_suffix(".half")
-            aside.write_text(json.dumps(said | self.counts, indent=1))
+            aside.write_text(json.dumps(self.said, indent=1))
             aside.replace(self._file)
 
 
@@ -62,7 +52,8 @@ def status(kit: Path) -> dict:
     """Return what the process of a kit said last; "wrong" is also said of a process that says nothing any more."""
     try:
         said = json.loads((kit / FILE).read_text())
-        said |= {each: "".join(filter(str.isprintable, said[each])) for each in ("says", "wrong")}
+        if said["when"] - said["then"] < 2 * SILENT:
+            said["wrong"] = f"{said['wrong']} {said['noted']}".strip()
         if not said["over"] and (silent := time.time() - said["when"]) > SILENT:
             said["wrong"] = f"Its process has said nothing for {silent:.0f} s: it was killed, or hangs. Start it again."
     except FileNotFoundError:
@@ -100,28 +91,24 @@ def hospital(
                 said = mine.step()
                 mirror.send()
                 acted = said.acted
-                diary.counts = {"asked": mirror.asked, "up": mirror.up, "down": mirror.down, "round": said.round}
-                diary.say(str(said), study.why_not)
+                counts = {"asked": mirror.asked, "up": mirror.up, "down": mirror.down, "round": said.round}
+                diary.say(says=str(said), wrong=study.why_not, **counts)
+                if said.stage == "done":
+                    np.savez(kit / "model.npz", *mine.weights)
+                    auroc, _ = mine.scores[study.settings.rounds]["auroc"]
+                    diary.say(model=mine.model_fingerprint, auroc=auroc)
                 if said.ended:
-                    return said.stage == "done" and _keep(kit, mine, diary)
+                    return said.stage == "done"
         except MessageError as problem:  # what is wrong with the server is no reason to end here
             diary.say(wrong=str(problem))
         except ValueError as problem:  # nobody agreed to this, or the rows do not fit, or what is kept is damaged
-            diary.say("Not taking part.", str(problem))
+            diary.say(says="Not taking part.", wrong=str(problem))
             return False
         except OSError as problem:
             if problem.errno:  # a full disk; that the server is away is said elsewhere
                 diary.say(wrong=str(problem))
         if not acted:
             bell.wait(mirror.again)
-
-
-def _keep(kit: Path, mine: Participant, diary: Diary) -> bool:
-    """Keep the model, and its fingerprint."""
-    np.savez(kit / "model.npz", *mine.weights)
-    auroc, _ = mine.scores[mine.study.settings.rounds]["auroc"]
-    diary.counts |= {"model": mine.model_fingerprint, "auroc": auroc}
-    return True
 
 
 def _rows(kit: Path, name: str, settings: Settings) -> hospitals.Hospital:
@@ -160,7 +147,7 @@ def server(kit: Path, me: Identity, board: Board, bell: Event, diary: Diary, rin
             continue
         late = time.monotonic() - max(SILENT, 3 * board.again)
         absent = [name for name in agreed.hospitals if board.heard.get(name, began) < late and not said.ended]
-        diary.counts = {"round": said.round, "heard": len(board.heard)}
-        diary.say(sentence, f"Nothing is heard of {', '.join(absent)}: busy, or away." if absent else "")
+        wrong = f"Nothing is heard of {', '.join(absent)}: busy, or away." if absent else ""
+        diary.say(says=sentence, wrong=wrong, round=said.round)
         if not said.acted:
             bell.wait(1.0)

@@ -8,7 +8,7 @@ names and fingerprints that a person there agreed to.
 import re
 import secrets
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from threading import RLock
 
@@ -30,6 +30,11 @@ _NONSENSE = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
 Letter = tuple[str, str, bytes]  # place, name, and content of a file
 
 
+def site(fingerprint: str) -> str:
+    """Return what the engine calls a machine, and its certificate says: names hold spaces, and fingerprints do not."""
+    return f"h-{fingerprint.lower()}"
+
+
 class _Side:
     """A folder, and the door to it.
 
@@ -39,24 +44,28 @@ class _Side:
 
     def __init__(self, folder: Folder, roster: Mapping[str, str], numbers: int, largest: int = SMALL) -> None:
         self._folder, self._roster, self._numbers, self._largest = folder, roster, numbers, largest
+        self._server = next(iter(roster))
         self._known: set[tuple[str, str]] = set()  # of the letters: those that the other side has, or was shown
-        self._taken: set[tuple[str, str]] = set()  # those that came from there
-        self._count: Counter[tuple[str, str]] = Counter()  # of them, by place and sender
+        self._taken: dict[tuple[str, str], set[str]] = defaultdict(set)  # those from there, by place and sender
 
-    def _new(self, senders: Mapping[str, object]) -> list[Letter]:
+    def _new(self, *senders: str) -> list[Letter]:
         """Read the letters that these have written since."""
-        found = []
-        for place in filter(_PLACE.fullmatch, self._folder.places()):
-            for name in self._folder.names(place).keys() - {name for at, name in self._known if at == place}:
-                data = self._folder.read(place, name, self._largest) if parts(name)[1] in senders else None
-                found += [] if data is None else [(place, name, data)]
+        kinds, found = {kind for each in senders for kind in self._kinds(each)}, []
+        for place in self._folder.places():
+            names = self._folder.names(place) if place.partition("-")[0] in kinds and _PLACE.fullmatch(place) else ()
+            for name in names:
+                if parts(name)[1] in senders and (place, name) not in self._known:
+                    data = self._folder.read(place, name, self._largest)
+                    found += [] if data is None else [(place, name, data)]
         return found
+
+    def _kinds(self, sender: str) -> tuple[str, ...]:
+        return _SERVERS if sender == self._server else _HOSPITALS
 
     def _read(self, place: str, name: str, data: bytes) -> Signed:
         """Check one letter; MessageError, or something else of `_NONSENSE`, if it is not to be taken."""
         (kind, number), (digest, sender) = _PLACE.fullmatch(place).groups(), parts(name)
-        kinds = _SERVERS if sender == next(iter(self._roster)) else _HOSPITALS
-        if kind not in kinds or int(number or 0) >= self._numbers or len(data) > self._largest:
+        if kind not in self._kinds(sender) or int(number or 0) >= self._numbers or len(data) > self._largest:
             raise MessageError(f"{place}/{name:.80} is no letter that {sender:.80} may write here: it is not taken.")
         if fingerprint(data[:32]) != self._roster.get(sender):
             raise MessageError(f"{place}/{name:.80} is signed with a key that nobody agreed to: it is not taken.")
@@ -69,16 +78,14 @@ class _Side:
         """Put letters that came from outside in the folder."""
         for place, name, data in given:
             at = place, self._read(place, name, data).sender
-            if (place, name) not in self._taken:
-                if self._count[at] == _MOST:
-                    raise MessageError(f"{at[1]} sent more than {_MOST} letters to {place}: no more are taken.")
-                self._taken.add((place, name))
-                self._count[at] += 1
+            if len(self._taken[at] | {name}) > _MOST:
+                raise MessageError(f"{at[1]} sent more than {_MOST} letters to {place}: no more are taken.")
+            self._taken[at].add(name)
             self._folder.post(*at, data)
 
 
 class Board(_Side):
-    """The server's side. Who asks is not proven: a name decides which letters are shown, and all of them are signed.
+    """The server's side. A name decides which letters are shown, so it must be that of the certificate.
 
     Attributes
     ----------
@@ -98,32 +105,36 @@ class Board(_Side):
     def look(self) -> bool:
         """Find what was written here since; say whether there was something for the hospitals to read."""
         with self._lock:
-            senders = self._roster if not self._order else [next(iter(self._roster))]
-            return self._pin([each[:2] for each in self._new(dict.fromkeys(senders))])
+            return self._pin(self._new(*([self._server] if self._order else self._roster)))
 
-    def _pin(self, places: list[tuple[str, str]]) -> bool:
-        new = [each for each in places if each not in self._known]
+    def _pin(self, given: list[Letter]) -> bool:
+        new = [(place, name) for place, name, _ in given if (place, name) not in self._known]
         self._known.update(new)
         self._order += new
         return bool(new)
 
-    def answer(self, asked: dict) -> dict:
-        """Take letters, and give those that are new to who asks; MessageError if it is no question of this study."""
+    def answer(self, asked: dict, proven: str | None = None) -> dict:
+        """Take letters, and give those that are new to who asks; MessageError if it is no question of this study.
+
+        proven : the `site` whose certificate the engine saw; None where all are in one process
+        """
         try:
             with self._lock:
-                return self._answer(**asked)
+                return self._answer(proven, **asked)
         except MessageError:
             raise
         except _NONSENSE:
             raise MessageError("Somebody asks what is no question: their software is another, or hostile.") from None
 
-    def _answer(self, name: str, board: str, after: int, letters: list[Letter]) -> dict:
+    def _answer(self, proven: str | None, /, name: str, board: str, after: int, letters: list[Letter]) -> dict:
         after = after if board == self._id else 0
         if name not in self._roster or type(after) is not int or not 0 <= after <= len(self._order):
             raise MessageError("Somebody asks who is on no roster here, or for what there is not.")
+        if proven not in (None, site(self._roster[name])):
+            raise MessageError(f"Somebody asks as {name}, with the certificate of another.")
         self.heard[name] = time.monotonic()
         self._take(letters)
-        self._pin([tuple(each[:2]) for each in letters])
+        self._pin(letters)
         fellows = next((group for group in self.groups or [] if name in group), set())
         found, size, own = [], 0, {tuple(each[:2]) for each in letters}
         while self.groups is not None and after < len(self._order) and size < _ANSWER:
@@ -163,7 +174,7 @@ class Mirror(_Side):
 
     def send(self) -> None:
         """Send the hospital's letters that the board does not have; nothing leaves if one of them may not."""
-        new = self._new({self._name: None})
+        new = self._new(self._name)
         for each in new:
             self._may(self._read(*each).purpose)
         if new:
@@ -177,7 +188,9 @@ class Mirror(_Side):
                 self._known.clear()
             given = [(place, name, data) for place, name, data in said["letters"]]
             self._take(given)
-            self._board, self._after, more = said["board"], int(said["after"]), said["more"] and bool(given)
+            if type(said["after"]) is not int or not 0 <= said["after"] < 1 << 32:
+                raise ValueError("It is no number of letters.")
+            self._board, self._after, more = said["board"], said["after"], said["more"] and bool(given)
             self.again = min(max(0.1, float(said["again"])), 600.0)
         except MessageError:
             raise
