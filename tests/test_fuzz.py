@@ -29,11 +29,11 @@ IDENTITIES = {name: Identity(name, secret(name)) for name in (*NAMES, SERVER)}
 MEMORY = 300 << 20  # bytes that reading may take beside what the process has
 # How many cases of each family, and parts of sentences that must be among what is said about them.
 CASES = {
-    "changed_on_the_way": (2000, "is not signed with|has room for|is no message of this version"),
-    "sent_as_another": (500, "taken|is not signed with|has study|has room for"),
-    "hostile_head": (800, "taken|malformed|has round|has purpose|has study|has sender"),
+    "changed_on_the_way": (10_000, "is not signed with|has room for|is no message of this version"),
+    "sent_as_another": (2000, "taken|is not signed with|has study|has room for"),
+    "hostile_head": (3000, "taken|malformed|has round|has purpose|has study|has sender"),
     "hostile_content": (
-        1500,
+        5000,
         "taken|has room for|This is no letter|This is no key|This is no sum|for another sum|"
         "for another list|beyond the it is|a tag that is|not the sum of",
     ),
