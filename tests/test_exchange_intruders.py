@@ -726,7 +726,7 @@ FIELDS += ["columns", "versions"]
 
 
 @given(ANYTHING, st.sampled_from(FIELDS))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_whatever_stands_in_a_letter_it_is_taken_or_refused(value, field):
     """Signed by the right person, and malformed."""
     said = {
@@ -768,7 +768,7 @@ def watched():
 
 
 @given(st.lists(st.binary(max_size=300), min_size=5, max_size=5))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_whatever_bytes_lie_in_the_folder_nothing_falls_over(some):
     room, reader, steps = watched()
     made = set()

@@ -186,8 +186,8 @@ def test_notebooks_00_to_04_import_the_core_and_their_own_chapter():
 
 
 def test_every_name_of_the_core_is_taken_from_its_home():
-    readers = [*PACKAGE.rglob("*.py"), *TESTS.rglob("test_*.py"), *SOURCE.glob("*.py")]
-    found = {path.name: second_homes(modules(), path.read_text(encoding="utf-8")) for path in readers}
+    readers, sources = [*PACKAGE.rglob("*.py"), *TESTS.rglob("test_*.py"), *SOURCE.glob("*.py")], modules()
+    found = {path.name: second_homes(sources, path.read_text(encoding="utf-8")) for path in readers}
     assert {name: lines for name, lines in found.items() if lines} == {}
 
 

@@ -50,8 +50,8 @@ def stock_fed_avg(federation, model, rounds, server_optimizer, epochs=2, batch_s
     ids=["logistic", "mlp", "server adam", "server momentum"],
 )
 def test_it_equals_tffs_own_process(heart, model, server_optimizer):
-    stock = stock_fed_avg(heart, model, 10, server_optimizer or tff.learning.optimizers.build_sgdm(1.0))
-    ours = learning.train_federated(heart, rounds=10, epochs=2, model=model, server_optimizer=server_optimizer)
+    stock = stock_fed_avg(heart, model, 3, server_optimizer or tff.learning.optimizers.build_sgdm(1.0))
+    ours = learning.train_federated(heart, rounds=3, epochs=2, model=model, server_optimizer=server_optimizer)
     weights = models.flatten(ours.weights["shared"])
     assert np.abs(stock).max() > 0.1, "an oracle that stands still proves nothing"
     assert np.abs(weights - stock).max() <= 1e-6

@@ -7,6 +7,7 @@
 import io
 import re
 from contextlib import redirect_stdout
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -17,6 +18,7 @@ from tools import pairing
 ANSWERS = Path(__file__).parent / "answers"
 
 
+@cache
 def written(name: str) -> list[tuple[str, str, str]]:
     """The exercise, the kind and the code of each part of a file of answers."""
     text = (ANSWERS / f"{name}.py").read_text(encoding="utf-8")
@@ -24,6 +26,7 @@ def written(name: str) -> list[tuple[str, str, str]]:
     return list(zip(parts[::3], parts[1::3], parts[2::3], strict=True))
 
 
+@cache
 def checks(name: str) -> dict[str, str]:
     """The cell that checks each exercise."""
     cells = [cell.source for cell in pairing.of(name).cells if "course.check(" in cell.source]
@@ -33,11 +36,21 @@ def checks(name: str) -> dict[str, str]:
 ALL = [(name, *part) for name in tools.names() for part in written(name) if part[1] != "given"]
 
 
+@cache
+def given(name: str, exercise: str) -> dict[str, object]:
+    """What the notebook has made before the exercise."""
+    page = {"__name__": "page"}  # in no file: what a reader trains by a class of their own is kept by no name
+    for of, kind, code in written(name):
+        if (of, kind) == (exercise, "given"):
+            exec(code, page)
+    return page
+
+
 @pytest.mark.parametrize(("name", "exercise", "kind", "code"), ALL, ids=[f"{one[:2]}-{two}" for one, two, *_ in ALL])
-def test_an_answer_is_judged(name, exercise, kind, code):
-    given = "".join(code for of, what, code in written(name) if (of, what) == (exercise, "given"))
-    page, printed = {"__name__": "__main__"}, io.StringIO()
-    exec(given, page)
+def test_an_answer_is_judged(name, exercise, kind, code, monkeypatch):
+    """What the check trains to know what is right, it trains once for all answers."""
+    monkeypatch.setenv("FEDKIT_RUNS", str(tools.root() / ".cache" / "runs"))
+    page, printed = dict(given(name, exercise)), io.StringIO()
     exec(code, page)
     with redirect_stdout(printed):
         exec(checks(name)[exercise], page)

@@ -1,15 +1,15 @@
 """Every notebook, run as it is at the smoke profile: no error, no noise, the golden numbers, each of which can fail."""
 
 import os
-import subprocess
 import symtable
-import sys
+from types import ModuleType
 
-import nbformat
 import pytest
 import tools
+from IPython.core.interactiveshell import InteractiveShell
 from nbformat import v4
 from tools import goldens, pairing, playing, running
+from traitlets.config import Config
 
 GOLDEN = [
     {"name": "auroc", "value": 0.84, "tolerance": 0.001, "reason": "threads add up in another order"},
@@ -19,26 +19,31 @@ VALUES = {"auroc": 0.8405, "hospitals": 4.0}
 
 
 @pytest.mark.parametrize("name", tools.names())
-def test_it_runs_without_noise_and_finds_the_golden_numbers(name, tmp_path):
-    """With solutions: the test below says why the copy without them then runs as well."""
-    tool = tools.root() / "notebooks" / "tools"
-    command = [sys.executable, tool, "run", name, "--solutions", "--output", tmp_path]
-    # A kernel that finds itself under pytest would not catch what C++ code prints.
-    outside = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
-    ended = subprocess.run(command, env=outside, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    assert (ended.returncode, ended.stderr) == (0, "")
-    executed = nbformat.read(tmp_path / f"{name}.ipynb", as_version=4)
+def test_it_runs_without_noise_and_finds_the_golden_numbers(name, tmp_path, monkeypatch, capfd):
+    """With solutions: a test below says why the copy without them then runs as well."""
+    for key in [key for key in os.environ if key.startswith("PYTEST_")]:
+        monkeypatch.delenv(key)  # a kernel that finds itself under pytest would not catch what C++ code prints
+    executed = running.execute(
+        pairing.of(name, solutions=True), tmp_path / f"{name}.ipynb", "smoke", tmp_path / "figures"
+    )
+    assert capfd.readouterr().err == ""
     assert goldens.compare(goldens.glued(executed), goldens.load(name)) == []
     outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
     assert [output.text for output in outputs if output.get("name") == "stderr"] == []
 
 
 @pytest.mark.parametrize("name", tools.names())
-def test_a_reader_may_change_the_settings(name, tmp_path):
-    """One split and two rounds; `make play` walks over many more."""
-    changed = playing.least(name)
-    if changed:  # else this would be the run of the test above once more
-        running.execute(pairing.of(name), tmp_path / f"{name}.ipynb", "smoke", tmp_path / "figures", changed=changed)
+def test_a_reader_may_change_the_settings(name, tmp_path, monkeypatch):
+    """One split and two rounds, in this process, which has loaded TensorFlow once; `make play` tries many more."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FEDKIT_FIGURES", str(tmp_path / "figures"))
+    monkeypatch.setenv("FEDKIT_RUNS", str(tools.root() / ".cache" / "runs"))
+    quiet = {"ipython_dir": str(tmp_path), "config": Config(HistoryManager={"enabled": False})}
+    page, changed = InteractiveShell(user_module=ModuleType(f"page_{name}"), **quiet), playing.least(name)
+    for cell in (cell for cell in pairing.of(name).cells if cell.cell_type == "code" and changed):
+        page.run_cell(cell.source).raise_error()
+        if "parameters" in cell.metadata.get("tags", []):
+            page.push({"PROFILE": "smoke"} | changed)
     assert changed or not {"SEEDS", "ROUNDS"} & set(playing.parameters(name))
     assert {key for point in playing.points(name) for key in point} == set(playing.parameters(name)) - {
         key for key, value in playing.parameters(name).items() if isinstance(value, str)
