@@ -13,10 +13,12 @@ from fedkit import aggregators, exchange, hospitals, learning, models, preparati
 from fedkit.chapters import heterogeneity
 from fedkit.chapters.clock import Steps
 from fedkit.chapters.heterogeneity import AFL, AtHome, ClassWeights, Ditto, FedProx, QFedAvg, Scaffold
+from fedkit.compat.tff import tf, tff
 from fedkit.exchange import results
 from fedkit.exchange.work import Training
 from fedkit.learning import Algorithm
 
+OPTIMIZERS = tff.learning.optimizers
 OWN = (("Cleveland", 3), ("Hungary", 9), ("Switzerland", 1), ("VA Long Beach", 6))
 METHODS = [None, FedProx(0.5), Scaffold(), AtHome(), QFedAvg(), AFL(), Ditto(0.5), ClassWeights((1.0, 3.0)), Steps(OWN)]
 HOW = {"rounds": 4, "epochs": 2, "seed": 3}
@@ -62,6 +64,57 @@ def test_scaffold_is_what_its_paper_says(heart, plain):
     how = {"algorithm": Scaffold(), "rounds": 3, "batch_size": None}
     epochs, steps = learning.train_federated(heart, **how, epochs=4), learning.train_federated(heart, **how, steps=4)
     assert np.abs(vector(epochs.weights) - vector(steps.weights)).max() < 1e-6, "a step is counted as one"
+
+
+def by_loss(federation, weight, rounds, epochs, seed):
+    """FedAvg whose mean counts each hospital by `weight`, of its losses before each round so far."""
+    split, plan = preparation.split(federation, seed).hospitals, learning.Plan(epochs=epochs)
+    w, losses = plan.model.initial_weights(13, seed), {name: [] for name in split}
+    for round in range(1, rounds + 1):
+        moves = []
+        for name, own in split.items():
+            odds = np.c_[own.train_features, np.ones(len(own.train_labels))].astype(float) @ models.flatten(w)
+            losses[name].append(np.mean(np.logaddexp(0, odds) - own.train_labels * odds))
+            order = plan.order(seed, round, name, len(odds))
+            task = learning.Task(w, [], own.train_features, own.train_labels, order)
+            moves.append(learning.local_updates(plan, [task])[0].update)
+        step = np.average(moves, axis=0, weights=[weight(np.array(seen)) for seen in losses.values()])
+        w = [a + b for a, b in zip(w, models.unflatten(step, [(13, 1), (1,)]), strict=True)]
+    return models.flatten(w)
+
+
+@pytest.mark.parametrize(
+    ("how", "weight"),
+    [(QFedAvg(), lambda seen: seen[-1]), (AFL(), lambda seen: np.exp(0.5 * seen.sum()))],
+    ids=str,
+)
+def test_hospitals_count_by_their_losses_as_the_papers_say(heart, plain, how, weight):
+    assert np.abs(vector(plain[how].weights) - by_loss(heart, weight, **HOW)).max() < 1e-6
+
+
+def test_a_pull_is_mu_times_the_way_from_the_shared_model(heart):
+    rows = next(iter(preparation.split(heart, 0).hospitals.values()))
+    rng, model = np.random.default_rng(0), models.logistic_regression()
+    batch = tf.constant(rows.train_features), tf.constant(rows.train_labels)
+    start, mine = ([tf.constant(rng.normal(size=size), tf.float32) for size in ((13, 1), (1,))] for _ in range(2))
+    plain, at_start = (Algorithm().gradient(model, tuple(w), (), (), *batch) for w in (mine, start))
+    pulled = FedProx(0.7).gradient(model, tuple(mine), tuple(start), (), *batch)
+    both = Ditto(0.7).gradient(model, (*start, *mine), (*start, *mine), tuple(mine), *batch)
+    for own, first, slope, w, s in zip(pulled, both[2:], plain, mine, start, strict=True):
+        assert np.allclose(own, slope + 0.7 * (w - s), atol=1e-6)
+        assert np.allclose(first, slope + 0.7 * (w - s), atol=1e-6)
+    assert all(np.allclose(a, b) for a, b in zip(both[:2], at_start, strict=True)), "the shared one is not pulled"
+
+
+SERVERS = {"momentum": partial(OPTIMIZERS.build_sgdm, momentum=0.9), "adam": OPTIMIZERS.build_adam}
+
+
+@pytest.mark.parametrize("build", [*SERVERS.values(), OPTIMIZERS.build_yogi], ids=[*SERVERS, "yogi"])
+def test_a_server_that_goes_its_own_way_may_do_so_with_an_encrypted_mean(heart, build):
+    how = HOW | {"server_optimizer": build(0.1)}
+    plain = learning.train_federated(heart, **how)
+    secret = learning.train_federated(heart, aggregator=aggregators.EncryptedMean(), **how)
+    assert np.abs(vector(plain.weights) - vector(secret.weights)).max() < 2e-6
 
 
 def test_a_pull_of_nothing_is_federated_averaging_to_the_bit(heart, plain):

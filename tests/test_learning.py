@@ -45,9 +45,10 @@ def stock_fed_avg(federation, model, rounds, server_optimizer, epochs=2, batch_s
         (models.logistic_regression(), None),
         (models.mlp((5,)), None),
         (models.logistic_regression(), tff.learning.optimizers.build_adam(0.05)),
+        (models.logistic_regression(), tff.learning.optimizers.build_yogi(0.05)),
         (models.logistic_regression(), tff.learning.optimizers.build_sgdm(1.0, 0.9)),
     ],
-    ids=["logistic", "mlp", "server adam", "server momentum"],
+    ids=["logistic", "mlp", "server adam", "server yogi", "server momentum"],
 )
 def test_it_equals_tffs_own_process(heart, model, server_optimizer):
     stock = stock_fed_avg(heart, model, 3, server_optimizer or tff.learning.optimizers.build_sgdm(1.0))

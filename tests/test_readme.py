@@ -13,9 +13,12 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 CODE = re.findall(r"^```python\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
 
 
-def test_the_code_runs():
-    """In one session, with the pooled table that the first block speaks of."""
-    session = {"frame": hospitals.load().frame().rename(columns={"label": "disease"})}
+def test_the_code_runs(tmp_path, monkeypatch):
+    """In one session, with the file that the first block reads."""
+    frame, session = hospitals.load().frame(), {}
+    frame["disease"] = np.where(frame.pop("label") == 1, "yes", "no")
+    frame.to_csv(tmp_path / "patients.csv", index=False)
+    monkeypatch.chdir(tmp_path)
     for block in CODE:
         exec(block, session)
     run, federation = session["run"], session["federation"]

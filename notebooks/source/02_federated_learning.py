@@ -436,7 +436,7 @@ plots.save(
 # %% [markdown]
 # On average, the two small hospitals gain and the two large ones do not: they have enough rows of their own. But the
 # interval of Switzerland is wide. Very few of its test patients have label 0, so AUROC there jumps from split
-# to split. "On average" is all that we may say of it. Seeds 20 to 39 and 40 to 59 say the same (`FIRST_SEED`).
+# to split. "On average" is all that we may say of it. Try other seeds (`FIRST_SEED`).
 
 # %% tags=["plumbing"]
 # What the claims say of distances and gains, checked

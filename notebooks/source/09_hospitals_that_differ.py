@@ -126,6 +126,7 @@ print(
 # Every method has the same rows and 50 rounds of one epoch. (Newton's needs 6 rounds. Hospitals alone may take five
 # epochs a round, and fine-tuning up to twenty more.) A setting, such as the strength of a pull, is chosen among a few
 # values by [cross-validation](glossary.md#cross-validation) inside the training rows. No test row has a say in that.
+# (Hospitals alone share one choice.)
 # Here are three methods on splits 0 to 19. *Majority* is the guess: the most frequent label for all.
 
 # %%
@@ -246,7 +247,8 @@ print(f"encrypted - plain: at most {gap:.0e} in any probability")
 #
 # ## 4. Methods side by side
 #
-# Each one is a few lines in `fedkit/chapters/heterogeneity.py`. In short:
+# Most are a few lines in `fedkit/chapters/heterogeneity.py`; the server's own steps are TFF's. What is an `Algorithm`
+# runs in a shared folder (08), too. In short:
 #
 # | method | what it changes |
 # |---|---|
@@ -288,12 +290,12 @@ plots.save(
 
 # %% [markdown]
 # The picture has two groups. **What only changes how the one model is found** gains nothing: FedProx, SCAFFOLD, what
-# the server does with the mean, q-FedAvg, AFL, cyclic, class weights, Newton. They find about the pooled model. **What
-# gives each hospital a number of its own** gains in accuracy, and cuts the calibration error by about two fifths: own
-# intercept, recalibrated, Newton with own intercepts. Ditto and fine-tuning gain nearly as much. AUROC does not gain
-# anywhere. And more of one's own is not better: a hospital's own last layer has 17 numbers to learn from its own rows
-# alone. In the mean it loses about as much AUROC as hospitals alone, perhaps by luck. It surely gains accuracy on splits
-# 20 to 39 only. Few values were tried of each setting.
+# the server does with the mean, q-FedAvg, AFL, cyclic, class weights, Newton. Most find about the pooled model. Class
+# weights even harm: their log loss is surely higher. **What gives each hospital a number of its own** gains in accuracy,
+# and cuts the calibration error by about two fifths: own intercept, recalibrated, Newton with own intercepts. Ditto and
+# fine-tuning gain about as much accuracy, but cut the error less. AUROC does not gain anywhere. And more of one's own is
+# not better: a hospital's own last layer has 17 numbers to learn from its own rows alone. It loses about as much AUROC
+# as hospitals alone, perhaps by luck, and surely gains accuracy on splits 20 to 39 only.
 
 # %%
 CURES = ["own intercept", "recalibrated", "Newton, own intercepts", "Ditto"]
@@ -301,6 +303,21 @@ CURES += ["fine-tuned"]
 LAYER = "MLP, own last layer"
 gains = wide(versus["splits 0 to 19"]).swaplevel(axis=1)
 gains.loc[[*CURES, LAYER], ["accuracy", "ece", "auroc"]].round(3)
+
+# %% [markdown]
+# Two fifths, and is the rest still to be cured? No. A perfect model has an error, too, by chance: with so few patients,
+# five groups are never quite right. How large is it? We take a model's probabilities for true, and draw labels by them:
+
+# %%
+chance = [
+    evaluation.calibration_error(
+        random.random(len(own)) < own["probability"], own["probability"]
+    )
+    for _, own in fedkits.predictions.groupby("hospital")
+    for _ in range(SHUFFLES)
+]
+left = table.groupby("method")["ece"].mean()[CURES]
+print(f"a perfect model: {np.mean(chance):.3f}", left.round(3).to_dict())
 
 # %% tags=["plumbing"]
 # The claims of the picture, checked on both sets of splits
@@ -313,12 +330,23 @@ for name, rows in versus.items():
     claim((less.loc[NO_CURE, "ece"] > -0.01).all(), "Nor in calibration.")
     claim((ends["low"].loc[CURES, "accuracy"] > 0).all(), f"These gain, {name}.")
     claim((ends["high"].loc[CURES, "ece"] < 0).all(), f"And in calibration, {name}.")
-    claim((less.loc[CURES[:3], "ece"] < -0.03).all(), "The error is cut by about half.")
+    claim((less.loc[CURES[:3], "ece"] < -0.03).all(), "The error is cut by two fifths.")
+    claim((less.loc[CURES[3:], "ece"] > -0.04).all(), "And by these less.")
+    harm = ends["low"].loc["class weights", "log_loss"] > 0
+    claim(harm, f"Class weights surely harm the log loss, on {name}.")
+    lost, most = ends["high"].loc[LAYER], ends["low"].loc[LAYER, "accuracy"] > 0
+    claim(lost["auroc"] > 0, "The layer's loss of AUROC may be luck.")
+    claim(
+        most == (name == "splits 20 to 39"), "It gains surely on the second set only."
+    )
     sure = ends["low"]["auroc"].drop("local") > 0
     claim(not sure.any(), "In AUROC nothing is surely better.")
     most, rest = less["auroc"][["local", LAYER]], less["auroc"].drop(["local", LAYER])
     claim(most.max() < -0.03 and rest.min() > -0.02, "Much of one's own costs AUROC.")
     claim(less.loc[LAYER, "accuracy"] > 0.015, "A layer gains accuracy.")
+claim(table["method"].nunique() - len([*THREE, "central, recalibrated"]) == 18, "18.")
+least = left[CURES[:3]] - np.mean(chance)
+claim((least.abs() < 0.02).all(), "What cures leaves no more error than chance.")
 gain = gains.loc["own intercept"]
 records.glue("accuracy_gain_own_intercept", gain["accuracy", "mean"])
 records.glue("ece_gain_own_intercept", gain["ece", "mean"])
@@ -336,7 +364,7 @@ by_place = by_place.assign(worst=by_place.min(axis=1))
 gained = (by_place - by_place.loc["central"]).drop("central")
 claim(gained.loc[CURES[:3], "Switzerland"].min() > 0.08, "Switzerland gains most.")
 rest = gained.loc[CURES[:3]].drop(columns=["Switzerland", "worst"])
-claim(rest.min(axis=None) > -0.025, "Nobody loses much by it.")
+claim(rest.abs().max(axis=None) < 0.03, "Elsewhere differences are small.")
 plots.save(
     figures.heat(
         gained,
@@ -395,7 +423,8 @@ alone.swaplevel(axis=1)[["accuracy", "auroc"]].round(3)
 # %% [markdown]
 # Against *one shared model*, Switzerland should stay alone: its accuracy is far higher. Against a model with *its own
 # intercept*, no hospital surely gains by staying alone. The order of patients is better together on average, and surely
-# so at VA Long Beach. So stay alone if nobody lets you keep a bias: these rows show no other reason.
+# so at VA Long Beach. So a hospital like Switzerland should stay alone if nobody lets it keep a bias. These rows show no
+# other reason.
 
 # %% tags=["plumbing"]
 # The claims of staying alone, checked
@@ -414,23 +443,23 @@ records.glue("auroc_alone_minus_own_intercept", middle.loc["mean", "auroc"])
 # sent until then, without encryption?
 
 # %%
+COSTS = ["rounds", "bytes", "bytes_in_all"]
 reached = table.groupby(["method", "seed"], sort=False)["rounds"].first()
-speed = table.groupby("method", sort=False)[
-    ["rounds", "bytes", "bytes_in_all"]
-].median()
+never = table.fillna({"rounds": np.inf, "bytes": np.inf})
+speed = never.groupby("method", sort=False)[COSTS].median()
 speed.insert(0, "reached", reached.notna().groupby("method").mean())
 speed.drop(["central", "central, recalibrated", "local"]).round(2)
 
 # %% [markdown]
-# *Reached* is the share of splits that came there; rounds and bytes are of those only. Newton's method always reaches
-# it, with own intercepts nearly always, after one to three rounds of longer messages. Cyclic training always does, and
+# *Reached* is the share of splits that came there. The others count as infinite in the medians: *inf* means that most
+# never did. Newton's method always reaches it, with own intercepts nearly always, after one to three rounds of longer messages. Cyclic training always does, and
 # of those it sends least. But each hospital reads its neighbour's model. SCAFFOLD sends twice the numbers a round, and
-# gains little for it here. Between the others no order is sure: AUROC crosses such a line early or late by luck.
+# gains little for it here.
 
 # %% tags=["plumbing"]
 # The claims of rounds and bytes, checked on both sets of splits
 for name, rows in found.items():
-    part = rows.groupby("method")
+    part = rows.fillna({"rounds": np.inf, "bytes": np.inf}).groupby("method")
     middle = part[["rounds", "bytes"]].median()
     exact = rows[rows["method"].isin(["Newton", "Newton, recalibrated"])]
     claim((exact["rounds"] <= 4).all(), f"Newton always has it soon, on {name}.")
@@ -603,7 +632,6 @@ there, trained = (
 )
 gain = trained - there
 assert (gain["mean"] > 0.05).all(), "the mean of hospitals gains five points"
-assert (gain["pooled"] == 0).all(), "all rows together were tested as trained"
 spread = again["pooled"].groupby("method").std()
 much = spread["FLamby, FedAvg, as tested there"] > 0.02
 little = spread["FLamby, centralised, as trained"] < 0.01

@@ -243,7 +243,7 @@ pd.DataFrame(shares | done).round(1)
 # - **deadline**: three seconds;
 # - **buffer**: of three.
 #
-# Each has 240 seconds. On 40 splits this takes longer than a lesson, so it is in a table that came with the kit. The
+# Each has 240 seconds. Three epochs, three seconds, three hospitals: we tuned none of these. On 40 splits this takes longer than a lesson, so it is in a table that came with the kit. The
 # table knows from which code it was made. Here we play one split again. It must agree with the table.
 
 # %%
@@ -356,8 +356,8 @@ told.map(lambda found: "{:.1f} [{:.1f}, {:.1f}]".format(*found))
 # %% [markdown]
 # Where *Cleveland* is slow, own steps, deadline and buffer are several times as fast. Their whole intervals are above
 # 1, on both halves. Where *Switzerland* is slow, these three are not clearly faster, and a deadline even needs
-# *longer*, surely on the second half only. The model hears less from Switzerland, whose patients differ most. More
-# epochs save no time.
+# *longer* on average, perhaps by luck. The model hears less from Switzerland, whose patients differ most. More epochs
+# save no time; where Cleveland is slow, they surely cost some.
 #
 # So "how much faster" depends on who is slow. And on the score: here is the AUROC after two minutes, which asks for the
 # order of the patients only. The three are ahead in both cases, perhaps by luck.
@@ -380,6 +380,8 @@ for half in HALF:
     lows = [faster["Switzerland", policy][half][1] for policy in FAST]
     claim(max(lows) < 1, "With a slow Switzerland, none is clearly faster.")
     claim(faster["Switzerland", "deadline"][half][0] < 0.9, "A deadline is slower.")
+    claim(faster["Switzerland", "deadline"][half][2] > 1, "Perhaps by luck.")
+    claim(faster["Cleveland", "more epochs"][half][2] < 1, "More epochs cost time.")
     lows = [faster[slow, "more epochs"][half][1] for slow in policies.SLOW]
     claim(max(lows) < 1.0, "More epochs are not clearly faster.")
 ahead = order.groupby("slow")[POLICY].mean()
@@ -557,11 +559,9 @@ for policy, days in crowds.items():
     }
 seen = pd.DataFrame(seen).T
 share = seen["slowest tenth, %"]
-claim(share["deadline for half"] == 0, "A deadline shuts the slowest tenth out.")
 claim(2 < share["wait for all"] < 20, "Waiting for all hears them.")
 claim(0 < share["buffer of 100"] < share["wait for all"], "A buffer hears them rarely.")
 claim(seen["steps"].idxmax() == "buffer of 100", "A buffer moves most often.")
-claim(seen.loc["buffer of 100", "in vain, %"] == 0, "A buffer wastes nothing.")
 
 # %%
 seen.round(1)
