@@ -118,9 +118,8 @@ live = differ.rows(SAMPLE, few if PROFILE == "smoke" else ())
 kept = table[table["method"].isin(live["method"])]
 held = SAMPLE in differ.GRID.seeds
 assert not held or grids.same(live, kept), "The table is not what is computed here."
-print(
-    f"{len(live)} rows of split {SAMPLE}", "agree with" if held else "are not in", "it"
-)
+verdict = "agree with the table" if held else "are in no table"
+print(f"{len(live)} rows of split {SAMPLE} {verdict}")
 
 # %% [markdown]
 # Every method has the same rows and 50 rounds of one epoch. (Newton's needs 6 rounds. Hospitals alone may take five
