@@ -112,7 +112,9 @@ def dated(own: list[dict]) -> list[dict]:
 
 def site(own: list[dict]) -> str:
     """Say where a person goes: the kidney clinic, else by age, else by weight. So hospitals differ."""
-    value = {code_of(one): one["valueQuantity"]["value"] for one in own if "valueQuantity" in one and "-2" != one["id"][-2:]}
+    value = {
+        code_of(one): one["valueQuantity"]["value"] for one in own if "valueQuantity" in one and one["id"][-2:] != "-2"
+    }
     age = 2023 - int(own[0]["birthDate"][:4])
     if value[CREATININE] >= 1.1:
         return "Park"

@@ -1,6 +1,6 @@
 """Which record becomes which column: a small CSV, to be read and signed by who knows the records, not the program.
 
-A row says where one thing stands in a FHIR resource and what of it counts. A column may have several rows: another
+A row says where one thing stands in a FHIR resource, and what of it counts. A column may have several rows: another
 code, another unit. What no row names is not read.
 """
 
@@ -23,17 +23,17 @@ ROLES = ("index", "feature", "label", "defines label")
 
 @dataclass(frozen=True)
 class Entry:
-    """A row of the mapping, all text or numbers.
+    """A row of the mapping.
 
-    column : of the table; `birthDate` becomes the age in years on the index date
-    role : "index" (the day from which on nothing is known), "feature", "label", or "defines label": what the label was
-        decided by, so no feature
-    resource, path : where it stands, see `PATHS`
-    system, code : what was measured or found, by address and code; "E11*" are all codes that begin with E11
-    unit, times : in UCUM, and by what a number is multiplied to be in the unit of the column
-    least, most : limits of what can be, in the unit of the column
-    answers : code -> what the table says, where an answer is a code; of `answer_system`
-    window : days before the index date that count, or behind it for the label; None: any
+    column : of the table; of `birthDate` it is the age in years on the index date
+    role : "index" (the day behind which nothing is known), "feature", "label", or "defines label": no feature, since
+        the label was decided by it
+    resource, path : where it stands, one of `PATHS`
+    system, code : what was measured or found; "E11*" are all codes that begin so
+    unit, times : in UCUM, and what makes a number one of the column's unit
+    least, most : what can be, in the column's unit
+    answer_system, answers : where the answer is a code: code -> cell
+    window : days before the index date that count, or of the label behind it; None is any
     """
 
     column: str
@@ -53,34 +53,19 @@ class Entry:
 
 @dataclass(frozen=True)
 class Mapping:
-    """The rows of a mapping, in their order, and what follows from them."""
+    """The rows of a mapping, in their order."""
 
     entries: tuple[Entry, ...]
 
-    @property
-    def columns(self) -> list[str]:
-        """Columns of the table, in order; the index date is none."""
-        return [*dict.fromkeys(entry.column for entry in self.entries if entry.role != "index")]
-
-    @property
-    def features(self) -> list[str]:
-        """Columns to learn from: not the label, and not what defines it."""
-        return [*dict.fromkeys(entry.column for entry in self.entries if entry.role == "feature")]
-
-    @property
-    def label(self) -> str:
-        """The label's column."""
-        return next(entry.column for entry in self.entries if entry.role == "label")
-
-    def of(self, resource: str) -> list[Entry]:
-        """Return the rows about one kind of resource."""
-        return [entry for entry in self.entries if entry.resource == resource]
+    def columns(self, *roles: str) -> list[str]:
+        """Return the columns with one of these roles: `columns("feature")` is what may be learnt from."""
+        return [*dict.fromkeys(entry.column for entry in self.entries if entry.role in roles)]
 
     def find(self, resource: str, system: object, code: object) -> list[Entry]:
-        """Return the rows for a coding."""
-        mine = [entry for entry in self.of(resource) if entry.system == system and isinstance(code, str)]
-        stars = [entry for entry in mine if entry.code[-1:] == "*" and code.startswith(entry.code[:-1])]
-        return [entry for entry in mine if entry.code == code] or stars
+        """Return the rows about a code."""
+        mine = [one for one in self.entries if (one.resource, one.system) == (resource, system)]
+        below = [one for one in mine if one.code.endswith("*") and str(code).startswith(one.code[:-1])]
+        return [one for one in mine if one.code == code] or below
 
 
 def read(path: Path) -> Mapping:
@@ -89,26 +74,25 @@ def read(path: Path) -> Mapping:
     if reader.fieldnames != (names := [*Entry.__annotations__]):
         raise ValueError(f"The first row of {Path(path).name} must be {','.join(names)}.")
     for row in reader:
-        place = f"{Path(path).name}, row {reader.line_num}"
-        if None in row or None in row.values():
-            raise ValueError(f"{place} must have {len(names)} cells.")
-        if row["path"] not in PATHS.get(row["resource"], ()) or row["role"] not in ROLES:
-            known = "; ".join(f"{resource} {', '.join(paths)}" for resource, paths in PATHS.items())
-            raise ValueError(f"{place}: the role must be one of {', '.join(ROLES)}, and what is read one of {known}.")
-        if row["resource"] in ("Observation", "Condition") and not row["system"].startswith(("http://", "https://")):
-            raise ValueError(f"{place}: the code's system must be an address, such as http://loinc.org.")
         try:
-            numbers = {
-                "times": float(row["times"] or 1),
-                "least": float(row["least"] or "-inf"),
-                "most": float(row["most"] or "inf"),
-                "window": int(row["window"]) if row["window"] else None,
-                "answers": dict(pair.split("=") for pair in row["answers"].split()),
-            }
-        except ValueError:
-            raise ValueError(f"{place}: times, least, most and window are numbers, answers are code=word.") from None
-        entries.append(Entry(**row | numbers))
-    roles = [entry.role for entry in entries]
-    if roles.count("index") != 1 or len({entry.column for entry in entries if entry.role == "label"}) != 1:
+            answers = dict(pair.split("=") for pair in row["answers"].split())
+            numbers = {name: float(row[name] or usual) for name, usual in _USUAL.items()}
+            window = int(row["window"]) if row["window"] or row["role"] == "label" else None
+            known = row["path"] in PATHS[row["resource"]] and row["role"] in ROLES and len(row) == len(names)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            known = False
+        if not known or bool(row["code"]) != row["system"].startswith(("http://", "https://")):
+            paths = "; ".join(f"{resource} {', '.join(paths)}" for resource, paths in PATHS.items())
+            raise ValueError(
+                f"{Path(path).name}, row {reader.line_num}: the role is one of {', '.join(ROLES)}; what is read is one "
+                f"of {paths}; a code has a system that is an address; times, least, most and window are numbers, and a "
+                "label has a window; answers are code=cell."
+            )
+        entries.append(Entry(**row | numbers | {"answers": answers, "window": window}))
+    found = Mapping(tuple(entries))
+    if [entry.role for entry in entries].count("index") != 1 or len(found.columns("label")) != 1:
         raise ValueError(f"{Path(path).name} must have one row for the index date, and one column for the label.")
-    return Mapping(tuple(entries))
+    return found
+
+
+_USUAL = {"times": "1", "least": "-inf", "most": "inf"}
