@@ -7,7 +7,7 @@ fails our own checks is left out and said, with its file and line, and with no v
 
 import re
 from calendar import monthrange
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -71,14 +71,14 @@ class Unusable(Exception):  # noqa: N818 - what became of the resource
     """A problem, and what to do; then "look" if it is as it should be, and not somebody's mistake."""
 
 
-def read(folder: Path, mapping: Mapping, *, hospital: str, exported: date) -> Export:
+def read(export: Path | Iterable[dict], mapping: Mapping, *, hospital: str, exported: date) -> Export:
     """Read a hospital's export into a row a patient, in the order of the Patients.
 
     A value counts if its day is no later than the index date and within the window; of several, the latest. A Condition
     is 1 or 0. A label that is a Condition is 1 if it was first told behind the index date, within the window. Who is
     ill already is left out, and so is whose window ends behind the export.
 
-    folder : its files; ValueError as of `files.resources`
+    export : its folder, or its resources; ValueError as of `files.resources`
     hospital : its name, for complaints
     exported : the day of the export; nothing can be of a later day
     """
@@ -87,7 +87,7 @@ def read(folder: Path, mapping: Mapping, *, hospital: str, exported: date) -> Ex
     def say(why: Unusable, about: str, place: str) -> None:
         said.setdefault((about, *why.args), []).append(place)
 
-    for content, called, place in files.resources(folder):
+    for content, called, place in files.resources(export):
         if (kind := content["resourceType"]) not in FORMS:
             continue
         try:

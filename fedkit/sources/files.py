@@ -7,7 +7,7 @@ and nothing is run. No error quotes a line: it may be about a patient.
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,22 @@ LARGEST = 2**28  # bytes of a hospital's files together, unpacked
 ENDINGS = (".ndjson", ".ndjson.gz", ".json", ".json.gz")
 
 
-def resources(folder: Path) -> Iterator[tuple[dict[str, Any], tuple[str, ...], str]]:
-    """Read a hospital's export: files of Bulk Data (.ndjson), Bundles (.json, or one a line), packed (.gz) or not.
+def resources(export: Path | Iterable[dict]) -> Iterator[tuple[dict[str, Any], tuple[str, ...], str]]:
+    """Read a hospital's export: a folder, or resources that are here already, as a server answers with them.
+
+    In the folder are files of Bulk Data (.ndjson) or Bundles (.json, or one a line), packed (.gz) or not.
 
     Each resource comes as JSON has it, with `Decimal` for numbers with a point, so that they keep their digits; with
     what references may call it ("Patient/p1", and its `fullUrl` in a Bundle); and with its place, "Patient.ndjson, line
     7". ValueError, with the place, if there is no file, or one is too large, damaged, no JSON, or holds no resource.
     """
-    paths, left = sorted(path for path in Path(folder).iterdir() if path.name.endswith(ENDINGS)), LARGEST
+    if not isinstance(export, str | Path):
+        for number, one in enumerate(export, 1):
+            yield from _parts(_json(json.dumps(one).encode(), f"resource {number}"), f"resource {number}")
+        return
+    paths, left = sorted(path for path in Path(export).iterdir() if path.name.endswith(ENDINGS)), LARGEST
     if not paths:
-        raise ValueError(f"{Path(folder).name} holds no export. Its files must end with {', '.join(ENDINGS)}.")
+        raise ValueError(f"{Path(export).name} holds no export. Its files must end with {', '.join(ENDINGS)}.")
     for path in paths:
         for place, text in _lines(path):
             left -= len(text)
