@@ -54,7 +54,10 @@ def problems(*records, **who):
 
 
 def test_a_row_holds_the_latest_of_what_was_known_on_the_index_date_and_a_planted_leak_changes_nothing():
-    before = [measured("o1", "2023-01-02"), measured("o2", "2023-05-10T23:00:00Z", value=quantity(210))]
+    before = [measured("o1", "2023-01-02"), measured("o3", "2023-05-10T01:00:00Z")]
+    before += [
+        measured("o2", "2023-05-10T23:00:00Z", value=quantity(210), subject={"reference": "Patient/a/_history/2"})
+    ]
     found = row(*before, told("c1", "2024-01-01"), told("c2", "2023-01-01", "I10"))
     assert found["cholesterol"] == "210"
     assert (found["age"], found["sex"], found["hypertension"], found["diabetes"]) == ("62", "male", "1", "1")
@@ -80,7 +83,7 @@ def test_a_row_holds_the_latest_of_what_was_known_on_the_index_date_and_a_plante
         ("2023", None, "too coarse"),
     ],
 )
-def test_a_label_is_what_is_first_told_behind_the_index_date_and_within_the_window(day, label, problem):
+def test_a_label_is_what_is_first_told_after_the_index_date_and_within_the_window(day, label, problem):
     found = read(told("c", day))
     assert found.table["diabetes"].tolist() == ([label] if label else [])
     assert [problem in said for said in found.complaints["problem"]] == [True] * bool(problem)
@@ -102,10 +105,11 @@ def test_a_label_is_what_is_first_told_behind_the_index_date_and_within_the_wind
         (measured("o") | coded("2093-3", "loinc"), "under another system"),
         (measured("o") | coded("2093-3 "), "is no FHIR R4: look at code"),
         (measured("o", subject={"reference": "Patient/b"}), "is about a Patient who is not here"),
-        (measured("o", "2999-01-01"), "is dated behind the day of the export"),
+        (measured("o", "2999-01-01"), "is dated after the export"),
         (measured("o", "1950-01-01"), "before birth"),
         (measured("o", 1577934245), "has no effectiveDateTime that is a date"),
         (measured("o", bloodPressure=1), "is no FHIR R4"),
+        (measured("o", "2023-02-30"), "is no FHIR R4: look at effectiveDateTime"),
         (measured("v", resourceType="Encounter"), "is no FHIR R4"),
         (VISIT, "comes twice"),
         (told("c", "2023-01-01", verificationStatus={"coding": [{"code": "refuted"}]}), "does not count"),
@@ -117,9 +121,25 @@ def test_what_cannot_be_used_is_left_out_and_said_without_a_value(record, proble
     assert problem in said.problem
     assert found.table.empty or found.table["cholesterol"].isna().all()
     assert (said.hospital, said.values) == ("Hill", f"resource {1 if 'birth' in problem else 3}")
-    for secret in ("banana", "furlong", "loinc'", "-5", "2999", "1950", "1577934245", "Patient/b"):
+    for secret in ("banana", "furlong", "loinc'", "-5", "2999", "1950", "1577934245", "Patient/b", "02-30"):
         assert secret not in str(found.complaints.drop(columns="write").to_dict())
     assert problems(measured("o")) == []
+
+
+@pytest.mark.parametrize(
+    ("who", "problem"),
+    [
+        ({"visit": VISIT | {"period": {"start": "2024-01-03"}}}, "was not followed to the end"),
+        ({"visit": VISIT | {"status": "planned"}}, "has no visit that counts"),
+        ({"visit": VISIT | {"period": None}}, "has no visit that counts"),
+        ({"person": PERSON | {"deceasedDateTime": "2023-05-09"}}, "a visit after death"),
+        ({"person": PERSON | {"birthDate": "2010"}}, "is not 18 to 120 years old"),
+    ],
+)
+def test_who_has_no_index_date_or_no_label_has_no_row(who, problem):
+    found = read(**who)
+    assert found.table.empty
+    assert problem in found.complaints["problem"].tolist()[-1]
 
 
 def test_units_are_converted_by_the_mapping_and_no_digit_is_lost():

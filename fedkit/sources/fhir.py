@@ -75,8 +75,8 @@ def read(export: Path | Iterable[dict], mapping: Mapping, *, hospital: str, expo
     """Read a hospital's export into a row a patient, in the order of the Patients.
 
     A value counts if its day is no later than the index date and within the window; of several, the latest. A Condition
-    is 1 or 0. A label that is a Condition is 1 if it was first told behind the index date, within the window. Who is
-    ill already is left out, and so is whose window ends behind the export.
+    is 1 or 0. A label that is a Condition is 1 if it was first told after the index date, within the window. Who is
+    ill already is left out, and so is whose window ends after the export.
 
     export : its folder, or its resources; ValueError as of `files.resources`
     hospital : its name, for complaints
@@ -183,7 +183,7 @@ def _span(text: object, name: str, exported: date) -> Span:
     except (AttributeError, ValueError, OverflowError):
         raise Unusable(f"has no {name} that is a date", f"write {name} as 2024-05-31") from None
     if first > exported:
-        raise Unusable(f"is dated behind the day of the export ({name})", "mend the year, or `exported`")
+        raise Unusable(f"is dated after the export ({name})", "mend the year, or `exported`")
     return Span(first, last, second, text)
 
 
@@ -247,7 +247,7 @@ def _row(content: dict, facts: list[Fact], mapping: Mapping, exported: date) -> 
 
 
 def _outcome(mine: list[Fact], early: list[Fact], index: Span, window: int, exported: date) -> str:
-    """Say whether a disease was first told behind the index date and within the window."""
+    """Say whether a disease was first told after the index date and within the window."""
     end = index.last + timedelta(window)
     if early:
         raise Unusable("has the disease already on the index date", "nothing", "look")

@@ -26,14 +26,14 @@ class Entry:
     """A row of the mapping.
 
     column : of the table; of `birthDate` it is the age in years on the index date
-    role : "index" (the day behind which nothing is known), "feature", "label", or "defines label": no feature, since
+    role : "index" (the day after which nothing is known), "feature", "label", or "defines label": no feature, since
         the label was decided by it
     resource, path : where it stands, one of `PATHS`
     system, code : what was measured or found; "E11*" are all codes that begin so
     unit, times : in UCUM, and what makes a number one of the column's unit
     least, most : what can be, in the column's unit
     answer_system, answers : where the answer is a code: code -> cell
-    window : days before the index date that count, or of the label behind it; None is any
+    window : days before the index date that count, or of the label after it; None is any
     """
 
     column: str

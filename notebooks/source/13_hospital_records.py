@@ -36,7 +36,7 @@ claim = course.settings(
 # visit, one diagnosis. The common form for them is [FHIR](glossary.md#fhir). Version R4 is what most hospitals
 # export.
 #
-# We use 300 people whom a computer made up (carebundle 0.5.0, Apache 2.0). The
+# We use 300 people whom a computer made up (`carebundle` 0.5.0, Apache 2.0). The
 # [card](../data/hospital_records/README.md) says how. It also says how we dealt them out to four pretend hospitals,
 # and which errors we put in. Try to find them before you read it. Here is what Park exports: one file for each kind
 # of record, one record a line.
@@ -85,7 +85,7 @@ shown = ["column", "role", "path", "code", "unit", "times", "least", "most", "wi
 signed[shown]
 
 # %% [markdown]
-# Read the two rows of `cholesterol`. LOINC has one code for milligrams, and one for moles. The second is multiplied by
+# Read the two rows of `cholesterol`. LOINC has one code for `mg/dL`, and one for moles. The second is multiplied by
 # 38.67, so that both are the same number. What is below `least` or above `most` can't be. `E11*` means all codes that
 # begin with E11, which are those of type 2 diabetes.
 #
@@ -156,7 +156,7 @@ broken = {
 }
 
 # %% tags=["plumbing"]
-# Two questions: `by_the_library`, and `by_fedkit` beside the patient and the visits
+# Two questions: `by_the_library`, and `by_fedkit`, with the patient and visits
 person = [one for one in records["Patient"] if one["id"] == patient]
 person += of("Encounter", patient)
 
@@ -203,14 +203,14 @@ for name in ("Harbour", "Hill", "Lake"):
     folder = mapping.HOME / name.lower()
     exports[name] = fhir.read(folder, hospital=name, **how)
 complaints = pd.concat([export.complaints for export in exports.values()])
-complaints.drop(columns="column").style.hide()
+complaints.drop(columns="column")
 
 # %% [markdown]
 # "refused" is somebody's mistake. "look" is as it should be: there is nothing to do. See what each hospital does wrong,
 # and that Harbour's moles and Hill's diseases in SNOMED are *not* in the list. They are another way to be right, and
 # the mapping knows it.
 #
-# ## Time: nothing from behind the index date
+# ## Time: nothing from after the index date
 #
 # Most lines above say "later than the index date". Those records are good, but on that day nobody had them. How much
 # would they tell? Count the visits of Hill's patients, beside what became of them.
@@ -234,8 +234,8 @@ leak
 # There is a second trap. `onsetDateTime` says when a disease began, `recordedDate` says when the hospital wrote it
 # down. What was known on a day follows from the second. Our mapping uses that one.
 #
-# How do we know that fedkit's rows hold nothing from later? We plant it. Every record of the next cell is a day late,
-# and has a value that nobody else has.
+# How do we know that fedkit's rows hold nothing from later? We plant it. The record of the next cell is a day late, and
+# has a value that nobody else has.
 
 # %%
 from datetime import timedelta
@@ -271,7 +271,7 @@ plots.save(
     "records_index_date",
     drawn,
     "Four lines of dots over days before and after the index date. On the index date "
-    "lie nearly all measurements. A year before lie other diseases. Behind the index "
+    "lie nearly all measurements. A year before lie other diseases. After the index "
     "date there are only records of patients who got diabetes: the diagnosis, and "
     "measurements of a second visit.",
 )
@@ -295,7 +295,7 @@ frame = pd.concat(
 table = {"site": "hospital", "label": ("diabetes", "1"), "decimal": "."}
 features = wanted.columns("feature")
 found = hospitals.check(frame, features=features, **table)
-found.complaints[["column", "hospital", "problem"]].style.hide()
+found.complaints[["column", "hospital", "problem"]]
 
 # %% [markdown]
 # Two columns look odd, both at Park. Here is what the report says of them, beside the other hospitals.
@@ -335,8 +335,8 @@ assert odd == {"pulse", "creatinine"}, "The report should find these two."
 assert (leak.gt(0).sum(axis=1) == 1).all(), (
     "The number of visits should tell the label."
 )
-behind = drawn[drawn["days"] > 0]
-assert set(behind["diabetes"]) == {"yes"}, "Only the ill should have later records."
+afterwards = drawn[drawn["days"] > 0]
+assert set(afterwards["diabetes"]) == {"yes"}, "Only the ill should have later records."
 assert len(frame) == 300
 
 # %% [markdown]
@@ -588,7 +588,7 @@ may_stand = ...
 may_stand = ["2023-05-10", "2023-05-09T23:59:00Z"]  # the others may be, or are, outside
 
 # %% tags=["plumbing"]
-# A hospital that has one record, of this day: `stands` asks fedkit whether it counts
+# `stands` asks fedkit whether a record of this day counts
 from datetime import date
 from fedkit.sources import fhir, mapping
 
@@ -621,15 +621,16 @@ right = (lambda said: set(said) == set(filter(stands, days)), look)
 course.check("Exercise 1", may_stand, known, right)
 
 # %% [markdown]
-# **2. Modify.** A fifth hospital measures the lower blood pressure in kilopascals: UCUM's `kPa`. One kPa is 7.50062
-# mm[Hg]. Write the row of the mapping, as text with commas, like the rows of `diabetes.csv`. The column is
+# **2. Modify.** A fifth hospital measures the lower blood pressure in `kPa`, another unit of UCUM. It is 7.50062
+# `mm[Hg]`. Write the row of the mapping, as one text, like the rows of `diabetes.csv`. The column is
 # `diastolic`.
 
 # %% tags=["exercise"]
 row = ...
 
 # %% tags=["solution"]
-row = "diastolic,feature,Observation,valueQuantity,http://loinc.org,8462-4,kPa,7.50062,20,200,,,365"
+row = "diastolic,feature,Observation,valueQuantity,http://loinc.org,8462-4,"
+row += "kPa,7.50062,20,200,,,365"
 
 # %% tags=["plumbing"]
 # A hospital that has one record: `reads`
@@ -662,7 +663,7 @@ def reads(row, unit, number):
 import numpy as np
 from fedkit.chapters import course
 
-fresh = float(np.random.default_rng().uniform(8, 14).round(2))
+fresh = round(float(np.random.default_rng().uniform(8, 14)), 2)
 wanted_value = 7.50062 * fresh
 course.check(
     "Exercise 2",
@@ -673,13 +674,13 @@ course.check(
     ),
     (
         lambda said: abs(reads(said, "kPa", fresh) - wanted_value) < 0.05,
-        "Compare it with the row of the same column, cell by cell. What is `times` for?",
+        "Compare it with the other row of `diastolic`. What is `times` for?",
     ),
 )
 
 # %% [markdown]
-# **3. Build.** Write a check of your own: may this Observation be used? It takes a record as a dict. It returns True
-# if its status is `final`, its number is a number (not text, not True), and its unit is mg/dL, of UCUM. Else False.
+# **3. Build.** Write a check of your own: may this Observation be used? It takes a record as a `dict`. It returns True
+# if its status is `final`, its number is a number (not text, not True), and its unit is `mg/dL`, of UCUM. Else False.
 # Parts may be missing.
 
 
@@ -706,7 +707,7 @@ from fedkit.chapters import course
 
 
 def record(status="final", **change):
-    number = float(np.random.default_rng().uniform(60, 300).round(1))
+    number = round(float(np.random.default_rng().uniform(60, 300)), 1)
     part = {"value": number, "code": "mg/dL", "system": "http://unitsofmeasure.org"}
     return {"status": status, "valueQuantity": part | change}
 
