@@ -12,7 +12,7 @@ import inspect
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache, partial
 from itertools import chain
@@ -166,10 +166,6 @@ class Plan:
         kept |= {name: getattr(self, name) for name in ("penalty", "steps") if getattr(self, name)}
         return kept | ({"algorithm": repr(self.algorithm)} if self.algorithm.name else {})
 
-    def distance(self, rows: int) -> float:
-        """How far a hospital with so many rows goes down its gradients in a round: steps x learning rate."""
-        return (self.steps or self.epochs * -(-rows // (self.batch_size or rows))) * self.learning_rate
-
     def order(self, seed: int, round: int, client: str, rows: int) -> np.ndarray:
         """Return in which order a hospital takes its rows, int32: [epochs, rows], or [steps, rows of a step]."""
         steps, each = self.algorithm.steps(self, client), min(self.batch_size or rows, rows)
@@ -218,10 +214,6 @@ def local_updates(plan: Plan, tasks: Sequence[Task]) -> list[Local]:
         sent, own = how.send(plan, task, update)
         done.append(Local(flatten(update[: len(task.weights)]), flatten(sent), own, how.weigh(task), float(seconds)))
     return done
-
-
-def _shapes(model: Model, features: int) -> Shapes:
-    return tuple(weight.shape for weight in model.initial_weights(features, 0))
 
 
 @lru_cache(maxsize=32)
@@ -273,7 +265,7 @@ def row_order(seed: int, round: int, client: str, rows: int, epochs: int = 1) ->
 
 def sent_shapes(plan: Plan, features: int) -> list[tuple[int, ...]]:
     """Shapes of what a hospital sends, found by letting one of a single row send an update of zeros."""
-    weights = [np.zeros(shape, np.float32) for shape in _shapes(plan.model, features)]
+    weights = list(map(np.zeros_like, plan.model.initial_weights(features, 0)))
     row = np.zeros((1, features), np.float32), np.zeros(1, np.float32), np.zeros((1, 1), np.int32)
     sent, _ = plan.algorithm.send(plan, Task(weights, plan.algorithm.own(weights), *row), weights)
     return [part.shape for part in sent]
@@ -331,32 +323,6 @@ def train_local(federation: Federation, *, seed: Seeds = 0, prepared: str = "tog
     return _train("local", federation, seed, plan, ("server_optimizer", "leave_out"), prepared=prepared)
 
 
-def choose(ways: Mapping[Any, Callable[..., list[Run]]], inner: Federation, folds: int = 5) -> Any:
-    """Return which way of training has the smallest log loss, mean over hospitals, in an inner cross-validation.
-
-    ways : what is chosen among, a penalty say -> how it is trained, a function of a federation and seeds
-    inner : a split's `training_part`, split again at random
-    folds : how many inner splits
-    """
-    if len(ways) == 1:
-        return next(iter(ways))
-    losses = {}
-    for name, train in ways.items():
-        losses[name] = np.mean([run.final("log_loss").mean() for run in train(inner, seed=range(folds))])
-    return min(losses, key=losses.get)
-
-
-def training_part(federation: Federation, seed: int, leave_out: Sequence[str] = ()) -> Federation:
-    """Return the training rows of a split as a federation of its own, to choose on: its test rows are not there."""
-    split, parts = preparation.split(federation, seed, leave_out=leave_out), []
-    for hospital in federation:
-        rows = split.hospitals[hospital.name].train_rows
-        own = {"labels": hospital.labels[rows], "test": None}  # of one's own split, only the training rows are here
-        own |= {"patients": None if hospital.patients is None else hospital.patients[rows]}
-        parts.append(replace(hospital, table=hospital.table.iloc[rows], **own))
-    return replace(federation, hospitals=tuple(one for one in parts if one.name not in leave_out))
-
-
 @dataclass
 class _Training:
     """A run in the making: one model under `SHARED`, or one a hospital under its name."""
@@ -369,6 +335,7 @@ class _Training:
     clients: dict[str, tuple[np.ndarray, np.ndarray]]
     weights: dict[str, Arrays]
     own: dict[str, Arrays]
+    preparation: dict[str, preparation.Statistics]
     state: Any = None
     optimizer: Any = None
     metrics: list[tuple[int, str, str, float]] = field(default_factory=list)
@@ -377,12 +344,18 @@ class _Training:
         """Return under which key the model of a hospital is."""
         return name if len(self.weights) > 1 else SHARED
 
+    def served(self, plan: Plan) -> dict[str, Arrays]:
+        """Return the models that are there, and of each hospital the one that it is served by, if that is another."""
+        models = {name: self.weights[self.key(name)] for name in self.rows}
+        served = {name: plan.algorithm.serve(model, self.own.get(name, [])) for name, model in models.items()}
+        return self.weights | {name: own for name, own in served.items() if own is not models[name]}
+
     def predictions(self, plan: Plan, of: str) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         """Yield hospital, labels and probabilities of the test rows that a model serves."""
+        served = self.served(plan)
         for name, rows in self.rows.items():
             if of == self.key(name):
-                weights = plan.algorithm.serve(self.weights[of], self.own.get(name, []))
-                yield name, rows.test_labels, plan.model.predict(weights, rows.test_features)
+                yield name, rows.test_labels, plan.model.predict(served.get(name, served.get(of)), rows.test_features)
 
 
 def _train(
@@ -416,8 +389,8 @@ def _train(
     for each in trainings:
         settings, predictions = plan.settings | {"seed": each.seed}, map(partial(each.predictions, plan), each.weights)
         settings |= {} if prepared == "together" else {"prepared": prepared}
-        found = each.metrics, each.ledger.frame(), chain.from_iterable(predictions), each.weights
-        runs[each.seed] = Run.of(method, federation, settings, *found)
+        found = each.metrics, each.ledger.frame(), chain.from_iterable(predictions), each.served(plan)
+        runs[each.seed] = Run.of(method, federation, settings, *found, each.preparation)
         if folders[each.seed]:
             runs[each.seed].save(folders[each.seed])
     return runs[seeds[0]] if np.ndim(seed) == 0 else [runs[one] for one in seeds]
@@ -435,9 +408,11 @@ def _begin(
         layers = [*plan.model.layers, *(f"more {number}" for number in range(1, len(shapes) + 1))]
         state = aggregator.start(names, dict(zip(layers, shapes, strict=False)), ledger)
         add = lambda sums: aggregator.total(state, "statistics", sums, ledger)  # noqa: E731
-    rows = {}
+    rows, statistics = {}, {}
     for part in preparation.sharing(federation, prepared):
-        rows |= preparation.split(part, seed, leave_out=plan.leave_out, add=add).hospitals
+        split = preparation.split(part, seed, leave_out=plan.leave_out, add=add)
+        rows |= split.hospitals
+        statistics[SHARED if prepared == "together" else part.names[0]] = split.statistics
     train = {name: own for name, own in rows.items() if name not in plan.leave_out}
     clients = {name: (own.train_features, own.train_labels) for name, own in train.items()}
     together = 0 if kind == "local" else max(own.together for own in rows.values())
@@ -447,7 +422,7 @@ def _begin(
         clients = {"pooled": tuple(map(np.concatenate, zip(*clients.values(), strict=True)))}
     models = dict.fromkeys(clients if kind == "local" and len(clients) > 1 else [SHARED], weights)
     own = {name: plan.algorithm.own(weights) for name in clients}
-    begun = _Training(seed, rows, together, ledger, shapes, clients, models, own, state)
+    begun = _Training(seed, rows, together, ledger, shapes, clients, models, own, statistics, state)
     for name, each in rows.items():
         begun.metrics += zip([0, 0], [name, name], COUNTS, [len(each.train_rows), len(each.test_rows)], strict=True)
     return begun

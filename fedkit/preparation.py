@@ -97,6 +97,21 @@ class Statistics:
         """Names of the d columns that `prepare` makes, in its order."""
         return coded_columns(self.moments.index, self.levels)
 
+    def to_json(self) -> dict:
+        """All of it as numbers, text, lists and dictionaries, which `from_json` reads."""
+        told = vars(self) | {"moments": self.moments.T.to_dict("list")}
+        return told | {"levels": {column: list(levels) for column, levels in self.levels.items()}}
+
+    @classmethod
+    def from_json(cls, told: dict) -> "Statistics":
+        """Read what `to_json` returned; ValueError, KeyError or TypeError if it cannot be that."""
+        moments = pd.DataFrame.from_dict(told["moments"], "index", np.float64, ["mean", "std"])
+        levels, frequent = {column: tuple(names) for column, names in told["levels"].items()}, told["most_frequent"]
+        known = all(frequent[column] in names for column, names in levels.items())
+        if not (known and np.isfinite(moments["mean"]).all() and (moments["std"] > 0).all()):
+            raise ValueError("a mean is no number, a spread is not above 0, or a level is not known")
+        return cls(told["rows"], moments, levels, frequent)
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
@@ -194,8 +209,11 @@ def prepare(table: pd.DataFrame, statistics: Statistics) -> np.ndarray:
     """Fill in, standardise and code one hospital's n rows with the shared statistics: float32, shape [n, d].
 
     A missing number becomes the mean (0 after standardising), a missing level the most frequent one, and so does a
-    level that the federation does not know. Levels are coded one-hot and stay 0 or 1.
+    level that the federation does not know. Levels are coded one-hot and stay 0 or 1. ValueError if a column is not
+    there.
     """
+    if missing := [each for each in (*statistics.moments.index, *statistics.levels) if each not in table]:
+        raise ValueError(f"The table has no column {', '.join(map(repr, missing))}: the model was trained with it.")
     values = table[list(statistics.moments.index)].to_numpy(np.float64)
     mean, std = statistics.moments.to_numpy().T
     parts = [(np.where(np.isnan(values), mean, values) - mean) / std]

@@ -19,6 +19,8 @@ import pandas as pd
 
 from fedkit.compat import environment
 from fedkit.hospitals import Federation
+from fedkit.models import Model
+from fedkit.preparation import Statistics, prepare
 
 _versions = functools.cache(environment.versions)
 
@@ -29,7 +31,7 @@ _TABLES = {
     "predictions": {"hospital": str, "label": "int64", "probability": float},
 }
 _MOST = {"label": 1, "probability": 1, "round": 2**31, "bytes": 2**53, "seconds": 2**53}
-_FILES = (*(f"{table}.csv" for table in _TABLES), "weights.npz", "run.json")
+_FILES = (*(f"{table}.csv" for table in _TABLES), "weights.npz", "preparation.json", "run.json")
 
 
 class Ledger:
@@ -70,7 +72,8 @@ class Run:
     ledger : that of the training, `Ledger.frame`
     predictions : columns hospital, label, probability of label 1 (test rows, last round); of more than two classes
         one of each, "probability=class", in the order of the labels
-    weights : the final model: under "shared", or one a hospital under its name
+    weights : the final model: under "shared", and under its name what a hospital has of its own
+    preparation : how rows became features, the statistics: under "shared", or each hospital's under its name
     provenance : data set, its hash, and the versions of what computed
     """
 
@@ -80,6 +83,7 @@ class Run:
     ledger: pd.DataFrame
     predictions: pd.DataFrame
     weights: dict[str, list[np.ndarray]]
+    preparation: dict[str, Statistics]
     provenance: dict
 
     @classmethod
@@ -92,6 +96,7 @@ class Run:
         ledger: pd.DataFrame,
         predictions: Iterable[tuple[str, np.ndarray, np.ndarray]],
         weights: dict[str, list[np.ndarray]],
+        preparation: dict[str, Statistics],
     ) -> "Run":
         """Put a run together: metrics as rows, predictions as hospital, labels and probabilities."""
         scored = pd.DataFrame(metrics, columns=[*_TABLES["metrics"]])
@@ -102,7 +107,7 @@ class Run:
             parts.append(pd.DataFrame({"hospital": name, "label": y} | each))
         predicted = pd.concat(parts, ignore_index=True).astype({"label": "int64"} | dict.fromkeys(columns, float))
         provenance = {"data": federation.name, "sha256": federation.sha256, "versions": dict(_versions())}
-        return cls(method, settings, scored, ledger, predicted, weights, provenance)
+        return cls(method, settings, scored, ledger, predicted, weights, preparation, provenance)
 
     def __repr__(self) -> str:
         what = f"{self.method}; seed {self.settings['seed']}, {self.settings['rounds']} rounds"
@@ -114,8 +119,21 @@ class Run:
         rows = self.metrics[(self.metrics["metric"] == metric) & (self.metrics["round"] == self.settings["rounds"])]
         return rows.set_index("hospital")["value"].rename(metric)
 
+    def predict(self, table: pd.DataFrame, hospital: str) -> np.ndarray:
+        """Score patients of a hospital as it would: probability of label 1, float32, shape [n]; [n, K] of K classes.
+
+        No TensorFlow is needed. ValueError for a column that is missing, or where this run has no model for it.
+
+        table : the columns of the data set, as `Hospital.table` has them; more do not matter
+        hospital : whose own model and statistics are taken, where there are any; the shared ones are for whoever comes
+        """
+        weights, statistics = (each.get(hospital, each.get("shared")) for each in (self.weights, self.preparation))
+        if weights is None or statistics is None:
+            raise ValueError(f"This run has no model for {hospital!r}: it has those of {', '.join(self.weights)}.")
+        return Model().predict(weights, prepare(table, statistics))
+
     def save(self, folder: str | Path) -> None:
-        """Write the run into a folder: three CSV tables, the weights (npz) and run.json, which comes last.
+        """Write the run into a folder: CSV tables, the weights (npz), the preparation, and run.json, which comes last.
 
         What is there of another run is replaced; a folder that is a file is a ValueError.
         """
@@ -130,6 +148,8 @@ class Run:
                 how = {"index": False, "lineterminator": "\n", "quoting": csv.QUOTE_NONNUMERIC}
                 getattr(self, table).to_csv(Path(new, f"{table}.csv"), **how)
             np.savez(Path(new, "weights.npz"), *[array for arrays in self.weights.values() for array in arrays])
+            told = {owner: statistics.to_json() for owner, statistics in self.preparation.items()}
+            Path(new, "preparation.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
             about = {name: getattr(self, name) for name in ("method", "settings", "provenance")}
             about["weights"] = [owner for owner, arrays in self.weights.items() for _ in arrays]  # of each array
             about["sha256"] = {file: hashlib.sha256(Path(new, file).read_bytes()).hexdigest() for file in _FILES[:-1]}
@@ -179,7 +199,10 @@ def load(folder: str | Path) -> Run:
                 weights.setdefault(owner, []).append(arrays[name])
                 if arrays[name].dtype.kind != "f" or not np.isfinite(arrays[name]).all():
                     raise ValueError("a weight is no finite number")
-    return Run(**about, weights=weights, **tables)
+    with _reading(home / "preparation.json", digests) as path:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        preparation = {owner: Statistics.from_json(each) for owner, each in told.items()}
+    return Run(**about, weights=weights, preparation=preparation, **tables)
 
 
 @contextmanager
@@ -207,6 +230,8 @@ def compare(first: Run, second: Run, tolerance: float = 0.0) -> pd.DataFrame:
     for part in ("settings", "provenance"):
         ours, theirs = getattr(first, part), getattr(second, part)
         rows += [(f"{part}: {key}", ours.get(key), theirs.get(key)) for key in ours | theirs]
+    ours, theirs = ({owner: each.to_json() for owner, each in run.preparation.items()} for run in (first, second))
+    rows += [(f"preparation: {owner}", ours.get(owner), theirs.get(owner)) for owner in ours | theirs]
     rows = [row for row in rows if row[1] != row[2]]
     for name in _TABLES:
         ours, theirs = (getattr(run, name).drop(columns="seconds", errors="ignore") for run in (first, second))

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from fedkit import aggregators, learning, models, preparation
-from fedkit.chapters import clock, clock_grid
+from fedkit.chapters import clock
 from fedkit.chapters.heterogeneity import Scaffold
 from fedkit.learning import Plan, Task
+from fedkit.studies import policies
 
 NAMES = ["Cleveland", "Hungary", "Switzerland", "VA Long Beach"]
 ROWS = {"Cleveland": 212, "Hungary": 206, "Switzerland": 86, "VA Long Beach": 140}
@@ -179,22 +180,22 @@ def steps(*numbers):
 
 
 def test_the_table_scores_the_model_that_there_is_at_a_time(heart, costs, monkeypatch):
-    monkeypatch.setattr(clock_grid, "AT", (1, 10, 20))
+    monkeypatch.setattr(policies, "AT", (1, 10, 20))
     diary = clock.buffered(costs(speed=[1.0, 1.0, 0.1, 1.0]), 20)
-    watched, split = clock_grid.Watched(aggregators.Mean()), preparation.split(heart, 3).hospitals
+    watched, split = policies.Watched(aggregators.Mean()), preparation.split(heart, 3).hospitals
     run = clock.train(heart, diary, watched, seed=3)
-    found = clock_grid.scored(watched.moves, diary, split)
-    for metric in clock_grid.SCORES:
+    found = policies.scored(watched.moves, diary, split)
+    for metric in policies.SCORES:
         assert found[metric].xs(20, level=1)[NAMES].tolist() == pytest.approx(run.final(metric).tolist(), abs=1e-6)
     then = run.metrics["round"] == diary.loc[diary["seconds"] <= 10, "step"].max()
     auroc = run.metrics.loc[then & (run.metrics["metric"] == "auroc"), "value"]
     assert found["auroc", "mean", 10] == pytest.approx(auroc.mean())
     assert found["auroc", "mean", 1] == 0.5, "nothing has moved"
-    assert clock_grid.scored([], diary[:0], split)["auroc", "mean", 20] == 0.5
+    assert policies.scored([], diary[:0], split)["auroc", "mean", 20] == 0.5
 
 
 def test_the_table_in_the_kit_follows_from_this_code():
-    table = clock_grid.GRID.table()
-    assert sorted(table["seed"].unique()) == list(clock_grid.GRID.seeds)
+    table = policies.GRID.table()
+    assert sorted(table["seed"].unique()) == list(policies.GRID.seeds)
     assert not table.isna().any(axis=None)
-    assert table.groupby(["seed", "slow"]).size().unique().tolist() == [2 * len(clock_grid.AT) + 12]
+    assert table.groupby(["seed", "slow"]).size().unique().tolist() == [2 * len(policies.AT) + 12]

@@ -1,10 +1,43 @@
 """The table of methods: what is chosen, and what is told of a run."""
 
+import dataclasses
+from functools import partial
+from types import SimpleNamespace
+
 import numpy as np
+import pandas as pd
 import pytest
 
-from fedkit import evaluation, learning
-from fedkit.chapters import differ, heterogeneity
+from fedkit import evaluation, learning, preparation
+from fedkit.chapters import heterogeneity
+from fedkit.studies import choice, differ
+
+
+def test_a_way_is_chosen_without_a_look_at_test_rows(heart):
+    seen, losses = [], {0.0: 0.6, 1.0: 0.4, 10.0: 0.5}
+
+    def train(inner, *, seed, penalty):
+        seen.append(list(seed))
+        final = {"log_loss": pd.Series([losses[penalty]] * 2), "auroc": pd.Series([penalty] * 2)}
+        return [SimpleNamespace(final=final.get) for _ in seed]
+
+    inner = choice.training_part(heart, 3)
+    assert choice.choose({it: partial(train, penalty=it) for it in losses}, inner, folds=2) == 1.0
+    assert seen == [[0, 1]] * 3
+    assert choice.choose({"alone": None}, inner) == "alone"
+    split = preparation.split(heart, 3)
+    for own in inner:
+        rows = split.hospitals[own.name].train_rows
+        pd.testing.assert_frame_equal(own.table, heart[own.name].table.iloc[rows])
+        assert np.array_equal(own.labels, heart[own.name].labels[rows])
+    visits = [
+        dataclasses.replace(one, patients=np.arange(len(one)) // 2, test=np.arange(len(one)) > 60) for one in heart
+    ]
+    part = choice.training_part(dataclasses.replace(heart, hospitals=tuple(visits)), 0)
+    assert [(len(own), len(own.patients)) for own in part] == [(61, 61)] * 4
+    assert choice.training_part(heart, 0, ["Hungary"]).names == heart.without("Hungary").names
+    ways = {it: partial(learning.train_local, rounds=3, penalty=it) for it in (1.0, 100.0)}
+    assert choice.choose(ways, inner, folds=2) == 1.0, "no kernel may be much above zero with 100"
 
 
 def test_every_row_says_what_its_run_was(heart):
@@ -47,6 +80,14 @@ def test_a_personal_method_is_told_as_it_serves(heart):
     (run,) = differ.methods()["recalibrated"][""](heart, seed=[3])
     averaged = learning.train_federated(heart, rounds=differ.ROUNDS, seed=3)
     again = heterogeneity.recalibrated(averaged, heart)
+    assert np.allclose(run.predictions["probability"], again.predictions["probability"])
+
+
+def test_class_weights_are_from_the_training_rows_of_a_split(heart):
+    (run,) = differ.methods()["class weights"][""](heart, seed=[3])
+    labels = np.concatenate([own.train_labels for own in preparation.split(heart, 3).hospitals.values()]).astype(int)
+    counted = heterogeneity.ClassWeights(tuple(len(labels) / 2 / np.bincount(labels)))
+    again = learning.train_federated(heart, rounds=differ.ROUNDS, seed=3, algorithm=counted)
     assert np.allclose(run.predictions["probability"], again.predictions["probability"])
 
 

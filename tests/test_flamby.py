@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fedkit.chapters import flamby, grids
 from fedkit.evaluation import MEAN
+from fedkit.studies import flamby, grids
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "flamby"
 NAMES = ["Cleveland", "Hungary", "Switzerland", "VA Long Beach"]

@@ -11,14 +11,14 @@ import pytest
 from tools import study
 
 from fedkit import learning
-from fedkit.chapters import grids
+from fedkit.studies import grids
 
 MODULE = '''
 """Squares."""
 
 import pandas as pd
 
-from fedkit.chapters.grids import Grid
+from fedkit.studies.grids import Grid
 
 
 def rows(seed):

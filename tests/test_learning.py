@@ -2,11 +2,8 @@
 
 import dataclasses
 import sys
-from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -131,33 +128,6 @@ def test_alone_is_what_a_hospital_has_without_the_others(heart):
     for name in set(heart.names) - {"Hungary"}:
         pairs = zip(every[0].weights[name], same.weights[name], strict=True)
         assert all(np.array_equal(a, b) for a, b in pairs), "nothing of the others is in it"
-
-
-def test_a_way_is_chosen_without_a_look_at_test_rows(heart):
-    seen, losses = [], {0.0: 0.6, 1.0: 0.4, 10.0: 0.5}
-
-    def train(inner, *, seed, penalty):
-        seen.append(list(seed))
-        final = {"log_loss": pd.Series([losses[penalty]] * 2), "auroc": pd.Series([penalty] * 2)}
-        return [SimpleNamespace(final=final.get) for _ in seed]
-
-    inner = learning.training_part(heart, 3)
-    assert learning.choose({it: partial(train, penalty=it) for it in losses}, inner, folds=2) == 1.0
-    assert seen == [[0, 1]] * 3
-    assert learning.choose({"alone": None}, inner) == "alone"
-    split = preparation.split(heart, 3)
-    for own in inner:
-        rows = split.hospitals[own.name].train_rows
-        pd.testing.assert_frame_equal(own.table, heart[own.name].table.iloc[rows])
-        assert np.array_equal(own.labels, heart[own.name].labels[rows])
-    visits = [
-        dataclasses.replace(one, patients=np.arange(len(one)) // 2, test=np.arange(len(one)) > 60) for one in heart
-    ]
-    part = learning.training_part(dataclasses.replace(heart, hospitals=tuple(visits)), 0)
-    assert [(len(own), len(own.patients)) for own in part] == [(61, 61)] * 4
-    assert learning.training_part(heart, 0, ["Hungary"]).names == heart.without("Hungary").names
-    ways = {it: partial(learning.train_local, rounds=3, penalty=it) for it in (1.0, 100.0)}
-    assert learning.choose(ways, inner, folds=2) == 1.0, "no kernel may be much above zero with 100"
 
 
 def test_the_order_of_hospitals_does_not_matter(heart):

@@ -13,20 +13,21 @@ from scipy import stats
 
 from fedkit import aggregators, learning, models, preparation
 from fedkit.aggregators import EncryptedMean, Mean
-from fedkit.chapters import clock, leak_grid, privacy, private_grid
+from fedkit.chapters import clock, privacy
 from fedkit.chapters.privacy import STEPS, ClippedHospitals, ClippedPatients, Guarantee, Private
 from fedkit.compat.tff import tff
 from fedkit.encryption import MessageError
 from fedkit.encryption.together import Together
 from fedkit.learning import Plan, Task
 from fedkit.records import Ledger
+from fedkit.studies import budgets, leaks
 
 NAMES = ["A", "B", "C", "D"]
 DELTA = 1e-5
 
 
 def around(inner, guarantee, **how):
-    return Private(inner, guarantee, private_grid.public(private_grid.federation(4)), **{"seed": 0} | how)
+    return Private(inner, guarantee, budgets.public(budgets.federation(4)), **{"seed": 0} | how)
 
 
 def summed(private, vectors, rounds=1, ledger=None):
@@ -460,7 +461,7 @@ def test_the_audit_says_so_where_huge_patients_are_not_clipped():
     labels, order = np.ones(len(rows), np.float32), np.arange(len(rows), dtype=np.int32)[None]
     weights = plan.model.initial_weights(count, 0)
     (local,) = learning.local_updates(plan, [Task(weights, [], rows, labels, order)])
-    whole = -np.rint(STEPS * private_grid.gradients(weights, rows, labels).sum(axis=0))
+    whole = -np.rint(STEPS * budgets.gradients(weights, rows, labels).sum(axis=0))
     found = []
     for sent in (local.sent, whole):
         vectors = dict.fromkeys(NAMES, np.zeros(count + 1)) | {"A": sent}
@@ -494,27 +495,27 @@ def test_the_audit_says_so_where_noise_comes_again():
 # The tables
 
 
-@pytest.mark.parametrize("model", private_grid.MODELS, ids=lambda model: model.name)
+@pytest.mark.parametrize("model", budgets.MODELS, ids=lambda model: model.name)
 @pytest.mark.parametrize("unit", ["patient", "hospital"])
 def test_the_tables_train_as_fedkit_does(model, unit):
-    federation, guarantee = private_grid.federation(4), Guarantee(2.0, rounds=4, unit=unit)
+    federation, guarantee = budgets.federation(4), Guarantee(2.0, rounds=4, unit=unit)
     private = around(Mean(), guarantee, seed=3)
-    how = private_grid.LOCAL if unit == "hospital" else {}
-    clipped = private_grid.algorithm(unit, 4)
+    how = budgets.LOCAL if unit == "hospital" else {}
+    clipped = budgets.algorithm(unit, 4)
     run = privacy.train(federation, private, algorithm=clipped, model=model, seed=2, **how)
     ours = run.weights["shared"]
     size = sum(map(np.size, ours))
     noise = [sum(private.share(0, at, name, size) for name in federation.names) for at in range(4)]
-    rows = private_grid.split(4, 2)
-    found = private_grid.train(rows, model, clipped, noise, 2)
+    rows = budgets.split(4, 2)
+    found = budgets.train(rows, model, clipped, noise, 2)
     assert all(np.allclose(one, other, atol=2e-5) for one, other in zip(found, ours, strict=True))
-    drawn = private_grid.noise(replace(guarantee, rounds=200), 4, "in the sum", size, np.random.default_rng(0))
+    drawn = budgets.noise(replace(guarantee, rounds=200), 4, "in the sum", size, np.random.default_rng(0))
     variance = replace(guarantee, rounds=200).variance(size, 3)
     assert drawn.std() == pytest.approx((4 * variance) ** 0.5, rel=0.05)
 
 
 def test_attacks_find_what_is_there_and_no_more():
-    found = leak_grid.rows(6, models=("logistic regression",))
+    found = leaks.rows(6, models=("logistic regression",))
     mean, error = found["membership"].mean(), found["membership"].sem()
     assert 0.5 < mean - 2 * error < mean < 0.55, "a small model of many rows tells little, and something"
     assert abs(found["attribute"].mean()) < 3 * found["attribute"].sem()

@@ -14,7 +14,9 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from fedkit import records
+from fedkit import learning, preparation, records
+from fedkit.chapters import heterogeneity
+from fedkit.preparation import Statistics
 
 NAMES = ["A", "NA", "0", "007", "1e3", "../x", "a/b", "NUL", "$", "医院", "ø" * 3000, "shared", "a..", " ", 'a,"b\n']
 NAMES += ["c\rd"]
@@ -28,6 +30,7 @@ def run() -> records.Run:
     ledger.round = 1
     with ledger.timed("server", "add"):
         pass
+    moments = pd.DataFrame({"mean": [0.1 + 0.2, 0.0], "std": [1e-9, np.inf]}, ["age", "chol"])
     values = [np.nan, 0.1 + 0.2, *np.linspace(0, 1, len(NAMES) - 2)]
     return records.Run(
         method="federated",
@@ -36,6 +39,7 @@ def run() -> records.Run:
         ledger=ledger.frame(),
         predictions=pd.DataFrame({"hospital": NAMES, "label": 1, "probability": 0.7}),
         weights={name: [np.eye(2, dtype=np.float32), np.ones(1)] for name in NAMES},
+        preparation={"shared": Statistics(3, moments, {"cp": ("a", "b")}, {"cp": "b"})},
         provenance={"data": "made up", "versions": {"numpy": "2"}},
     )
 
@@ -80,11 +84,11 @@ def test_a_home_is_found_and_a_file_in_the_way_is_named(run, tmp_path, monkeypat
             records.load(wrong)
 
 
-@pytest.mark.parametrize("step", range(6))
+@pytest.mark.parametrize("step", range(7))
 def test_saving_over_another_run_leaves_no_mixture(run, folder, monkeypatch, step):
     other = dataclasses.replace(run, method="local", metrics=run.metrics.head(1), weights={"Z": [np.zeros(3)]})
     (folder / "notes.txt").write_text("mine")
-    replace, steps = Path.replace, iter(range(6))
+    replace, steps = Path.replace, iter(range(7))
 
     def stop(self, target):
         if next(steps) == step:
@@ -142,6 +146,13 @@ def about(**changed) -> bytes:
     return json.dumps({name: value for name, value in (whole | changed).items() if value is not None}).encode()
 
 
+def told(level: str = "a", **moments: float) -> bytes:
+    """How rows were prepared."""
+    both = {"mean": 1.0, "std": 1.0} | moments
+    how = {"rows": 3, "moments": {"age": [*both.values()]}, "levels": {"cp": ["a"]}, "most_frequent": {"cp": level}}
+    return json.dumps({"shared": how}).encode()
+
+
 def rows(head: str, *each: str) -> list[bytes]:
     return [f"{head}\n{row}\n".encode() for row in each]
 
@@ -166,6 +177,12 @@ DAMAGE = [
     ("weights.npz", "weights.npz is damaged", [b"PK\3\4 no", arrays(np.array([Burglar()])), pickle.dumps(Burglar())]),
     ("weights.npz", "weights.npz is damaged", [arrays(np.zeros(1), np.zeros(1)), *map(with_header, HUGE)]),
     ("weights.npz", "a weight is no finite number", [*map(arrays, ([0], ["a"], [np.nan]))]),
+    (
+        "preparation.json",
+        "preparation.json is damaged",
+        [b"no", b"[1]", b'{"shared": {}}', told(std=0), told(mean=np.nan)],
+    ),
+    ("preparation.json", "a level is not known", [told("c")]),
     ("weights.npz", "would unfold to any size", [arrays(np.zeros(10**5), save=np.savez_compressed)]),
 ]
 DAMAGE = [(file, sentence, content) for file, sentence, contents in DAMAGE for content in contents]
@@ -210,6 +227,10 @@ CHANGES = [
     ("weights: $", lambda run: {"weights": run.weights | {"$": [np.eye(2), np.array([np.nan])]}}),
     ("weights: $", lambda run: {"weights": run.weights | {"$": [np.eye(2), np.ones(2)]}}),
     ("weights: B", lambda run: {"weights": run.weights | {"B": [np.ones(1)]}}),
+    (
+        "preparation: shared",
+        lambda run: {"preparation": {"shared": dataclasses.replace(*run.preparation.values(), rows=4)}},
+    ),
 ]
 
 
@@ -224,6 +245,33 @@ def test_compare_overlooks_seconds_and_what_is_within_the_tolerance(run):
     other = dataclasses.replace(run, metrics=moved, weights=weights, ledger=run.ledger.assign(seconds=9.0))
     assert records.compare(run, other, tolerance=1e-6).empty
     assert len(records.compare(run, other, tolerance=1e-12)) == 1 + len(NAMES)
+
+
+def as_served(federation, run, hospital):
+    """The probabilities that a run gives the test rows of a hospital, scored from its table."""
+    tested = preparation.split(federation, run.settings["seed"]).hospitals[hospital].test_rows
+    return run.predict(federation[hospital].table.iloc[tested], hospital)
+
+
+def test_a_saved_run_scores_a_patient_as_its_training_did(heart, tmp_path):
+    how = {"rounds": 3, "seed": 4}
+    personal = (learning.Algorithm(), heterogeneity.AtHome(), heterogeneity.Ditto(1.0))
+    runs = [learning.train_federated(heart, algorithm=each, **how) for each in personal]
+    runs += [learning.train_local(heart, prepared="alone", **how), learning.train_centralized(heart, **how)]
+    runs += [heterogeneity.recalibrated(runs[0], heart), heterogeneity.fine_tuned(runs[0], heart, learning.Plan())]
+    for number, run in enumerate(runs):
+        run.save(tmp_path / str(number))
+        again = records.load(tmp_path / str(number))
+        assert records.compare(run, again).empty
+        for name, rows in run.predictions.groupby("hospital"):
+            assert np.array_equal(as_served(heart, again, name), rows["probability"].astype(np.float32)), run.method
+    one = heart["Hungary"].table.head(1)
+    assert runs[0].predict(one, "a new one") == runs[0].predict(one, "Hungary")
+    assert runs[1].predict(one, "a new one") != runs[1].predict(one, "Hungary"), "it has a bias of its own"
+    with pytest.raises(ValueError, match="no model for 'a new one': it has those of Cleveland, Hungary"):
+        runs[3].predict(one, "a new one")
+    with pytest.raises(ValueError, match="no column 'age', 'cp': the model was trained with it"):
+        runs[0].predict(one.drop(columns=["age", "cp"]), "Hungary")
 
 
 def test_only_finite_numbers_can_be_glued():

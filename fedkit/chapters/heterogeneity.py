@@ -4,7 +4,7 @@ The server's own optimizers (momentum, Adam, Yogi; Reddi et al., ICLR 2021) are 
 `server_optimizer`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,7 +43,7 @@ class Scaffold(Algorithm):
     """Correct each step by how this hospital's gradients differ from all hospitals' (Karimireddy et al., ICML 2020).
 
     Option II of Algorithm 1. A hospital keeps two control variates, its own and that of all, and sends the change of
-    its own: twice the numbers.
+    its own: twice the numbers. All hospitals take part in each round, and count by their patients.
     """
 
     name = "SCAFFOLD"
@@ -60,7 +60,8 @@ class Scaffold(Algorithm):
 
     def send(self, plan: Plan, task: Task, update: Arrays) -> tuple[Arrays, Arrays]:
         """Return update and change, and the new variates."""
-        n, distance = len(update), plan.distance(len(task.labels))
+        n, (epochs, rows) = len(update), task.order.shape
+        distance = epochs * -(-rows // (plan.batch_size or rows)) * plan.learning_rate  # steps x rate
         change = [-shared - part / distance for shared, part in zip(task.own[n:], update, strict=True)]
         return [*update, *change], [*(mine + c for mine, c in zip(task.own, change, strict=False)), *task.own[n:]]
 
@@ -230,7 +231,7 @@ def fine_tuned(run: Run, federation: Federation, plan: Plan, mu: float = 0.0) ->
     moved = {name: [a + b for a, b in zip(shared, unflatten(own.update, shapes), strict=True)] for name, own in found}
     predict = lambda name, rows: plan.model.predict(moved.get(name, shared), rows)  # noqa: E731
     served = {name: predict(name, rows.test_features) for name, rows in split.hospitals.items()}
-    return _tested(run, federation, "fine-tuned", split, served, moved)
+    return _tested(run, federation, "fine-tuned", split, served, {SHARED: shared} | moved)
 
 
 def recalibrated(run: Run, federation: Federation) -> Run:
@@ -239,15 +240,16 @@ def recalibrated(run: Run, federation: Federation) -> Run:
     That is logistic recalibration "in the large" (Steyerberg, "Clinical Prediction Models", 2019, chapter 15), and for
     label 0 or 1 only. The order of the patients, and so AUROC, stays. A hospital of one class moves by 10 at the most.
     """
-    split, served = _split(run, federation), {}
+    split, moved = _split(run, federation), {}
     for name, rows in split.hospitals.items():
-        weights = run.weights.get(name, run.weights.get(SHARED))
-        known, new = (Model().predict(weights, part) for part in (rows.train_features, rows.test_features))
-        known, new = (logit(np.clip(part.astype(float), CLIP, 1 - CLIP)) for part in (known, new))
+        *layers, bias = run.weights.get(name, run.weights.get(SHARED))
+        known = Model().predict([*layers, bias], rows.train_features).astype(float)
+        known = logit(np.clip(known, CLIP, 1 - CLIP))
         off = lambda shift, known=known, rows=rows: np.mean(expit(known + shift) - rows.train_labels)  # noqa: E731
         shift = brentq(off, -10, 10) if off(-10) < 0 < off(10) else 10 * np.sign(off(0.0)) * -1
-        served[name] = expit(new + shift)
-    return _tested(run, federation, "recalibrated", split, served, run.weights)
+        moved[name] = [*layers, bias + np.float32(shift)]
+    served = {name: Model().predict(moved[name], rows.test_features) for name, rows in split.hospitals.items()}
+    return _tested(run, federation, "recalibrated", split, served, run.weights | moved)
 
 
 def newton(
@@ -267,8 +269,7 @@ def newton(
     own_intercepts : a bias a hospital, that stays there: it is solved for at home, and what is sent has it taken out
     """
     aggregator, ledger, metrics, d = aggregator or Mean(), Ledger(), [], len(federation.columns)
-    state = aggregator.start(list(federation.names), {"kernel": (d, 1), "bias": (1,)}, ledger)
-    split = preparation.split(federation, seed, add=lambda sums: aggregator.total(state, "statistics", sums, ledger))
+    split, add = _prepared(federation, seed, aggregator, Model(), ledger)
     n = d if own_intercepts else d + 1
     upper, ridge = np.triu_indices(n), penalty * np.diag([1.0] * d + [0.0])[:n, :n]
     w = {name: np.zeros(d + 1) for name in federation.names}
@@ -282,7 +283,7 @@ def newton(
             if own_intercepts:
                 slope, curve = (full - np.multiply.outer(curve[d], full[d]) / curve[d, d] for full in (slope, curve))
             sums[name] = np.concatenate([slope[:n], curve[:n, :n][upper]])
-        total = aggregator.total(state, "statistics", sums, ledger)
+        total = add(sums)
         hessian = np.zeros((n, n))
         hessian[upper] = total[n:]
         hessian = hessian + np.triu(hessian, 1).T + ridge
@@ -301,15 +302,18 @@ def newton(
     )
 
 
-def cyclic(federation: Federation, *, seed: int = 0, **plan: Any) -> Run:
+def cyclic(federation: Federation, *, aggregator: Aggregator | None = None, seed: int = 0, **plan: Any) -> Run:
     """Hand one model from hospital to hospital, each trains it on (Chang et al., J Am Med Inform Assoc 2018;25:945).
 
-    There is no sum: each hospital reads what the one before it sends, and the last one has the last word.
+    There is no sum but that of the statistics, before the first round: each hospital reads what the one before it
+    sends, and the last one has the last word.
 
+    aggregator : adds up the statistics; `aggregators.Mean` if None
     plan : see `learning.Plan`; in a round the model goes around once
     """
-    plan, ledger, metrics, split = Plan(**plan), Ledger(), [], preparation.split(federation, seed)
-    weights = plan.model.initial_weights(len(split.columns), seed)
+    plan, ledger, metrics = Plan(**plan), Ledger(), []
+    weights = plan.model.initial_weights(len(federation.columns), seed)
+    split, _ = _prepared(federation, seed, aggregator or Mean(), plan.model, ledger)
     for ledger.round in range(1, plan.rounds + 1):
         for name, rows in split.hospitals.items():
             order = plan.order(seed, ledger.round, name, len(rows.train_labels))
@@ -323,6 +327,16 @@ def cyclic(federation: Federation, *, seed: int = 0, **plan: Any) -> Run:
         metrics += _ranked(ledger.round, split, served)
     how = plan.settings | {"seed": seed}
     return _finished("cyclic", federation, how, metrics, ledger.frame(), split, served, {SHARED: weights})
+
+
+def _prepared(
+    federation: Federation, seed: int, aggregator: Aggregator, model: Model, ledger: Ledger
+) -> tuple[Split, Callable[[Served], np.ndarray]]:
+    """Return a split, whose statistics the aggregator adds up, and how it adds up more."""
+    shapes = dict(zip(model.layers, model.shapes(len(federation.columns)), strict=True))
+    state = aggregator.start(list(federation.names), shapes, ledger)
+    add = lambda sums: aggregator.total(state, "statistics", sums, ledger)  # noqa: E731
+    return preparation.split(federation, seed, add=add), add
 
 
 def _split(run: Run, federation: Federation) -> Split:
@@ -360,4 +374,4 @@ def _finished(
         metrics += zip([0, 0], [name, name], COUNTS, [len(each.train_labels), len(each.test_labels)], strict=True)
         metrics += [(last, name, *value) for value in scores(each.test_labels, served[name]).items()]
     predictions = ((name, each.test_labels, served[name]) for name, each in rows.items())
-    return Run.of(method, federation, settings, metrics, ledger, predictions, weights)
+    return Run.of(method, federation, settings, metrics, ledger, predictions, weights, {SHARED: split.statistics})

@@ -34,12 +34,12 @@ def run(participant: Participant, federation: Federation | None = None) -> Run:
         state[participant.rows.name] = held.state
         if round == 0:
             total = lambda own, sums=held.sums: sums  # noqa: E731
-            prepared = split(federation, settings.seed, settings.test_fraction, add=total).hospitals
+            made = split(federation, settings.seed, settings.test_fraction, add=total)
         elif round <= settings.rounds:
             wanted = evaluation.METRICS if round == settings.rounds else evaluation.METRICS[:1]
             predictions = [
                 (name, rows.test_labels, work.predict(list(held.weights), state.get(name), rows.test_features))
-                for name, rows in prepared.items()
+                for name, rows in made.hospitals.items()
             ]
             for name, *predicted in predictions:
                 found += [(round, name, *each) for each in evaluation.scores(*predicted, wanted).items()]
@@ -47,7 +47,8 @@ def run(participant: Participant, federation: Federation | None = None) -> Run:
     how |= {"model": settings.model.name, "leave_out": []}
     how |= {name: getattr(settings, name) for name in ("algorithm", "steps") if getattr(settings, name)}
     method = " + ".join(filter(None, ["federated", work.name, "BFV, folder"]))
-    return Run.of(method, federation, how, found, ledger(study), predictions, {"shared": list(held.weights)})
+    model = {"shared": list(held.weights)}
+    return Run.of(method, federation, how, found, ledger(study), predictions, model, {"shared": made.statistics})
 
 
 def ledger(study: Study) -> pd.DataFrame:

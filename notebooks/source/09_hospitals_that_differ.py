@@ -110,7 +110,7 @@ plots.save(
 
 # %%
 from fedkit import evaluation
-from fedkit.chapters import differ, grids
+from fedkit.studies import differ, grids
 
 table = differ.GRID.table()
 few = ["central", "FedAvg", "own intercept", "Newton"]
@@ -561,7 +561,7 @@ plots.save(
 # their rows, columns, split and five seeds. These seeds change no test patient.
 
 # %%
-from fedkit.chapters import flamby
+from fedkit.studies import flamby
 
 rows = flamby.patients().query("complete").reset_index(drop=True)
 test = flamby.drawn(rows)
@@ -794,7 +794,8 @@ rise = 1 / swiss / 4  # a share of its patients, and a quarter of that
 
 # %% tags=["plumbing"]
 # Exercise 4, checked
-from fedkit.chapters import course, flamby
+from fedkit.chapters import course
+from fedkit.studies import flamby
 
 complete = flamby.patients().query("complete")
 swiss = flamby.drawn(complete)[complete["hospital"] == "Switzerland"].sum()

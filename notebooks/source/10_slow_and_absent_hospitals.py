@@ -247,25 +247,25 @@ pd.DataFrame(shares | done).round(1)
 # table knows from which code it was made. Here we play one split again. It must agree with the table.
 
 # %%
-from fedkit.chapters import clock_grid, grids
+from fedkit.studies import grids, policies
 
 how = {"slower": SLOWER, "deadline": DEADLINE, "epochs": EPOCHS}
 how |= {"row_seconds": ROW_SECONDS}
-policies = clock_grid.POLICIES[:POLICIES]
-live = clock_grid.rows(SPLIT, policies, **how)
+played = policies.POLICIES[:POLICIES]
+live = policies.rows(SPLIT, played, **how)
 
 # %%
 end = live.query("at == 240 and hospital == 'mean' and metric == 'log_loss'")
-end.set_index("slow")[[*policies]].round(3)
+end.set_index("slow")[[*played]].round(3)
 
 # %% tags=["plumbing"]
 # Is it what the table holds?
 from fedkit import records
 
 published = {"slower": 10.0, "deadline": 3.0, "epochs": 3, "row_seconds": 0.01}
-table = clock_grid.GRID.table()
+table = policies.GRID.table()
 smooth = table[[*live]].query("metric == 'log_loss'")  # an AUROC jumps where two swap
-if how != published or SPLIT not in clock_grid.GRID.seeds:
+if how != published or SPLIT not in policies.GRID.seeds:
     print("The table is of the published settings and splits: yours are not compared.")
 else:
     mine = live.query("metric == 'log_loss'")
@@ -275,14 +275,14 @@ records.glue("log_loss_waiting_one_split", end["wait for all"].mean())
 
 # %% tags=["plumbing"]
 # What each policy has spent by then
-POLICY, MEAN = [*clock_grid.POLICIES], table["hospital"] == "mean"
+POLICY, MEAN = [*policies.POLICIES], table["hospital"] == "mean"
 
 
 def spending(slow):
     """What all hospitals have spent at each time, on the days of one split."""
-    made, parts = clock_grid.diaries(clock_grid.invented(slow, 10.0), seed=0), []
+    made, parts = policies.diaries(policies.invented(slow, 10.0), seed=0), []
     for policy, (days, _) in made.items():
-        for at in clock_grid.AT:
+        for at in policies.AT:
             spent = days[days["seconds"] <= at][["bytes", "busy"]].sum()
             parts.append([slow, policy, at, spent["bytes"] / 1000, spent["busy"]])
     return parts
@@ -293,7 +293,7 @@ def spending(slow):
 curve = table[MEAN & (table["metric"] == "log_loss")]
 curve = curve.groupby(["slow", "at"], sort=False)[POLICY].mean()
 drawn = pd.DataFrame(
-    [row for slow in clock_grid.SLOW for row in spending(slow)],
+    [row for slow in policies.SLOW for row in spending(slow)],
     columns=["slow", "policy", "seconds", "kB", "busy"],
 )
 places = zip(drawn["slow"], drawn["seconds"], drawn["policy"], strict=True)
@@ -345,7 +345,7 @@ def sooner(slow, policy, seeds):
 # %%
 faster = {
     (slow, policy): {half: sooner(slow, policy, seeds) for half, seeds in HALF.items()}
-    for slow in clock_grid.SLOW
+    for slow in policies.SLOW
     for policy in POLICY[1:]
 }
 told = pd.DataFrame(faster).T.rename_axis(["slow", "policy"])
@@ -378,7 +378,7 @@ for half in HALF:
     lows = [faster["Switzerland", policy][half][1] for policy in FAST]
     claim(max(lows) < 1, "With a slow Switzerland, none is clearly faster.")
     claim(faster["Switzerland", "deadline"][half][0] < 0.9, "A deadline is slower.")
-    lows = [faster[slow, "more epochs"][half][1] for slow in clock_grid.SLOW]
+    lows = [faster[slow, "more epochs"][half][1] for slow in policies.SLOW]
     claim(max(lows) < 1.0, "More epochs are not clearly faster.")
 ahead = order.groupby("slow")[POLICY].mean()
 ahead = ahead[FAST].sub(ahead["wait for all"], axis=0)
@@ -603,14 +603,15 @@ guess = "as often"  # five kilobytes take no time: rows and messages do
 
 # %% tags=["plumbing"]
 # Is exercise 1 right?
-from fedkit.chapters import clock, clock_grid, course
+from fedkit.chapters import clock, course
+from fedkit.studies import policies
 
 
 def moves(**gift):
-    here = clock_grid.invented("Switzerland", 10.0).assign(present=1.0)
+    here = policies.invented("Switzerland", 10.0).assign(present=1.0)
     for column, times in gift.items():
         here.loc["Switzerland", column] *= times
-    ledger, rows = clock_grid.measured()
+    ledger, rows = policies.measured()
     return clock.rounds(clock.costs(here, rows, ledger, 0.01), 240)["step"].max()
 
 

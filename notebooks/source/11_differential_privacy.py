@@ -58,16 +58,16 @@ def steps_by_hand(x, y):
 # take round numbers from a textbook instead: two made-up patients, one below the middle and one above.
 
 # %%
-from fedkit.chapters import private_grid
+from fedkit.studies import budgets
 
-made_up = private_grid.made_up()
+made_up = budgets.made_up()
 made_up
 
 # %%
 from fedkit import hospitals
 
 federation = hospitals.load("heart_disease")
-parts = private_grid.split(4, SPLIT)
+parts = budgets.split(4, SPLIT)
 monday = {
     name: sum(map(steps_by_hand, rows.train_features[1:], rows.train_labels[1:]))
     for name, rows in parts.items()
@@ -252,7 +252,7 @@ print(guarantee.sentences(least=LEAST))
 # then noise is from the system, and nobody can compute it.
 
 # %%
-public = private_grid.public(federation)
+public = budgets.public(federation)
 
 
 def private_training(promise, inner=None):
@@ -294,17 +294,17 @@ sent.groupby("hospital")["bytes"].agg(["size", "sum"])
 # hospitals, and the same patients dealt out to 50 pretend ones.
 
 # %%
-from fedkit.chapters import grids
+from fedkit.studies import grids
 
-table = private_grid.GRID.table()
-live = private_grid.rows(SPLIT, (1.0,))
+table = budgets.GRID.table()
+live = budgets.rows(SPLIT, (1.0,))
 live.query("model == 'logistic regression' and hospitals == 4").iloc[:, 3:].round(3)
 
 # %% tags=["plumbing"]
 # Is it what the table holds? And the price, on all splits
 from fedkit import evaluation
 
-if SPLIT in private_grid.GRID.seeds:
+if SPLIT in budgets.GRID.seeds:
     kept = table[table["epsilon"] == 1.0]
     assert grids.same(live, kept, 0.02), "The table should hold what was computed here."
     print(f"The table holds the same {len(live)} rows of split {SPLIT}.")
@@ -320,7 +320,7 @@ for key, values in tall.groupby([*KEYS, "measure"], sort=False)["value"]:
     rows.append(found | {"line": f"a {found['unit']}, {found['noise']}"})
 price = pd.DataFrame(rows).assign(group=lambda each: each["hospitals"].astype(str))
 cost = price.set_index(["hospitals", "unit", "noise", "epsilon", "measure"])["mean"]
-in_sum, alone = private_grid.PLACES
+in_sum, alone = budgets.PLACES
 
 # %% tags=["plumbing"]
 # A picture: the price by epsilon
@@ -403,18 +403,18 @@ records.glue("auroc_lost_hospital_of_50", lost(50, "hospital", in_sum))
 # [shadows](glossary.md#shadow-model). A network that learns many rounds remembers most. 0.5 is a coin.
 
 # %%
-from fedkit.chapters import leak_grid
+from fedkit.studies import leaks
 
-leaks = leak_grid.GRID.table()
-at_one = leak_grid.EPSILONS.index(1.0)
-again = leak_grid.rows(at_one, models=("logistic regression",))
+told = leaks.GRID.table()
+at_one = leaks.EPSILONS.index(1.0)
+again = leaks.rows(at_one, models=("logistic regression",))
 
 # %% tags=["plumbing"]
 # Is it what the table holds? And a picture of all of it
-kept = leaks[leaks["model"] == "logistic regression"]
+kept = told[told["model"] == "logistic regression"]
 close = grids.same(again, kept, 0.02)
 assert close, "The table should hold what was computed here."
-found = leaks.groupby(["model", "epsilon"])["membership"].agg(["mean", "sem"])
+found = told.groupby(["model", "epsilon"])["membership"].agg(["mean", "sem"])
 found = found.reset_index().rename(columns={"model": "line"})
 found = found.assign(group="all", measure="membership")
 found["low"], found["high"] = (found["mean"] + side * found["sem"] for side in (-2, 2))
@@ -430,12 +430,12 @@ plots.save(
 )
 
 # %%
-other = leaks.groupby(["model", "epsilon"])[["attribute", "prevalence"]].mean()
+other = told.groupby(["model", "epsilon"])[["attribute", "prevalence"]].mean()
 other.swaplevel().sort_index().round(3)
 
 # %% tags=["plumbing"]
 # What the text says of attacks, checked
-network = next(name for name in leak_grid.MODELS if name.startswith("MLP"))
+network = next(name for name in leaks.MODELS if name.startswith("MLP"))
 attack = found.set_index(["line", "epsilon"])
 assert attack.loc[(network, np.inf), "low"] > 0.55, "Without noise, it remembers."
 assert attack.loc[(network, 1.0), "mean"] < 0.53, "At 1, it hardly does."
@@ -512,7 +512,7 @@ records.glue("audit_of_half_the_noise", shown["Broken"])
 # patients. That makes 1,500 steps. Is this the same? In 15 epochs, a hospital of 30 patients takes 15 x 8 steps.
 
 # %%
-from fedkit.chapters import flamby
+from fedkit.studies import flamby
 
 patients = flamby.patients()
 mine = patients["complete"] & ~flamby.drawn(patients)

@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 
 import tools
-from fedkit.chapters import grids
+from fedkit.studies import grids
 
 GRIDS = tuple(  # modules that have a GRID
-    f"fedkit.chapters.{name}" for name in ("differ", "flamby", "clock_grid", "private_grid", "leak_grid")
+    f"fedkit.studies.{name}" for name in ("differ", "flamby", "policies", "budgets", "leaks")
 )
 
 

@@ -118,7 +118,7 @@ class Capped(learning.Algorithm):
 
 
 # %% Exercise 4: given
-from fedkit.chapters import flamby
+from fedkit.studies import flamby
 
 rows = flamby.patients().query("complete").reset_index(drop=True)
 test = flamby.drawn(rows)

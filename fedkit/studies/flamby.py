@@ -14,8 +14,9 @@ from scipy.special import expit
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from fedkit import hospitals, learning
-from fedkit.chapters import grids, heterogeneity
+from fedkit.chapters import heterogeneity
 from fedkit.evaluation import MEAN, scores
+from fedkit.studies import grids
 
 SPLIT, SEEDS = 43, range(42, 47)  # the random state of their split, and the seeds of their trainings
 ROUNDS, UPDATES, EPOCHS, BATCH, RATE = 15, 100, 50, 4, 1e-3  # their settings

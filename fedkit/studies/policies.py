@@ -9,11 +9,11 @@ import pandas as pd
 from fedkit import aggregators, hospitals, learning, preparation
 from fedkit.aggregators import Aggregator, Wrapped
 from fedkit.chapters import clock
-from fedkit.chapters.grids import Grid
 from fedkit.evaluation import MEAN, scores
 from fedkit.models import Model, unflatten
 from fedkit.preparation import Prepared
 from fedkit.records import Ledger
+from fedkit.studies.grids import Grid
 
 SLOW, AWAY = ("Switzerland", "Cleveland"), "VA Long Beach"
 POLICIES = ("wait for all", "ask three", "more epochs", "own steps", "deadline", "buffer")

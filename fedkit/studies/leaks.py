@@ -8,15 +8,16 @@ import pandas as pd
 from scipy.special import expit
 
 from fedkit import preparation
-from fedkit.chapters import privacy, private_grid
+from fedkit.chapters import privacy
 from fedkit.chapters.attacks import membership
-from fedkit.chapters.grids import Grid
 from fedkit.chapters.privacy import Guarantee
-from fedkit.chapters.private_grid import EPSILONS, PLACES
 from fedkit.models import Model, mlp
+from fedkit.studies import budgets
+from fedkit.studies.budgets import EPSILONS, PLACES
+from fedkit.studies.grids import Grid
 
 SPLITS = 33  # each is attacked once, with the others as shadows
-# Name -> model, rounds, and how many times as fast as in `private_grid`: one that hardly remembers, and one that does.
+# Name -> model, rounds, and how many times as fast as in `budgets`: one that hardly remembers, and one that does.
 MODELS = {"logistic regression": (Model(), 20, 1), "MLP 32, 200 rounds": (mlp((32,)), 200, 4)}
 SECRET = "sex"  # the attribute that is guessed: 0 or 1
 
@@ -28,30 +29,28 @@ def rows(at: int, splits: int = SPLITS, models: tuple[str, ...] = tuple(MODELS))
     attribute : share of members whose sex is guessed right from all the rest, minus that of other patients
     prevalence : by how much the attacker is wrong who takes a model's mean prediction for the share of label 1
     """
-    whole, found = private_grid.federation(4), []
-    told = private_grid.public(whole).to_vector()
+    whole, found = budgets.federation(4), []
+    told = budgets.public(whole).to_vector()
     column, labels = whole.columns.index(SECRET), np.concatenate([hospital.labels for hospital in whole])
     for name in models:
         model, rounds, faster = MODELS[name]
-        how = privacy.ClippedPatients(rate=faster * private_grid.algorithm("patient", 4).rate)
+        how = privacy.ClippedPatients(rate=faster * budgets.algorithm("patient", 4).rate)
         guarantee = Guarantee(EPSILONS[at], rounds=rounds)
         size = sum(map(np.size, model.initial_weights(len(whole.columns), 0)))
         confidence, member, attribute, prevalence = [], [], [], []
         for seed in range(splits):
             split = preparation.split(whole, seed, add=lambda sums: told)
-            noise = private_grid.noise(guarantee, 4, PLACES[0], size, np.random.default_rng([seed, at, rounds]))
-            weights = private_grid.train(split.hospitals, model, how, noise, seed)
+            noise = budgets.noise(guarantee, 4, PLACES[0], size, np.random.default_rng([seed, at, rounds]))
+            weights = budgets.train(split.hospitals, model, how, noise, seed)
             features = np.concatenate([preparation.prepare(hospital.table, split.statistics) for hospital in whole])
             other = features.copy()
             other[:, column] *= -1  # 0 and 1 are prepared as -1 and 1
-            sure, unsure = (
-                np.where(labels == 1, 1, -1) * private_grid.logits(weights, x)[0] for x in (features, other)
-            )
+            sure, unsure = (np.where(labels == 1, 1, -1) * budgets.logits(weights, x)[0] for x in (features, other))
             parts = zip(whole, split.hospitals.values(), strict=True)
             trained = np.concatenate([np.isin(np.arange(len(own)), rows.train_rows) for own, rows in parts])
             right = (sure > unsure) + (sure == unsure) / 2
             attribute.append(right[trained].mean() - right[~trained].mean())
-            prevalence.append(abs(expit(private_grid.logits(weights, features)[0]).mean() - labels[trained].mean()))
+            prevalence.append(abs(expit(budgets.logits(weights, features)[0]).mean() - labels[trained].mean()))
             confidence.append(sure)
             member.append(trained)
         names = np.repeat(whole.names, [len(hospital) for hospital in whole])
@@ -64,4 +63,4 @@ def rows(at: int, splits: int = SPLITS, models: tuple[str, ...] = tuple(MODELS))
     return pd.DataFrame(found, columns=columns)
 
 
-GRID = Grid("leaks", rows, range(2, len(EPSILONS)), (private_grid, privacy, membership))
+GRID = Grid("leaks", rows, range(2, len(EPSILONS)), (budgets, privacy, membership))

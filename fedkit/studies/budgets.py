@@ -14,12 +14,12 @@ from scipy.special import expit
 
 from fedkit import hospitals, preparation
 from fedkit.chapters import partitions, privacy
-from fedkit.chapters.grids import Grid
 from fedkit.chapters.privacy import Guarantee
 from fedkit.evaluation import calibration_error, scores
 from fedkit.hospitals import Federation
 from fedkit.models import Arrays, Model, flatten, mlp, unflatten
 from fedkit.preparation import Prepared
+from fedkit.studies.grids import Grid
 
 EPSILONS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, np.inf)
 LEAST = {4: 4, 50: 45}  # hospitals -> the fewest in a sum that is opened

@@ -6,9 +6,8 @@ from functools import lru_cache, partial
 import numpy as np
 import pandas as pd
 
-from fedkit import evaluation, hospitals, learning
+from fedkit import evaluation, hospitals, learning, preparation
 from fedkit.chapters import heterogeneity
-from fedkit.chapters.grids import Grid
 from fedkit.chapters.heterogeneity import AFL, AtHome, ClassWeights, Ditto, FedProx, QFedAvg, Scaffold
 from fedkit.compat.tff import tff
 from fedkit.evaluation import MEAN
@@ -16,6 +15,8 @@ from fedkit.hospitals import Federation
 from fedkit.learning import train_centralized, train_federated, train_local
 from fedkit.models import mlp
 from fedkit.records import Run
+from fedkit.studies import choice
+from fedkit.studies.grids import Grid
 
 Train = Callable[..., list[Run]]  # of a federation and its seeds
 ROUNDS, FOLDS = 50, 3
@@ -34,6 +35,14 @@ def _then(after: Callable[[Run, Federation], Run], train: Train, federation: Fed
     return [after(run, federation) for run in train(federation, seed=seed)]
 
 
+def _balanced(federation: Federation, seed: int) -> Run:
+    """Count both labels the same: by 1 / twice the share that each has of the training rows."""
+    split = preparation.split(federation, seed).hospitals.values()
+    share = np.concatenate([own.train_labels for own in split]).mean()
+    weights = ClassWeights((float(0.5 / (1 - share)), float(0.5 / share)))
+    return train_federated(federation, seed=seed, rounds=ROUNDS, algorithm=weights)
+
+
 def _remembered(train: Train) -> Train:
     """Train once what several methods begin with."""
     kept = lru_cache(2)(lambda federation, seed: train(federation, seed=list(seed)))
@@ -49,29 +58,32 @@ def methods() -> dict[str, dict[str, Train]]:
     def moved(build: Callable, *rates: float) -> dict[str, Train]:
         return {f"rate {rate}": partial(shared, server_optimizer=build(rate)) for rate in rates}
 
-    def tuned(mu: float) -> Train:
-        return partial(_then, partial(heterogeneity.fine_tuned, plan=learning.Plan(), mu=mu), averaged)
+    def tuned(epochs: int, mu: float) -> Train:
+        return partial(_then, partial(heterogeneity.fine_tuned, plan=learning.Plan(epochs=epochs), mu=mu), averaged)
+
+    def alone(epochs: int, penalty: float) -> Train:
+        return partial(train_local, rounds=ROUNDS, prepared="alone", penalty=penalty, epochs=epochs)
 
     def newton(**how: object) -> dict[str, Train]:
-        fits = {f"penalty {it:g}": partial(heterogeneity.newton, penalty=it, **how) for it in (1.0, 3.0, 10.0)}
+        fits = {f"penalty {it:g}": partial(heterogeneity.newton, penalty=it, **how) for it in (0.3, 1.0, 3.0, 10.0)}
         return {name: partial(_each, fit) for name, fit in fits.items()}
 
     return {
         "central": {"": pooled},
         "central, recalibrated": {"": partial(adjusted, pooled)},
-        "local": {"": partial(train_local, rounds=ROUNDS, prepared="alone", penalty=1.0, epochs=5)},
+        "local": {f"epochs {e}, penalty {it:g}": alone(e, it) for e in (1, 5) for it in (1.0, 3.0, 10.0, 30.0)},
         "FedAvg": {"": averaged},
-        "FedProx": {f"mu {mu}": partial(shared, algorithm=FedProx(mu)) for mu in (0.1, 1.0)},
+        "FedProx": {f"mu {mu}": partial(shared, algorithm=FedProx(mu)) for mu in (0.01, 0.1, 1.0)},
         "SCAFFOLD": {"": partial(shared, algorithm=Scaffold())},
-        "server momentum": moved(partial(SERVER.build_sgdm, momentum=0.9), 0.1, 0.3),
-        "server Adam": moved(SERVER.build_adam, 0.03, 0.1),
-        "server Yogi": moved(SERVER.build_yogi, 0.03, 0.1),
-        "q-FedAvg": {f"q {q}": partial(shared, algorithm=QFedAvg(q)) for q in (0.5, 2.0)},
-        "AFL": {f"rate {rate}": partial(shared, algorithm=AFL(rate=rate)) for rate in (0.1, 0.5)},
+        "server momentum": moved(partial(SERVER.build_sgdm, momentum=0.9), 0.1, 0.3, 1.0),
+        "server Adam": moved(SERVER.build_adam, 0.03, 0.1, 0.3),
+        "server Yogi": moved(SERVER.build_yogi, 0.03, 0.1, 0.3),
+        "q-FedAvg": {f"q {q}": partial(shared, algorithm=QFedAvg(q)) for q in (0.5, 2.0, 5.0)},
+        "AFL": {f"rate {rate}": partial(shared, algorithm=AFL(rate=rate)) for rate in (0.02, 0.1, 0.5)},
         "cyclic": {"": partial(_each, partial(heterogeneity.cyclic, rounds=ROUNDS))},
-        "class weights": {"": partial(shared, algorithm=ClassWeights((1.12, 0.90)))},  # 1 / twice the class's share
-        "fine-tuned": {f"mu {mu}": tuned(mu) for mu in (0.0, 1.0)},
-        "Ditto": {f"mu {mu}": partial(shared, algorithm=Ditto(mu)) for mu in (0.1, 1.0)},
+        "class weights": {"": partial(_each, _balanced)},
+        "fine-tuned": {f"epochs {e}, mu {mu:g}": tuned(e, mu) for e in (1, 5, 20) for mu in (0.0, 1.0)},
+        "Ditto": {f"mu {mu}": partial(shared, algorithm=Ditto(mu)) for mu in (0.01, 0.1, 1.0)},
         "own intercept": {"": partial(shared, algorithm=AtHome())},
         "recalibrated": {"": partial(adjusted, averaged)},
         "Newton": newton(),
@@ -106,11 +118,11 @@ def rows(seed: int, only: Sequence[str] = ()) -> pd.DataFrame:
     only : some of them, "central" first; all if empty
     """
     federation, table, near = hospitals.load(), [], None
-    inner = learning.training_part(federation, seed)
+    inner = choice.training_part(federation, seed)
     every = methods()
     for method in only or every:
         ways = every[method]
-        how = learning.choose(ways, inner, FOLDS)
+        how = choice.choose(ways, inner, FOLDS)
         (run,) = ways[how](federation, seed=[seed])
         near = near or run.final().mean() - NEAR  # the first is the centralised one
         found = described(run, federation, near)
@@ -132,4 +144,4 @@ def long(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([found, joined.assign(hospital=MEAN)], ignore_index=True)
 
 
-GRID = Grid("differ", rows, range(40), (heterogeneity,))
+GRID = Grid("differ", rows, range(40), (choice, heterogeneity))
