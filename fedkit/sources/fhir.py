@@ -126,6 +126,34 @@ def read(export: Path | Iterable[dict], mapping: Mapping, *, hospital: str, expo
     return Export(table, pd.DataFrame(sorted(made, key=lambda one: -one.rows), columns=Complaint._fields))
 
 
+def known(resources: Iterable[dict], mapping: Mapping, day: date) -> tuple[dict[str, str | None], list[str]]:
+    """Return what is known of one patient on a day: a cell for each feature, None for nothing; and what is of no use.
+
+    resources : the Patient, and what is about that patient; ValueError if there is not one that can be read
+    """
+    mapping = Mapping(tuple(one for one in mapping.entries if one.role in ("index", "feature")))
+    visit = next(one for one in mapping.entries if one.role == "index")
+    facts, patients, names, problems = [Fact(visit, _span(str(day), "day", day), "1", "")], [], set(), []
+    for content in resources:
+        kind, called = content.get("resourceType"), (f"{content.get('resourceType')}/{content.get('id')}",)
+        try:
+            if kind not in FORMS:
+                continue
+            _check(kind, content, called, names)
+            names.update(called)
+            patients += [content] if kind == "Patient" else []
+            for part in [content, *content.get("component", [])]:
+                facts += _facts(kind, content, part, mapping, day, "")
+        except Unusable as why:
+            problems.append(f"{kind} {why.args[0]}.")
+    try:
+        (patient,) = patients
+        return _row(patient, facts, mapping, day)[0], problems
+    except (Unusable, ValueError) as why:
+        said = why.args[0] if isinstance(why, Unusable) else "is not there, or cannot be read"
+        raise ValueError(f"The Patient {said}.") from None
+
+
 def _check(kind: str, content: dict[str, Any], called: tuple[str, ...], names: set[str]) -> None:
     """Refuse what has not the form of FHIR, has no name of its own, or a status that does not count."""
     try:

@@ -40,7 +40,7 @@ def resources(export: Path | Iterable[dict]) -> Iterator[tuple[dict[str, Any], t
             if left < 0:
                 raise ValueError(f"{place}: the files hold more than {LARGEST:,} bytes. Export fewer people at a time.")
             if text.strip():
-                yield from _parts(_json(text, place), place)
+                yield from parts(parse(text, place), place)
 
 
 def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -59,8 +59,11 @@ def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
         raise ValueError(f"{path.name} cannot be read. Is it whole? Copy it again.") from None
 
 
-def _json(text: bytes, place: str) -> dict[str, Any]:
-    """Read one object, strictly: no name twice, no NaN, nothing so deep that Python gives up; null is nothing."""
+def parse(text: bytes, place: str) -> dict[str, Any]:
+    """Read one object, strictly: no name twice, no NaN, nothing so deep that Python gives up; null is nothing.
+
+    ValueError, with the place, if it cannot be read.
+    """
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(dict(pairs)) < len(pairs):
@@ -75,7 +78,7 @@ def _json(text: bytes, place: str) -> dict[str, Any]:
     return found
 
 
-def _parts(found: Any, place: str) -> Iterator[tuple[dict[str, Any], tuple[str, ...], str]]:
+def parts(found: Any, place: str) -> Iterator[tuple[dict[str, Any], tuple[str, ...], str]]:
     """Return the resource, or those of a Bundle, with their names."""
     bundle = isinstance(found, dict) and found.get("resourceType") == "Bundle"
     entries = found.get("entry", []) if bundle else [{"resource": found}]
