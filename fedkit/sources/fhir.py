@@ -129,29 +129,18 @@ def read(export: Path | Iterable[dict], mapping: Mapping, *, hospital: str, expo
 def known(resources: Iterable[dict], mapping: Mapping, day: date) -> tuple[dict[str, str | None], list[str]]:
     """Return what is known of one patient on a day: a cell for each feature, None for nothing; and what is of no use.
 
-    resources : the Patient, and what is about that patient; ValueError if there is not one that can be read
+    resources : the Patient, and what is about that patient; ValueError if there is no one Patient that can be read
     """
+    told = [one for one in resources if one.get("resourceType") != "Encounter"]
+    whose = [f"Patient/{one.get('id')}" for one in told if one.get("resourceType") == "Patient"]
+    visit = {"resourceType": "Encounter", "id": "now", "status": "finished", "class": {"code": "AMB"}}
+    visit |= {"subject": {"reference": (*whose, "nobody")[0]}, "period": {"start": str(day)}}
     mapping = Mapping(tuple(one for one in mapping.entries if one.role in ("index", "feature")))
-    visit = next(one for one in mapping.entries if one.role == "index")
-    facts, patients, names, problems = [Fact(visit, _span(str(day), "day", day), "1", "")], [], set(), []
-    for content in resources:
-        kind, called = content.get("resourceType"), (f"{content.get('resourceType')}/{content.get('id')}",)
-        try:
-            if kind not in FORMS:
-                continue
-            _check(kind, content, called, names)
-            names.update(called)
-            patients += [content] if kind == "Patient" else []
-            for part in [content, *content.get("component", [])]:
-                facts += _facts(kind, content, part, mapping, day, "")
-        except Unusable as why:
-            problems.append(f"{kind} {why.args[0]}.")
-    try:
-        (patient,) = patients
-        return _row(patient, facts, mapping, day)[0], problems
-    except (Unusable, ValueError) as why:
-        said = why.args[0] if isinstance(why, Unusable) else "is not there, or cannot be read"
-        raise ValueError(f"The Patient {said}.") from None
+    table, complaints = read([*told, visit], mapping, hospital="here", exported=day)
+    problems = [f"{one.column} {one.problem}." for one in complaints.itertuples()]
+    if len(table) != 1:
+        raise ValueError(" ".join(["There is no one Patient who can be read.", *problems]))
+    return table.iloc[0].to_dict(), problems
 
 
 def _check(kind: str, content: dict[str, Any], called: tuple[str, ...], names: set[str]) -> None:

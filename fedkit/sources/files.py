@@ -29,7 +29,7 @@ def resources(export: Path | Iterable[dict]) -> Iterator[tuple[dict[str, Any], t
     """
     if not isinstance(export, str | Path):
         for number, one in enumerate(export, 1):
-            yield from _parts(_json(json.dumps(one).encode(), f"resource {number}"), f"resource {number}")
+            yield from parts(parse(json.dumps(one, default=float).encode(), f"resource {number}"), f"resource {number}")
         return
     paths, left = sorted(path for path in Path(export).iterdir() if path.name.endswith(ENDINGS)), LARGEST
     if not paths:
