@@ -26,9 +26,9 @@ ROOMS = {
     "studies": (841, {"core", "compat", "encryption", "chapters"}),
     "exchange": (2811, {"core", "compat", "encryption", "chapters"}),
     "network": (1083, {"core", "compat", "encryption", "exchange"}),
-    "sources": (700, {"core"}),
+    "sources": (770, {"core"}),
 }
-WHOLE = 15_110  # the most lines of all rooms together
+WHOLE = 15_450  # the most lines of all rooms together
 # The core in the order in which it is read, and the one module of it that opens the door to an engine.
 CORE = ["hospitals", "tables", "preparation", "models", "learning", "aggregators", "records", "evaluation", "plots"]
 BEHIND = {"encryption": "aggregators", "reading": "hospitals"}
@@ -42,6 +42,7 @@ DOORS = {
     "fhir": {"sources"},
     "fsspec": {"exchange"},
     "jupytext": set(),
+    "jwt": {"sources.cds"},
     "matplotlib": {"core.plots", "chapters"},
     "nacl": {"encryption"},
     "nvflare": {"network.resident", "network.__main__"},
@@ -49,9 +50,11 @@ DOORS = {
     "papermill": set(),
     "pickle": set(),
     "sklearn": {"core.evaluation", "chapters.attacks", "studies.flamby"},
+    "starlette": {"sources.cds"},
     "tenseal": {"compat"},
     "tensorflow": {"compat"},
     "tensorflow_federated": {"compat"},
+    "uvicorn": {"sources.cds"},
 }
 WITHOUT_PANDAS = {"core.aggregators", "core.models"}
 

@@ -1,4 +1,4 @@
-"""What becomes a table: records of hospitals (FHIR) as files. A table goes on to `fedkit.hospitals.from_frame`.
+"""What becomes a table: records of hospitals (FHIR). A table goes on to `fedkit.hospitals.from_frame`.
 
-Read `mapping` (which record becomes which column: a small CSV), `files` (lines of strangers), then `fhir`.
+Read `mapping` (a small CSV: which record is which column), `files` (of strangers), `fhir`, `cds` (at the bedside).
 """

@@ -59,8 +59,9 @@ class Span(NamedTuple):
 
 
 class Fact(NamedTuple):
-    """What a resource says of somebody: `value` is a cell of the column."""
+    """What a resource says of somebody, by a name of the Patient: `value` is a cell of the column."""
 
+    whose: str
     entry: Entry
     when: Span
     value: str
@@ -100,13 +101,13 @@ def read(export: Path | Iterable[dict], mapping: Mapping, *, hospital: str, expo
             patients[called] = content, place
         for part in [content, *content.get("component", [])]:
             try:
-                facts += [(_whose(content), fact) for fact in _facts(kind, content, part, mapping, exported, place)]
+                facts += _facts(kind, content, part, mapping, exported, place)
             except Unusable as why:
                 say(why, kind, place)
     of, own = {name: called for called in patients for name in called}, {called: [] for called in patients}
-    for whose, fact in facts:
-        if whose in of:
-            own[of[whose]].append(fact)
+    for fact in facts:
+        if fact.whose in of:
+            own[of[fact.whose]].append(fact)
         else:
             say(Unusable("is about a Patient who is not here", "export all Patients"), fact.entry.resource, fact.place)
     for called, (content, place) in patients.items():
@@ -176,17 +177,14 @@ def _facts(kind: str, content: dict, part: dict, mapping: Mapping, exported: dat
         raise Unusable("has a code of the mapping, under another system", f"write {systems[0]} as its system")
     if len({entry.column for entry in found}) > 1:
         raise Unusable("has codes of two columns", "one resource says one thing: mend it, or the mapping")
+    whose = str(content.get("subject", {}).get("reference")).partition("/_history/")[0]
     for entry in found[:1]:
         at = {"Observation": "effectiveDateTime"}.get(kind, entry.path)
         when = _span(content.get("period", {}).get("start") if kind == "Encounter" else content.get(at), at, exported)
         if kind != "Observation":
-            yield Fact(entry, when, "1", place)
+            yield Fact(whose, entry, when, "1", place)
         elif "dataAbsentReason" not in part or any(name.startswith("value") for name in part):
-            yield Fact(entry, when, _value(part, found), place)
-
-
-def _whose(content: dict) -> str:
-    return str(content.get("subject", {}).get("reference")).partition("/_history/")[0]
+            yield Fact(whose, entry, when, _value(part, found), place)
 
 
 def _span(text: object, name: str, exported: date) -> Span:
