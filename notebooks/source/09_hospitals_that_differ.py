@@ -116,15 +116,15 @@ table = differ.GRID.table()
 few = ["central", "FedAvg", "own intercept", "Newton"]
 live = differ.rows(SAMPLE, few if PROFILE == "smoke" else ())
 kept = table[table["method"].isin(live["method"])]
-assert grids.same(live, kept), "The table is not what is computed here."
-print(f"{len(live)} rows of split {SAMPLE} agree with the table")
+held = SAMPLE in differ.GRID.seeds
+assert not held or grids.same(live, kept), "The table is not what is computed here."
+print(f"{len(live)} rows of split {SAMPLE}", "agree with" if held else "are not in", "it")
 
 # %% [markdown]
-# Every method has the same rows and 50 rounds of one epoch (Newton's needs 6). Hospitals alone have five epochs and a
-# penalty, and fine-tuning one epoch more. A method with a setting, such as the strength of a pull, chose among two or
-# three values by [cross-validation](glossary.md#cross-validation) inside the training rows. No test row had a say in
-# that. (Class weights are fixed, from the labels of all rows.) Here are three methods on splits 0 to 19. *Majority* is
-# the guess: the most frequent label for all.
+# Every method has the same rows and 50 rounds of one epoch. (Newton's needs 6 rounds. Hospitals alone may take five
+# epochs a round, and fine-tuning up to twenty more.) A setting, such as the strength of a pull, is chosen among a few
+# values by [cross-validation](glossary.md#cross-validation) inside the training rows. No test row has a say in that.
+# Here are three methods on splits 0 to 19. *Majority* is the guess: the most frequent label for all.
 
 # %%
 SETS = {"splits 0 to 19": range(20), "splits 20 to 39": range(20, 40)}
@@ -254,7 +254,7 @@ print(f"encrypted - plain: at most {gap:.0e} in any probability")
 # | q-FedAvg, AFL | hospitals with a high loss count more |
 # | [cyclic](glossary.md#cyclic) | no mean: one model goes around, and is read by the next |
 # | class weights | both labels count the same |
-# | fine-tuned | one more epoch at home, at the end |
+# | fine-tuned | more epochs at home, at the end |
 # | Ditto | a second, own model is pulled to the shared one |
 # | own intercept | the bias stays at home |
 # | [MLP](glossary.md#mlp), own last layer | a small network, whose last layer stays at home |
@@ -371,7 +371,7 @@ for name, rows in fair.items():
     small = rows["mean"]["accuracy"].abs().max() < 0.025
     claim(small, f"Centralised with intercepts is about as accurate, on {name}.")
     holds_zero = (rows["low"]["accuracy"] < 0) & (rows["high"]["accuracy"] > 0)
-    claim(holds_zero.any(), f"The difference may be luck, on {name}.")
+    claim(holds_zero.all(), f"The difference may be luck, on {name}.")
 worst = table.groupby(["method", "seed"])["auroc"].min().groupby("method").mean()
 rest = worst.drop(["local", LAYER]).min()
 claim(worst[["local", LAYER]].max() < rest, "Alone, the worst is worst.")
@@ -431,8 +431,8 @@ speed.drop(["central", "central, recalibrated", "local"]).round(2)
 for name, rows in found.items():
     part = rows.groupby("method")
     middle = part[["rounds", "bytes"]].median()
-    exact = rows[rows["method"].str.startswith("Newton")]
-    claim(exact["rounds"].max() <= 4, f"Newton always has it soon, on {name}.")
+    exact = rows[rows["method"].isin(["Newton", "Newton, recalibrated"])]
+    claim((exact["rounds"] <= 4).all(), f"Newton always has it soon, on {name}.")
     claim(middle["bytes"].idxmin() == "cyclic", "Cyclic training sends least.")
     claim(middle["bytes"]["SCAFFOLD"] > middle["bytes"]["FedAvg"], "It costs more.")
 
@@ -520,7 +520,8 @@ if PROFILE == "full":  # one split and few rounds say little
     others = own.drop(index=[label.name, real.name])
     claim((others > -0.02).all(axis=None), "They do not help elsewhere.")
     corrected = gallery[["FedProx", "SCAFFOLD", "AFL"]]
-    claim((corrected.abs() < 0.05).all(axis=None), "These change little anywhere.")
+    most = corrected.abs().max(axis=None)
+    claim(most < own.loc[[label.name, real.name]].abs().min(axis=None), "Others do less.")
     alike = gallery["alone"].iloc[:3].mean()
     claim(alike > 0, "To be alone costs where one model fits all.")
 # %% tags=["plumbing"]
