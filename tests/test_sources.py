@@ -142,6 +142,16 @@ def test_who_has_no_index_date_or_no_label_has_no_row(who, problem):
     assert problem in found.complaints["problem"].tolist()[-1]
 
 
+def test_of_one_patient_at_the_bedside_the_row_is_of_today_and_without_label():
+    records = [VISIT, measured("o", "2025-12-31"), PERSON, told("c", "2025-01-01")]
+    found, problems = fhir.known(records, WANTED, EXPORTED)
+    assert (found["age"], found["cholesterol"], problems) == ("65", "200", [])
+    assert [*found] == WANTED.columns("feature")
+    for wrong in (records[:2], [PERSON | {"gender": "m"}], [PERSON, PERSON | {"id": "b"}]):
+        with pytest.raises(ValueError, match="There is no one Patient who can be read"):
+            fhir.known(wrong, WANTED, EXPORTED)
+
+
 def test_units_are_converted_by_the_mapping_and_no_digit_is_lost():
     assert float(row(measured("o", code="14647-2", value=quantity(5.2, "mmol/L")))["cholesterol"]) == pytest.approx(
         201.084

@@ -133,13 +133,13 @@ def known(resources: Iterable[dict], mapping: Mapping, day: date) -> tuple[dict[
     resources : the Patient, and what is about that patient; ValueError if there is no one Patient that can be read
     """
     told = [one for one in resources if one.get("resourceType") != "Encounter"]
-    whose = [f"Patient/{one.get('id')}" for one in told if one.get("resourceType") == "Patient"]
+    whose = {f"Patient/{one.get('id')}" for one in told if one.get("resourceType") == "Patient"}
     visit = {"resourceType": "Encounter", "id": "now", "status": "finished", "class": {"code": "AMB"}}
-    visit |= {"subject": {"reference": (*whose, "nobody")[0]}, "period": {"start": str(day)}}
+    visit |= {"subject": {"reference": min(whose, default="nobody")}, "period": {"start": str(day)}}
     mapping = Mapping(tuple(one for one in mapping.entries if one.role in ("index", "feature")))
     table, complaints = read([*told, visit], mapping, hospital="here", exported=day)
     problems = [f"{one.column} {one.problem}." for one in complaints.itertuples()]
-    if len(table) != 1:
+    if len(whose) != 1 or table.empty:
         raise ValueError(" ".join(["There is no one Patient who can be read.", *problems]))
     return table.iloc[0].to_dict(), problems
 
@@ -162,7 +162,7 @@ def _check(kind: str, content: dict[str, Any], called: tuple[str, ...], names: s
         name = "gender" if kind == "Patient" else "status"
         raise Unusable(f"has a {name} that FHIR does not know", f"write one of {', '.join(counts + others)}")
     if not {*stated} <= {*counts}:
-        raise Unusable("has a status that does not count, as of a draft or a mistake", "nothing", "look")
+        raise Unusable("has a status that does not count", "nothing", "look")
 
 
 def _facts(kind: str, content: dict, part: dict, mapping: Mapping, exported: date, place: str) -> Iterator[Fact]:

@@ -289,7 +289,7 @@ frame = pd.concat(
 table = {"site": "hospital", "label": ("diabetes", "1"), "decimal": "."}
 features = wanted.columns("feature")
 found = hospitals.check(frame, features=features, **table)
-found.complaints[["column", "hospital", "problem"]]
+print(*found.complaints["problem"], sep="\n")
 
 # %% [markdown]
 # Two columns look odd, both at Park.
@@ -309,7 +309,7 @@ pulse = frame["pulse"].astype(float)
 frame["pulse"] = pulse.mask(frame["hospital"] == "Park", 2 * pulse)
 
 warnings.filterwarnings("ignore", "Column 'creatinine' at Park")
-federation = hospitals.from_frame(frame, features=features, **table)
+federation = hospitals.from_frame(frame, name="diabetes", features=features, **table)
 federation.summary().round(2)
 
 # %% tags=["plumbing"]
@@ -582,7 +582,8 @@ bedside = httpx.Client(base_url=url, timeout=60)
 
 # %%
 (service,) = bedside.get("/cds-services").json()["services"]
-pd.Series(service["prefetch"], name="please send").to_frame().head(5)
+print(*service["prefetch"], sep=", ")
+print(service["prefetch"]["bmi"])
 
 # %% tags=["plumbing"]
 # A woman of 62 is opened, and only her body mass index is known: `sent`
