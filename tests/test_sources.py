@@ -199,6 +199,7 @@ SECRET = "191.7"
         ),
         ("a.ndjson.gz", b"191.7", "cannot be read"),
         ("a.ndjson.gz", gzip.compress(b"191.7" * 99)[:-9], "cannot be read"),
+        ("a.ndjson.gz", gzip.compress(b"191.7" * 99)[:10] + b"\xff" * 40, "cannot be read"),
         ("a.ndjson.gz", gzip.compress(b" " * 2**21), "line 1 has more than 1,048,576 bytes"),
         ("a.ndjson.gz", gzip.compress((b" " * 2**16 + b"\n") * 40), "more than 2,000,000 bytes"),
         ("a.json.gz", gzip.compress(b" " * 2**21), "line 1 has more than 2,000,000 bytes"),
