@@ -564,8 +564,8 @@ from fedkit.sources import cds
 
 home = tempfile.TemporaryDirectory()
 run.save(home.name)
-fingerprint = hashlib.sha256(Path(home.name, "run.json").read_bytes()).hexdigest()
-model, fingerprint = cds.load(home.name, fingerprint)
+digest = hashlib.sha256(Path(home.name, "run.json").read_bytes()).hexdigest()
+model, digest = cds.load(home.name, digest)
 
 # %% tags=["plumbing"]
 # A service for Hill on a free port of this machine, and `bedside`, which asks it
@@ -577,12 +577,12 @@ import uvicorn
 config = uvicorn.Config("", host="127.0.0.1", port=0, log_level="error")
 server, socket = uvicorn.Server(config), config.bind_socket()
 url = f"http://127.0.0.1:{socket.getsockname()[1]}"
-config.app = cds.application(cds.Service(model, fingerprint, "Hill", wanted, url))
+config.app = cds.application(cds.Service(model, digest, "Hill", wanted, url))
 thread = threading.Thread(target=server.run, args=([socket],), daemon=True)
 thread.start()
 while thread.is_alive() and not server.started:
     time.sleep(0.05)
-bedside = httpx.Client(base_url=url, timeout=60)
+bedside = httpx.Client(base_url=url, timeout=60, trust_env=False)  # by no proxy
 
 # %%
 (service,) = bedside.get("/cds-services").json()["services"]
