@@ -22,7 +22,6 @@ def resources(export: Path | Iterable[dict]) -> Iterator[tuple[dict[str, Any], t
     """Read a hospital's export: a folder, or resources that are here already, as a server answers with them.
 
     In the folder are files of Bulk Data (.ndjson) or Bundles (.json, or one a line), packed (.gz) or not.
-
     Each resource comes as JSON has it, with `Decimal` for numbers with a point, so that they keep their digits; with
     what references may call it ("Patient/p1", and its `fullUrl` in a Bundle); and with its place, "Patient.ndjson, line
     7". ValueError, with the place, if there is no file, or one is too large, damaged, no JSON, or holds no resource.
