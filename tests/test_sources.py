@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("fhir.resources", reason="the lock has it")
 from fedkit.sources import fhir, files, mapping
 
 EXPORTED = date(2026, 1, 1)
