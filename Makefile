@@ -39,7 +39,7 @@ help:  ## this list
 	@echo "NOTEBOOKS=\"02 03\" narrows notebooks, play and colab-check; TESTS=tests/test_hospitals.py narrows test;"
 	@echo "FAULTS=\"aggregators.py\" narrows sabotage."
 
-figures: $(MADE)  ## every figure of the report, in figures/: runs notebooks 01 to 12 where something changed
+figures: $(MADE)  ## every figure of the report, in figures/: runs notebooks 01 to 13 where something changed
 	@$(if $(LEFT_OUT),echo "$(LEFT_OUT) is left out: its engine is not here (make network gets it).")
 	@$(MAKE) -q $(DRAWING) || echo "Executing what changed, $(CORES) notebooks at a time ..."
 	@$(MAKE) -s -j$(CORES) $(DRAWING)

@@ -38,6 +38,8 @@ SPENT = [(0, "peer", "keys", 300_000, 0.01), (1, "", "train", 0, 0.3), (1, "up",
 SPENT += [(1, "down", "send", 60_000, 0), (1, "", "encrypt", 0, 0.02), (1, "", "decrypt", 0, 2e-4)]
 
 
+DATED = {"kind": ["Condition", "Observation"] * 2, "diabetes": ["yes", "no"] * 2, "days": [-365, 0, 90, 0]}
+DATED = pd.DataFrame(DATED | {"records": [1, 900, 3, 1]})
 HILLS = pd.DataFrame({"epsilon": [1.0] * 3 + [8.0] * 3, "read": [-1.0, 0.5, 2.0] * 2})
 HILLS = HILLS.assign(without=[0.2, 0.4, 0.1] * 2, **{"with": [0.1, 0.4, 0.2] * 2})
 
@@ -235,6 +237,7 @@ NAMED = {
     "staircase": lambda world: figures.staircase(STEPS.assign(step=world.others), {"plain, 12 bits": 1.5}),
 }
 FIXED = {
+    "around_index": lambda _: figures.around_index(DATED),
     "two_hills": lambda _: figures.two_hills(HILLS),
     "architecture, in the clear": lambda _: diagrams.architecture(encrypted=False),
     "architecture of five": lambda _: diagrams.architecture(("One", "Two", "Three", "Four", "Five")),

@@ -67,6 +67,7 @@ claim = course.settings(globals(), {"SEED": 0, "ROUNDS": 50}, {"ROUNDS": 10})
 # | [10 slow and absent hospitals][10] | Must everybody wait for the slowest hospital? |
 # | [11 differential privacy][11] | What does the sum still tell, and what does it cost to hide it? |
 # | [12 from notebook to network][12] | What changes when each hospital is a machine? |
+# | [13 hospital records][13] | Hospitals keep records, not tables: who makes the row? |
 #
 # Read them in this order. Each runs on its own, from top to bottom, in a few minutes.
 #
@@ -82,6 +83,7 @@ claim = course.settings(globals(), {"SEED": 0, "ROUNDS": 50}, {"ROUNDS": 10})
 # [10]: 10_slow_and_absent_hospitals.ipynb
 # [11]: 11_differential_privacy.ipynb
 # [12]: 12_from_notebook_to_network.ipynb
+# [13]: 13_hospital_records.ipynb
 #
 # ## Is everything here?
 #
@@ -118,8 +120,8 @@ lengths.round(1).T
 #
 # All else lies in folders, and may be skipped until you need it. `encryption` is the engine behind
 # `aggregators.EncryptedMean`; notebooks 03 and 05 teach it. `reading` reads the tables that people bring. `compat`
-# makes the libraries safe to use. `chapters` has what single notebooks need, `exchange` is for
-# notebook 08, and `network` for 12.
+# makes the libraries safe to use. `chapters` has what single notebooks need, and `studies` what makes their tables.
+# `exchange` is for notebook 08, `network` for 12, and `sources` for 13.
 
 # %% tags=["plumbing"]
 # All parts are here, and the package is as the text says
@@ -131,8 +133,9 @@ assert {path.stem for path in package.glob("*.py")} == {"__init__", *core}, (
     "The core should be these nine."
 )
 assert folders - {"__pycache__"} == {
-    *("encryption", "reading", "compat", "chapters", "exchange", "network")
-}, "All else should be in these six folders."
+    *("encryption", "reading", "compat", "chapters", "studies", "exchange"),
+    *("network", "sources"),
+}, "All else should be in these eight folders."
 assert 7 < lengths.loc["all nine", "hours"] < 10, "The core should take a full day."
 
 # %% [markdown]

@@ -19,5 +19,6 @@ from fedkit.chapters.figures.exhibits import (
 )
 from fedkit.chapters.figures.outcomes import auroc_forest, calibration, paired_differences, spread, training_gain
 from fedkit.chapters.figures.privacy import by_epsilon, two_hills
+from fedkit.chapters.figures.records import around_index
 from fedkit.chapters.figures.rounds import convergence, local_global_distance
 from fedkit.chapters.figures.waiting import score_by_cost, timeline

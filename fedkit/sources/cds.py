@@ -1,0 +1,305 @@
+"""A model at the bedside: a CDS Hooks service answers a hospital's record system with a card.
+
+A record system opens a patient, and asks (https://cds-hooks.hl7.org/2.0/). The service reads what came with the
+question, and nothing else: it asks nobody, and keeps nothing of a patient. For teaching, not for care.
+
+    python -m fedkit.sources.cds RUN --hospital Cleveland --mapping heart_disease.csv
+"""
+
+import argparse
+import hashlib
+import json
+import time
+import uuid
+from collections.abc import Mapping as Of
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import jwt
+import pandas as pd
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from fedkit import records
+from fedkit.records import Run
+from fedkit.sources import fhir, files, mapping
+from fedkit.sources.mapping import Mapping
+
+ID, HOOK = "fedkit", "patient-view"
+LARGEST = 2**20  # bytes of a request
+REMEMBERED = 10_000  # tokens, and cards, at a time: what is older is forgotten
+LONGEST = 300  # seconds that a token may be good for
+NOT_FOR_CARE = "For teaching, not for care."
+ASYMMETRIC = ["ES256", "ES384", "RS256", "RS384"]  # never "none", and no secret that two would share
+OUTCOMES = ("accepted", "overridden")
+
+
+@dataclass
+class Service:
+    """What answers, and to whom.
+
+    run : the model, with its preparation
+    fingerprint : hexadecimal SHA-256 of the run's run.json, which names all its other files
+    hospital : where it answers; whose own model it takes, if there is one
+    mapping : which record becomes which column
+    url : where it is called, such as http://127.0.0.1:8000; a token must be for exactly what it calls
+    keys : of who may call: issuer -> key id -> public key, a JSON Web Key. Without any, whoever reaches it
+    origins : of web pages that may call it
+    feedback : file to which feedback is appended, a line each; none is kept if None
+    """
+
+    run: Run
+    fingerprint: str
+    hospital: str
+    mapping: Mapping
+    url: str
+    keys: Of[str, Of[str, dict]] = field(default_factory=dict)
+    origins: tuple[str, ...] = ()
+    feedback: Path | None = None
+
+    def __post_init__(self) -> None:
+        how, features = self.run.preparation, self.mapping.columns("feature")
+        if not (statistics := how.get(self.hospital, how.get("shared"))):
+            raise ValueError(f"This run has no model for {self.hospital!r}: it has those of {', '.join(how)}.")
+        self._numeric, wanted = [*statistics.moments.index], {*statistics.moments.index, *statistics.levels}
+        if lacking := sorted(wanted.difference(features)):
+            raise ValueError(f"The mapping has no row for {', '.join(lacking)}, and the model was trained with it.")
+        needed = (one for one in self.mapping.entries if one.role == "index" or one.column in wanted)
+        self.mapping = Mapping(tuple(needed))  # nothing else is asked for, or looked at
+        if not self.keys and not is_loopback(self.url):
+            raise ValueError(f"{self.url} can be reached from other machines: say whose tokens to take (--keys).")
+        self._keys = {issuer: {kid: jwt.PyJWK(key) for kid, key in own.items()} for issuer, own in self.keys.items()}
+        for issuer, own in self.keys.items():
+            for kid, key in own.items():
+                if "d" in key or self._keys[issuer][kid].algorithm_name not in ASYMMETRIC:
+                    raise ValueError(f"The key {kid} is no public key for one of {', '.join(ASYMMETRIC)}.")
+        self._tokens: dict[tuple[str, str], float] = {}
+        self._cards: dict[str, None] = {}
+
+    @property
+    def prefetch(self) -> dict[str, str]:
+        """The questions that a record system answers beforehand: the patient, and one for each column with a code."""
+        found = {"patient": "Patient/{{context.patientId}}"}
+        for entry in self.mapping.entries:
+            if entry.role == "feature" and entry.code:
+                latest = "_sort=-date&_count=1&" if entry.resource == "Observation" else ""
+                found.setdefault(entry.column, f"{entry.resource}?patient={{{{context.patientId}}}}&{latest}code=")
+                found[entry.column] += f"{entry.system}|{entry.code},"
+        return {name: query.rstrip(",") for name, query in found.items()}
+
+    def trust(self, request: Request) -> None:
+        """Refuse a call without a token of a known issuer, made for this address, and never seen before: 401."""
+        if not self.keys:
+            return
+        now, url = time.time(), self.url + request.url.path
+        try:
+            scheme, _, token = request.headers["authorization"].partition(" ")
+            issuer = jwt.decode(token, options={"verify_signature": False})["iss"]  # only to find the key
+            key = self._keys[issuer][jwt.get_unverified_header(token)["kid"]]
+            if scheme != "Bearer":
+                raise KeyError
+            must = {"require": ["iss", "aud", "exp", "iat", "jti"], "strict_aud": True}
+            claims = jwt.decode(token, key, [key.algorithm_name], must, audience=url, issuer=issuer)
+            self._tokens = {one: until for one, until in self._tokens.items() if until > now}
+            once = issuer, str(claims["jti"])
+            long = claims["exp"] - claims["iat"] > LONGEST
+            if long or once in self._tokens or len(once[1]) > 100 or len(self._tokens) >= REMEMBERED:
+                raise KeyError
+            self._tokens[once] = claims["exp"]
+        except (KeyError, TypeError, jwt.PyJWTError):
+            raise HTTPException(
+                401, "The token was refused: see what a token needs, in the page of this service."
+            ) from None
+
+    async def services(self, request: Request) -> JSONResponse:
+        """Say what there is to call."""
+        self.trust(request)
+        what = f"A model that hospitals trained together, at {self.hospital}. {NOT_FOR_CARE}"
+        about = {"hook": HOOK, "id": ID, "title": "A federated model", "description": what}
+        return JSONResponse({"services": [about | {"prefetch": self.prefetch}]})
+
+    async def patient(self, request: Request) -> JSONResponse:
+        """Answer when a patient is opened: with one card."""
+        self.trust(request)
+        asked, given = await _question(request)
+        if asked.get("hook") != HOOK or not _is_uuid(asked.get("hookInstance")):
+            raise HTTPException(400, f"The hook must be {HOOK}, and hookInstance a UUID.")
+        context, told = asked.get("context"), asked.get("prefetch", {})
+        if not isinstance(context, dict) or not {"userId", "patientId"} <= context.keys():
+            raise HTTPException(400, "The context must hold userId and patientId.")
+        if lacking := [name for name in self.prefetch if name not in given or _is_outcome(told.get(name))]:
+            raise HTTPException(412, f"This service asks no FHIR server. Prefetch {', '.join(lacking)}.")
+        resources = [one for name in self.prefetch for one in _resources(told.get(name))]
+        owners = {one["id"] for one in resources if one.get("resourceType") == "Patient" and "id" in one}
+        subjects = {str(one.get("subject", {}).get("reference")) for one in resources if "subject" in one}
+        if owners - {context["patientId"]} or subjects - {f"Patient/{context['patientId']}"}:
+            raise HTTPException(400, "What was prefetched is about another patient than the context.")
+        return JSONResponse({"cards": [self.card(resources)]})
+
+    def card(self, resources: list[dict]) -> dict[str, Any]:
+        """Say what the model says of a patient, and how much that is worth here."""
+        try:
+            row, problems = fhir.known(resources, self.mapping, date.today())
+        except ValueError as problem:
+            raise HTTPException(422, str(problem)) from None
+        name = str(uuid.uuid4())
+        self._cards[name] = None
+        for old in [*self._cards][:-REMEMBERED]:
+            del self._cards[old]
+        table = pd.DataFrame([row])
+        table[self._numeric] = table[self._numeric].astype(float)
+        probability = self.run.predict(table, self.hospital)[0]
+        missing = [column for column, cell in row.items() if cell is None]
+        said = [self.about, f"Not known, and guessed: {', '.join(missing) or 'nothing'}.", *problems, NOT_FOR_CARE]
+        return {
+            "uuid": name,
+            "summary": f"{self.run.provenance['data']}: {probability:.0%} by the model. {NOT_FOR_CARE}"[:139],
+            "indicator": "info",
+            "detail": "\n\n".join(said),
+            "source": {"label": f"fedkit, model {self.fingerprint[:12]}"},
+        }
+
+    @property
+    def about(self) -> str:
+        """Which model it is, whose, and how it did at this hospital."""
+        run, here = self.run, self.hospital
+        trained = run.metrics[(run.metrics["metric"] == "train rows") & (run.metrics["value"] > 0)]["hospital"]
+        told = f"Trained by {run.method} ({', '.join(dict.fromkeys(trained))}), {run.settings['rounds']} rounds."
+        scores = {name: run.final(name).get(here) for name in ("auroc", "calibration_intercept")}
+        if None in scores.values():
+            return f"{told} It was never tested at {here}."
+        return (
+            f"{told} On test patients of {here}: AUROC {scores['auroc']:.2f}, calibration intercept "
+            f"{scores['calibration_intercept']:+.2f} (0 is right on average)."
+        )
+
+    async def hear(self, request: Request) -> JSONResponse:
+        """Keep what became of a card: its name, the outcome and when, and nothing that somebody wrote."""
+        self.trust(request)
+        asked, _ = await _question(request)
+        told = asked.get("feedback")
+        good = isinstance(told, list) and 0 < len(told) <= 100 and all(isinstance(one, dict) for one in told)
+        good = good and all(one.get("outcome") in OUTCOMES and _is_time(one.get("outcomeTimestamp")) for one in told)
+        if not good or any("acceptedSuggestions" not in one for one in told if one["outcome"] == "accepted"):
+            raise HTTPException(400, "Feedback needs card, outcome (accepted, overridden) and outcomeTimestamp.")
+        if any(str(one.get("card")) not in self._cards for one in told):
+            raise HTTPException(404, "This service has sent no such card.")
+        for one in told:
+            del self._cards[one["card"]]  # an answer a card: the file grows no faster than questions come
+            if self.feedback:
+                kept = {name: one[name] for name in ("card", "outcome", "outcomeTimestamp")}
+                with self.feedback.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(kept | {"model": self.fingerprint}) + "\n")
+        return JSONResponse({})
+
+
+def application(service: Service) -> Starlette:
+    """Return the service as an ASGI application."""
+    routes = [
+        Route("/cds-services", service.services),
+        Route(f"/cds-services/{ID}", service.patient, methods=["POST"]),
+        Route(f"/cds-services/{ID}/feedback", service.hear, methods=["POST"]),
+    ]
+    allowed = {"allow_methods": ["GET", "POST"], "allow_headers": ["authorization", "content-type"]}
+    called = Middleware(TrustedHostMiddleware, allowed_hosts=[urlsplit(service.url).hostname])
+    named = Middleware(CORSMiddleware, allow_origins=[*service.origins], **allowed)
+    return Starlette(routes=routes, middleware=[called, named], exception_handlers={HTTPException: _refused})
+
+
+def load(folder: Path, fingerprint: str = "") -> tuple[Run, str]:
+    """Read a run, and its fingerprint; ValueError if it is not the one that was named by 12 digits of it, or more."""
+    run, found = records.load(folder), hashlib.sha256(Path(folder, "run.json").read_bytes()).hexdigest()
+    if fingerprint and (len(fingerprint) < 12 or not found.startswith(fingerprint)):
+        raise ValueError(f"The run in {Path(folder).name} is {found[:12]}, and not {fingerprint[:64]}.")
+    return run, found
+
+
+def is_loopback(url: str) -> bool:
+    """Whether only this machine reaches an address."""
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+
+
+async def _refused(request: Request, error: HTTPException) -> JSONResponse:
+    issue = {"severity": "error", "code": "processing", "diagnostics": error.detail}
+    return JSONResponse({"resourceType": "OperationOutcome", "issue": [issue]}, error.status_code)
+
+
+async def _question(request: Request) -> tuple[dict, set[str]]:
+    """Return what was asked, without what is null, and what was prefetched, null or not."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > LARGEST:
+            raise HTTPException(413, f"The request has more than {LARGEST:,} bytes.")
+    try:
+        asked = files.parse(bytes(body), "The request")
+        whole = json.loads(body)
+    except ValueError as problem:
+        raise HTTPException(400, str(problem)) from None
+    if not isinstance(asked, dict) or not isinstance(asked.get("prefetch", {}), dict):
+        raise HTTPException(400, "The request must be a JSON object, and so must its prefetch.")
+    return asked, {*(whole.get("prefetch") or {})}
+
+
+def _resources(told: Any) -> list[dict]:
+    """Return the resource, or those of a Bundle."""
+    try:
+        return [one for one, *_ in files.parts(told, "The prefetch")] if told else []
+    except ValueError as problem:
+        raise HTTPException(400, str(problem)) from None
+
+
+def _is_outcome(told: Any) -> bool:
+    return isinstance(told, dict) and told.get("resourceType") == "OperationOutcome"
+
+
+def _is_uuid(text: Any) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except (AttributeError, TypeError, ValueError):
+        return False
+
+
+def _is_time(text: Any) -> bool:
+    try:
+        return len(text) < 40 and datetime.fromisoformat(text).astimezone(UTC) is not None
+    except (OverflowError, TypeError, ValueError):
+        return False
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the service until it is stopped."""
+    parser = argparse.ArgumentParser(prog="python -m fedkit.sources.cds", description="Answer a record system.")
+    parser.add_argument("run", type=Path, help="folder to which a run was saved")
+    parser.add_argument("--hospital", required=True, help="where it answers, as in the run")
+    parser.add_argument("--mapping", type=Path, required=True, help="CSV that says which record is which column")
+    parser.add_argument("--fingerprint", default="", help="of the run that must be there: 12 digits or more")
+    parser.add_argument("--url", default="http://127.0.0.1:8000", help="where it is called; loopback unless told")
+    parser.add_argument("--keys", type=Path, help="JSON: issuer -> key id -> public key as a JSON Web Key")
+    parser.add_argument("--origin", action="append", default=[], help="of a web page that may call; may be repeated")
+    parser.add_argument("--feedback", type=Path, help="file to which feedback is appended")
+    given = parser.parse_args(arguments)
+    where = urlsplit(given.url)
+    try:
+        run, fingerprint = load(given.run, given.fingerprint)
+        keys = json.loads(given.keys.read_text(encoding="utf-8")) if given.keys else {}
+        told = run, fingerprint, given.hospital, mapping.read(given.mapping), given.url.rstrip("/"), keys
+        service = Service(*told, tuple(given.origin), given.feedback)
+    except (OSError, ValueError, jwt.PyJWTError) as problem:
+        parser.error(str(problem))
+    print(f"Model {fingerprint[:12]} answers at {service.url}/cds-services. {NOT_FOR_CARE}", flush=True)
+    uvicorn.run(application(service), host=where.hostname, port=where.port, log_level="warning", server_header=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,273 @@
+"""FHIR R4, as hospitals export it -> a row a patient, of what was known on that patient's index date.
+
+`fhir.resources` says whether a resource has the form of FHIR (of R4B, which is R4 in all that is read here:
+https://hl7.org/fhir/R4B). Much has it and is of no use: a status that is none, an unknown unit, a year to come. What
+fails our own checks is left out and said, with its file and line, and with no value of a patient.
+"""
+
+import re
+from calendar import monthrange
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from fhir.resources.R4B.condition import Condition
+from fhir.resources.R4B.encounter import Encounter
+from fhir.resources.R4B.observation import Observation
+from fhir.resources.R4B.patient import Patient
+
+from fedkit.sources import files
+from fedkit.sources.mapping import Entry, Mapping
+from fedkit.tables import Complaint
+
+UCUM = "http://unitsofmeasure.org"
+FORMS = {"Patient": Patient, "Encounter": Encounter, "Condition": Condition, "Observation": Observation}
+# A Patient's gender, or the status of the others: what counts, and what is FHIR and does not count.
+CODES = {
+    "Patient": ("female male other unknown", ""),
+    "Encounter": ("finished", "planned arrived triaged in-progress onleave cancelled entered-in-error unknown"),
+    "Condition": ("confirmed", "unconfirmed provisional differential refuted entered-in-error"),
+    "Observation": ("final amended corrected", "registered preliminary cancelled entered-in-error unknown"),
+}
+
+
+class Export(NamedTuple):
+    """What was read of one hospital.
+
+    table : a row a patient, under the name in the files; numbers as they were written, None for nothing
+    complaints : what was left out and why, as in `hospitals.check`; "values" is the first place
+    """
+
+    table: pd.DataFrame
+    complaints: pd.DataFrame
+
+
+class Span(NamedTuple):
+    """A date as FHIR writes it, perhaps only a year or a month: first and last day, and when on that day."""
+
+    first: date
+    last: date
+    second: float
+    text: str
+
+    def known_on(self, other: "Span") -> bool:
+        """Say whether it was surely no later than the other's day. Twice "1988" is taken for one visit."""
+        return self.last <= other.first or self.text == other.text
+
+
+class Fact(NamedTuple):
+    """What a resource says of somebody, by a name of the Patient: `value` is a cell of the column."""
+
+    whose: str
+    entry: Entry
+    when: Span
+    value: str
+    place: str
+
+
+class Unusable(Exception):  # noqa: N818 - what became of the resource
+    """A problem, and what to do; then "look" if it is as it should be, and not somebody's mistake."""
+
+
+def read(export: Path | Iterable[dict], mapping: Mapping, *, hospital: str, exported: date) -> Export:
+    """Read a hospital's export into a row a patient, in the order of the Patients.
+
+    A value counts if its day is no later than the index date and within the window; of several, the latest. A Condition
+    is 1 or 0. A label that is a Condition is 1 if it was first told after the index date, within the window. Who is
+    ill already is left out, and so is whose window ends after the export.
+
+    export : its folder, or its resources; ValueError as of `files.resources`
+    hospital : its name, for complaints
+    exported : the day of the export; nothing can be of a later day
+    """
+    said, patients, facts, rows, names = {}, {}, [], {}, set()
+
+    def say(why: Unusable, about: str, place: str) -> None:
+        said.setdefault((about, *why.args), []).append(place)
+
+    for content, called, place in files.resources(export):
+        if (kind := content["resourceType"]) not in FORMS:
+            continue
+        try:
+            _check(kind, content, called, names)
+        except Unusable as why:
+            say(why, kind, place)
+            continue
+        names.update(called)
+        if kind == "Patient":
+            patients[called] = content, place
+        for part in [content, *content.get("component", [])]:
+            try:
+                facts += _facts(kind, content, part, mapping, exported, place)
+            except Unusable as why:
+                say(why, kind, place)
+    of, own = {name: called for called in patients for name in called}, {called: [] for called in patients}
+    for fact in facts:
+        if fact.whose in of:
+            own[of[fact.whose]].append(fact)
+        else:
+            say(Unusable("is about a Patient who is not here", "export all Patients"), fact.entry.resource, fact.place)
+    for called, (content, place) in patients.items():
+        try:
+            rows[called[0].removeprefix("Patient/")], later = _row(content, own[called], mapping, exported)
+        except Unusable as why:
+            say(why, "Patient", place)
+            continue
+        for fact in later:
+            say(Unusable("is later than the index date", "nothing", "look"), fact.entry.resource, fact.place)
+    made = [
+        Complaint((*more, "refused")[0], about, hospital, problem, places[0], write, len(places))
+        for (about, problem, write, *more), places in said.items()
+    ]
+    columns = mapping.columns("feature", "defines label", "label")
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns, dtype=object).rename_axis("patient")
+    return Export(table, pd.DataFrame(sorted(made, key=lambda one: -one.rows), columns=Complaint._fields))
+
+
+def known(resources: Iterable[dict], mapping: Mapping, day: date) -> tuple[dict[str, str | None], list[str]]:
+    """Return what is known of one patient on a day: a cell for each feature, None for nothing; and what is of no use.
+
+    resources : the Patient, and what is about that patient; ValueError if there is no one Patient that can be read
+    """
+    told = [one for one in resources if one.get("resourceType") != "Encounter"]
+    whose = {f"Patient/{one.get('id')}" for one in told if one.get("resourceType") == "Patient"}
+    visit = {"resourceType": "Encounter", "id": "now", "status": "finished", "class": {"code": "AMB"}}
+    visit |= {"subject": {"reference": min(whose, default="nobody")}, "period": {"start": str(day)}}
+    mapping = Mapping(tuple(one for one in mapping.entries if one.role in ("index", "feature")))
+    table, complaints = read([*told, visit], mapping, hospital="here", exported=day)
+    problems = [f"{one.column} {one.problem}." for one in complaints.itertuples()]
+    if len(whose) != 1 or table.empty:
+        raise ValueError(" ".join(["There is no one Patient who can be read.", *problems]))
+    return table.iloc[0].to_dict(), problems
+
+
+def _check(kind: str, content: dict[str, Any], called: tuple[str, ...], names: set[str]) -> None:
+    """Refuse what has not the form of FHIR, has no name of its own, or a status that does not count."""
+    try:
+        FORMS[kind].model_validate(content)
+    except Exception as error:  # a library's, about a file of strangers: whatever it says may hold a value
+        parts = [part for each in getattr(error, "errors", list)() for part in each["loc"]]
+        where = [f": look at {part}" for part in parts if part in FORMS[kind].model_fields]
+        raise Unusable(f"is no FHIR R4{''.join(where[:1])}", "mend the export") from None
+    if not called or not names.isdisjoint(called):
+        raise Unusable("comes twice, or has no id", "give each one id; the first counts")
+    stated = [content.get("gender", "unknown") if kind == "Patient" else content.get("status")]
+    if kind == "Condition":
+        stated = [coding.get("code") for coding in content.get("verificationStatus", {}).get("coding", [])]
+    counts, others = (each.split() for each in CODES[kind])
+    if not {*stated} <= {*counts, *others}:
+        name = "gender" if kind == "Patient" else "status"
+        raise Unusable(f"has a {name} that FHIR does not know", f"write one of {', '.join(counts + others)}")
+    if not {*stated} <= {*counts}:
+        raise Unusable("has a status that does not count", "nothing", "look")
+
+
+def _facts(kind: str, content: dict, part: dict, mapping: Mapping, exported: date, place: str) -> Iterator[Fact]:
+    """Return what a resource, or a component of it, says for the mapping: nothing or one fact."""
+    codings = part.get("code", {}).get("coding", [])
+    found = [entry for coding in codings for entry in mapping.find(kind, coding.get("system"), coding.get("code"))]
+    mine = [entry for entry in mapping.entries if entry.resource == kind != "Patient"]
+    if kind == "Encounter":
+        found = mine
+    codes = {str(coding.get("code")).strip() for coding in codings}
+    if systems := [entry.system for entry in mine if not found and entry.code in codes]:
+        raise Unusable("has a code of the mapping, under another system", f"write {systems[0]} as its system")
+    if len({entry.column for entry in found}) > 1:
+        raise Unusable("has codes of two columns", "one resource says one thing: mend it, or the mapping")
+    whose = str(content.get("subject", {}).get("reference")).partition("/_history/")[0]
+    for entry in found[:1]:
+        at = {"Observation": "effectiveDateTime"}.get(kind, entry.path)
+        when = _span(content.get("period", {}).get("start") if kind == "Encounter" else content.get(at), at, exported)
+        if kind != "Observation":
+            yield Fact(whose, entry, when, "1", place)
+        elif "dataAbsentReason" not in part or any(name.startswith("value") for name in part):
+            yield Fact(whose, entry, when, _value(part, found), place)
+
+
+def _span(text: object, name: str, exported: date) -> Span:
+    """Read a date. Its day is the one that was written, in the hospital's own time."""
+    parts = re.fullmatch(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(T.+)?)?)?", text if isinstance(text, str) else "")
+    try:
+        year, month, day = (part and int(part) for part in parts.groups()[:3])
+        first = date(year, month or 1, day or 1)
+        last = date(year, month or 12, day or monthrange(year, month or 12)[1])
+        second = datetime.fromisoformat(text).timestamp() if parts[4] else 0.0
+    except (AttributeError, ValueError, OverflowError):
+        raise Unusable(f"has no {name} that is a date", f"write {name} as 2024-05-31") from None
+    if first > exported:
+        raise Unusable(f"is dated after the export ({name})", "mend the year, or `exported`")
+    return Span(first, last, second, text)
+
+
+def _value(part: dict, entries: list[Entry]) -> str:
+    """Return an Observation's value as the table has it."""
+    given = [name for name in part if name.startswith("value") or name == "dataAbsentReason"]
+    fit = [entry for entry in entries if [entry.path] == given]
+    if not fit:
+        raise Unusable(f"has not one {entries[0].path}", "give it, or a dataAbsentReason, not both")
+    value = part[fit[0].path]
+    if "valueQuantity" in part:
+        fit = [entry for entry in fit if (value.get("system"), value.get("code")) == (UCUM, entry.unit)]
+        if not fit or "comparator" in value:
+            units = " or ".join(entry.unit for entry in entries)
+            raise Unusable("is no plain number in a unit of the mapping", f"write UCUM's {units}, or add a row")
+        value = value.get("value")
+    entry, number = fit[0], isinstance(value, int | Decimal) and not isinstance(value, bool)
+    if "valueCodeableConcept" in part:
+        system = entry.answer_system
+        codes = [coding.get("code") for coding in value.get("coding", []) if coding.get("system") == system]
+        value = codes[0] if len(codes) == 1 else None
+    elif "valueBoolean" in part:
+        value = str(value).lower()
+    elif not number or not entry.least <= float(Decimal(value)) * entry.times <= entry.most:
+        raise Unusable("has a value that cannot be", f"{entry.least:g} to {entry.most:g} can: another unit, or text?")
+    else:
+        value = str(value) if entry.times == 1 else f"{float(value) * entry.times:.6g}"
+    if entry.answers and value not in entry.answers:
+        raise Unusable("has an answer that the mapping does not know", "add it to `answers`, or mend it")
+    return entry.answers.get(value, value)
+
+
+def _row(content: dict, facts: list[Fact], mapping: Mapping, exported: date) -> tuple[dict, list[Fact]]:
+    """Return a patient's row, and what is about its columns and later than the index date."""
+    visits = [fact.when for fact in facts if fact.entry.role == "index"]
+    if not visits:
+        raise Unusable("has no visit that counts, so no index date", "export all Encounters")
+    index, birth = min(visits), _span(content.get("birthDate"), "birthDate", exported)
+    death = _span(content.get("deceasedDateTime", str(exported)), "deceasedDateTime", exported)
+    if birth.first > min(fact.when.last for fact in facts) or death.last < index.first:
+        raise Unusable("has a record from before birth or a visit after death", "mend birthDate, or the record")
+    young = len(birth.text) > 7 and (index.first.month, index.first.day) < (birth.first.month, birth.first.day)
+    age, row, later = index.first.year - birth.first.year - young, {}, []
+    for entry in mapping.entries:
+        mine = [fact for fact in facts if fact.entry.column == entry.column]
+        early = [fact for fact in mine if fact.when.known_on(index)]
+        within = [one for one in early if entry.window is None or (index.first - one.when.last).days <= entry.window]
+        if entry.path == "birthDate":
+            if not entry.least <= age <= entry.most:
+                raise Unusable(f"is not {entry.least:g} to {entry.most:g} years old", "nothing", "look")
+            row[entry.column] = str(age)
+        elif entry.path == "gender":
+            row[entry.column] = entry.answers.get(content.get("gender"), content.get("gender"))
+        elif entry.role == "label" and entry.resource == "Condition":
+            row[entry.column] = _outcome(mine, early, index, entry.window, exported)
+        elif entry.column not in row and entry.role != "index":
+            later += [fact for fact in mine if fact not in early]
+            last = max(within, key=lambda fact: fact.when[1:3], default=None)
+            row[entry.column] = last.value if last else "0" if entry.resource == "Condition" else None
+    return row, later
+
+
+def _outcome(mine: list[Fact], early: list[Fact], index: Span, window: int, exported: date) -> str:
+    """Say whether a disease was first told after the index date and within the window."""
+    end = index.last + timedelta(window)
+    if early:
+        raise Unusable("has the disease already on the index date", "nothing", "look")
+    if any(fact.when.first <= index.last for fact in mine):
+        raise Unusable("has a diagnosis whose date is too coarse", "give its day")
+    if end > exported:
+        raise Unusable("was not followed to the end of the window", "nothing", "look")
+    return str(int(any(fact.when.first <= end for fact in mine)))

@@ -1,0 +1,90 @@
+"""Files of strangers: FHIR resources, one at a time, each with its place.
+
+A file is hostile until it is read. Sizes are bounded, also of what is packed. Nothing is followed (a link, an address),
+and nothing is run. No error quotes a line: it may be about a patient.
+"""
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterable, Iterator
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+LONGEST = 2**20  # bytes of a line
+BUNDLE = 2**25  # bytes of a file that is one Bundle
+LARGEST = 2**28  # bytes of a hospital's files together, unpacked
+ENDINGS = (".ndjson", ".ndjson.gz", ".json", ".json.gz")
+
+
+def resources(export: Path | Iterable[dict]) -> Iterator[tuple[dict[str, Any], tuple[str, ...], str]]:
+    """Read a hospital's export: a folder, or resources that are here already, as a server answers with them.
+
+    In the folder are files of Bulk Data (.ndjson) or Bundles (.json, or one a line), packed (.gz) or not.
+    Each resource comes as JSON has it, with `Decimal` for numbers with a point, so that they keep their digits; with
+    what references may call it ("Patient/p1", and its `fullUrl` in a Bundle); and with its place, "Patient.ndjson, line
+    7". ValueError, with the place, if there is no file, or one is too large, damaged, no JSON, or holds no resource.
+    """
+    if not isinstance(export, str | Path):
+        for number, one in enumerate(export, 1):
+            yield from parts(parse(json.dumps(one, default=float).encode(), f"resource {number}"), f"resource {number}")
+        return
+    paths, left = sorted(path for path in Path(export).iterdir() if path.name.endswith(ENDINGS)), LARGEST
+    if not paths:
+        raise ValueError(f"{Path(export).name} holds no export. Its files must end with {', '.join(ENDINGS)}.")
+    for path in paths:
+        for place, text in _lines(path):
+            left -= len(text)
+            if left < 0:
+                raise ValueError(f"{place}: the files hold more than {LARGEST:,} bytes. Export fewer people at a time.")
+            if text.strip():
+                yield from parts(parse(text, place), place)
+
+
+def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Return the lines of a file, or a Bundle's file as one, and hold no more bytes at a time than are allowed."""
+    if path.is_symlink() or not path.is_file():
+        raise ValueError(f"{path.name} is a link, or no file: put the file itself into the folder.")
+    try:
+        with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as file:
+            take, most = (file.readline, LONGEST) if ".ndjson" in path.name else (file.read, BUNDLE)
+            for number, text in enumerate(iter(lambda: take(most + 1), b""), 1):
+                place = f"{path.name}, line {number}"
+                if len(text) > most:
+                    raise ValueError(f"{place} has more than {most:,} bytes. Export one resource a line.")
+                yield place, text
+    except (OSError, EOFError, zlib.error):
+        raise ValueError(f"{path.name} cannot be read. Is it whole? Copy it again.") from None
+
+
+def parse(text: bytes, place: str) -> dict[str, Any]:
+    """Read one object, strictly: no name twice, no NaN, nothing so deep that Python gives up; null is nothing.
+
+    ValueError, with the place, if it cannot be read.
+    """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(dict(pairs)) < len(pairs):
+            raise ValueError
+        return {name: value for name, value in pairs if value is not None}
+
+    try:
+        # `int` refuses NaN and Infinity, and numbers of more digits than anybody needs.
+        found = json.loads(text.decode(), parse_float=Decimal, parse_constant=int, object_pairs_hook=once)
+    except (ValueError, RecursionError, InvalidOperation):
+        raise ValueError(f"{place} is no JSON, or says something twice: export it again.") from None
+    return found
+
+
+def parts(found: Any, place: str) -> Iterator[tuple[dict[str, Any], tuple[str, ...], str]]:
+    """Return the resource, or those of a Bundle, with their names."""
+    bundle = isinstance(found, dict) and found.get("resourceType") == "Bundle"
+    entries = found.get("entry", []) if bundle else [{"resource": found}]
+    for entry in entries if isinstance(entries, list) else [None]:
+        own = entry.get("resource") if isinstance(entry, dict) else None
+        kind = own.get("resourceType") if isinstance(own, dict) else None
+        if not isinstance(kind, str) or kind == "Bundle":
+            raise ValueError(f"{place} holds something that is no FHIR resource: export it again.")
+        called = [f"{kind}/{own['id']}"] if "id" in own else []
+        yield own, (*called, *([str(entry["fullUrl"])] if "fullUrl" in entry else [])), place
