@@ -243,7 +243,7 @@ pd.DataFrame(shares | done).round(1)
 # - **deadline**: three seconds;
 # - **buffer**: of three.
 #
-# Each has 240 seconds. Three epochs, three seconds, three hospitals: we tuned none of these. On 40 splits this takes longer than a lesson, so it is in a table that came with the kit. The
+# Each has 240 seconds. We tuned none of these numbers. On 40 splits this takes longer than a lesson, so it is in a table that came with the kit. The
 # table knows from which code it was made. Here we play one split again. It must agree with the table.
 
 # %%
@@ -317,7 +317,7 @@ plots.save(
 #
 # How many times sooner does each policy reach what waiting has after two minutes? We ask this of each split. The first
 # 20 splits and the other 20 stand side by side, and each split has absences of its own. A policy that never gets there
-# is counted with 240 seconds. Waiting itself would get 1.
+# is counted with 240 seconds.
 
 
 # %% tags=["plumbing"]
@@ -359,8 +359,8 @@ told.map(lambda found: "{:.1f} [{:.1f}, {:.1f}]".format(*found))
 # *longer* on average, perhaps by luck. The model hears less from Switzerland, whose patients differ most. More epochs
 # save no time; where Cleveland is slow, they surely cost some.
 #
-# So "how much faster" depends on who is slow. And on the score: here is the AUROC after two minutes, which asks for the
-# order of the patients only. The three are ahead in both cases, perhaps by luck.
+# So "how much faster" depends on who is slow. And on the score: here is the AUROC after two minutes. The three are
+# ahead in both cases, perhaps by luck.
 
 # %%
 order = table[MEAN & (table["metric"] == "auroc") & (table["at"] == 120)]

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 13. Hospitals keep records, not tables: who makes the row?
 #
-# *Two minutes to run, 35 minutes to read. To read before: [01](01_centralized_baseline.ipynb),
+# *One minute to run, 35 minutes to read. To read before: [01](01_centralized_baseline.ipynb),
 # [02](02_federated_learning.ipynb).*
 #
 # By the end you can:
