@@ -86,7 +86,7 @@ def by_loss(federation, weight, rounds, epochs, seed):
 @pytest.mark.parametrize(
     ("how", "weight"),
     [(QFedAvg(), lambda seen: seen[-1]), (AFL(), lambda seen: np.exp(0.5 * seen.sum()))],
-    ids=str,
+    ids=["q-FedAvg", "AFL"],
 )
 def test_hospitals_count_by_their_losses_as_the_papers_say(heart, plain, how, weight):
     assert np.abs(vector(plain[how].weights) - by_loss(heart, weight, **HOW)).max() < 1e-6
