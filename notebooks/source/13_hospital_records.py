@@ -568,9 +568,11 @@ digest = hashlib.sha256(Path(home.name, "run.json").read_bytes()).hexdigest()
 model, digest = cds.load(home.name, digest)
 
 # %% tags=["plumbing"]
-# A service for Hill on a free port of this machine
+# A service for Hill on a free port of this machine, and `bedside`, which asks it
 import threading
 import time
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, Request, build_opener
 import uvicorn
 
 config = uvicorn.Config("", host="127.0.0.1", port=0, log_level="error")
@@ -582,19 +584,12 @@ thread.start()
 while thread.is_alive() and not server.started:
     time.sleep(0.05)
 
-# %% tags=["plumbing"]
-# `bedside` asks the service, and returns the code of the answer, and what it says
-from urllib.error import HTTPError
-from urllib.request import ProxyHandler, Request, build_opener
 
-direct = build_opener(ProxyHandler({}))  # by no proxy
-
-
-def bedside(path, question=None):
-    body = question and json.dumps(question).encode()
-    asked = Request(url + path, body, {"content-type": "application/json"})
-    try:
-        with direct.open(asked, timeout=60) as answer:
+def bedside(path, asked=None):
+    asked = asked and json.dumps(asked).encode()
+    asked = Request(url + path, asked, {"content-type": "application/json"})
+    try:  # by no proxy
+        with build_opener(ProxyHandler({})).open(asked, timeout=60) as answer:
             return answer.status, json.load(answer)
     except HTTPError as refused:
         return refused.code, json.load(refused)
