@@ -1,7 +1,7 @@
 """Build `data/hospital_records/`: the exports of four pretend hospitals, of 300 people whom a computer made up.
 
-    python -m venv /tmp/maker && /tmp/maker/bin/pip install carebundle==0.5.0
-    /tmp/maker/bin/python data/make_hospital_records.py
+    python -m venv .cache/maker && .cache/maker/bin/pip install carebundle==0.5.0
+    .cache/maker/bin/python data/make_hospital_records.py
 
 `carebundle` (Apache 2.0) makes the people, the same for the same seed. It knows no hospitals, gives everybody one visit
 on one day, and makes no mistakes. What is added to that is below, rule by rule, and in the card. Running it again
