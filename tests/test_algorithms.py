@@ -138,6 +138,12 @@ def test_the_simulation_and_a_study_come_to_the_same_model_encrypted_or_not(hear
         assert vector(weights).tobytes() == vector(secret.weights).tobytes()
     assert np.abs(vector(secret.weights) - vector(run.weights)).max() < 2e-6  # 2^-22 x patients, of 4 rounds
     mine = participant.rows.name
+    one = heart[mine].table.head(9)
+    if how and how.own(how.local(secret.weights["shared"], [])):  # the shared model may serve nobody
+        with pytest.raises(ValueError, match="no model for"):
+            study.predict(one, mine)
+    else:
+        assert np.array_equal(study.predict(one, mine), secret.predict(one, mine))
     assert results.run(participant).final()[mine] == pytest.approx(run.final()[mine], abs=1e-3)
     if not isinstance(how, Ditto):  # of others, nobody can test what stays at their place
         assert np.allclose(study.final(), run.final(), atol=1e-3)

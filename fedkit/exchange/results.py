@@ -20,9 +20,7 @@ def run(participant: Participant, federation: Federation | None = None) -> Run:
     federation : where one person has the rows of all hospitals, as in a classroom: those to test the model of each
         round on (without what an algorithm keeps at other hospitals). The participant's own if None
 
-    Returns With the hospitals of `federation`, and the bytes of all who took part.
-
-    ValueError if the study is not done.
+    Returns With the hospitals of `federation`, and the bytes of all who took part. ValueError if the study is not done.
     """
     study, replica = participant.study, participant.replica
     settings, work = study.settings, replica.work
@@ -47,8 +45,9 @@ def run(participant: Participant, federation: Federation | None = None) -> Run:
     how |= {"model": settings.model.name, "leave_out": []}
     how |= {name: getattr(settings, name) for name in ("algorithm", "steps") if getattr(settings, name)}
     method = " + ".join(filter(None, ["federated", work.name, "BFV, folder"]))
-    model = {"shared": list(held.weights)}
-    return Run.of(method, federation, how, found, ledger(study), predictions, model, {"shared": made.statistics})
+    # Where hospitals keep something, the shared model may serve nobody: then the run scores no patients.
+    told = {"shared": list(held.weights)}, {} if work.keeps else {"shared": made.statistics}
+    return Run.of(method, federation, how, found, ledger(study), predictions, *told)
 
 
 def ledger(study: Study) -> pd.DataFrame:
