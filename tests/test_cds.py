@@ -181,6 +181,7 @@ WRONG = {
     "no context": (400, {"context": {"userId": "Practitioner/1"}}),
     "another patient": (400, {"context": {"userId": "Practitioner/1", "patientId": "p2"}}),
     "prefetch is a list": (400, {"prefetch": []}),
+    "prefetch holds a number": (400, {"chol": 145}),
     "of another patient": (400, {"trestbps": pressure(who="p2")}),
     "no resource": (400, {"trestbps": {"resourceType": "Bundle", "entry": [7]}}),
     "a word": (400, {"trestbps": "high"}),
@@ -248,6 +249,7 @@ def test_feedback_is_kept_once_and_without_what_somebody_wrote(there):
         about | {"outcome": "accepted"},
     ):
         assert answer(there, {"feedback": [wrong]}, path).status_code == 400
+    assert answer(there, {"feedback": [about, about]}, path).status_code == 404, "an answer a card"
     told = about | {"overrideReason": {"userComment": "Mrs X was angry"}}
     assert answer(there, {"feedback": [told]}, path).status_code == 200
     assert answer(there, {"feedback": [told]}, path).status_code == 404, "no second time"
