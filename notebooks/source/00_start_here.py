@@ -490,9 +490,10 @@ course.check(
 #
 # **4. Why should you ask for the hospitals behind a mean AUROC?**
 #
-# <details><summary>Hospitals of different sizes cannot have a mean</summary>
+# <details><summary>The largest hospital alone decides about the mean</summary>
 #
-# Not this one: a mean can always be computed. The question is what it does not show.
+# Not this one: our mean counts each hospital once, whatever its size. So a bad number is hidden as well as a good
+# one.
 #
 # </details>
 # <details><summary>The model may do badly at one of them</summary>
@@ -518,7 +519,7 @@ course.check(
 # Not this one: a signature shows who sent a message. It does not show that the numbers in it make sense.
 #
 # </details>
-# <details><summary>It goes into the sum, and nobody finds out whose it was</summary>
+# <details><summary>It goes into the sum, and nobody knows whose it was</summary>
 #
 # Right: encryption hides a false update as well as a true one. [Notebook 07](07_malicious_participants.ipynb) is
 # about that.

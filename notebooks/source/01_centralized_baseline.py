@@ -675,7 +675,7 @@ course.check("Exercise 3", middle, (finds, look))
 #
 # **2. Pooling gives Switzerland a better AUROC on average, and a worse accuracy. How can that be?**
 #
-# <details><summary>The order of its patients is good, and their probabilities are too low</summary>
+# <details><summary>The order is good, and the probabilities are too low</summary>
 #
 # Right: AUROC asks for the order only. Accuracy asks on which side of 0.5 a patient is, and there one shared bias is
 # wrong.
@@ -721,8 +721,8 @@ course.check("Exercise 3", middle, (finds, look))
 # </details>
 # <details><summary>In most pairs, the two patients are from different hospitals</summary>
 #
-# Right: prevalence differs. So the name alone puts many of these pairs in the right order, and no hospital is helped
-# by that.
+# Right: prevalence differs between them. So the name alone puts many of these pairs in the right order, and no
+# hospital is helped by that.
 #
 # </details>
 # <details><summary>Over all rows there are more pairs, which makes AUROC higher</summary>

@@ -731,10 +731,10 @@ course.check("Exercise 3", Prox, none, some)
 #
 # **1. Why does an update count by the number of training patients?**
 #
-# <details><summary>So that one step on all rows, at each hospital, gives the pooled step</summary>
+# <details><summary>So that a step on all rows at each gives the step on pooled rows</summary>
 #
-# Right: with these weights, the mean of the steps is exactly the step on the pooled rows. With several steps it is
-# close to that.
+# Right: if each takes one step on all its rows, the mean is exactly the pooled step. With several steps it is close
+# to that.
 #
 # </details>
 # <details><summary>So that each hospital has the same say in the shared model</summary>
@@ -770,7 +770,7 @@ course.check("Exercise 3", Prox, none, some)
 #
 # <details><summary>An update loses digits on its way to the server</summary>
 #
-# Not this one: by hand, with TFF and with fedkit we found the same model. Nothing that matters gets lost on the way.
+# Not this one: in the clear, numbers arrive as they were sent. And more rounds made the gap smaller.
 #
 # </details>
 # <details><summary>Hospitals step side by side, and not one after the other</summary>

@@ -832,9 +832,9 @@ course.check("Exercise 3", (hide, show), (back, same), (private, told))
 # Not this one: it has no key to open them with, not even for a moment.
 #
 # </details>
-# <details><summary>Masks add up and bodies add up, to a ciphertext of the sum</summary>
+# <details><summary>Added ciphertexts are themselves a ciphertext of the sum</summary>
 #
-# Right: adding needs no key. Opening needs one, and the server does not have it.
+# Right: masks add up, and bodies add up. That needs no key: only opening needs one, and the server has none.
 #
 # </details>
 # <details><summary>It has the public keys, which open a sum, but no letter</summary>
@@ -843,19 +843,19 @@ course.check("Exercise 3", (hide, show), (back, same), (private, told))
 #
 # </details>
 #
-# **2. All hospitals share one secret key. Who together can read Hungary's update?**
+# **2. All hospitals share one secret key. How many of them must help the server, so that it reads Hungary's update?**
 #
-# <details><summary>The server and any one other hospital</summary>
+# <details><summary>None, because all messages pass through the server</summary>
+#
+# Not this one: it has the messages, and no key. Somebody has to open one for it.
+#
+# </details>
+# <details><summary>One, because each has the key for all messages</summary>
 #
 # Right: the server has the message, and each hospital has the key. So one dishonest hospital is enough.
 #
 # </details>
-# <details><summary>The server alone, since all messages pass through it</summary>
-#
-# Not this one: it has the message, and no key. It needs somebody who has one.
-#
-# </details>
-# <details><summary>The three other hospitals, if none of them is missing</summary>
+# <details><summary>Three, because they have to subtract their parts</summary>
 #
 # Not this one: so it is with keys that are used once. With one key for all, it takes far less.
 #
@@ -879,14 +879,14 @@ course.check("Exercise 3", (hide, show), (back, same), (private, told))
 #
 # </details>
 #
-# **4. In the game, all five attackers are right in about half of the rounds. What was shown?**
+# **4. In the game, all five attackers are right in about half of their guesses. What was shown?**
 #
 # <details><summary>They can read about half of what the hospitals send</summary>
 #
 # Not this one: half is what anybody gets by guessing. It means that they read nothing.
 #
 # </details>
-# <details><summary>These five find nothing in the bytes that helps them</summary>
+# <details><summary>These five find nothing in the bytes that helps them guess</summary>
 #
 # Right: they do no better than a coin. That no other attacker does rests on mathematics.
 #

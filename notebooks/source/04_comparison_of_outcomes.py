@@ -977,8 +977,8 @@ if len(worth):
 #
 # </details>
 #
-# **4. With own intercepts, federated training is surely more accurate than plain pooling. Does it owe this to
-# federated training?**
+# **4. In the mean, own intercepts are surely more accurate than plain pooling. Is that the merit of federated
+# training?**
 #
 # <details><summary>Yes, since the same patients and splits were used for both</summary>
 #

@@ -875,9 +875,9 @@ course.check(
 #
 # Choose an answer, and open it.
 #
-# **1. An encrypted number of 12 bits is shorter than a plain float32. Why?**
+# **1. In a large model, an encrypted number of 12 bits is shorter than a plain float32. Why?**
 #
-# <details><summary>A ciphertext is packed tightly, as in a zip file</summary>
+# <details><summary>A ciphertext is packed tightly, as files are in a zip file</summary>
 #
 # Not this one: a ciphertext looks like noise, and noise cannot be made shorter. A plain number of 12 bits is shorter
 # still.
@@ -897,17 +897,17 @@ course.check(
 #
 # **2. All hospitals use the same mask, and everybody may know it. Why is that safe?**
 #
-# <details><summary>The mask is added to the key only when a sum is opened</summary>
+# <details><summary>The numbers are rounded, so there is little to read</summary>
 #
-# Not this one: it is in every letter from the start, times the key. Secret is the key, and not the mask.
-#
-# </details>
-# <details><summary>Only the hospitals can compute it, and the server cannot</summary>
-#
-# Not this one: the server knows it as well. What it does not have is a key.
+# Not this one: rounded numbers still tell of patients. What hides them is a key.
 #
 # </details>
-# <details><summary>Each key hides a single message, and is never used again</summary>
+# <details><summary>The server takes the mask away before it adds up</summary>
+#
+# Not this one: it cannot: in a letter, the mask is multiplied by a key, which the server does not have.
+#
+# </details>
+# <details><summary>Each key hides one message, and is not used again</summary>
 #
 # Right: two messages under the same key and the same mask would show their difference.
 #
@@ -915,7 +915,7 @@ course.check(
 #
 # **3. A weight wants to move by 0.3 steps in every round. What does rounding to the nearest do?**
 #
-# <details><summary>It sends one step in about three rounds of ten</summary>
+# <details><summary>It sends one step in about three rounds of ten, at random</summary>
 #
 # Not this one: so it is with stochastic rounding. Its mean is right, but it adds noise.
 #
@@ -935,7 +935,8 @@ course.check(
 #
 # <details><summary>The long letter is made before anybody knows who takes part</summary>
 #
-# Right: if somebody does not come, the other long letters still count. Only a short message depends on the list.
+# Right: so it is of use even if another one is missing. Only a short message, the key share, depends on who takes
+# part.
 #
 # </details>
 # <details><summary>The numbers in them are hidden better than under a mask</summary>
@@ -951,18 +952,18 @@ course.check(
 #
 # **5. To save bytes, we left the bias of the heart model in the clear. What came of it?**
 #
+# <details><summary>Fewer bytes, and a bias is of no use without the weights</summary>
+#
+# Not this one: there were more bytes. And the bias by itself tells which label is the more common one.
+#
+# </details>
 # <details><summary>Fewer bytes, and the server reads where label 1 is common</summary>
 #
 # Not this one: there were more bytes. What is in the clear needs a signed envelope of its own.
 #
 # </details>
-# <details><summary>More bytes, and the server reads only the sum of the biases</summary>
-#
-# Not this one: each hospital's bias travels by itself, with its name on it. So the server reads all of them.
-#
-# </details>
 # <details><summary>More bytes, and the server reads where label 1 is common</summary>
 #
-# Right: the open bias needs an envelope of its own. And its sign tells which label is the more common one.
+# Right: the open bias needs a signed envelope of its own. And its sign tells which label is the more common one.
 #
 # </details>

@@ -876,9 +876,9 @@ course.check(
 #
 # Choose an answer, and open it.
 #
-# **1. From which update of our network does one division surely read a row?**
+# **1. From which update of our network does one division read a row?**
 #
-# <details><summary>A whole round over all rows, with our usual settings</summary>
+# <details><summary>A whole round over all rows, with the settings that we use</summary>
 #
 # Not this one: it mixes all rows of a hospital, over several steps. This attack read none of them.
 #
@@ -903,7 +903,7 @@ course.check(
 # </details>
 # <details><summary>It is blurred: the model has changed with every step</summary>
 #
-# Not this one: the model changes, but the row is the same in each step. The division found it each time.
+# Not this one: the model does change, but nobody else comes into the update. The division found the row each time.
 #
 # </details>
 # <details><summary>It is gone: only the last of the steps is sent</summary>
@@ -914,7 +914,7 @@ course.check(
 #
 # **3. Why does a wide network give more rows away than a narrow one?**
 #
-# <details><summary>It learns more of the rows by heart while it trains</summary>
+# <details><summary>It learns more of the rows by heart while it is trained</summary>
 #
 # Not this one: that matters for the finished model. Here a single step is enough, whatever was learned before.
 #
@@ -937,9 +937,9 @@ course.check(
 # Not this one: the attack does not need an update. It asks the finished model.
 #
 # </details>
-# <details><summary>It weakens the attack, since encryption adds noise</summary>
+# <details><summary>It weakens the attack, since encryption adds some noise</summary>
 #
-# Not this one: that noise is rounded away when the sum is opened. The model is as without encryption.
+# Not this one: the noise of our letters is rounded away when the sum is opened. The model is as without encryption.
 #
 # </details>
 # <details><summary>It changes nothing, since the attack asks the model</summary>

@@ -942,9 +942,9 @@ course.check(
 # Right: to differ is no attack. This is the harm to watch: an honest, small hospital that is shut out.
 #
 # </details>
-# <details><summary>Its claim of patients was false, so it was weighed wrongly</summary>
+# <details><summary>Its weight is small, so it is far from the mean of the others</summary>
 #
-# Not this one: in this case all were honest. A false claim is another attack, later in the notebook.
+# Not this one: its own weight has no part in the mean of the others. And the cosine looks at direction only.
 #
 # </details>
 #
@@ -962,7 +962,7 @@ course.check(
 # </details>
 # <details><summary>If there is one, it can do no harm to anybody</summary>
 #
-# Not this one: whoever shows the trigger gets label 0, nearly always. AUROC just does not ask for it.
+# Not this one: under the mean, nearly everybody who shows the trigger gets label 0. AUROC just does not ask for it.
 #
 # </details>
 #
@@ -974,7 +974,7 @@ course.check(
 # it.
 #
 # </details>
-# <details><summary>That the log is still what it was on the first day</summary>
+# <details><summary>That the log is still what it was on the day it was written</summary>
 #
 # Not this one: to know this, somebody must remember the head. Without it, a second log with other lines passes as
 # well.

@@ -901,7 +901,7 @@ course.check("Exercise 3", forge, (is_refused, hint))
 #
 # **4. Switzerland's old backup is started, and its program stops. Why?**
 #
-# <details><summary>Its model is old, so its update would harm the others</summary>
+# <details><summary>Its model is old, so its update would be of no use to others</summary>
 #
 # Not this one: the model follows from the sums, which all can read again. The danger is in the keys.
 #

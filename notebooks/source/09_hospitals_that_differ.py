@@ -899,7 +899,7 @@ course.check(
 # Not this one: the model knows the age. What follows from it is the same everywhere.
 #
 # </details>
-# <details><summary>Where no column explains why its share of label 1 differs</summary>
+# <details><summary>Where no column explains its own share of label 1</summary>
 #
 # Right: then the weights cannot know it, and only a number of its own can. Ask this before you train.
 #

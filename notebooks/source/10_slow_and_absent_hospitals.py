@@ -749,14 +749,14 @@ course.check(
 #
 # **2. A late update should count less, and it is encrypted. How is this done?**
 #
-# <details><summary>The hospital makes it shorter before it encrypts</summary>
+# <details><summary>The hospital makes it smaller before it encrypts</summary>
 #
 # Right: it knows how many steps it has missed. So nobody else has to read its update.
 #
 # </details>
-# <details><summary>The server reads its length, and cuts it</summary>
+# <details><summary>The server reads how large it is, and makes it smaller</summary>
 #
-# Not this one: the server cannot read an update, and not how long it is.
+# Not this one: the server cannot read an update, and so it cannot see how large it is.
 #
 # </details>
 # <details><summary>It is left out, since nobody can change it</summary>
@@ -767,7 +767,7 @@ course.check(
 #
 # **3. A deadline has passed, and only two hospitals are in time. What happens?**
 #
-# <details><summary>Both updates count, since two are better than none</summary>
+# <details><summary>Both updates count, since two are still better than none</summary>
 #
 # Not this one: each of the two knows its own part. So it could read the other's from the sum.
 #
@@ -808,7 +808,7 @@ course.check(
 # Not this one: "Not shown" is not "no harm". And its log loss does get worse.
 #
 # </details>
-# <details><summary>These two show no harm, and the log loss shows it</summary>
+# <details><summary>The log loss shows harm there, and these two do not</summary>
 #
 # Right: it has few test patients with label 0, so two intervals are wide. The probabilities got worse all the same.
 #

@@ -696,7 +696,7 @@ course.check("Exercise 3", noisy_count, *rules, *((one, why) for one in wide))
 #
 # **2. What does a small epsilon promise to a patient?**
 #
-# <details><summary>What is seen is nearly as probable without this patient</summary>
+# <details><summary>What is seen is about as likely without this patient</summary>
 #
 # Right: so nobody can learn much from it about whether the patient took part.
 #

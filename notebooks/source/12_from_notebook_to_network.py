@@ -575,7 +575,7 @@ course.check(
 #
 # **3. The program wants to send scores, and the consent does not allow it. What happens?**
 #
-# <details><summary>They leave all the same, since a score is no row</summary>
+# <details><summary>They leave all the same, since a score is no patient's row</summary>
 #
 # Not this one: a score tells something about patients, too. The file says what may leave, and scores are not in it.
 #
@@ -593,7 +593,7 @@ course.check(
 #
 # **4. Who starts the study adds a hospital that does not exist. What stops this?**
 #
-# <details><summary>The sum: with a false hospital in it, it does not open</summary>
+# <details><summary>The sum: with a false hospital among them, it does not open</summary>
 #
 # Not this one: it would open. Then the sum would hold fewer true hospitals than it seems.
 #

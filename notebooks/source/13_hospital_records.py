@@ -831,7 +831,7 @@ course.check("Exercise 3", usable, good, status, text, unit, parts)
 #
 # <details><summary>That its form is right, and not whether it makes sense</summary>
 #
-# Right: a unit that does not exist, or a value below zero, was accepted as well. Such checks are ours.
+# Right: a wrong unit and a value below zero were accepted as well. Such checks are ours.
 #
 # </details>
 # <details><summary>That its value is possible, and its unit is a known one</summary>
@@ -876,7 +876,7 @@ course.check("Exercise 3", usable, good, status, text, unit, parts)
 # Not this one: such a number may be used, if it was known by then. It is the day that counts.
 #
 # </details>
-# <details><summary>So strong a column makes all others useless</summary>
+# <details><summary>So strong a column makes all of the others useless</summary>
 #
 # Not this one: a strong column is welcome, if one has it in time. This one comes too late.
 #

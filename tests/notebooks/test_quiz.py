@@ -100,10 +100,14 @@ def complaints(markdown: str) -> list[str]:
 def habits(found: list[Question]) -> list[str]:
     """Return by what a reader could guess the right answers of many questions, and what is asked twice."""
     places = Counter(one.right for one in found)
-    longest = sum(len(one.answers[one.right]) == max(map(len, one.answers)) for one in found)
+    by_length = {"longest": max, "shortest": min}
+    lengths = {
+        which: sum(len(one.answers[one.right]) == of(map(len, one.answers)) for one in found)
+        for which, of in by_length.items()
+    }
     twice = [text for text, count in Counter(one.text.partition(" ")[2] for one in found).items() if count > 1]
     wrong = [f"{text} is asked twice." for text in twice]
-    wrong += [f"Of {len(found)} right answers, {longest} are the longest."] * (2 * longest > len(found))
+    wrong += [f"Of {len(found)}, {many} are the {which}." for which, many in lengths.items() if 2 * many > len(found)]
     return wrong + [f"Their places are {places}."] * (2 * max(places.values()) > len(found) or len(places) < 3)
 
 
@@ -170,23 +174,24 @@ def test_a_broken_quiz_is_seen(old, new, complaint):
 
 
 @pytest.mark.parametrize(
-    ("asked", "right", "longest", "habit"),
+    ("asked", "right", "lengths", "habit"),
     [
-        ("abc", [0, 1, 2], [1, 1, 1], None),
-        ("abca", [0, 1, 2, 0], [1, 1, 1, 1], "a is asked twice"),
-        ("abc", [0, 1, 2], [0, 1, 0], "2 are the longest"),
-        ("abc", [0, 0, 1], [1, 1, 2], "places"),
-        ("abcd", [0, 0, 1, 1], [1, 1, 2, 2], "places"),
-        ("abcdef", [0, 0, 0, 0, 1, 2], [1, 1, 1, 1, 2, 1], "places"),
+        ("abc", [0, 1, 2], [213, 123, 312], None),
+        ("aba", [0, 1, 2], [213, 123, 312], "a is asked twice"),
+        ("abc", [0, 1, 2], [312, 132, 312], "2 are the longest"),
+        ("abc", [0, 1, 2], [123, 213, 312], "2 are the shortest"),
+        ("abc", [0, 0, 1], [213, 213, 123], "places"),
+        ("abcd", [0, 0, 1, 1], [213, 213, 123, 123], "places"),
+        ("abcdef", [0, 0, 0, 0, 1, 2], [213, 213, 213, 213, 123, 312], "places"),
     ],
 )
-def test_a_habit_is_seen(asked, right, longest, habit):
+def test_a_habit_is_seen(asked, right, lengths, habit):
     made = [
         Question(
             f"1. {text}",
-            tuple("four signs" if at == long else "signs" for at in range(3)),
+            tuple("x" * int(length) for length in str(three)),
             tuple(RIGHT if at == place else WRONG for at in range(3)),
         )
-        for text, place, long in zip(asked, right, longest, strict=True)
+        for text, place, three in zip(asked, right, lengths, strict=True)
     ]
     assert [one for one in habits(made) if habit in one] if habit else habits(made) == []
