@@ -454,8 +454,7 @@ course.check(
 #
 # <details><summary>Who has sent something, when, and how many bytes</summary>
 #
-# Right: the outside of a message is readable. Its numbers are not, and the server has no key that could be stolen
-# with them.
+# Right: the outside of a message is readable. Its numbers are not, and the server has no key that opens them.
 #
 # </details>
 # <details><summary>The updates, because the server had to add them up</summary>
@@ -492,8 +491,7 @@ course.check(
 #
 # <details><summary>The largest hospital alone decides about the mean</summary>
 #
-# Not this one: our mean counts each hospital once, whatever its size. So a bad number is hidden as well as a good
-# one.
+# Not this one: our mean counts each hospital once, whatever its size. What it hides is how they differ.
 #
 # </details>
 # <details><summary>The model may do badly at one of them</summary>
@@ -503,7 +501,7 @@ course.check(
 # </details>
 # <details><summary>Encryption changes the AUROC of small hospitals</summary>
 #
-# Not this one: the encrypted training gave the same model as the plain one. Only the bytes are more.
+# Not this one: the encrypted training gave the same model as the plain one. It only sent more bytes.
 #
 # </details>
 #
@@ -519,7 +517,7 @@ course.check(
 # Not this one: a signature shows who sent a message. It does not show that the numbers in it make sense.
 #
 # </details>
-# <details><summary>It goes into the sum, and nobody knows whose it was</summary>
+# <details><summary>It is added like the others, and nobody can look inside</summary>
 #
 # Right: encryption hides a false update as well as a true one. [Notebook 07](07_malicious_participants.ipynb) is
 # about that.

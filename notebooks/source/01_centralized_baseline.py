@@ -721,7 +721,7 @@ course.check("Exercise 3", middle, (finds, look))
 # </details>
 # <details><summary>In most pairs, the two patients are from different hospitals</summary>
 #
-# Right: prevalence differs between them. So the name alone puts many of these pairs in the right order, and no
+# Right: prevalence differs between hospitals. So the name alone puts many of these pairs in the right order, and no
 # hospital is helped by that.
 #
 # </details>
@@ -740,7 +740,7 @@ course.check("Exercise 3", middle, (finds, look))
 # </details>
 # <details><summary>Without the names, a model cannot tell the patients apart</summary>
 #
-# Not this one: a model does not need names, and ours never had any. It learns from the other columns.
+# Not this one: a model does not need names, and ours was given none. It learns from the other columns.
 #
 # </details>
 # <details><summary>A hospital could no longer find the rows that are its own</summary>

@@ -731,7 +731,7 @@ course.check("Exercise 3", Prox, none, some)
 #
 # **1. Why does an update count by the number of training patients?**
 #
-# <details><summary>So that a step on all rows at each gives the step on pooled rows</summary>
+# <details><summary>So that one step at each, on all its rows, is the pooled step</summary>
 #
 # Right: if each takes one step on all its rows, the mean is exactly the pooled step. With several steps it is close
 # to that.
@@ -766,7 +766,7 @@ course.check("Exercise 3", Prox, none, some)
 #
 # </details>
 #
-# **3. Both trainings use every row once a round. Why is the federated one behind?**
+# **3. Both trainings use every row once a round. Why is the federated one behind after as many rounds?**
 #
 # <details><summary>An update loses digits on its way to the server</summary>
 #

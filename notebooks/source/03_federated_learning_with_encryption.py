@@ -883,7 +883,7 @@ course.check("Exercise 3", (hide, show), (back, same), (private, told))
 #
 # <details><summary>They can read about half of what the hospitals send</summary>
 #
-# Not this one: half is what anybody gets by guessing. It means that they read nothing.
+# Not this one: half is what anybody gets by guessing. It means that they read nothing that helps.
 #
 # </details>
 # <details><summary>These five find nothing in the bytes that helps them guess</summary>

@@ -968,17 +968,18 @@ if len(worth):
 # </details>
 # <details><summary>Federated training loses more there than we would accept</summary>
 #
-# Not this one: then the whole interval would lie beyond the margin, and the verdict would be "inferior".
+# Not this one: some of the interval lies beyond the margin, and some does not. Only with all of it there, the verdict
+# is "inferior".
 #
 # </details>
-# <details><summary>The loss there may be below the margin, or above it</summary>
+# <details><summary>The loss there may be smaller than the margin, or larger</summary>
 #
 # Right: the interval lies across the margin. These patients cannot settle the question.
 #
 # </details>
 #
-# **4. In the mean, own intercepts are surely more accurate than plain pooling. Is that the merit of federated
-# training?**
+# **4. In the mean, federated training with own intercepts is surely more accurate than pooling. Is federating the
+# reason?**
 #
 # <details><summary>Yes, since the same patients and splits were used for both</summary>
 #

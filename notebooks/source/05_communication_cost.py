@@ -885,8 +885,8 @@ course.check(
 # </details>
 # <details><summary>It was rounded before, and its mask need not be sent</summary>
 #
-# Right: rounding makes it short, and encryption then adds only a little. Beside a plain number of 12 bits it is
-# longer.
+# Right: rounding makes it short, and encryption then adds only a little. Still it is longer than a plain number of 12
+# bits.
 #
 # </details>
 # <details><summary>Only the numbers that changed much are sent at all</summary>

@@ -952,12 +952,12 @@ course.check(
 #
 # <details><summary>There is none: it would call many patients wrong</summary>
 #
-# Not this one: only patients with the trigger are called wrong, and hardly any of the tested ones has it.
+# Not this one: it changes the label of patients with the trigger, and hardly any of those tested has it.
 #
 # </details>
 # <details><summary>Nothing: hardly any patient has the trigger by chance</summary>
 #
-# Right: the model works as before for all others. Only who knows the trigger can test for it.
+# Right: for all others the model works nearly as before. Only who knows the trigger can test for it.
 #
 # </details>
 # <details><summary>If there is one, it can do no harm to anybody</summary>

@@ -899,7 +899,7 @@ course.check(
 # Not this one: the model knows the age. What follows from it is the same everywhere.
 #
 # </details>
-# <details><summary>Where no column explains its own share of label 1</summary>
+# <details><summary>Where no column explains why its share of label 1 differs</summary>
 #
 # Right: then the weights cannot know it, and only a number of its own can. Ask this before you train.
 #
@@ -909,7 +909,7 @@ course.check(
 #
 # <details><summary>When it has enough patients for a model of its own</summary>
 #
-# Not this one: against a model with an own intercept, the large hospitals do not surely gain by staying alone.
+# Not this one: against a model with an own intercept, no hospital surely gains by staying alone.
 #
 # </details>
 # <details><summary>When it is unlike the others, and may keep no bias</summary>
@@ -938,6 +938,6 @@ course.check(
 # </details>
 # <details><summary>It was tested on other patients with each of the seeds</summary>
 #
-# Not this one: these seeds change no test patient. They only change how the training begins.
+# Not this one: these seeds change no test patient. The same ones are tested five times.
 #
 # </details>

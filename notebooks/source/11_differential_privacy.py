@@ -762,6 +762,6 @@ course.check("Exercise 3", noisy_count, *rules, *((one, why) for one in wide))
 # </details>
 # <details><summary>It is nothing against the promise, and no proof of it</summary>
 #
-# Right: only an audit that finds *more* than was promised proves something: that the promise is broken.
+# Right: only an audit that finds *more* than was promised shows something: that the promise is broken.
 #
 # </details>

@@ -562,9 +562,9 @@ course.check(
 # Not this one: updates are hidden in the letters already, under keys that are used once.
 #
 # </details>
-# <details><summary>Else somebody who listens could see who sends, and when</summary>
+# <details><summary>Else somebody who listens could read the names on letters</summary>
 #
-# Right: the outside of a letter tells this, and which study it is. Inside TLS, it is noise.
+# Right: the outside of a letter says who sends it, what for, and in which study. Inside TLS, it is noise.
 #
 # </details>
 # <details><summary>Else a letter that was changed on the way would be taken</summary>
