@@ -819,3 +819,99 @@ def private(two):
 same = "Does show(hide(update, key), key) give the 14 numbers back?"
 told = "The table says who found the coin. What does your message tell this attacker?"
 course.check("Exercise 3", (hide, show), (back, same), (private, told))
+
+# %% [markdown] tags=["quiz"]
+# ## Quiz
+#
+# Choose an answer, and open it.
+#
+# **1. How can a server add ciphertexts without a key?**
+#
+# <details><summary>It opens them for a moment, and hides the sum again</summary>
+#
+# Not this one: it has no key to open them with, not even for a moment.
+#
+# </details>
+# <details><summary>Added ciphertexts are themselves a ciphertext of the sum</summary>
+#
+# Right: masks add up, and bodies add up. That needs no key: only opening needs one, and the server has none.
+#
+# </details>
+# <details><summary>It has the public keys, which open a sum, but no letter</summary>
+#
+# Not this one: a public key opens nothing. Two hospitals need each other's to agree on a secret.
+#
+# </details>
+#
+# **2. All hospitals share one secret key. How many of them must help the server, so that it reads Hungary's update?**
+#
+# <details><summary>None, because all messages pass through the server</summary>
+#
+# Not this one: it has the messages, and no key. Somebody has to open one for it.
+#
+# </details>
+# <details><summary>One, because each has the key for all messages</summary>
+#
+# Right: the server has the message, and each hospital has the key. So one dishonest hospital is enough.
+#
+# </details>
+# <details><summary>Three, because they have to subtract their parts</summary>
+#
+# Not this one: so it is with keys that are used once. With one key for all, it takes far less.
+#
+# </details>
+#
+# **3. A training runs to its end, and its model is good. What does that say about the encryption?**
+#
+# <details><summary>It is on: with encryption off, no sum could be opened</summary>
+#
+# Not this one: we put zeros in place of the keys. All sums were opened, and nobody would have noticed.
+#
+# </details>
+# <details><summary>It is off: with encryption on, the model would be worse</summary>
+#
+# Not this one: encryption changed no digit of the AUROC that we show. A good model may well be encrypted.
+#
+# </details>
+# <details><summary>Nothing: on or off, the same model comes out</summary>
+#
+# Right: this is why we play the game. It is red when the encryption is off.
+#
+# </details>
+#
+# **4. In the game, all five attackers are right in about half of their guesses. What was shown?**
+#
+# <details><summary>They can read about half of what the hospitals send</summary>
+#
+# Not this one: half is what anybody gets by guessing. It means that they read nothing that helps.
+#
+# </details>
+# <details><summary>These five find nothing in the bytes that helps them guess</summary>
+#
+# Right: they do no better than a coin. That no other attacker does rests on mathematics.
+#
+# </details>
+# <details><summary>Nobody can ever read a letter, with any attack</summary>
+#
+# Not this one: the game tries these five only. That the cipher is strong rests on mathematics, and on parameters that
+# experts checked.
+#
+# </details>
+#
+# **5. Hungary opens the sum of three hospitals. What can it work out alone?**
+#
+# <details><summary>Both other updates, since it now has the sum of all keys</summary>
+#
+# Not this one: the sum of the keys opens the sum of the letters, and no single letter.
+#
+# </details>
+# <details><summary>Nothing more, since its own key opens its own letter only</summary>
+#
+# Not this one: every hospital opens the sum, and each knows its own part of it. So it can subtract.
+#
+# </details>
+# <details><summary>The sum of the two others, since it knows its own part</summary>
+#
+# Right: it takes its own part away. If Cleveland helps, the two also work out Switzerland's update.
+#
+# </details>

@@ -869,3 +869,101 @@ course.check(
     (up_to_rounds, "What do both messages have in common? Take it away."),
     (lambda function: (attacked(function) == change).all(), "Look at `signed`."),
 )
+
+# %% [markdown] tags=["quiz"]
+# ## Quiz
+#
+# Choose an answer, and open it.
+#
+# **1. In a large model, an encrypted number of 12 bits is shorter than a plain float32. Why?**
+#
+# <details><summary>A ciphertext is packed tightly, as files are in a zip file</summary>
+#
+# Not this one: a ciphertext looks like noise, and noise cannot be made shorter. A plain number of 12 bits is shorter
+# still.
+#
+# </details>
+# <details><summary>It was rounded before, and its mask need not be sent</summary>
+#
+# Right: rounding makes it short, and encryption then adds only a little. Still it is longer than a plain number of 12
+# bits.
+#
+# </details>
+# <details><summary>Only the numbers that changed much are sent at all</summary>
+#
+# Not this one: all numbers are sent, and each has its bits in a coefficient.
+#
+# </details>
+#
+# **2. All hospitals use the same mask, and everybody may know it. Why is that safe?**
+#
+# <details><summary>The numbers are rounded, so there is little to read</summary>
+#
+# Not this one: rounded numbers still tell of patients. What hides them is a key.
+#
+# </details>
+# <details><summary>The server takes the mask away before it adds up</summary>
+#
+# Not this one: it cannot: in a letter, the mask is multiplied by a key, which the server does not have.
+#
+# </details>
+# <details><summary>Each key hides one message, and is not used again</summary>
+#
+# Right: two messages under the same key and the same mask would show their difference.
+#
+# </details>
+#
+# **3. A weight wants to move by 0.3 steps in every round. What does rounding to the nearest do?**
+#
+# <details><summary>It sends one step in about three rounds of ten, at random</summary>
+#
+# Not this one: so it is with stochastic rounding. Its mean is right, but it adds noise.
+#
+# </details>
+# <details><summary>It sends zero in every round, so the weight never moves</summary>
+#
+# Right: this is the trap. A small wish that comes again and again is lost each time.
+#
+# </details>
+# <details><summary>It sends zero at first, and makes up for it later</summary>
+#
+# Not this one: so it is with feedback: a hospital keeps what was left over, and adds it to the next round.
+#
+# </details>
+#
+# **4. Masks that cancel hide as much, and take fewer bytes. What do ciphertexts give us?**
+#
+# <details><summary>The long letter is made before anybody knows who takes part</summary>
+#
+# Right: so it is of use even if another one is missing. Only a short message, the key share, depends on who takes
+# part.
+#
+# </details>
+# <details><summary>The numbers in them are hidden better than under a mask</summary>
+#
+# Not this one: simple masks hide as much. The difference is what happens when somebody drops out.
+#
+# </details>
+# <details><summary>The hospitals no longer have to agree on secrets in pairs</summary>
+#
+# Not this one: they still do: the key shares travel under such masks.
+#
+# </details>
+#
+# **5. To save bytes, we left the bias of the heart model in the clear. What came of it?**
+#
+# <details><summary>Fewer bytes, and a bias is of no use without the weights</summary>
+#
+# Not this one: there were more bytes. And the bias by itself tells which label is the more common one.
+#
+# </details>
+# <details><summary>Fewer bytes, and the server reads where label 1 is common</summary>
+#
+# Not this one: there were more bytes. What is in the clear needs a signed envelope of its own.
+#
+# </details>
+# <details><summary>More bytes, and the server reads where label 1 is common</summary>
+#
+# Right: the open bias needs a signed envelope of its own. And its sign tells which label is the more common one.
+#
+# </details>

@@ -870,3 +870,98 @@ course.check(
     (judged(older, False), "Look at the ages of what you accept, in years."),
     (judged(between, False), "Look at each column of levels, behind the numbers."),
 )
+
+# %% [markdown] tags=["quiz"]
+# ## Quiz
+#
+# Choose an answer, and open it.
+#
+# **1. From which update of our network does one division read a row?**
+#
+# <details><summary>A whole round over all rows, with the settings that we use</summary>
+#
+# Not this one: it mixes all rows of a hospital, over several steps. This attack read none of them.
+#
+# </details>
+# <details><summary>The very first step of the training, on one patient</summary>
+#
+# Not this one: the last layer starts with zeros. So nothing comes back to the hidden layer, and it does not move.
+#
+# </details>
+# <details><summary>One step on one patient, when the training is under way</summary>
+#
+# Right: each unit that has moved gives the same row. There is nobody else in the step to hide it.
+#
+# </details>
+#
+# **2. A hospital trains on one patient again and again before it sends. What is left of the row?**
+#
+# <details><summary>It is whole: no other patient is in the update</summary>
+#
+# Right: more steps hide rows only if more patients are in them.
+#
+# </details>
+# <details><summary>It is blurred: the model has changed with every step</summary>
+#
+# Not this one: the model does change, but nobody else comes into the update. The division found the row each time.
+#
+# </details>
+# <details><summary>It is gone: only the last of the steps is sent</summary>
+#
+# Not this one: an update says how far all steps together moved the model.
+#
+# </details>
+#
+# **3. Why does a wide network give more rows away than a narrow one?**
+#
+# <details><summary>It learns more of the rows by heart while it is trained</summary>
+#
+# Not this one: that matters for the finished model. Here a single step is enough, whatever was learned before.
+#
+# </details>
+# <details><summary>It is more likely that some unit speaks for one patient only</summary>
+#
+# Right: such a unit gives this patient's row away. With more units, there is more often one.
+#
+# </details>
+# <details><summary>It has a longer update, which is harder to encrypt</summary>
+#
+# Not this one: the longest update was encrypted as well, and no row was read from it.
+#
+# </details>
+#
+# **4. A model was trained encrypted. What does that change for membership inference?**
+#
+# <details><summary>It stops the attack, since no update can be read</summary>
+#
+# Not this one: the attack does not need an update. It asks the finished model.
+#
+# </details>
+# <details><summary>It weakens the attack, since encryption adds some noise</summary>
+#
+# Not this one: the noise of our letters is rounded away when the sum is opened. The model is as without encryption.
+#
+# </details>
+# <details><summary>It changes nothing, since the attack asks the model</summary>
+#
+# Right: the model is what all hospitals want to have. So encryption does not hide it from them.
+#
+# </details>
+#
+# **5. Two of three hospitals collude against the third. What would help it?**
+#
+# <details><summary>A longer key, so that nobody can open its letter</summary>
+#
+# Not this one: they open no letter. They read the sum, as they may, and take their own parts away.
+#
+# </details>
+# <details><summary>More hospitals in the sum, which do not collude</summary>
+#
+# Right: then only a sum of several is left. With enough of them, it tells little about each.
+#
+# </details>
+# <details><summary>Another server, which does not work with the two</summary>
+#
+# Not this one: the server plays no part in this. Hospitals read the sum without its help.
+#
+# </details>
