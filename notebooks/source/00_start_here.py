@@ -162,7 +162,7 @@ plots.Picture(
 # Now we do it. The first three lines of the five load the hospitals and train one model, encrypted. They show nothing
 # yet: all that happened is in `run`.
 
-# %%
+# %% tags=["slide"]
 from fedkit import aggregators, hospitals, learning
 
 federation = hospitals.load("heart_disease")
@@ -214,7 +214,7 @@ side_by_side
 # The same training again, without encryption. `Mean()` is the plain mean, and the server can read every update. All
 # else is equal, so we can compare the two models number by number.
 
-# %%
+# %% tags=["slide"]
 import numpy as np
 from fedkit import models
 

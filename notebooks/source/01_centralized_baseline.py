@@ -90,7 +90,7 @@ sums
 # This table is all that leaves the hospitals. The server adds it up. Does that give the mean of all rows? These rows
 # are public, so we may pool the column once, *only to check*.
 
-# %%
+# %% tags=["slide"]
 count, total, squares = sums.sum()
 mean = total / count
 std = np.sqrt(squares / count - mean**2)
@@ -103,7 +103,7 @@ print(f"mean {mean:.1f}, standard deviation {std:.1f} beats a minute")
 # at a hospital, `aggregate_statistics` at the server. For categories, such as the kind of chest pain, a hospital counts
 # its patients in each. The most frequent category stands in for a missing value.
 
-# %%
+# %% tags=["slide"]
 columns = federation.numeric, federation.categorical
 told = [preparation.local_sums(one.table, *columns) for one in federation]
 statistics = preparation.aggregate_statistics(told)
@@ -134,7 +134,7 @@ sides.round(3)
 # Prevalence is nearly the same on both sides. Now every hospital prepares its own rows. By hand, for one column of one
 # hospital: impute, then standardise.
 
-# %%
+# %% tags=["slide"]
 column = federation["VA Long Beach"].table["thalach"]
 mean_train, std_train = split.statistics.moments.loc["thalach"]
 by_hand = (column.fillna(mean_train) - mean_train) / std_train
@@ -163,7 +163,7 @@ bias_after = bias - learning_rate * error.mean()
 # %% [markdown]
 # fedkit takes the same step if we ask for one round with one batch of all rows (`batch_size=None`).
 
-# %%
+# %% tags=["slide"]
 from fedkit import learning
 
 how = {"rounds": 1, "batch_size": None, "learning_rate": learning_rate}
@@ -194,7 +194,7 @@ run_pooled
 # [**AUROC**](glossary.md#auroc) is the share of such pairs for which it does: 0.5 is a coin, 1 is perfect. By hand:
 # compare every patient with label 1 to every patient with label 0. A tie counts half.
 
-# %%
+# %% tags=["slide"]
 from fedkit import evaluation
 
 
@@ -231,7 +231,7 @@ evaluation.summary(table_pooled)[["hospital", "mean", "low", "high", "n"]].round
 # The splits are the same as before, so we can take **paired differences**: pooled minus local, split by split. That
 # takes away the luck that both models share.
 
-# %%
+# %% tags=["slide"]
 FAIR = {"prepared": "alone", "penalty": 1.0, "epochs": 5}
 runs_alone = learning.train_local(federation, rounds=ROUNDS, seed=splits, **FAIR)
 runs_both = [*runs_pooled, *runs_alone]

@@ -74,7 +74,7 @@ plots.Picture(
 # of its rows. How far it steps is the [learning rate](glossary.md#learning-rate). Going through all rows once is an
 # [epoch](glossary.md#epoch).
 
-# %%
+# %% tags=["slide"]
 import numpy as np
 
 
@@ -130,7 +130,7 @@ shown[["age", "trestbps", "thalach", "oldpeak", "bias"]].round(3)
 # [federated averaging](glossary.md#federated-averaging), or FedAvg (McMahan et al. 2017). By hand it is one line: shares
 # times updates.
 
-# %%
+# %% tags=["slide"]
 shares = patients / patients.sum()
 mean_update = shares @ updates
 fedkits_mean = aggregators.weighted_mean(updates, patients)
@@ -159,7 +159,7 @@ pd.Series(lengths, range(1, 11), name="length").round(3).to_frame().T
 # each value has a [placement](glossary.md#placement): `CLIENTS` means that each hospital has its own, `SERVER` means
 # that the server has it. Here is the mean again, as a *federated computation*.
 
-# %%
+# %% tags=["slide"]
 from fedkit.compat.tff import tf, tff
 
 vectors = tff.FederatedType((np.float32, (len(start),)), tff.CLIENTS)
@@ -282,7 +282,7 @@ print(
 # should need three to four times as many rounds. We give it four times as many, and look at two numbers: AUROC, and the
 # [log loss](glossary.md#log-loss). The log loss punishes wrong probabilities, not only a wrong order; lower is better.
 
-# %%
+# %% tags=["slide"]
 from dataclasses import replace
 
 
@@ -334,7 +334,7 @@ records.glue("log_loss_switzerland_behind_pooled_4x_rounds", loss_after)
 # It is easy to read too much into it. A hospital is *part* of the mean, so the mean lies near a large hospital by
 # formula. The distance is the one to the mean of the *others*, times one minus its own share:
 
-# %%
+# %% tags=["slide"]
 away = np.linalg.norm(updates - mean_update, axis=1)
 of_others = (mean_update - shares[:, None] * updates) / (1 - shares)[:, None]
 from_others = np.linalg.norm(updates - of_others, axis=1)
@@ -394,7 +394,7 @@ last.assign(**{"real / shuffled": times}).round(2)
 # often.
 
 
-# %%
+# %% tags=["slide"]
 def price(method, rounds):
     chosen = [run for run in at_home if run.method == method]
     auroc = evaluation.table(chosen, ["auroc"], rounds).groupby("hospital", sort=False)

@@ -37,7 +37,7 @@ claim = course.settings(
 # enough. `before` is called with what goes in. It watches one round:
 
 
-# %%
+# %% tags=["slide"]
 import numpy as np
 import pandas as pd
 from fedkit import aggregators, hospitals, learning
@@ -92,7 +92,7 @@ pd.Series(losses, name="largest error").map("{:.0e}".format).to_frame().T
 # linear equations, and solving them gives the key. All sums wrap around at 2^64, like a clock at 12.
 
 
-# %%
+# %% tags=["slide"]
 def toy_encrypt(numbers, key, scale, random):
     mask = random.integers(0, 2**64, (len(numbers), len(key)), dtype=np.uint64)
     noise = np.rint(random.normal(0, 3.2, len(numbers)))
@@ -110,7 +110,7 @@ def toy_decrypt(ciphertext, key, scale):
 # add their bodies. That is a ciphertext *of the sum*. No key was needed to add.
 
 
-# %%
+# %% tags=["slide"]
 toy_random = np.random.default_rng(0)  # a real cipher's randomness has no seed
 toy_key = toy_random.integers(0, 2, 1024, dtype=np.uint64)
 two = [updates[name] for name in ("Hungary", "Switzerland")]
@@ -129,7 +129,7 @@ assert np.allclose(toy_decrypt(total, toy_key, 2**34), sum(two), atol=1e-8)
 # standard for 128-bit security (Albrecht et al., 2018).
 
 
-# %%
+# %% tags=["slide"]
 from fedkit.compat.tenseal import ts
 
 
@@ -185,7 +185,7 @@ at_server.is_private()
 # one message?
 
 
-# %%
+# %% tags=["slide"]
 def open_by_hand(message):
     count, *rest = ts.ckks_vector_from(context, message).decrypt()
     return np.array(rest) / count
@@ -222,7 +222,7 @@ for name, update in updates.items():
 # [key share](glossary.md#key-share) alone looks random. In the sum of all, they are gone.
 
 
-# %%
+# %% tags=["slide"]
 from itertools import combinations
 
 letter_two = dict(toy_keys)
@@ -451,7 +451,7 @@ found.pivot_table("AUROC", "hospital", "method", "first")
 # With an honest cipher, somebody is above "luck" once in a billion times.
 
 
-# %%
+# %% tags=["slide"]
 from fedkit.chapters.attacks import distinguishing
 
 
@@ -640,7 +640,7 @@ records.glue("bytes_a_parameter_BFV_100000", largest["BFV"])
 # Each hospital subtracts its own part of the sum. Hungary, in the list of three above:
 
 
-# %%
+# %% tags=["slide"]
 weighted = {name: patients[name] * updates[name] for name in listed}
 others = mean_of_three * patients_of_three - weighted["Hungary"]
 assert np.allclose(others, weighted["Cleveland"] + weighted["Switzerland"], atol=1e-3)

@@ -160,7 +160,7 @@ means.round(3)
 # [interval](glossary.md#interval) takes them for independent, and comes out too narrow. Nadeau and Bengio (2003) add
 # "test rows / training rows" under the root. By hand, for federated minus alone at Switzerland:
 
-# %%
+# %% tags=["slide"]
 import numpy as np
 from scipy import stats
 
@@ -183,7 +183,7 @@ print(f"{apart.mean():+.3f}; usual: ± {usual:.3f}; honest: ± {honest:.3f}")
 # [paired differences](glossary.md#paired-differences) have narrower intervals. The *pooled* model gets own intercepts,
 # too.
 
-# %%
+# %% tags=["slide"]
 SETS = {f"splits 0 to {SEEDS - 1}": scores, f"{SEEDS} other splits": again}
 
 

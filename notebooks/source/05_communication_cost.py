@@ -144,7 +144,7 @@ for how, parts in {"two": [flat[:13], flat[13:14]], "one": [flat[:14]]}.items():
 # hospitals shall fit into 12 bits, sign included. Each hospital promises a [bound](glossary.md#bound), its largest
 # number. The bounds are added, and each hospital may err by half a step. So the largest sum is 2047, less four halves.
 
-# %%
+# %% tags=["slide"]
 from fedkit.encryption import quantization, schemes
 
 bound = sum(np.abs(vector).max() for vector in weighted.values())
@@ -165,7 +165,7 @@ print(f"{bytes_whole / size:.1f} bytes a number")
 # 2020, *BatchCrypt*). This is [packing](glossary.md#packing).
 
 
-# %%
+# %% tags=["slide"]
 from fedkit.encryption import packing
 
 
@@ -192,7 +192,7 @@ print(f"{bytes_packed / size:.2f} bytes a number")
 # This is safe as long as a key hides *one* message. So each hospital draws a new key for each sum. The server adds, and
 # the sum opens with the sum of the keys. fedkit's `ring` does this arithmetic:
 
-# %%
+# %% tags=["slide"]
 from secrets import token_bytes
 
 from fedkit.encryption import ring
@@ -233,7 +233,7 @@ print(f"key share: {share_bytes:,} bytes; {bytes_once / size:.2f} bytes a number
 # some, and fill in the middle of what they could be. How many is too many?
 
 
-# %%
+# %% tags=["slide"]
 def right_after(dropped):
     middle = 2 ** (dropped - 1)
     cut = sum((one >> dropped << dropped) + middle for one in c0.values())
@@ -593,7 +593,7 @@ final.round({"up": 2, "down": 2, "encrypt, ms": 0})
 # And be fair to masks. They hide as much, and cost no byte. So why encrypt? Suppose that Hungary's message does not
 # arrive:
 
-# %%
+# %% tags=["slide"]
 rest = [name for name in whole if name != "Hungary"]
 lost = signed(sum(hidden[name] for name in rest)) == sum(whole[name] for name in rest)
 assert lost.mean() < 0.01, "Without Hungary, the masks should not cancel."

@@ -80,7 +80,7 @@ x, y = swiss.train_features[[at]], swiss.train_labels[[at]]
 # everything but x cancels. Any unit that moved will do. The label is easier still: the last bias goes up for label 1
 # and down for 0 (Zhao et al., 2020).
 
-# %%
+# %% tags=["slide"]
 from fedkit.chapters.attacks import inversion
 
 kernel, bias = np.float64(update[0]), np.float64(update[1])
@@ -145,7 +145,7 @@ def draw(seed, name, patients):
 drawn = {patients: [draw(*case, patients) for case in cases] for patients in BATCHES}
 
 
-# %%
+# %% tags=["slide"]
 def share_read(update, x):
     found = inversion.rows(update[0], update[1])
     return (inversion.errors(x, found).max(axis=1) < 0.01).mean() if found.size else 0.0
@@ -192,7 +192,7 @@ def refused(what, attempt, *given):
         raise RuntimeError(f"{what} should be refused.")
 
 
-# %%
+# %% tags=["slide"]
 cleveland = new_keys()["Cleveland"]
 
 
@@ -208,7 +208,7 @@ def read_letter(letter, shapes):
 # *forgot* the key: all the rest is as it should be. It must read the row.
 
 
-# %%
+# %% tags=["slide"]
 def letter_without_key(update):
     count = quantization.exact_layer(1, parameters, 1.0, 64)
     layout = quantization.Layout((count, *cleveland.plain_layout(len(update)).layers))
@@ -395,7 +395,7 @@ plots.save(
 #
 # A mean of updates of one step each is the update of one large batch. So a sum of n hospitals leaks like a batch of n.
 
-# %%
+# %% tags=["slide"]
 x_4, y_4 = drawn[4][0]
 alone = [(x_4[[i]], y_4[[i]]) for i in range(4)]
 of_each = [models.flatten(one) for one in send(network, [weights] * 4, alone)]
@@ -477,7 +477,7 @@ refused("a sum of one", keyrings["Hungary"].decrypt, forged, listed)
 # key share that Switzerland sent is masked, and no key comes out of it. What is left is the sum of four, for which all
 # answered, and the letter itself:
 
-# %%
+# %% tags=["slide"]
 total = encryption.add(parameters, secret, shares)
 mean_of_four, _ = keyrings["Cleveland"].decrypt(total, listed)
 assert np.allclose(mean_of_four, plain, atol=1e-6), "The sum of the list should open."
@@ -560,7 +560,7 @@ shown.assign(TPR=pd.Series(tprs).map("{:.1%}".format))
 # each number, *before* it sends. We attack the update of one patient, with 16 units.
 
 
-# %%
+# %% tags=["slide"]
 def blur(update, noise, random):
     clipped = update / max(1, np.linalg.norm(update))
     return clipped + random.normal(0, noise, update.shape)
@@ -639,7 +639,7 @@ for noise in NOISES:
 # it have each of them.
 
 
-# %%
+# %% tags=["slide"]
 class Noisy(aggregators.Wrapped):
     def __init__(self, noise):
         super().__init__(aggregators.Mean())

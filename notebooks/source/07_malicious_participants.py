@@ -54,7 +54,7 @@ patients
 # Now Hungary sends its update with the sign flipped, four times as long. Does the mean still point where the honest
 # mean points? The [cosine](glossary.md#cosine) tells: 1 is the same direction, -1 the opposite.
 
-# %%
+# %% tags=["slide"]
 import numpy as np
 
 
@@ -73,7 +73,7 @@ print(f"poisoned and honest mean: {cosine(mean_honest, mean_poisoned):+.2f}")
 # One hospital turned the model around. Three lines help: sort each number by itself, drop the largest and the smallest,
 # take the middle. This is the [coordinate median](glossary.md#coordinate-median) (Yin et al., 2018).
 
-# %%
+# %% tags=["slide"]
 from fedkit import records
 from fedkit.chapters import robust
 
@@ -508,7 +508,7 @@ reached[["auroc", "lowest"]]
 # Why not find the culprit? [Screening](glossary.md#screening) reads updates in the clear, gives each a score, flags low
 # ones, and **excludes** who is flagged too often. One score is the cosine to the mean of the others:
 
-# %%
+# %% tags=["slide"]
 from fedkit.chapters import screening
 
 

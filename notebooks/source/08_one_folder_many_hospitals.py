@@ -71,7 +71,7 @@ if ROLE != "alone":
 # bytes by a rule called [SHA-256](glossary.md#sha-256). The reader takes a file only if its content is what its name
 # says.
 
-# %%
+# %% tags=["slide"]
 import hashlib
 import secrets
 from pathlib import Path

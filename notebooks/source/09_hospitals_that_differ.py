@@ -56,7 +56,7 @@ columns = (columns - columns.mean()) / columns.std()
 # The columns are now on one scale, in standard deviations. Two distances for each hospital:
 
 
-# %%
+# %% tags=["slide"]
 def apart(place):
     """How far each hospital is from all patients together."""
     share = (label.groupby(place, sort=False).mean() - label.mean()).abs()
@@ -128,7 +128,7 @@ print(f"{len(live)} rows of split {SAMPLE} {verdict}")
 # (Hospitals alone share one choice.)
 # Here are three methods on splits 0 to 19. *Majority* is the guess: the most frequent label for all.
 
-# %%
+# %% tags=["slide"]
 SETS = {"splits 0 to 19": range(20), "splits 20 to 39": range(20, 40)}
 found = {name: table[table["seed"].isin(seeds)] for name, seeds in SETS.items()}
 THREE = ["local", "central", "FedAvg"]
@@ -308,7 +308,7 @@ gains = wide(versus["splits 0 to 19"]).swaplevel(axis=1)
 gains.loc[[*CURES, LAYER], ["accuracy", "ece", "auroc"]].round(3)
 
 
-# %%
+# %% tags=["slide"]
 def by_chance(p):
     """The error of a model whose probabilities are true: labels are drawn by them."""
     drawn = [random.random(len(p)) < p for _ in range(SHUFFLES)]
@@ -519,7 +519,7 @@ METHODS |= {"Ditto": Ditto(0.1), "own intercept": AtHome()}
 # Each number is a difference to FedAvg: below zero is *better*. *Alone* has five epochs a round.
 
 
-# %%
+# %% tags=["slide"]
 def losses(place):
     """Log loss of each method, mean of hospitals and splits, minus FedAvg's."""
     how = {"rounds": ROUNDS, "seed": range(SEEDS)}

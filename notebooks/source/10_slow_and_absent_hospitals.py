@@ -112,7 +112,7 @@ costs[["busy", "link", "both"]].round(2)
 # hand, where nobody is away:
 
 
-# %%
+# %% tags=["slide"]
 def diary_by_hand(both, until, deadline):
     """When the model moves, and who is taken: a list of pairs."""
     now, diary = 0.0, []

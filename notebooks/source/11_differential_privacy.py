@@ -40,7 +40,7 @@ claim = course.settings(
 # We cut it to a length of 1. This is [clipping](glossary.md#clipping). Then we count it in whole **steps**, 4,096 to a
 # length of 1.
 
-# %%
+# %% tags=["slide"]
 import numpy as np
 
 STEPS = 4096
@@ -99,7 +99,7 @@ def add_up(vectors):
     return mean.total(state, "noised", whole, ledger)
 
 
-# %%
+# %% tags=["slide"]
 before, after = add_up(monday), add_up(tuesday)
 stolen = after - before
 assert np.array_equal(stolen, steps_by_hand(x, y)), "Encrypted sums are exact."
@@ -251,7 +251,7 @@ print(guarantee.sentences(least=LEAST))
 # Our noise has a `seed`, so that the lesson comes out the same. Who knows it takes the noise off. In earnest leave it out:
 # then noise is from the system, and nobody can compute it.
 
-# %%
+# %% tags=["slide"]
 public = budgets.public(federation)
 
 
@@ -466,7 +466,7 @@ records.glue("membership_network_epsilon_1", attack.loc[(network, 1.0), "mean"])
 # which it is surest. If many guesses are right, epsilon can't be small.
 
 
-# %%
+# %% tags=["slide"]
 def audit(promised):
     coins = np.random.default_rng(SPLIT).random(CANARIES) < 0.5
     needed = promised.variance(CANARIES, honest=1)
@@ -479,7 +479,7 @@ def audit(promised):
 # And a broken one beside it. It adds half of the noise, and still says the same epsilon.
 
 
-# %%
+# %% tags=["slide"]
 class Broken(privacy.Guarantee):
     def variance(self, size, honest):
         return super().variance(size, honest) // 4

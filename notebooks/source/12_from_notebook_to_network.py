@@ -63,7 +63,7 @@ print("The engine is here." if here else environment.ABSENT)
 # answer. The hospital asks: "I have seen so many of your letters. Here are my new ones. What else is there?" By hand:
 
 
-# %%
+# %% tags=["slide"]
 class BoardByHand:
     def __init__(self):
         self.shelf = []

@@ -535,7 +535,7 @@ from_records = hospitals.from_frame(
     missing={"trestbps": ["0"], "chol": ["0"]},
 )
 
-# %%
+# %% tags=["slide"]
 import hashlib
 
 
