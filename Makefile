@@ -29,7 +29,7 @@ DRAWING := $(filter-out .cache/notebooks/00_%,$(EXECUTED))
 chosen = $(foreach name,$(NOTEBOOKS),$(or $(filter $(name) $(name)_%,$(FOUND)),$(error There is no notebook $(name))))
 
 .DEFAULT_GOAL := help
-.PHONY: help figures published test sabotage lab play notebooks report study site site-check bench data lock colab-check network clean
+.PHONY: help figures published test sabotage lab play notebooks handouts report study site site-check bench data lock colab-check network clean
 
 help:  ## this list
 	@echo "fedkit: learn, teach and check privacy-preserving federated learning for hospitals."
@@ -60,6 +60,10 @@ notebooks: $(MADE)  ## build the notebooks from notebooks/source, execute them i
 published: $(PUBLISHED:%=.cache/notebooks/%.ipynb) $(PUBLISHED:%=.cache/solutions/%.ipynb)
 	@cp $(PUBLISHED:%=.cache/notebooks/%.ipynb) notebooks
 	@cp $(PUBLISHED:%=.cache/solutions/%.ipynb) notebooks/solutions
+
+handouts: $(MADE)  ## notebooks without outputs in build/handouts, to give out; with solutions in build/solutions
+	@rm -rf build/handouts build/solutions
+	@$(PY) notebooks/tools handout $(chosen)
 
 report: figures  ## one HTML page with every figure, its numbers, and what computed them
 	@PYTHONPATH=notebooks $(PY) -m tools.report

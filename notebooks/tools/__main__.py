@@ -5,6 +5,8 @@ run      execute into a folder, and touch nothing else
 make     execute in full, and put figures in place: what make calls for each notebook that is out of date
 play     run with each setting that a reader might try
 golden   measure golden numbers at the smoke profile, and write them to tests/golden
+handout  write copies without outputs to build/handouts, and those with solutions to build/solutions
+collect  read what students handed in (NAME is the folder), and write what is right beside it
 """
 
 import argparse
@@ -15,12 +17,12 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # a folder that is run finds its modules, and not itself
 import tools  # noqa: E402
-from tools import goldens, pairing, playing, running  # noqa: E402
+from tools import collecting, goldens, pairing, playing, running  # noqa: E402
 
 parser = argparse.ArgumentParser(
     "python notebooks/tools", formatter_class=argparse.RawTextHelpFormatter, epilog=__doc__
 )
-parser.add_argument("command", choices=("build", "run", "make", "play", "golden"))
+parser.add_argument("command", choices=("build", "run", "make", "play", "golden", "handout", "collect"))
 parser.add_argument("names", nargs="*", metavar="NAME")
 parser.add_argument("--solutions", action="store_true", help="run, make: the copy with solutions")
 parser.add_argument("--profile", choices=("smoke", "full"), default="smoke", help="run: how much (smoke)")
@@ -33,6 +35,10 @@ def main(command: str, name: str, solutions: bool, profile: str, output: Path) -
         for copy in (False, True):
             pairing.path(name, copy).write_text(pairing.built(name, copy), encoding="utf-8")
         return "both copies"
+    if command == "handout":
+        for copy in (False, True):
+            pairing.hand_out(name, copy)
+        return "without outputs"
     if command == "make":
         return f"{len(running.make(name, solutions))} files in figures/" + ", with solutions" * solutions
     if command == "play":
@@ -48,7 +54,11 @@ if __name__ == "__main__":
     options = vars(parser.parse_args())
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a kill is as Ctrl-C: the kernel ends as well
     try:
-        for name in tools.choose(options.pop("names")):
+        names = options.pop("names")
+        if options["command"] == "collect":
+            print(*(collecting.collect(Path(folder)) for folder in names), sep="\n")
+            sys.exit()
+        for name in tools.choose(names):
             start, made = time.monotonic(), main(name=name, **options)
             print(f"{name}: {time.monotonic() - start:.0f} s, {made}", flush=True)
     except (RuntimeError, ValueError) as error:

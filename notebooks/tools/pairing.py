@@ -7,6 +7,8 @@ line, a comment, is the title that is left. The same source always gives the sam
 
 import hashlib
 import json
+import os
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -99,6 +101,36 @@ def built(name: str, solutions: bool = False) -> str:
         if cell.cell_type == "code" and cell.id in old:
             cell.update(execution_count=old[cell.id].execution_count, outputs=old[cell.id].outputs)
     return nbformat.writes(notebook) + "\n"
+
+
+def hand_out(name: str, solutions: bool = False) -> Path:
+    """Write a copy that nobody has executed, beside the glossary, to build/handouts, or build/solutions: return where.
+
+    What is not there is linked in the repository. Colab's badge is left out: it leads to the executed copy.
+    """
+    folder = tools.root() / "build" / ("solutions" if solutions else "handouts")
+    folder.mkdir(parents=True, exist_ok=True)
+    notebook = of(name, solutions)
+    title, _, rest = notebook.cells[0].source.split("\n\n", 2)
+    notebook.cells[0].source = f"{title}\n\n{rest}"
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = _apart(cell.source.replace("](../glossary.md", "](glossary.md"))
+    glossary = (tools.root() / "notebooks" / "glossary.md").read_text(encoding="utf-8")
+    (folder / "glossary.md").write_text(_apart(glossary), encoding="utf-8")
+    nbformat.write(notebook, folder / f"{name}.ipynb")
+    return folder / f"{name}.ipynb"
+
+
+def _apart(markdown: str) -> str:
+    """Lead the links of a page that leaves its folder, with all notebooks and the glossary, to the repository."""
+
+    def linked(match: re.Match) -> str:
+        if Path(match[1]).stem in {"glossary", *tools.names()}:
+            return match[0]
+        return f"]({environment.repository()}/blob/main/{os.path.normpath(Path('notebooks', match[1]))}"
+
+    return re.sub(r"\]\((?!https?:|#)([^)#]+)", linked, markdown)
 
 
 def _badge(name: str, repository: str, solutions: bool) -> str:

@@ -1,61 +1,35 @@
-"""The checks of the exercises: every right answer passes, wrong ones are told so, and the stub as it stands is neither.
+"""The checks of the exercises: every right answer passes, wrong ones are told so, and the stub is neither of them.
 
-``answers/NN_name.py`` holds answers to the exercises of a notebook: behind a line ``# %% Exercise 2: right`` (or
-``wrong``) the code that a reader would write, behind ``# %% Exercise 2: given`` what the notebook has made before.
+The answers lie in ``answers``: see ``notebooks/tools/exercises.py``.
 """
 
 import io
 import re
 from contextlib import redirect_stdout
-from functools import cache
-from pathlib import Path
 
 import nbformat
 import pytest
 import tools
-from tools import pairing
+from tools import exercises, pairing
+from tools.exercises import checks, given, written
 
-ANSWERS = Path(__file__).parent / "answers"
-
-
-@cache
-def written(name: str) -> list[tuple[str, str, str]]:
-    """The exercise, the kind and the code of each part of a file of answers."""
-    text = (ANSWERS / f"{name}.py").read_text(encoding="utf-8")
-    _, *parts = re.split(r"^# %% (Exercise \d): (given|right|wrong)\n", text, flags=re.MULTILINE)
-    return list(zip(parts[::3], parts[1::3], parts[2::3], strict=True))
-
-
-@cache
-def checks(name: str) -> dict[str, str]:
-    """The cell that checks each exercise."""
-    cells = [cell.source for cell in pairing.of(name).cells if "course.check(" in cell.source]
-    return {exercise: cell for cell in cells for exercise in re.findall(r'course\.check\(\s*"(Exercise \d)"', cell)}
-
+from fedkit.chapters import course
 
 ALL = [(name, *part) for name in tools.names() for part in written(name) if part[1] != "given"]
-
-
-@cache
-def given(name: str, exercise: str) -> dict[str, object]:
-    """What the notebook has made before the exercise."""
-    page = {"__name__": "page"}  # in no file: what a reader trains by a class of their own is kept by no name
-    for of, kind, code in written(name):
-        if (of, kind) == (exercise, "given"):
-            exec(code, page)
-    return page
 
 
 @pytest.mark.parametrize(("name", "exercise", "kind", "code"), ALL, ids=[f"{one[:2]}-{two}" for one, two, *_ in ALL])
 def test_an_answer_is_judged(name, exercise, kind, code, monkeypatch):
     """What the check trains to know what is right, it trains once for all answers."""
     monkeypatch.setenv("FEDKIT_RUNS", str(tools.root() / ".cache" / "runs"))
-    page, printed = dict(given(name, exercise)), io.StringIO()
+    page, printed = given(name, exercise) | {"In": ["", code]}, io.StringIO()
     exec(code, page)
     with redirect_stdout(printed):
         exec(checks(name)[exercise], page)
     said = re.findall(rf"^{exercise}: (right\.|not yet\. .+)", printed.getvalue(), flags=re.MULTILINE)
     assert [one.partition(".")[0] for one in said] == [{"right": "right", "wrong": "not yet"}[kind]], printed.getvalue()
+    kept = course.checked[exercise]  # what is handed in: a teacher's kit says the same of it
+    assert kept["code"] == code if "code" in kept else exercises.said(name, exercise, kept["value"]) == kept["said"]
 
 
 @pytest.mark.parametrize("name", tools.names())
