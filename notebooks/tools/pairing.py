@@ -31,6 +31,7 @@ if getattr(importlib.util.find_spec("fedkit"), "origin", None) is None:
 repository, lay fedkit's wheel beside it, or set FEDKIT_SOURCE to either of them; then run this cell again."
 import fedkit.compat.environment; fedkit.compat.environment.install()"""
 
+OUT = tools.root() / "build"  # what is handed out
 TITLE = "# @title "  # in its first line, it gives a folded cell its name in Colab
 
 METADATA = {
@@ -108,7 +109,7 @@ def hand_out(name: str, solutions: bool = False) -> Path:
 
     What is not there is linked in the repository. Colab's badge is left out: it leads to the executed copy.
     """
-    folder = tools.root() / "build" / ("solutions" if solutions else "handouts")
+    folder = OUT / ("solutions" if solutions else "handouts")
     folder.mkdir(parents=True, exist_ok=True)
     notebook = of(name, solutions)
     title, _, rest = notebook.cells[0].source.split("\n\n", 2)

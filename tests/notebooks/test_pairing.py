@@ -1,5 +1,7 @@
 """From a source to two notebooks, always the same bytes."""
 
+import re
+
 import nbformat
 import pytest
 import tools
@@ -98,3 +100,26 @@ def test_the_copy_with_solutions_lies_a_folder_deeper():
     student, teacher = (pairing.make("01_small", text, REPOSITORY, copy).cells[0].source for copy in (False, True))
     assert "(glossary.md#word)" in student
     assert "(../glossary.md#word)" in teacher
+
+
+@pytest.mark.parametrize("solutions", [False, True], ids=["student", "solutions"])
+@pytest.mark.parametrize("name", tools.names())
+def test_what_is_handed_out_has_no_output_and_no_solution_and_links_that_lead_somewhere(
+    name, solutions, tmp_path, monkeypatch
+):
+    solved = [cell.source for cell in pairing.of(name, True).cells if "solution" in cell.metadata.get("tags", [])]
+    stored = [cell.id for cell in pairing.of(name, solutions).cells if cell.cell_type == "code"]
+    monkeypatch.setattr(pairing, "OUT", tmp_path)
+    file = pairing.hand_out(name, solutions)
+    assert file == tmp_path / ("solutions" if solutions else "handouts") / f"{name}.ipynb"
+    text, cells = file.read_text(), nbformat.read(file, as_version=4).cells
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    assert [cell.id for cell in code] == stored, "all code is there"
+    assert {(cell.execution_count, *cell.outputs) for cell in code} == {(None,)}
+    assert len(solved) >= 3
+    assert [one in [cell.source for cell in cells] for one in solved] == [solutions] * len(solved)
+    assert "colab.research.google.com" not in text
+    pages = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    links = re.findall(r"\]\(([^)#]+)", "\n".join([*pages, (file.parent / "glossary.md").read_text()]))
+    near = {one for one in links if not one.startswith("https://")}
+    assert near <= {"glossary.md", *(f"{other}.ipynb" for other in tools.names())}
