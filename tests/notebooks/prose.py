@@ -35,6 +35,8 @@ FILES = {
     "syllabus": "notebooks/README.md",
     "classroom": "notebooks/classroom.md",
     "glossary": "notebooks/glossary.md",
+    "teacher": "notebooks/teacher/README.md",
+    "marking": "notebooks/teacher/marking.md",
 }
 NAMES = [*tools.names(), *FILES]
 
