@@ -1,7 +1,13 @@
 """Settings, claims and the checks of exercises: each says what it should, and no more."""
 
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
 import numpy as np
+import pandas as pd
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 from fedkit.chapters import course
 
@@ -73,3 +79,44 @@ def test_a_function_that_gives_no_answer_yet_is_no_wrong_one(capsys, power, said
 
     course.check("Exercise 3", lambda x: power if power is ... else x**power, (rule, "Square it."))
     assert capsys.readouterr().out == f"Exercise 3: {said}\n"
+
+
+class Study(NamedTuple):
+    """More than its parts: a check asks for them by name."""
+
+    rounds: int
+
+
+@pytest.mark.parametrize(
+    ("cell", "answer", "kept"),
+    [
+        ("answer = 7", "answer", {"value": 7}),
+        ("answer = np.float32([0.5, 1])", "answer", {"value": [0.5, 1.0]}),
+        ("answer = np.int64(7), {'b', 'a'}", "answer", {"value": [7, ["a", "b"]]}),
+        ("answer = pd.Series([True, None])", "answer", {"value": [True, None]}),
+        ("answer = {'rounds': (1, 2)}", "answer", {"value": {"rounds": [1, 2]}}),
+        ("one, two = 'same', 'smaller'", "(one, two)", {"value": ["same", "smaller"]}),
+        ("answer = float('nan')", "answer", None),
+        ("answer = Study(3)", "answer", None),
+        ("answer=lambda x: x", "answer", None),
+        ("def answer(x):\n    return x", "answer", None),
+        ("@dataclass\nclass answer:\n    x: int = 1", "answer", None),
+        ("def one(): pass\ndef two(): pass", "(one, two)", None),
+        ("class Other: pass\nanswer = Other()", "answer", None),
+    ],
+)
+def test_of_an_answer_its_value_is_kept_or_else_the_cell_that_made_it_last(cell, answer, kept, capsys):
+    shell, names = InteractiveShell(), {"np": np, "pd": pd, "Study": Study, "dataclass": dataclass}
+    shell.push(names | {"check": course.check})
+    before = re.sub(r"\b(one|two|answer)\b", r"\1_old", cell)
+    for code in ("def answer(x): return 'an older answer'\none = two = answer", before, cell, "x = 1", "id(answer)"):
+        shell.run_cell(code, store_history=True)
+    result = shell.run_cell(f"check('Exercise 1', {answer}, (lambda it: False, 'Look.'))", store_history=True)
+    result.raise_error()
+    assert course.checked["Exercise 1"] == (kept or {"code": cell}) | {"said": "not yet. Look."}
+
+
+def test_an_answer_that_is_none_yet_is_not_kept_and_an_old_one_is_forgotten():
+    for answer in (1, ...):
+        course.check("Exercise 1", answer, (lambda it: it, "Look."))
+    assert course.checked["Exercise 1"] == {"said": "not answered yet."}
