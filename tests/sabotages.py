@@ -61,6 +61,8 @@ def copied(folder: str) -> Path:
     place = Path(tempfile.mkdtemp(dir=folder))
     for name in COPIED:
         shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for page in (ROOT / "notebooks").glob("*.md"):
+        shutil.copy(page, place / "notebooks")
     if (ROOT / ".venv-network").exists():  # without it, the tests of the engine are skipped, and catch nothing
         (place / ".venv-network").symlink_to(ROOT / ".venv-network")
     for file in filter(Path.is_file, ROOT.iterdir()):

@@ -7,7 +7,6 @@ read.
 
 import csv
 import json
-import math
 import os
 import re
 import stat
@@ -93,7 +92,7 @@ def parts(value: object, depth: int = 0) -> int:
     """Count the parts of what was read. ValueError if it is too deep, or a number is none or cannot be counted with."""
     if depth > MOST_DEPTH + 3:  # the answers lie in three dicts
         raise ValueError("is too deep")
-    if isinstance(value, int | float) and not (math.isfinite(value) and abs(value) < 2**63):
+    if isinstance(value, int | float) and not abs(value) < 2**63:  # so is NaN
         raise ValueError("has a number that is none, or is too large")
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return 1 + sum(parts(one, depth + 1) for one in inner)

@@ -203,3 +203,20 @@ def test_a_check_that_stops_stops_itself_alone(folder, monkeypatch):
     (folder / "a.json").write_text(answered(said="", value=-1.25))
     (one,), _ = collecting.gathered(folder)
     assert collecting.verdict(one, "Exercise 1") == ("to be read", "The check stopped with KeyError.")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (["same", "smaller"], "right."),
+        (["smaller", "same"], "not yet. Look."),
+        (["same"], "not yet. one and two were asked for."),
+        ("same", "not yet. one and two were asked for."),
+        ({"one": "same"}, "not yet. one and two were asked for."),
+    ],
+)
+def test_two_names_are_two_values(monkeypatch, value, said):
+    cell = "course.check('Exercise 1', (one, two), (lambda it: it == ('same', 'smaller'), 'Look.'))"
+    monkeypatch.setattr(exercises, "checks", lambda name: {"Exercise 1": cell})
+    monkeypatch.setattr(exercises, "given", lambda name, exercise: {"course": course})
+    assert exercises.said("01_centralized_baseline", "Exercise 1", value) == said
