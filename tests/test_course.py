@@ -77,7 +77,8 @@ def test_a_function_that_gives_no_answer_yet_is_no_wrong_one(capsys, power, said
         got = function(2)
         return got if got is ... else got == 4
 
-    course.check("Exercise 3", lambda x: power if power is ... else x**power, (rule, "Square it."))
+    later = (lambda function: function(3) == 9, "Square it.")
+    course.check("Exercise 3", lambda x: power if power is ... else x**power, (rule, "Square it."), later)
     assert capsys.readouterr().out == f"Exercise 3: {said}\n"
 
 
@@ -109,7 +110,13 @@ def test_of_an_answer_its_value_is_kept_or_else_the_cell_that_made_it_last(cell,
     shell, names = InteractiveShell(), {"np": np, "pd": pd, "Study": Study, "dataclass": dataclass}
     shell.push(names | {"check": course.check})
     before = re.sub(r"\b(one|two|answer)\b", r"\1_old", cell)
-    for code in ("def answer(x): return 'an older answer'\none = two = answer", before, cell, "x = 1", "id(answer)"):
+    for code in (
+        "def answer(x): return 'an older answer'\none = two = answer",
+        before,
+        cell,
+        "x = 1",
+        "answer\none == two",
+    ):
         shell.run_cell(code, store_history=True)
     result = shell.run_cell(f"check('Exercise 1', {answer}, (lambda it: False, 'Look.'))", store_history=True)
     result.raise_error()

@@ -59,8 +59,10 @@ def read(path: Path, file: str) -> Handed:
         found = json.loads(path.read_bytes(), **how)
     except RecursionError:
         raise ValueError("is too deep") from None
+    except OSError:
+        raise ValueError("cannot be read: see who may open it") from None
     except (UnicodeDecodeError, json.JSONDecodeError):
-        raise ValueError("is no JSON: was it opened, and saved as something else?") from None
+        raise ValueError("is no JSON: perhaps it was opened, and saved as something else") from None
     if parts(found) > MOST_PARTS:
         raise ValueError(f"has more than {MOST_PARTS} parts")
     kinds = {"kit": str, "notebook": str, "name": str, "exercises": dict}
@@ -73,7 +75,7 @@ def read(path: Path, file: str) -> Handed:
         raise ValueError("holds a name that is long, cannot be shown, or is a formula of a spreadsheet")
     notebook = by_number[found["notebook"]]
     if unknown := found["exercises"].keys() - exercises.checks(notebook):
-        raise ValueError(f"answers what notebook {notebook[:2]} does not ask: {min(unknown)!r}")
+        raise ValueError(f"answers what notebook {notebook[:2]} does not ask: {min(unknown)[:40]!r}")
     for kept in found["exercises"].values():
         texts = [kept.get("said"), kept.get("code", "")] if isinstance(kept, dict) else [None]
         if not all(isinstance(one, str) for one in texts) or not kept.keys() <= {"said", "code", "value"}:
@@ -166,11 +168,12 @@ def page(handed: list[Handed], refused: list[str]) -> str:
         for exercise, kept in one.answers.items():
             text = kept.get("code") or json.dumps(kept.get("value"), ensure_ascii=False)
             lines = "\n".join(map(visible, text.expandtabs(4).split("\n")))
-            answer = one.name or one.file, *verdict(one, exercise), lines, visible(kept["said"])
+            found, said = verdict(one, exercise)
+            answer = one.name or one.file, found, visible(said), lines, visible(kept["said"])
             shown[f"{one.notebook[:2]}, {exercise}"].append(answer)
     template = Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
-    found, said = table(handed), [*refused, *remarks(handed)]
-    return jinja2.Template(template, autoescape=True).render(table=found, answers=shown, remarks=said)
+    said = [*refused, *remarks(handed)]
+    return jinja2.Template(template, autoescape=True).render(table=table(handed), answers=shown, remarks=said)
 
 
 def remarks(handed: list[Handed]) -> list[str]:
@@ -190,4 +193,4 @@ def collect(folder: Path) -> str:
     found.to_csv(beside.with_name(f"{beside.name}.checked.csv"), index=False, quoting=csv.QUOTE_ALL)
     beside.with_name(f"{beside.name}.checked.html").write_text(page(handed, refused), encoding="utf-8")
     print(found.to_string(index=False), *refused, *remarks(handed), sep="\n")
-    return f"{len(handed)} files, {len(refused)} refused; see {folder}.checked.html and .csv"
+    return f"{len(handed)} files, {len(refused)} refused; see {beside}.checked.html and .csv"

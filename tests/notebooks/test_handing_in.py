@@ -168,6 +168,15 @@ def test_links_and_pipes_are_not_opened_and_folders_of_a_school_are_gone_through
     assert [one.partition(" is refused")[0] for one in refused] == ["link.json", "pipe.json", "up"]
 
 
+def test_a_file_that_may_not_be_opened_is_said(folder, monkeypatch):
+    def closed(path):
+        raise PermissionError(path)
+
+    (folder / "closed.json").write_text(JSON)
+    monkeypatch.setattr(collecting.Path, "read_bytes", closed)
+    assert collecting.gathered(folder) == ([], ["closed.json is refused: it cannot be read: see who may open it."])
+
+
 def test_a_folder_that_is_none_or_far_too_full_is_said(folder):
     with pytest.raises(ValueError, match="There is no folder"):
         collecting.gathered(folder / "other")
@@ -177,8 +186,9 @@ def test_a_folder_that_is_none_or_far_too_full_is_said(folder):
         collecting.gathered(folder)
 
 
-def test_on_the_page_and_in_the_table_nothing_of_a_stranger_is_more_than_text(folder):
+def test_on_the_page_and_in_the_table_nothing_of_a_stranger_is_more_than_text(folder, monkeypatch):
     harm = "<script>alert(1)</script>\u202e\x1b[2J"
+    monkeypatch.setattr(exercises, "said", lambda notebook, exercise, value: f"not yet. {value} is no number.")
     (folder / "a.json").write_text(
         changed(name="<img src=x>", kit=harm, exercises={"Exercise 2": {"said": harm, "code": harm}})
     )
