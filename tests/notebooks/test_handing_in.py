@@ -221,7 +221,8 @@ def test_a_check_that_stops_stops_itself_alone(folder, monkeypatch):
         (["same", "smaller"], "right."),
         (["smaller", "same"], "not yet. Look."),
         (["same"], "not yet. one and two were asked for."),
-        ("same", "not yet. one and two were asked for."),
+        ("ab", "not yet. one and two were asked for."),
+        (2, "not yet. one and two were asked for."),
         ({"one": "same"}, "not yet. one and two were asked for."),
     ],
 )
