@@ -35,6 +35,8 @@ FILES = {
     "syllabus": "notebooks/README.md",
     "classroom": "notebooks/classroom.md",
     "glossary": "notebooks/glossary.md",
+    "compare": "notebooks/compare.md",
+    "CONTRIBUTING": "CONTRIBUTING.md",
 }
 NAMES = [*tools.names(), *FILES]
 
@@ -49,7 +51,7 @@ PROPER = set(
     McMahan Karimireddy Reddi Zhu Nadeau Bengio Bonawitz Regev Cheon Albrecht Diffie Hellman Vercauteren Micciancio
     Vickers Elkin Nguyen Alistarh Seide Phong Zhao Geiping Carlini Blanchard Cao Lycklama Velicheti Bagdasaryan Baruch
     Dwork Mironov Canonne Steinke Opacus
-    Ogier Terrail FLamby NeurIPS ACORN BatchCrypt RoFL Scrypt AES GCM ePrint
+    Ogier Terrail FLamby BioMed OpenMined PyPI PyTorch NeurIPS ACORN BatchCrypt RoFL Scrypt AES GCM ePrint
     TensorFlow TenSEAL scikit fedkit Colab JupyterLab JupyterHub NVFlare Matplotlib conda README
     """.split()
 )
