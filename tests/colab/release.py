@@ -23,16 +23,15 @@ FLAGS = ["--no-deps", "--ignore-requires-python"]
 
 def main() -> int:
     """Try each Python, and say what is wrong; 0 if nothing is."""
-    (wheel,), problems = (tools.root() / "dist").glob("fedkit-*.whl"), []
+    (wheel,), failed = (tools.root() / "dist").glob("fedkit-*.whl"), False
     for minor in range(environment.PYTHONS[0][1], environment.PYTHONS[1][1] + 1):
         python = check.find_python(f"3.{minor}")
         print(f"{wheel.name} on Python 3.{minor} ... ", end="", flush=True)
         start = time.perf_counter()
         found = tried(wheel, python) if python else ["none was found (on the PATH, in pyenv, in uv)"]
-        print("failed." if found else f"{time.perf_counter() - start:.0f} s", flush=True)
-        problems += [f"Python 3.{minor}: {problem}" for problem in found]
-    print(*problems, sep="\n", end="\n" if problems else "", file=sys.stderr)
-    return int(bool(problems))
+        print(*found or [f"{time.perf_counter() - start:.0f} s"], sep="\n", flush=True)
+        failed |= bool(found)
+    return int(failed)
 
 
 def tried(wheel: Path, python: str) -> list[str]:
