@@ -29,7 +29,7 @@ DRAWING := $(filter-out .cache/notebooks/00_%,$(EXECUTED))
 chosen = $(foreach name,$(NOTEBOOKS),$(or $(filter $(name) $(name)_%,$(FOUND)),$(error There is no notebook $(name))))
 
 .DEFAULT_GOAL := help
-.PHONY: help figures published test sabotage lab play notebooks report study site site-check bench data lock colab-check network clean
+.PHONY: help figures published test sabotage lab play notebooks report study site site-check slides bench data lock colab-check network clean
 
 help:  ## this list
 	@echo "fedkit: learn, teach and check privacy-preserving federated learning for hospitals."
@@ -79,12 +79,17 @@ play: $(MADE)  ## run the notebooks with settings that a reader might try, at th
 	@$(PY) notebooks/tools play $(or $(chosen),$(NAMES))
 
 site: .venv-site/made  ## the course as a site in build/site, from the stored notebooks: a minute
-	@.venv-site/bin/python notebooks/tools/pages.py .cache/site
+	@PYTHONPATH=notebooks .venv-site/bin/python -m tools.pages .cache/site
 	@.venv-site/bin/sphinx-build -q -W --keep-going -c notebooks/site -d .cache/doctrees .cache/site build/site
 	@echo "build/site is made. To read it: python -m http.server --bind 127.0.0.1 --directory build/site"
 
 site-check: site  ## look at the site in Chromium: links, words of pictures, widths, a quiz, and axe
 	@.venv-site/bin/python tests/browser/check.py
+
+slides: .venv-site/made  ## a deck a notebook for the projector, in build/slides: no network is needed to show them
+	@PYTHONPATH=notebooks .venv-site/bin/python -m tools.slides .cache/slides
+	@.venv-site/bin/sphinx-build -q -W --keep-going -t slides -b revealjs -c notebooks/site -d .cache/decktrees .cache/slides build/slides
+	@echo "build/slides is made: open build/slides/index.html"
 
 .venv-site/made: notebooks/site/site.lock
 	@rm -rf .venv-site

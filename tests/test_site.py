@@ -1,11 +1,12 @@
 """The pages of the course site are laid out whole, and what looks at the site finds what is wrong with it."""
 
 import json
+import re
 import sys
 
 import pytest
 import tools
-from tools import pages, pairing, report
+from tools import pages, pairing, report, slides
 
 sys.path.append(str(tools.root() / "tests" / "browser"))
 import check
@@ -34,6 +35,24 @@ def test_no_page_asks_another_host_for_a_picture_and_a_folded_cell_has_its_title
     titles = [cell["metadata"]["mystnb"]["code_prompt_show"] for cell in folded]
     assert len(titles) > 200
     assert [title for title in titles if not title or title.startswith(("#", "@"))] == []
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_a_deck_has_goals_what_is_written_by_hand_every_picture_and_questions_without_answers(name):
+    cells = slides.deck(STORED[name])["cells"]
+    shown = json.dumps(cells)
+    words = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+    assert words[0].count("\n- ") + words[0].count("\n1. ") + words[0].count("\n2. ") >= 2
+    tagged = [cell["source"] for cell in STORED[name]["cells"] if "slide" in cell["metadata"].get("tags", [])]
+    in_view = [
+        cell for cell in cells if cell["cell_type"] == "code" and "remove-input" not in cell["metadata"].get("tags", [])
+    ]
+    assert [cell["source"] for cell in in_view] == tagged != []
+    pictures = [json.dumps(cell.get("outputs")).count("<img ") for cell in STORED[name]["cells"]]
+    assert shown.count("<img ") == sum(pictures)
+    assert sum(bool(re.match(r"# \d+\. .*\n\nA\. .*\n\nB\. ", text)) for text in words) >= 3
+    assert not re.search(r"Right:|Not this one:|\]\(", "".join(words))
+    assert all(text.startswith("# ") for text in words), "each slide has a heading"
 
 
 @pytest.mark.parametrize(
