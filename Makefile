@@ -29,8 +29,8 @@ DRAWING := $(filter-out .cache/notebooks/00_%,$(EXECUTED))
 chosen = $(foreach name,$(NOTEBOOKS),$(or $(filter $(name) $(name)_%,$(FOUND)),$(error There is no notebook $(name))))
 
 .DEFAULT_GOAL := help
-.PHONY: help figures published test sabotage lab play notebooks report study bench data lock colab-check network dist \
-	release clean
+.PHONY: help figures published test sabotage lab play notebooks report study site site-check slides bench data lock \
+	colab-check network dist release clean
 
 help:  ## this list
 	@echo "fedkit: learn, teach and check privacy-preserving federated learning for hospitals."
@@ -79,6 +79,25 @@ $(SOLVED): .cache/solutions/%.ipynb: notebooks/source/%.py
 play: $(MADE)  ## run the notebooks with settings that a reader might try, at the smoke profile: an hour
 	@$(PY) notebooks/tools play $(or $(chosen),$(NAMES))
 
+site: .venv-site/made  ## the course as a site in build/site, from the stored notebooks: a minute
+	@PYTHONPATH=notebooks .venv-site/bin/python -m tools.pages .cache/site
+	@.venv-site/bin/sphinx-build -q -W --keep-going -c notebooks/site -d .cache/doctrees .cache/site build/site
+	@echo "build/site is made. To read it: python -m http.server --bind 127.0.0.1 --directory build/site"
+
+site-check: site  ## look at the site in Chromium: links, words of pictures, widths, a quiz, and axe
+	@.venv-site/bin/python tests/browser/check.py
+
+slides: .venv-site/made  ## a deck a notebook for the projector, in build/slides: no network is needed to show them
+	@PYTHONPATH=notebooks .venv-site/bin/python -m tools.slides .cache/slides
+	@.venv-site/bin/sphinx-build -q -W --keep-going -t slides -b revealjs -c notebooks/site -d .cache/decktrees .cache/slides build/slides
+	@echo "build/slides is made: open build/slides/index.html"
+
+.venv-site/made: notebooks/site/site.lock
+	@rm -rf .venv-site
+	@$(PYTHON) -m venv .venv-site
+	@.venv-site/bin/python $(PIP) -r $<
+	@touch $@
+
 study: $(MADE)  ## compute the tables of data/grids where what they follow from has changed: up to an hour
 	@PYTHONPATH=.:notebooks $(PY) -m tools.study
 
@@ -89,10 +108,11 @@ data: $(MADE)  ## build data/heart_disease from its pinned source, and verify it
 	@$(PY) data/make_heart_disease.py
 
 lock: .cache/uv/bin/uv  ## pin what pyproject.toml asks for (UPGRADE=--upgrade: the newest that fits)
-	@echo "Pinning requirements.lock, fedkit/compat/runtime.lock and fedkit/network/network.lock ..."
+	@echo "Pinning requirements.lock, fedkit/compat/runtime.lock, fedkit/network/network.lock, notebooks/site/site.lock ..."
 	@$(COMPILE) $(UPGRADE) --all-extras pyproject.toml -o requirements.lock
 	@$(COMPILE) $(UPGRADE) -c requirements.lock pyproject.toml -o fedkit/compat/runtime.lock
 	@$(COMPILE) $(UPGRADE) -c requirements.lock --group network -o fedkit/network/network.lock
+	@$(COMPILE) $(UPGRADE) --group site -o notebooks/site/site.lock
 
 colab-check: $(MADE)  ## run the notebooks as Google Colab would, on its runtime and the one before (NEWEST=1: the newest of all)
 	@PYTHONPATH=notebooks NEWEST=$(NEWEST) $(PY) tests/colab/check.py $(NOTEBOOKS)

@@ -202,7 +202,7 @@ def reading_minutes(notebook: dict) -> int:
     story = "\n\n".join(texts)
     code = [cell for cell in cells if cell.cell_type == "code"]
     seen = sum(len(calls(cell.source, ("plots.save", "plots.Picture"))) for cell in code)
-    in_view = sum(not cell.metadata.get("tags") for cell in code)
+    in_view = sum(not set(cell.metadata.get("tags", [])) - {"slide"} for cell in code)
     return 5 * math.floor((len(counted(bare(story))) / 100 + in_view / 2 + 2 * seen) / 5 + 0.5)
 
 
