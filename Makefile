@@ -85,7 +85,7 @@ site: .venv-site/made  ## the course as a site in build/site, from the stored no
 	@echo "build/site is made. To read it: python -m http.server --bind 127.0.0.1 --directory build/site"
 
 site-check: site  ## look at the site in Chromium: links, words of pictures, widths, a quiz, and axe
-	@.venv-site/bin/python tests/browser/check.py
+	@.venv-site/bin/python tests/browser/look.py
 
 slides: .venv-site/made  ## a deck a notebook for the projector, in build/slides: no network is needed to show them
 	@PYTHONPATH=notebooks .venv-site/bin/python -m tools.slides .cache/slides

@@ -9,7 +9,7 @@ import tools
 from tools import pages, pairing, report, slides
 
 sys.path.append(str(tools.root() / "tests" / "browser"))
-import check
+import look
 
 STORED = {name: pages.notebook(pairing.path(name)) for name in tools.names()}
 
@@ -22,7 +22,7 @@ def test_the_gallery_shows_each_figure_of_the_report_with_its_words():
     }
     assert {name: [figure for figure, _ in each] for name, each in shown.items()} == drawn
     words = [said for each in shown.values() for _, said in each]
-    assert check.wordless(words) == []
+    assert look.wordless(words) == []
     page = pages.gallery(STORED)
     assert [said for said in words if said not in page] == []
 
@@ -87,4 +87,4 @@ def test_what_is_not_on_the_site_is_read_in_the_repository(link, leads):
 def test_a_link_that_leads_nowhere_and_a_picture_without_words_are_found(tmp_path, body, found):
     (tmp_path / "a.png").write_bytes(b"")
     (tmp_path / "page.html").write_text(body)
-    assert check.broken(tmp_path) == ([f"page.html: {found}"] if found else [])
+    assert look.broken(tmp_path) == ([f"page.html: {found}"] if found else [])
