@@ -12,7 +12,9 @@ suppress_warnings = ["mystnb.unknown_mime_type"]  # of a figure's numbers, which
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 4
-nb_mime_priority_overrides = [("html", "text/html", 0)]
+nb_mime_priority_overrides = [
+    (builder, f"text/{kind}", 0) for builder in ("html", "revealjs") for kind in ("html", "plain")
+]
 
 html_theme = "sphinx_book_theme"
 html_static_path = ["static"]
@@ -27,6 +29,14 @@ html_last_updated_fmt = None
 # The one file of MathJax that draws everything as SVG, and asks for no font.
 _MATHJAX = distribution("sphinx-mathjax-offline").locate_file("sphinx-mathjax-offline/static/mathjax/tex-svg.js")
 mathjax_path = "tex-svg.js"
+
+
+# `make slides`: the same for decks.
+if tags.has("slides"):  # noqa: F821 - Sphinx gives it
+    extensions += ["sphinx_revealjs"]
+    revealjs_static_path, revealjs_css_files = ["static"], ["slides.css"]
+    revealjs_style_theme = "white"
+    revealjs_script_conf = {"width": 1280, "height": 800, "slideNumber": True, "transition": "none", "center": False}
 
 
 def _mathjax(app: object) -> None:

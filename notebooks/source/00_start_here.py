@@ -132,7 +132,10 @@ assert "missing" not in set(versions), (
 assert {path.stem for path in package.glob("*.py")} == {"__init__", *core}, (
     "The core should be these nine."
 )
-assert folders - {"__pycache__"} == {
+assert folders - {
+    "__pycache__",
+    "data",
+} == {  # an installed package has its data inside
     *("encryption", "reading", "compat", "chapters", "studies", "exchange"),
     *("network", "sources"),
 }, "All else should be in these eight folders."

@@ -148,7 +148,7 @@ def verdict(handed: Handed, exercise: str) -> tuple[str, str]:
         said = _said(handed.notebook, exercise, json.dumps(kept["value"]))
     except Exception as error:  # it was not foreseen by the check: the others' answers are looked at nevertheless
         return READ, f"The check stopped with {type(error).__name__}."
-    return RIGHT if said == "right." else NOT_YET, said
+    return (RIGHT, "The check was run here.") if said == "right." else (NOT_YET, said)
 
 
 def table(handed: list[Handed]) -> pd.DataFrame:
@@ -169,8 +169,9 @@ def page(handed: list[Handed], refused: list[str]) -> str:
             text = kept.get("code") or json.dumps(kept.get("value"), ensure_ascii=False)
             lines = "\n".join(map(visible, text.expandtabs(4).split("\n")))
             found, said = verdict(one, exercise)
-            answer = one.name or one.file, found, visible(said), lines, visible(kept["said"])
-            shown[f"{one.notebook[:2]}, {exercise}"].append(answer)
+            if found != NONE:
+                answer = one.name or one.file, found, visible(said), lines, visible(kept["said"])
+                shown[f"{one.notebook[:2]}, {exercise}"].append(answer)
     template = Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
     said = [*refused, *remarks(handed)]
     return jinja2.Template(template, autoescape=True).render(table=table(handed), answers=shown, remarks=said)

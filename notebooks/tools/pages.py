@@ -116,5 +116,4 @@ def lay(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.path[0] = str(ROOT / "notebooks")  # as tools is found by everybody else
     lay(Path(sys.argv[1]))

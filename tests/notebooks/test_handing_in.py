@@ -70,7 +70,10 @@ def test_what_a_student_hands_in_is_what_the_teacher_sees(folder, monkeypatch, c
         "Exercise 2": "to be read",
         "Exercise 3": "no answer",
     }
-    assert "for layer in zip(*all_layers, strict=True)" in (folder.parent / "class.checked.html").read_text()
+    page = (folder.parent / "class.checked.html").read_text()
+    assert "for layer in zip(*all_layers, strict=True)" in page
+    assert "Seat 7: right" in page
+    assert "no answer</h3>" not in page
     assert "nothing was sent" in capsys.readouterr().out
 
 

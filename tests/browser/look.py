@@ -29,7 +29,7 @@ QUIET = (
     "--disable-component-update",
     "--no-first-run",
 )
-WIDTHS, SCHEMES = (1400, 360), ("light", "dark")
+WINDOWS = ((1400, "dark"), (360, "light"))  # each page in both
 
 
 class Read(HTMLParser):
@@ -171,16 +171,14 @@ def main(site: Path, few: bool) -> int:
     script = axe()
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        for width in WIDTHS:
-            for scheme in SCHEMES:
-                context = browser.new_context(viewport={"width": width, "height": 1000}, color_scheme=scheme)
-                for name in names[:3] if few else names:
-                    wrong += [
-                        f"{name}, {width} px, {scheme}: {one}"
-                        for one in looked_at(context, address, name, script, width)
-                    ]
-                    seen += 1
-                context.close()
+        for width, scheme in WINDOWS:
+            context = browser.new_context(viewport={"width": width, "height": 1000}, color_scheme=scheme)
+            for name in names[:3] if few else names:
+                found = looked_at(context, address, name, script, width)
+                wrong += [f"{name}, {width} px, {scheme}: {one}" for one in found]
+                seen += 1
+                print(f"{seen} of {len(names) * len(WINDOWS)}: {name}, {width} px, {scheme}", flush=True)
+            context.close()
         context = browser.new_context()
         wrong += search(context, address)
         for name in names:
