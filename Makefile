@@ -37,7 +37,7 @@ help:  ## this list
 	@echo
 	@awk -F': .*## ' '/^[a-z-]+: .*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 	@echo
-	@echo "NOTEBOOKS=\"02 03\" narrows notebooks, play and colab-check; TESTS=tests/test_hospitals.py narrows test;"
+	@echo "NOTEBOOKS=\"02 03\" narrows notebooks, handouts, play and colab-check; TESTS=tests/test_hospitals.py narrows test;"
 	@echo "FAULTS=\"aggregators.py\" narrows sabotage."
 
 figures: $(MADE)  ## every figure of the report, in figures/: runs notebooks 01 to 13 where something changed

@@ -191,7 +191,8 @@ def collect(folder: Path) -> str:
     os.environ.setdefault("FEDKIT_RUNS", str(tools.root() / ".cache" / "runs"))
     handed, refused = gathered(folder)
     found, beside = table(handed), folder.resolve()
-    found.to_csv(beside.with_name(f"{beside.name}.checked.csv"), index=False, quoting=csv.QUOTE_ALL)
+    how = {"index": False, "quoting": csv.QUOTE_ALL, "encoding": "utf-8-sig"}  # without its mark, Excel garbles names
+    found.to_csv(beside.with_name(f"{beside.name}.checked.csv"), **how)
     beside.with_name(f"{beside.name}.checked.html").write_text(page(handed, refused), encoding="utf-8")
     print(found.to_string(index=False), *refused, *remarks(handed), sep="\n")
     return f"{len(handed)} files, {len(refused)} refused; see {beside}.checked.html and .csv"

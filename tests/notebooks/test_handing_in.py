@@ -56,23 +56,23 @@ def test_what_a_student_hands_in_is_what_the_teacher_sees(folder, monkeypatch, c
         exec(cell, page)
         exec(exercises.checks("05_communication_cost")[exercise], page)
     monkeypatch.chdir(folder)
-    course.hand_in("05", "Seat 7")
+    course.hand_in("05", "Zoë")
     with pytest.raises(ValueError, match="digits of the title"):
         course.hand_in("../05")
     said = collecting.collect(folder)
     assert "1 files, 0 refused" in said
-    (row,) = csv.DictReader((folder.parent / "class.checked.csv").open())
+    (row,) = csv.DictReader((folder.parent / "class.checked.csv").open(encoding="utf-8-sig"))
     assert row.pop("file").startswith("answers-05-")
     assert row == {
         "notebook": "05",
-        "name": "Seat 7",
+        "name": "Zoë",
         "Exercise 1": "right",
         "Exercise 2": "to be read",
         "Exercise 3": "no answer",
     }
     page = (folder.parent / "class.checked.html").read_text()
     assert "for layer in zip(*all_layers, strict=True)" in page
-    assert "Seat 7: right" in page
+    assert "Zoë: right" in page
     assert "no answer</h3>" not in page
     assert "nothing was sent" in capsys.readouterr().out
 
@@ -96,7 +96,7 @@ def test_code_is_shown_and_never_run(folder, exercise):
         "class.checked.html",
         "trap.json",
     ]
-    (row,) = csv.DictReader((folder.parent / "class.checked.csv").open())
+    (row,) = csv.DictReader((folder.parent / "class.checked.csv").open(encoding="utf-8-sig"))
     assert row[exercise] == "to be read"
 
 
@@ -198,7 +198,7 @@ def test_on_the_page_and_in_the_table_nothing_of_a_stranger_is_more_than_text(fo
     (folder / "b.json").write_text(changed(name="<img src=x>", exercises={"Exercise 1": {"said": harm, "value": harm}}))
     (folder / "<i>.json").write_text("{")
     collecting.collect(folder)
-    page, cells = ((folder.parent / f"class.checked.{kind}").read_text() for kind in ("html", "csv"))
+    page, cells = ((folder.parent / f"class.checked.{kind}").read_text("utf-8-sig") for kind in ("html", "csv"))
     assert [bad for bad in ("<script", "<img", "<i>", "\u202e", "\x1b") if bad in page] == []
     assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;\\u202e\\x1b[2J") == 4
     assert "default-src 'none'" in page
