@@ -17,11 +17,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "notebooks" / "site"
 REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
-COPIED = ("*.md", "notebooks/*.md", "data/*/README.md")  # pages that are there as they are
+COPIED = ("*.md", "notebooks/*.md", "notebooks/teacher/*.md", "data/*/README.md")  # pages that are there as they are
 # A list of pages at the side, under these words; the notebooks come after the syllabus.
 SIDE = {
     "Course": ["notebooks/README", "notebooks/[0-9]*", "notebooks/glossary"],
-    "Teach and carry on": ["notebooks/classroom", "notebooks/network", "CONTRIBUTING", "CHANGELOG"],
+    "Teach": ["notebooks/teacher/README", "notebooks/teacher/marking", "notebooks/classroom"],
+    "Carry on": ["notebooks/network", "CONTRIBUTING", "CHANGELOG"],
     "Trust": ["SECURITY", "notebooks/compare", "data/*/README"],
     "Reference": ["README", "gallery", "api/index"],
 }

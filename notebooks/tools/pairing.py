@@ -79,7 +79,8 @@ def make(name: str, text: str, repository: str, solutions: bool = False) -> dict
         if "plumbing" in tags and not cell.source.startswith(TITLE):
             cell.source = TITLE + cell.source[2:]
         if solutions and cell.cell_type == "markdown":
-            cell.source = cell.source.replace("](glossary.md", "](../glossary.md")
+            # This copy lies a folder deeper; the other notebooks with solutions lie beside it.
+            cell.source = re.sub(r"\]\((?!https?:|#|(?:\.\./)?\d\d_)", "](../", cell.source)
         identity = hashlib.sha256(json.dumps([cell.cell_type, cell.source]).encode()).hexdigest()[:8]
         seen[identity] += 1
         cell.id = identity if seen[identity] == 1 else f"{identity}-{seen[identity]}"
