@@ -48,21 +48,23 @@ FEATURES = {
 }
 
 
-class Plain(pickle.Unpickler):
-    """Read a pickle that holds arrays, numbers and text, and refuse any other before it can do a thing."""
+# All that a pickle of arrays, numbers and text may ask for.
+NAMES = {
+    ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("_codecs", "encode"): codecs.encode,
+}
 
-    NAMES = {
-        ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
-        ("_codecs", "encode"): codecs.encode,
-    }
+
+class Plain(pickle.Unpickler):
+    """Read a pickle of arrays, and refuse any other before it can do a thing."""
 
     def find_class(self, module: str, name: str) -> object:
         """Return what one of the four names stands for; ValueError for any other."""
-        if (module, name) not in self.NAMES:
+        if (module, name) not in NAMES:
             raise ValueError(f"The pickle asks for {module}.{name}, which no array needs. It was not read on.")
-        return self.NAMES[module, name]
+        return NAMES[module, name]
 
 
 def source(wheel: Path | None) -> tuple[bytes, bytes]:

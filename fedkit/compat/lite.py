@@ -1,7 +1,9 @@
 """TensorFlow Lite, which small devices run: a model as one file, in float32 or counted in whole numbers of 8 bits."""
 
 import contextlib
+import logging
 import os
+import warnings
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -17,7 +19,7 @@ def convert(model: Callable[[tf.Tensor], tf.Tensor], rows: np.ndarray, whole: bo
     whole : count in int8 inside, which a device without floating point can do; in float32 if False
     """
     row = tf.TensorSpec([1, rows.shape[1]], tf.float32)
-    made = tf.lite.TFLiteConverter.from_concrete_functions([tf.function(model).get_concrete_function(row)], tf.Module())
+    made = tf.lite.TFLiteConverter.from_concrete_functions([tf.function(model).get_concrete_function(row)])
     if whole:
         made.optimizations = [tf.lite.Optimize.DEFAULT]
         made.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
@@ -41,12 +43,14 @@ def predict(file: bytes, rows: np.ndarray) -> np.ndarray:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back what TensorFlow Lite writes beside Python: it is for its makers."""
+    """Hold back what TensorFlow Lite writes, in Python and beside it: it is for its makers."""
     kept = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
+    with open(os.devnull, "w") as nowhere, warnings.catch_warnings(action="ignore"):
         os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        logging.disable()
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)
+            os.dup2(kept, 2)
+            os.close(kept)
