@@ -19,12 +19,12 @@ def convert(model: Callable[[tf.Tensor], tf.Tensor], rows: np.ndarray, whole: bo
     whole : count in int8 inside, which a device without floating point can do; in float32 if False
     """
     row = tf.TensorSpec([1, rows.shape[1]], tf.float32)
-    made = tf.lite.TFLiteConverter.from_concrete_functions([tf.function(model).get_concrete_function(row)])
-    if whole:
-        made.optimizations = [tf.lite.Optimize.DEFAULT]
-        made.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        made.representative_dataset = lambda: ([row[None]] for row in rows)
     with _quiet():
+        made = tf.lite.TFLiteConverter.from_concrete_functions([tf.function(model).get_concrete_function(row)])
+        if whole:
+            made.optimizations = [tf.lite.Optimize.DEFAULT]
+            made.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            made.representative_dataset = lambda: ([row[None]] for row in rows)
         return made.convert()
 
 
