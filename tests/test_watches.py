@@ -7,6 +7,7 @@ import os
 import pickle
 import zipfile
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,7 @@ def test_what_is_committed_is_whole_and_as_the_card_says():
     card, windows = (HOME / "README.md").read_text(), pd.read_csv(HOME / "windows.csv")
     assert f"| {len(windows):,} |" in card
     for name, count in windows["exercise"].value_counts().items():
-        assert f"| {name} | " in card and f" | {count} |" in card.partition(f"| {name} |")[2].partition("\n")[0], name
+        assert f" | {count} |" in card.partition(f"| {name} |")[2].partition("\n")[0], name
     assert "arXiv:1802.01489" in card
     assert "Copyright (c) 2018, David M. Burns" in (HOME / "LICENSE").read_text()
     once = windows.drop_duplicates("recording")
@@ -103,7 +104,7 @@ def test_the_rows_are_counted_on_the_signals_person_by_person_in_time_order(make
     middle = sum(push) / 200
     wanted = {"mean": middle, "least": min(push), "most": max(push)}
     wanted["spread"] = (sum((each - middle) ** 2 for each in push) / 200) ** 0.5
-    wanted["change"] = sum(abs(b - a) for a, b in zip(push, push[1:], strict=False)) / 199
+    wanted["change"] = sum(abs(b - a) for a, b in pairwise(push)) / 199
     assert {name: float(of[f"ay {name}"]) for name in wanted} == pytest.approx(wanted, rel=1e-3)
     assert len((folder / "recording.csv").read_text().splitlines()) == 601
     first = {path.name: path.read_bytes() for path in folder.iterdir()}

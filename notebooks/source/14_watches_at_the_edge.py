@@ -53,44 +53,39 @@ claim = course.settings(
 # under which licence. Here are the first 12 seconds of one recording: somebody lifts the arm to the side, and lowers it.
 
 # %%
-import numpy as np
 import pandas as pd
 from fedkit.sources import mapping
 
 home = mapping.HOME.parent / "watches"
 signal = pd.read_csv(home / "recording.csv")
-print(signal.shape)
 signal.head(3)
 
 # %% tags=["plumbing"]
 # A picture: the signal, and its three windows
 import matplotlib
+import numpy as np
 from fedkit import plots
 
 with matplotlib.rc_context(plots.STYLE):
     figure, axes = plots.sheet("Twelve seconds at a wrist", 8, 3.6, 2, sharex=True)
     looks = plots.looks(["federated", "local", "centralized"]).values()
     looks = dict(zip("xyz", looks, strict=True))
-    units = {"a": "pushed (g)", "w": "turned (rad/s)"}
-    for panel, (sensor, unit) in zip(axes.flat, units.items(), strict=True):
+    for panel, sensor in zip(axes.flat, "aw", strict=True):
         for axis, look in looks.items():
             how = {"color": look.color, "linestyle": look.line, "linewidth": 1.3}
             panel.plot(signal.index / 50, signal[f"{sensor}{axis}"], **how)
-        for edge in (4, 8):
-            panel.axvline(edge, color=plots.FAINT, linewidth=1)
-        panel.set(ylabel=unit, xlim=(0, 12))
+        panel.vlines([4, 8], *panel.get_ylim(), color=plots.FAINT, linewidth=1)
+        panel.set(
+            xlim=(0, 12), ylabel={"a": "pushed (g)", "w": "turned (rad/s)"}[sensor]
+        )
     panel.set_xlabel("seconds; upright lines part the windows")
     plots.legend(
         figure, {f"{axis} axis": look for axis, look in looks.items()}, marker=False
     )
-plots.save(
-    figure,
-    "watch_signal",
-    signal.assign(second=signal.index / 50),
-    "Two panels over twelve seconds, with three lines each. Above, how the wrist is "
-    "pushed; below, how it is turned. Both go up and down every few seconds, and two "
-    "upright lines part them into three windows.",
-)
+alt = """Two panels over twelve seconds, with three lines each. Above, how the wrist is
+pushed; below, how it is turned. Both go up and down every few seconds, and two upright
+lines part them into three windows."""
+plots.save(figure, "watch_signal", signal.assign(second=signal.index / 50), alt)
 
 # %% [markdown]
 # A model wants a row. So we cut the signal into [windows](glossary.md#window) of four seconds. They do not overlap. Of
@@ -100,26 +95,17 @@ plots.save(
 # %%
 def row(window):
     """A window [200, 6] -> its 30 features."""
-    spread, change = window.std(axis=0), np.abs(np.diff(window, axis=0)).mean(axis=0)
-    parts = [
-        window.mean(axis=0),
-        spread,
-        window.min(axis=0),
-        window.max(axis=0),
-        change,
-    ]
-    return np.concatenate(parts)
+    change = np.abs(np.diff(window, axis=0)).mean(axis=0)
+    parts = [window.mean(axis=0), window.std(axis=0), window.min(axis=0)]
+    return np.concatenate([*parts, window.max(axis=0), change])
 
-
-by_hand = [row(window) for window in np.split(signal.to_numpy(), 3)]
 
 # %%
 windows = pd.read_csv(home / "windows.csv")
-features = list(windows.columns[5:])
-shown = windows.query("person == 1 and arm == 'right' and exercise == 'abduction'")
-assert np.allclose(by_hand, shown[features][:3], rtol=1e-3, atol=1e-4), "Our rows."
-print(len(windows), "windows of", windows["recording"].nunique(), "recordings")
-shown.iloc[:3, :9]
+shown = windows.query("person == 1 and arm == 'right' and exercise == 'abduction'")[:3]
+ours = [row(window) for window in np.split(signal.to_numpy(), 3)]
+assert np.allclose(ours, shown.iloc[:, 5:], rtol=1e-3, atol=1e-4), "Our rows."
+shown.iloc[:, :9]
 
 # %% [markdown]
 # The label is the exercise, one of seven. In real use somebody must say it: an app that asks for the exercise, or a
@@ -138,93 +124,95 @@ shown.iloc[:3, :9]
 # the same sleeve, the same chair, the same speed. These data have no other day. The one way to have a person's *other*
 # recording of an exercise is the other arm.
 
-# %%
+# %% tags=["plumbing"]
+# `federation`: each person is a hospital; and the `plan` of all trainings
+import warnings
+from fedkit import hospitals, learning
+from fedkit.chapters.heterogeneity import Ditto, fine_tuned
+from fedkit.learning import train_centralized, train_federated, train_local
+
+features = list(windows.columns[5:])
 exercises = list(dict.fromkeys(windows["exercise"]))
 windows["watch"] = windows["person"].map("person {}".format)
-parts = windows.groupby("recording")["second"]
-later = parts.transform("rank") > parts.transform("size") / 2
-right, left = windows["arm"] == "right", windows["arm"] == "left"
-draw = np.random.default_rng(FIRST_SEED)
-shuffled = later.groupby(windows["recording"]).transform(draw.permutation)
-
-# %%
-import warnings
-from fedkit import hospitals
-
+labels = windows["exercise"].map(exercises.index).to_numpy(np.float32)
 warnings.filterwarnings("ignore", "Column '.*' at person")  # people differ in speed
+steps = {"batch_size": None, "learning_rate": LEARNING_RATE}
+plan = {"rounds": ROUNDS, "epochs": EPOCHS} | steps
+at_home = learning.Plan(epochs=ROUNDS * EPOCHS, **steps)
 
 
 def federation(test, table=windows):
-    """Each person is one of the hospitals; `test` says which rows are tested on."""
     frame = table[["watch", "exercise", *features]].assign(test=test)
     how = {"site": "watch", "label": "exercise", "test": "test", "name": "watches"}
     return hospitals.from_frame(frame, classes=exercises, **how)
 
 
+# %%
+parts = windows.groupby("recording")["second"]
+later = parts.transform("rank") > parts.transform("size") / 2
+draw = np.random.default_rng(FIRST_SEED)
+shuffled = later.groupby(windows["recording"]).transform(draw.permutation)
+right, left = windows["arm"] == "right", windows["arm"] == "left"
 splits = {
     "shuffled": federation(shuffled[right], windows[right]),
     "later": federation(later[right], windows[right]),
     "other arm": federation(left),
 }
-splits["other arm"].summary().rename(columns={"patients": "windows"}).iloc[:3, :6]
 
 # %% [markdown]
 # Three ways to train, as in notebook 02: each alone, all rows pooled, and federated. Nothing is drawn here. All
 # steps are on all rows, and all weights begin at zero. So the intervals are over the people: ten people, ten scores.
 
 # %%
-from fedkit import learning
-from fedkit.learning import train_centralized, train_federated, train_local
-
-plan = {"rounds": ROUNDS, "epochs": EPOCHS, "batch_size": None}
-plan["learning_rate"] = LEARNING_RATE
-scores, runs = {}, {}
+runs = {}
 for name, split in splits.items():
     runs[name, "local"] = train_local(split, prepared="alone", **plan)
     runs[name, "centralized"] = train_centralized(split, **plan)
     runs[name, "federated"] = train_federated(split, **plan)
-for key, run in runs.items():
-    scores[key] = run.final("accuracy")
+scores = {key: run.final("accuracy") for key, run in runs.items()}
 
 # %% [markdown]
 # For new people, each of the ten is left out once. The model is then tested on this person: on the right arm (the rows
 # of "later"), and on the left. For comparison, "local" is the model of *one* other person, mean over the others.
 
 
-# %%
-def accuracy(run, who, rows):
-    """How often a run is right on rows of `windows`, served as this person is."""
-    chosen = run.predict(windows[rows], who).argmax(axis=1)
-    return np.mean(np.array(exercises)[chosen] == windows.loc[rows, "exercise"])
-
-
-people = splits["other arm"].names[: max(2, min(PEOPLE, 10))]
-cases = {"new person": right & later, "new person, other arm": left}
-found = {}
-
-# %%
-for who in people:
-    others = [other for other in splits["other arm"].names if other != who]
-    for train in (train_federated, train_centralized):
-        run = train(splits["other arm"], leave_out=[who], **plan)
-        for case, rows in cases.items():
-            own = rows & (windows["watch"] == who)
-            found.setdefault((case, run.method), {})[who] = accuracy(run, who, own)
-            alone = [accuracy(runs["other arm", "local"], one, own) for one in others]
-            found.setdefault((case, "local"), {})[who] = np.mean(alone)
-scores |= {key: pd.Series(each) for key, each in found.items()}
-
-# %%
+# %% tags=["plumbing"]
+# `accuracy` of a run, `tell` notes a score, `over_people`: mean and interval
 from fedkit import evaluation
+
+everybody = splits["other arm"].names
+people = everybody[: max(2, min(PEOPLE, 10))]
+both_ways = train_federated, train_centralized
+cases = {"new person": right & later, "new person, other arm": left}
+
+
+def accuracy(run, who, rows):
+    return np.mean(run.predict(windows[rows], who).argmax(axis=1) == labels[rows])
+
+
+def tell(case, method, who, value):
+    scores.setdefault((case, method), pd.Series(dtype=float))[who] = value
 
 
 def over_people(scores):
-    """Mean and 95% interval over people: a row a key of `scores`."""
     ends = {key: evaluation.interval(each, 0) for key, each in scores.items()}
     ends = pd.DataFrame(ends, index=["mean", "low", "high"]).T.clip(upper=1)
     return ends.assign(n=[len(each) for each in scores.values()])
 
 
+# %% tags=["plumbing"]
+# Each of them is the new one, in turn
+lone = runs["other arm", "local"]
+for who in people:
+    ways = [way(splits["other arm"], leave_out=[who], **plan) for way in both_ways]
+    for case, rows in cases.items():
+        own = rows & (windows["watch"] == who)
+        for run in ways:
+            tell(case, run.method, who, accuracy(run, who, own))
+        of_others = [accuracy(lone, one, own) for one in everybody if one != who]
+        tell(case, "local", who, np.mean(of_others))
+
+# %%
 table = over_people(scores).rename_axis(["promise", "method"]).reset_index()
 table.pivot_table("mean", "promise", "method", sort=False).round(3)
 
@@ -254,12 +242,8 @@ plots.save(
 # The differences, person by person, say how sure we may be. A difference whose interval holds 0 is not known.
 
 
-# %%
-def minus(one, other):
-    """The difference of two scores, on the people that both have."""
-    return (scores[one] - scores[other]).dropna()
-
-
+# %% tags=["plumbing"]
+# The differences, person by person
 pairs = {}
 for name in splits:
     pairs[f"{name}: local - federated"] = (name, "local"), (name, "federated")
@@ -268,7 +252,8 @@ for case in cases:
     fed = (case, "federated")
     pairs[f"{case}: federated - centralized"] = fed, (case, "centralized")
     pairs[f"{case}: federated - one other's"] = fed, (case, "local")
-differences = over_people({name: minus(*pair) for name, pair in pairs.items()})
+apart = {name: scores[one] - scores[other] for name, (one, other) in pairs.items()}
+differences = over_people(apart)
 differences.round(3)
 
 # %% [markdown]
@@ -287,18 +272,12 @@ differences.round(3)
 # keep the best of both?
 
 # %%
-from fedkit.chapters import heterogeneity
-
-at_home = learning.Plan(
-    epochs=ROUNDS * EPOCHS, batch_size=None, learning_rate=LEARNING_RATE
-)
 personal = {}
 for name in ("later", "other arm"):
-    ditto = train_federated(splits[name], algorithm=heterogeneity.Ditto(0.1), **plan)
-    shared = runs[name, "federated"]
-    tuned = heterogeneity.fine_tuned(shared, splits[name], at_home)
-    every = {"shared": shared, "Ditto": ditto, "fine-tuned": tuned}
-    every["alone"] = runs[name, "local"]
+    shared, own = runs[name, "federated"], runs[name, "local"]
+    ditto = train_federated(splits[name], algorithm=Ditto(0.1), **plan)
+    tuned = fine_tuned(shared, splits[name], at_home)
+    every = {"shared": shared, "Ditto": ditto, "fine-tuned": tuned, "alone": own}
     personal |= {(name, how): run.final("accuracy") for how, run in every.items()}
 adapted = over_people(personal)
 adapted[["mean", "low", "high"]].round(3)
@@ -312,30 +291,27 @@ adapted[["mean", "low", "high"]].round(3)
 # What the text says of the promises, checked
 from fedkit import records
 
-mean, gap = table.set_index(["promise", "method"])["mean"], differences["mean"]
-low, high = differences["low"], differences["high"]
-known = adapted["mean"]["later"]
+mean, gap, low, high = (
+    table.set_index(["promise", "method"])["mean"],
+    *(differences[part] for part in ("mean", "low", "high")),
+)
+wide, known = adapted.eval("high - low")["other arm"], adapted["mean"]["later"]
 claim(gap["later: local - federated"] > 0.03, "Own data look best here.")
-fell = "local: later - other arm"
-claim(low[fell] > 0.1 or len(people) < 10, "The lead does not go to the other arm.")
 claim(mean["other arm"].max() < mean["later"].min() - 0.1, "The other arm is harder.")
-name = "other arm: local - federated"
-claim(low[name] < 0 < high[name], "On the other arm, it is not known who is better.")
-name = "new person: federated - one other's"
-claim(gap[name] > 0.1, "Nine together serve a new person better than one other.")
+unknown = "other arm: local - federated"
+claim(low[unknown] < 0 < high[unknown], "There it is not known who is better.")
+helped = "new person: federated - one other's"
+claim(gap[helped] > 0.1, "Nine together serve a new person better than one other.")
+claim(low["local: later - other arm"] > 0.1, "The lead does not go to the other arm.")
 if len(people) == 10:  # of few people, no interval is narrow enough
-    claim(low[name] > 0.1, "And its interval is far from 0.")
-name = "new person: federated - centralized"
-claim(abs(gap[name]) < 0.05, "Federated is near to pooled.")
-wide = table.set_index(["promise", "method"]).eval("high - low")["other arm"]
-claim(wide["local"] > 2 * wide["federated"], "Alone, people are far apart.")
+    claim(low[helped] > 0.1, "And its interval is far from 0.")
+claim(abs(gap["new person: federated - centralized"]) < 0.05, "Pooling brings little.")
 claim(known.drop("shared").min() > known["shared"], "Who adapts is above.")
 claim(np.ptp(known.drop("shared")) < 0.05, "And those who adapt are nearly equal.")
-calm = adapted.eval("high - low")["other arm"]
-claim(calm[["Ditto", "fine-tuned"]].max() < calm["alone"], "Help makes it calmer.")
-for case, way in (("later", "local"), ("other arm", "federated")):
-    records.glue(f"{case}_{way}".replace(" ", "_"), mean[case, way])
-records.glue("new_person_minus_one_other", gap["new person: federated - one other's"])
+claim(wide[["Ditto", "fine-tuned"]].max() < wide["alone"], "Help makes it calmer.")
+records.glue("later_local", mean["later", "local"])
+records.glue("other_arm_federated", mean["other arm", "federated"])
+records.glue("new_person_minus_one_other", gap[helped])
 
 # %% [markdown]
 # ## A stream: rounds as data arrive
@@ -343,45 +319,34 @@ records.glue("new_person_minus_one_other", gap["new person: federated - one othe
 # Up to here all rows were there at the start. A watch is different: rows come one after the other, as a
 # [stream](glossary.md#stream). Let each person do the seven exercises with the right arm, one a day, in an order that
 # is drawn. Then an injury, say: from day 8 on it is the left arm. What was learned does not fit any more. This is a
-# [drift](glossary.md#drift-of-data).
+# [drift](glossary.md#drift).
+#
+# How to prepare rows of which most are still to come? By the sums of the first day, as in notebook 01, kept for good.
 #
 # Each day each watch is first tested on a recording that it has never seen, and only then learns from it. (Test first,
 # then train: with the windows of one recording in turn, a model would win by saying again what was said last.)
 
-# %%
+# %% tags=["plumbing"]
+# `diary`: what who does when, in each order; and rows `ready` for a model
 from fedkit import preparation
 
+seeds, everyone = range(FIRST_SEED, FIRST_SEED + SEEDS), range(1, 11)
 number = windows.groupby("recording").indices  # recording -> its rows
-labels = windows["exercise"].map(exercises.index).to_numpy(np.float32)
 first = windows.groupby(["person", "arm"])["recording"].min()
-
-
-def days(seed):
-    """Which recording each person does on which day: person -> 14 of them."""
+diary = {}
+for seed in seeds:
     draw = np.random.default_rng([seed, 14])
-    both = {
-        p: [first[p, arm] + draw.permutation(7) for arm in ("right", "left")]
-        for p in range(1, 11)
-    }
-    return {person: np.concatenate(arms) for person, arms in both.items()}
+    for person in everyone:
+        both = [first[person, arm] + draw.permutation(7) for arm in ("right", "left")]
+        diary[seed, person] = np.concatenate(both)
 
 
-seeds = range(FIRST_SEED, FIRST_SEED + SEEDS)
-diary = {(seed, person): each for seed in seeds for person, each in days(seed).items()}
-
-# %% [markdown]
-# How to prepare rows of which most are still to come? By the sums of the first day, as in notebook 01. They are kept
-# for good.
-
-
-# %%
 def prepared(table, seed):
-    """All rows, standardised by the sums of the first day: float32 [n, 30]."""
-    sums = []
-    for person in range(1, 11):
+    told = []
+    for person in everyone:
         rows = table[features].iloc[number[diary[seed, person][0]]]
-        sums.append(preparation.local_sums(rows, features, {}))
-    return preparation.prepare(table, preparation.aggregate_statistics(sums))
+        told.append(preparation.local_sums(rows, features, {}))
+    return preparation.prepare(table, preparation.aggregate_statistics(told))
 
 
 ready = {seed: prepared(windows, seed) for seed in seeds}
@@ -390,16 +355,27 @@ ready = {seed: prepared(windows, seed) for seed in seeds}
 # Now a day. `local_updates` is what a watch does in a round, and fedkit's own rounds call it as well. Each watch trains
 # on what it remembers: the last `MEMORY` windows. The server takes the weighted mean. That is all.
 
-# %%
+# %% tags=["plumbing"]
+# What a watch does on a day: `day_plan`. And `first_day`, and `end`
 from dataclasses import replace
 from fedkit.models import Model, flatten, unflatten
 
 model = Model(classes=len(exercises))
-day_plan = learning.Plan(
-    epochs=20, batch_size=None, learning_rate=LEARNING_RATE, model=model
-)
+day_plan = learning.Plan(epochs=20, model=model, **steps)
+only = []
+for person, one in zip(everyone, splits["other arm"], strict=True):
+    rows = windows.index[windows["person"] == person]
+    trained = rows.isin(number[diary[FIRST_SEED, person][0]])
+    only.append(replace(one, test=~trained))
+first_day = replace(splits["other arm"], hospitals=tuple(only))
 
 
+def end(days):
+    """Mean of the last three days: one number a person."""
+    return days[days["day"] > 11].groupby("person")["accuracy"].mean()
+
+
+# %%
 def train(plan, shared, own, memory, ready):
     """Each watch trains on its memory: (seed, person) -> what it then has."""
     tasks = []
@@ -410,6 +386,7 @@ def train(plan, shared, own, memory, ready):
     return dict(zip(memory, learning.local_updates(plan, tasks), strict=True))
 
 
+# %%
 def moved(weights, local, here):
     """The model, moved by the mean of those who are here, weighted by their rows."""
     rows = [local[who].weight for who in here]
@@ -424,7 +401,7 @@ def moved(weights, local, here):
 
 
 # %%
-def play(state, when, how, ready, present=lambda seed, day: range(1, 11)):
+def play(state, when, how, ready, present=lambda seed, day: everyone):
     """Let days go by: the scores, a row a day and watch, and the state after them."""
     (shared, has, memory), found = map(dict, state), []
     for day in when:
@@ -436,8 +413,8 @@ def play(state, when, how, ready, present=lambda seed, day: range(1, 11)):
         if how == "nobody learns":
             continue
         alone = how != "together"
-        plan = replace(day_plan, algorithm=WAYS[how])
-        local = train(plan, shared, has if alone else {}, memory, ready)
+        local = replace(day_plan, algorithm=WAYS[how])
+        local = train(local, shared, has if alone else {}, memory, ready)
         if alone:
             has = {who: each.own for who, each in local.items()}
             continue
@@ -455,13 +432,13 @@ def play(state, when, how, ready, present=lambda seed, day: range(1, 11)):
 # %%
 WAYS = {
     "nobody learns": None,
-    "each alone": heterogeneity.Ditto(0.0),
-    "each alone, pulled back": heterogeneity.Ditto(1.0),
+    "each alone": Ditto(0.0),
+    "each alone, pulled back": Ditto(1.0),
     "together": learning.Algorithm(),
 }
 empty, nothing = model.initial_weights(len(features), seed=0), np.array([], int)
-start = (dict.fromkeys(seeds, empty), dict.fromkeys(diary, empty))
-start = (*start, dict.fromkeys(diary, nothing))
+at_start = [(seeds, empty), (diary, empty), (diary, nothing)]
+start = [dict.fromkeys(*each) for each in at_start]
 before, changed = play(start, range(7), "together", ready)
 after = {how: play(changed, range(7, 14), how, ready)[0] for how in WAYS}
 
@@ -470,14 +447,8 @@ after = {how: play(changed, range(7, 14), how, ready)[0] for how in WAYS}
 
 # %%
 _, (evening, *_) = play(start, range(1), "together", ready)
-monday = [number[diary[FIRST_SEED, person][0]] for person in range(1, 11)]
-only = []
-for one, rows in zip(splits["other arm"], monday, strict=True):
-    of_one = windows.index[windows["watch"] == one.name]
-    only.append(replace(one, test=~of_one.isin(rows)))
-first_day = replace(splits["other arm"], hospitals=tuple(only))
-how = plan | {"rounds": 1, "epochs": day_plan.epochs}
-one_round = train_federated(first_day, **how)
+a_day = plan | {"rounds": 1, "epochs": day_plan.epochs}
+one_round = train_federated(first_day, **a_day)
 ours, theirs = flatten(evening[FIRST_SEED]), flatten(one_round.weights["shared"])
 assert np.allclose(ours, theirs, atol=1e-5), "Our day should be fedkit's round."
 
@@ -505,29 +476,22 @@ def mirrored(table, axis):
 # arm. To be fair, the axis for a person is chosen by the *other* nine.
 
 # %%
-shared, tried = runs["other arm", "federated"], {"as it is": windows}
-tried |= {f"mirror {axis}": mirrored(windows, axis) for axis in "xyz"}
-by_mirror = {}
-for name, table in tried.items():
-    right_ones = shared.predict(table[left], "shared").argmax(axis=1) == labels[left]
-    by_mirror[name] = pd.Series(right_ones).groupby(windows["watch"][left].to_numpy())
-    by_mirror[name] = by_mirror[name].mean()
-by_mirror = pd.DataFrame(by_mirror)
-chosen = {who: by_mirror.drop(who).mean().idxmax() for who in by_mirror.index}
-honest = pd.Series({who: by_mirror.loc[who, name] for who, name in chosen.items()})
-print("chosen:", set(chosen.values()), f"accuracy {honest.mean():.3f}")
+tried = {"as it is": windows} | {f"mirror {at}": mirrored(windows, at) for at in "xyz"}
+by_mirror = pd.DataFrame(index=everybody)
+for name, turned in tried.items():
+    found = runs["other arm", "federated"].predict(turned[left], "anybody")
+    good = pd.Series(found.argmax(axis=1) == labels[left])
+    by_mirror[name] = good.groupby(windows.loc[left, "watch"].to_numpy()).mean()
+chosen = {who: by_mirror.drop(who).mean().idxmax() for who in everybody}
+honest = np.mean([by_mirror.loc[who, name] for who, name in chosen.items()])
+print(f"chosen: {set(chosen.values())}, and then {honest:.3f}")
 by_mirror.mean().round(3)
 
 # %%
+rule = "a rule, nobody learns"
 seen = pd.concat([windows[right], mirrored(windows, "x")[left]]).sort_index()
 ready_x = {seed: prepared(seen, seed) for seed in seeds}
-rule = "a rule, nobody learns"
 after[rule] = play(changed, range(7, 14), "nobody learns", ready_x)[0]
-
-
-def end(days):
-    """Mean of the last three days: one number a person."""
-    return days[days["day"] > 11].groupby("person")["accuracy"].mean()
 
 
 last = {how: end(each) for how, each in after.items()}
@@ -535,38 +499,28 @@ over_people(last).round(3)
 
 # %% tags=["plumbing"]
 # A picture: five ways through fourteen days
-every = {"together": pd.concat([before, after["together"]])} | {
-    how: pd.concat([before[before["day"] == 7], each])
-    for how, each in after.items()
-    if how != "together"
-}
-lines = pd.DataFrame(
-    {how: each.groupby("day")["accuracy"].mean() for how, each in every.items()}
-)
 order = ["each alone", "nobody learns", "together", "each alone, pulled back", rule]
 looks = dict(zip(order, plots.looks(plots.LOOKS).values(), strict=True))
+lines = {how: after[how].groupby("day")["accuracy"].mean() for how in order}
+weeks = pd.concat([before, after["together"]])
+lines = pd.DataFrame(lines | {"together": weeks.groupby("day")["accuracy"].mean()})
 with matplotlib.rc_context(plots.STYLE):
     figure, ((axes,),) = plots.sheet(
         "A recording a day: tested first, then learned", 8, 4
     )
     for how, look in looks.items():
-        line = lines[how].dropna().round(3)
-        shape = {"marker": look.marker, "linestyle": look.line, "markersize": 5}
-        axes.plot(line.index, line, color=look.color, **shape)
+        line = {"color": look.color, "marker": look.marker, "linestyle": look.line}
+        axes.plot(lines[how].round(3), markersize=5, **line)
     axes.axvline(7.5, color=plots.FAINT, linewidth=1)
     axes.set(
         xlabel="day (from day 8 on: the other arm)", ylabel="accuracy", ylim=(0, 1)
     )
     plots.legend(figure, looks)
-plots.save(
-    figure,
-    "watch_stream",
-    lines.reset_index(),
-    "Lines over fourteen days. To day seven one line climbs. At the upright line, where "
-    "the arm changes, four of five fall. Then the one of those who learn together climbs "
-    "above where it was, and who learns alone falls day by day. If nobody learns, it stays "
-    "low. The rows that are turned by a rule never fall.",
-)
+alt = """Lines over fourteen days. To day seven one line climbs. After the upright
+line, where the arm changes, there are five. The one of those who learn together dips,
+and then climbs above where it was. Who learns alone falls day by day, with the pull
+more slowly. If nobody learns, it stays low. Rows turned by a rule are high at once."""
+plots.save(figure, "watch_stream", lines.reset_index(), alt)
 
 # %% [markdown]
 # Read it with care.
@@ -586,23 +540,29 @@ plots.save(
 # A watch sleeps, or has no network for hours. `clock.rounds` of notebook 10 draws who is there: each watch on half of the
 # days. If fewer than three are there, the round is lost. A sum of two would say too much of each.
 
-# %%
+# %% tags=["plumbing"]
+# `by_lot`: who is there in a round; `one_away`: all but one, on days 8 to 12
 from fedkit.chapters import clock
 
-sites = pd.DataFrame({"present": 0.5, "both": 1.0}, index=range(1, 11))
+sites = pd.DataFrame({"present": 0.5, "both": 1.0}, index=everyone)
 sites = sites.assign(busy=0.0, bytes=0)
 lots = {seed: clock.rounds(sites, until=14, seed=seed) for seed in seeds}
 
 
 def by_lot(seed, day):
-    """Who is there by lot, in a round that counts."""
     there = lots[seed]["taken"] & (lots[seed]["seconds"] == day + 1)
     return list(lots[seed].loc[there, "hospital"])
 
 
+def one_away(seed, day):
+    return [person for person in everyone if day >= 12 or person != 1 + seed % 10]
+
+
+# %%
 half = play(changed, range(7, 14), "together", ready, by_lot)[0]
-halved = over_people({"all are there": last["together"], "half are there": end(half)})
-halved.round(3)
+back = play(changed, range(7, 14), "together", ready, one_away)[0]
+both = {"all are there": last["together"], "half are there": end(half)}
+over_people(both).round(3)
 
 # %% [markdown]
 # And a long absence? In each of our orders, one person is away on days 8 to 12, and back on the evening of day 13. This
@@ -610,22 +570,15 @@ halved.round(3)
 
 
 # %%
-def one_away(seed, day):
-    """All, but one of the ten on days 8 to 12."""
-    return [p for p in range(1, 11) if day >= 12 or p != 1 + seed % 10]
-
-
-back = play(changed, range(7, 14), "together", ready, one_away)[0]
 returned = {"was away, and is back": back, "was there": after["together"]}
 returned["nobody learns"] = after["nobody learns"]
 for how, each in returned.items():
-    theirs = (each["day"] == 14) & (each["person"] == 1 + each["seed"] % 10)
-    returned[how] = each.loc[theirs, "accuracy"].mean()
+    of_one = each[(each["day"] == 14) & (each["person"] == 1 + each["seed"] % 10)]
+    returned[how] = of_one["accuracy"].mean()
 pd.Series(returned).round(3)
 
 # %% tags=["plumbing"]
 # What the text says of the stream, checked
-dip = lines.loc[[7, 8, 14]] if 14 in lines.index else lines
 end_of = {how: each.mean() for how, each in last.items()}
 gain = over_people({"gain": last["together"] - last["nobody learns"]}).loc["gain"]
 loss = over_people({"loss": last["nobody learns"] - last["each alone"]}).loc["loss"]
@@ -661,15 +614,12 @@ records.glue("stream_by_rule", end_of[rule])
 # %%
 from fedkit import aggregators
 
-short = plan | {"rounds": 2}
+encrypted, short = aggregators.EncryptedMean(), plan | {"rounds": 2}
 plain = train_federated(splits["later"], **short)
-hidden = train_federated(
-    splits["later"], aggregator=aggregators.EncryptedMean(), **short
-)
-theirs = [flatten(run.weights["shared"]) for run in (plain, hidden)]
-gap_of_models = np.abs(theirs[0] - theirs[1]).max()
-assert gap_of_models < 1e-6, "The encrypted sum should give the plain model."
-print(f"largest difference of a weight: {gap_of_models:.0e}")
+hidden = train_federated(splits["later"], aggregator=encrypted, **short)
+ours, theirs = (flatten(run.weights["shared"]) for run in (plain, hidden))
+assert np.abs(ours - theirs).max() < 1e-6, "Encrypted should be as plain."
+print(f"largest difference of a weight: {np.abs(ours - theirs).max():.0e}")
 
 # %% [markdown]
 # ## What it costs a watch
@@ -678,11 +628,11 @@ print(f"largest difference of a weight: {gap_of_models:.0e}")
 # product, added to a sum.) Training costs three times a prediction: once forward, and twice for the gradient.
 
 
-# %%
+# %% tags=["plumbing"]
+# `sent_by_one`: bytes that a watch sends in a round; and all that is counted
 def sent_by_one(run):
-    """Bytes that a watch sends in a round."""
     ledger = run.ledger.query("round > 0 and direction == 'up'")
-    return ledger["bytes"].sum() / ledger["round"].nunique() / 10
+    return ledger["bytes"].sum() / ledger["round"].nunique() / len(everybody)
 
 
 weights, float32 = runs["later", "federated"].weights["shared"], 4
@@ -691,7 +641,7 @@ cost = {
     "the model (bytes)": sum(part.nbytes for part in weights),
     "its memory (bytes)": MEMORY * (float32 * len(features) + 1),
     "an hour of signals (bytes)": 3600 * 50 * 6 * float32,
-    "an hour of rows (bytes)": 3600 / 4 * float32 * len(features),
+    "an hour of rows (bytes)": 3600 // 4 * float32 * len(features),
     "an update, plain (bytes)": sent_by_one(plain),
     "an update, encrypted (bytes)": sent_by_one(hidden),
     "to predict a window (multiply-adds)": products,
@@ -712,43 +662,40 @@ pd.Series(cost).map("{:,.0f}".format).to_frame("how much")
 # We write our model, and a larger one with 32 hidden units, in both ways. How long are the files, and do they still say
 # the same?
 
-# %%
+# %% tags=["plumbing"]
+# Rows to look at, and to test on; `as_tensors`: what a file is to say
+from itertools import product
 from fedkit import models
-from fedkit.compat import lite
 from fedkit.compat.tff import tf
 
 rows_of_all = preparation.split(splits["later"], seed=0).hospitals.values()
 known = np.concatenate([own.train_features for own in rows_of_all])
 fresh = np.concatenate([own.test_features for own in rows_of_all])
 truth = np.concatenate([own.test_labels for own in rows_of_all])
+
+
+def as_tensors(kind, weights):
+    return lambda row: tf.nn.softmax(kind.logits(weights, row))
+
+
 larger = models.mlp((32,))
-kinds = {"ours": (Model(), runs["later", "federated"])}
-kinds["with 32 hidden"] = larger, train_federated(splits["later"], model=larger, **plan)
+kinds = {"ours": (model, weights)}
+run = train_federated(splits["later"], model=larger, **plan)
+kinds["with 32 hidden"] = larger, run.weights["shared"]
 
-# %%
-from functools import partial
-
-
-def probabilities(kind, weights, row):
-    """What the file is to say of a row: tensors, [1, 30] to [1, 7]."""
-    return tf.nn.softmax(kind.logits(weights, row))
-
+# %% tags=["plumbing"]
+# Two models, written in two ways
+from fedkit.compat import lite
 
 lite_table = []
-for name, (kind, run) in kinds.items():
-    own = run.weights["shared"]
-    says = partial(probabilities, kind, own)
-    exact = kind.predict(own, fresh)
-    for whole in (False, True):
-        file = lite.convert(says, known, whole)
-        assert file == lite.convert(says, known, whole), "The same bytes each time."
-        found = lite.predict(file, fresh)
-        right_ones = [np.mean(p.argmax(axis=1) == truth) for p in (exact, found)]
-        sizes = sum(part.nbytes for part in own), len(file)
-        off = np.abs(found - exact).max()
-        lite_table.append(
-            (name, "int8" if whole else "float32", *sizes, *right_ones, off)
-        )
+for (name, (kind, own)), whole in product(kinds.items(), (False, True)):
+    file = lite.convert(as_tensors(kind, own), known, whole)
+    exact, found = kind.predict(own, fresh), lite.predict(file, fresh)
+    right_ones = [np.mean(p.argmax(axis=1) == truth) for p in (exact, found)]
+    sizes = sum(part.nbytes for part in own), len(file)
+    counts = "int8" if whole else "float32"
+    off = np.abs(found - exact).max()
+    lite_table.append((name, counts, *sizes, *right_ones, off))
 columns = ["model", "counts in", "weights, bytes", "file, bytes"]
 columns += ["accuracy", "accuracy of the file", "largest difference"]
 lite_table = pd.DataFrame(lite_table, columns=columns)
@@ -846,39 +793,30 @@ def mirrored_signal(signal):
 
 
 # %% tags=["plumbing"]
-# Is exercise 2 right? On fresh signals, beside what the rows should be
+# Is exercise 2 right? On a fresh signal
 import numpy as np
 from fedkit.chapters import course
 
-drawn_signal = np.random.default_rng().normal(1, 2, (200, 6))
-untouched = drawn_signal.copy()
-
-
-def whole(function):
-    """Whether it has an answer, of the right shape, and leaves what it is given."""
-    found = function(drawn_signal)
-    if found is ...:
-        return ...
-    same = np.array_equal(drawn_signal, untouched)
-    return np.shape(found) == drawn_signal.shape and same
-
 
 def turns(columns, sign):
-    """Whether these columns have this sign afterwards."""
-    return lambda function: np.allclose(
-        np.asarray(function(untouched.copy()))[:, columns],
-        sign * untouched[:, columns],
-    )
+    def rule(function):
+        given = np.random.default_rng().normal(1, 2, (200, 6))
+        kept, found = given.copy(), function(given)
+        if found is ... or np.shape(found) != given.shape:
+            return found is ... and ...
+        right = np.allclose(
+            np.array(found)[:, columns], np.array(sign) * kept[:, columns]
+        )
+        return right and np.array_equal(given, kept)
+
+    return rule
 
 
+look = "Look at `mirrored`: which turns does it reverse?"
+y_z = turns([1, 2], 1), "And to a push along y, or z? Is the old array as it was?"
+x = turns([0], -1), "What does a mirror across x do to a push along x? And the shape?"
 course.check(
-    "Exercise 2",
-    mirrored_signal,
-    (whole, "Return a new array of the same shape, and do not change the old one."),
-    (turns([0], -1), "What does a mirror across x do to a push along x?"),
-    (turns([1, 2], 1), "And to a push along y, or z?"),
-    (turns([3], 1), "Look at `mirrored`: which turns does it reverse?"),
-    (turns([4, 5], -1), "Look at `mirrored`: which turns does it reverse?"),
+    "Exercise 2", mirrored_signal, x, y_z, (turns([3, 4, 5], [1, -1, -1]), look)
 )
 
 # %% [markdown]
@@ -909,54 +847,47 @@ def fair_memory(windows, room):
 
 
 # %% tags=["plumbing"]
-# Is exercise 3 right? On fresh streams
+# Is exercise 3 right? `remembers` asks for a fresh stream, and judges by a rule
 from collections import Counter
 import numpy as np
-from fedkit.chapters import course
-
-draw_anew = np.random.default_rng()
 
 
 def remembers(rule, blocks, room):
-    """Ask the reader's function for a stream, and judge the list by a rule."""
-    lengths = draw_anew.integers(4, 12, len(blocks))
-    came = [
-        name for name, size in zip(blocks, lengths, strict=True) for _ in range(size)
-    ]
-
     def judged(function):
+        lengths = np.random.default_rng().integers(4, 12, len(blocks))
+        came = [str(one) for one in np.repeat(blocks, lengths)]
         kept = function(list(came), room)
-        return ... if kept is ... else rule(came, [int(at) for at in kept], room)
+        return kept if kept is ... else rule(came, [int(at) for at in kept], room)
 
     return judged
+
+
+def is_newest(came, kept, room):
+    older = {(came[at], later) for at in kept for later in range(at, len(came))}
+    return {at for name, at in older if came[at] == name} == {*kept}
+
+
+# %% tags=["plumbing"]
+# And the rules
+from fedkit.chapters import course
 
 
 def fits(came, kept, room):
     return len({*kept}) == len(kept) == min(room, len(came))
 
 
-def equal(came, kept, room):
-    has, all_of = Counter(came[at] for at in kept), Counter(came)
-    most = max(has.values())
-    return all(has[one] >= min(most - 1, all_of[one]) for one in all_of)
+def is_equal(came, kept, room):
+    has, of = Counter(came[at] for at in kept), Counter(came)
+    return all(has[one] >= min(max(has.values()) - 1, of[one]) for one in of)
 
 
-def new(came, kept, room):
-    return all(
-        other in kept
-        for at in kept
-        for other in range(at, len(came))
-        if came[other] == came[at]
-    )
-
-
-blocks = ["row", "pendulum", "abduction", "row", "rotation"]
-course.check(
-    "Exercise 3",
-    fair_memory,
-    (remembers(fits, blocks, 11), "Is the memory full, and no window twice in it?"),
-    (remembers(fits, blocks[:2], 100), "And if there is more room than windows?"),
-    (remembers(equal, blocks, 11), "Count the windows of each exercise that you keep."),
-    (remembers(equal, ["row", "row", "pendulum"], 9), "Count them once more."),
-    (remembers(new, blocks, 11), "Are these the newest of their exercise?"),
+blocks, count = (
+    ["row", "pendulum", "abduction", "row", "rotation"],
+    "Count each exercise.",
 )
+full = remembers(fits, blocks, 11), "Is the memory full, and no window twice in it?"
+room = remembers(fits, blocks[:2], 100), "And if there is more room than windows?"
+even = remembers(is_equal, blocks, 11), count
+uneven = remembers(is_equal, ["row", "row", "pendulum"], 9), count
+newest = remembers(is_newest, blocks, 11), "Are these the newest of their exercise?"
+course.check("Exercise 3", fair_memory, full, room, even, uneven, newest)
