@@ -56,7 +56,7 @@ claim = course.settings(
 import pandas as pd
 from fedkit.sources import mapping
 
-home = mapping.HOME.parent / "watches"
+home = mapping.HOME.parent / "watches"  # beside the records of notebook 13
 signal = pd.read_csv(home / "recording.csv")
 signal.head(3)
 
