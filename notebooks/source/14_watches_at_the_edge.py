@@ -88,7 +88,7 @@ lines part them into three windows."""
 plots.save(figure, "watch_signal", signal.assign(second=signal.index / 50), alt)
 
 # %% [markdown]
-# A model wants a row. So we cut the signal into [windows](glossary.md#window) of four seconds. They do not overlap. Of
+# A model wants a row. So we cut the signal into [windows](glossary.md#window) of four seconds. Of
 # each window and each of the six lines we keep five numbers. Here they are by hand.
 
 
@@ -236,7 +236,7 @@ plots.save(
 # %% [markdown]
 # A common way to split gives the first row: the model of one's own looks best. The second row, in time order, says the
 # same. It is hardly fairer: it is the same recording. On another recording, of the other arm, that lead is gone. See
-# how wide the interval is there: some people can be served well by their own model, and some badly.
+# how wide the interval is there: their own model serves some well, and some badly.
 #
 # The differences, person by person, say how sure we may be. A difference whose interval holds 0 is not known.
 
@@ -352,7 +352,7 @@ ready = {seed: prepared(windows, seed) for seed in seeds}
 
 # %% [markdown]
 # Now a day. `local_updates` is what a watch does in a round, and fedkit's own rounds call it as well. Each watch trains
-# on what it remembers: the last `MEMORY` windows. The server takes the weighted mean. That is all.
+# on what it remembers: the last `MEMORY` windows. The server takes the weighted mean.
 
 # %% tags=["plumbing"]
 # What a watch does on a day: `day_plan`. And `first_day`, and `end`
@@ -520,8 +520,6 @@ more slowly. If nobody learns, it stays low. Rows turned by a rule are high at o
 plots.save(figure, "watch_stream", lines.reset_index(), alt)
 
 # %% [markdown]
-# Read it with care.
-#
 # - Who learns **alone** gets worse with each day. A watch learns some exercises of the left arm, and is then asked for
 #   another. What the shared model knew of that one gets lost. This is called [forgetting](glossary.md#forgetting).
 #   The pull makes it slower, and does not stop it.
@@ -530,7 +528,7 @@ plots.save(figure, "watch_stream", lines.reset_index(), alt)
 # - The **rule** needs no data, and has no dip. What is understood need not be learned.
 #
 # There is a common way to test such a stream: a person's windows are mixed, so that each day has some of each exercise.
-# We do it once, to see what it would have told us.
+# What would it have told us?
 
 # %% tags=["plumbing"]
 # The other arm once more, each person's windows mixed over the seven days
@@ -617,15 +615,15 @@ records.glue("stream_alone", end_of["each alone"])
 records.glue("stream_by_rule", end_of[rule])
 
 # %% [markdown]
-# With half of the watches the new arm is learned all the same, and a little less well. And who was away gets, on coming
-# back, what the others have learned.
+# With half of the watches the new arm is learned too, a little less well. And who comes back gets what the others have
+# learned.
 #
 # ## Nobody reads an update
 #
 # An update of ten windows says much about them: notebook 06 read rows from it. So the updates are added up encrypted, as
 # in notebook 03. Each watch makes keys of its own, and uses them once. The server holds none. All watches know the sum
-# and the model, and the server sees who takes part, and when. That tells when somebody does exercises: encryption does
-# not hide it.
+# and the model, and the server sees who takes part, and when. So it knows when
+# somebody does exercises.
 
 # %%
 from fedkit import aggregators
@@ -640,7 +638,7 @@ print(f"largest difference of a weight: {np.abs(ours - theirs).max():.0e}")
 # %% [markdown]
 # ## What it costs a watch
 #
-# Count, do not guess: bytes that it keeps and sends, and the multiply-adds of its processor. (A multiply-add is one
+# We count bytes that it keeps and sends, and the multiply-adds of its processor. (A multiply-add is one
 # product, added to a sum.) Training costs two predictions a row and step: one
 # forward, and as much for the gradient.
 
@@ -756,8 +754,7 @@ records.glue("file_int8", length[1])
 #   somebody understands needed no data.
 # - You counted bytes and multiply-adds, and wrote a file for a small device. At this size, quantisation saves nothing.
 #
-# What is *not* shown: people with an injury, other days, other watches. Ten healthy people are few. In real use nobody
-# types in the label of each exercise. None of this says how well anybody exercises.
+# What is *not* shown: people with an injury, other days, other watches. Ten healthy people are few. None of this says how well anybody exercises.
 #
 # ## Exercises
 #
