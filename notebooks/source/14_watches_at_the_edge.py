@@ -343,7 +343,7 @@ for seed in seeds:
 def prepared(table, seed):
     told = []
     for person in everyone:
-        rows = table[features].iloc[number[diary[seed, person][0]]]
+        rows = table[features].iloc[number[diary[seed, person][0]][-MEMORY:]]
         told.append(preparation.local_sums(rows, features, {}))
     return preparation.prepare(table, preparation.aggregate_statistics(told))
 
@@ -364,7 +364,7 @@ day_plan = learning.Plan(epochs=20, model=model, **steps)
 only = []
 for person, one in zip(everyone, splits["other arm"], strict=True):
     rows = windows.index[windows["person"] == person]
-    trained = rows.isin(number[diary[FIRST_SEED, person][0]])
+    trained = rows.isin(number[diary[FIRST_SEED, person][0]][-MEMORY:])
     only.append(replace(one, test=~trained))
 first_day = replace(splits["other arm"], hospitals=tuple(only))
 
@@ -447,7 +447,7 @@ _, (evening, *_) = play(start, range(1), "together", ready)
 a_day = plan | {"rounds": 1, "epochs": day_plan.epochs}
 one_round = train_federated(first_day, **a_day)
 ours, theirs = flatten(evening[FIRST_SEED]), flatten(one_round.weights["shared"])
-assert np.allclose(ours, theirs, atol=1e-5), "Our day should be fedkit's round."
+assert np.allclose(ours, theirs, 1e-4, 1e-5), "Our day should be fedkit's round."
 
 # %% [markdown]
 # ## The arm is known
