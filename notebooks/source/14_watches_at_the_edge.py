@@ -628,12 +628,13 @@ records.glue("stream_by_rule", end_of[rule])
 # %%
 from fedkit import aggregators
 
-encrypted, short = aggregators.EncryptedMean(), plan | {"rounds": 2}
+encrypted, short = aggregators.EncryptedMean(), plan | {"rounds": 1}
 plain = train_federated(splits["later"], **short)
 hidden = train_federated(splits["later"], aggregator=encrypted, **short)
 ours, theirs = (flatten(run.weights["shared"]) for run in (plain, hidden))
-assert np.abs(ours - theirs).max() < 1e-6, "Encrypted should be as plain."
-print(f"largest difference of a weight: {np.abs(ours - theirs).max():.0e}")
+off = np.abs(ours - theirs).max() / np.abs(ours).max()
+assert off < 1e-6, "Encrypted should be as plain."
+print(f"largest difference, in shares of the largest weight: {off:.0e}")
 
 # %% [markdown]
 # ## What it costs a watch
@@ -695,7 +696,8 @@ def as_tensors(kind, weights):
 
 larger = models.mlp((32,))
 kinds = {"ours": (model, weights)}
-run = train_federated(splits["later"], model=larger, **plan)
+gently = plan | {"learning_rate": min(LEARNING_RATE, 0.3)}  # or it diverges
+run = train_federated(splits["later"], model=larger, **gently)
 kinds["with 32 hidden"] = larger, run.weights["shared"]
 
 # %% tags=["plumbing"]
