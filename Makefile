@@ -29,7 +29,8 @@ DRAWING := $(filter-out .cache/notebooks/00_%,$(EXECUTED))
 chosen = $(foreach name,$(NOTEBOOKS),$(or $(filter $(name) $(name)_%,$(FOUND)),$(error There is no notebook $(name))))
 
 .DEFAULT_GOAL := help
-.PHONY: help figures published test sabotage lab play notebooks report study bench data lock colab-check network clean
+.PHONY: help figures published test sabotage lab play notebooks report study site site-check slides bench data lock \
+	colab-check network dist release clean
 
 help:  ## this list
 	@echo "fedkit: learn, teach and check privacy-preserving federated learning for hospitals."
@@ -78,6 +79,25 @@ $(SOLVED): .cache/solutions/%.ipynb: notebooks/source/%.py
 play: $(MADE)  ## run the notebooks with settings that a reader might try, at the smoke profile: an hour
 	@$(PY) notebooks/tools play $(or $(chosen),$(NAMES))
 
+site: .venv-site/made  ## the course as a site in build/site, from the stored notebooks: a minute
+	@PYTHONPATH=notebooks .venv-site/bin/python -m tools.pages .cache/site
+	@.venv-site/bin/sphinx-build -q -W --keep-going -c notebooks/site -d .cache/doctrees .cache/site build/site
+	@echo "build/site is made. To read it: python -m http.server --bind 127.0.0.1 --directory build/site"
+
+site-check: site  ## look at the site in Chromium: links, words of pictures, widths, a quiz, and axe
+	@.venv-site/bin/python tests/browser/look.py
+
+slides: .venv-site/made  ## a deck a notebook for the projector, in build/slides: no network is needed to show them
+	@PYTHONPATH=notebooks .venv-site/bin/python -m tools.slides .cache/slides
+	@.venv-site/bin/sphinx-build -q -W --keep-going -t slides -b revealjs -c notebooks/site -d .cache/decktrees .cache/slides build/slides
+	@echo "build/slides is made: open build/slides/index.html"
+
+.venv-site/made: notebooks/site/site.lock
+	@rm -rf .venv-site
+	@$(PYTHON) -m venv .venv-site
+	@.venv-site/bin/python $(PIP) -r $<
+	@touch $@
+
 study: $(MADE)  ## compute the tables of data/grids where what they follow from has changed: up to an hour
 	@PYTHONPATH=.:notebooks $(PY) -m tools.study
 
@@ -88,13 +108,27 @@ data: $(MADE)  ## build data/heart_disease from its pinned source, and verify it
 	@$(PY) data/make_heart_disease.py
 
 lock: .cache/uv/bin/uv  ## pin what pyproject.toml asks for (UPGRADE=--upgrade: the newest that fits)
-	@echo "Pinning requirements.lock, fedkit/compat/runtime.lock and fedkit/network/network.lock ..."
+	@echo "Pinning requirements.lock, fedkit/compat/runtime.lock, fedkit/network/network.lock, notebooks/site/site.lock ..."
 	@$(COMPILE) $(UPGRADE) --all-extras pyproject.toml -o requirements.lock
 	@$(COMPILE) $(UPGRADE) -c requirements.lock pyproject.toml -o fedkit/compat/runtime.lock
 	@$(COMPILE) $(UPGRADE) -c requirements.lock --group network -o fedkit/network/network.lock
+	@$(COMPILE) $(UPGRADE) --group site -o notebooks/site/site.lock
 
 colab-check: $(MADE)  ## run the notebooks as Google Colab would, on its runtime and the one before (NEWEST=1: the newest of all)
 	@PYTHONPATH=notebooks NEWEST=$(NEWEST) $(PY) tests/colab/check.py $(NOTEBOOKS)
+
+# Twice: the wheel from the sdist, and from here; each file must come out the same, to the byte. Their day is the release's.
+BUILD = SOURCE_DATE_EPOCH=$$(date -ud "$$(sed -n 's/^date-released: //p' CITATION.cff)" +%s) .cache/uv/bin/uv build -q \
+	--python .cache/uv/bin/python
+
+dist: .cache/uv/bin/uv  ## the release, in dist/: wheel and sdist, the same bytes each time
+	@rm -rf dist .cache/dist
+	@$(BUILD) --out-dir dist
+	@$(BUILD) --out-dir .cache/dist --sdist --wheel
+	@for file in dist/fedkit-*; do cmp $$file .cache/$$file || exit 1; ls -sh $$file; done
+
+release: dist $(MADE)  ## try it: in an empty environment on Python 3.11, 3.12 and 3.13, with notebook 00
+	@PYTHONPATH=notebooks $(PY) tests/colab/release.py
 
 network: .venv-network/made  ## ten rounds over mutual TLS on this machine: a server and four hospitals, five processes
 	@$(PY) tests/bench/network.py --kills 0 real
@@ -107,7 +141,7 @@ clean:  ## remove what can be made again, except .venv and figures/
 	@rm -rf .cache .hypothesis .pytest_cache .ruff_cache build dist
 	@find fedkit tests data notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
 
-$(MADE): requirements.lock pyproject.toml
+$(MADE): requirements.lock pyproject.toml fedkit/__init__.py
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 with venv was found. Install one (Debian: apt install \
 	python3.11-venv), or name it: make PYTHON=/path/to/python3.12 ..."; exit 1; }
 	@echo "Making .venv with $(PYTHON) (the first time, about two minutes) ..."

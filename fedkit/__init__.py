@@ -4,4 +4,4 @@ Importing this package alone loads neither TensorFlow nor TenSEAL; each module
 loads what it needs (see the README for the map of modules).
 """
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"

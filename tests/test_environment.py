@@ -44,7 +44,7 @@ def pins(texts) -> dict[str, set[str]]:
     return found
 
 
-@pytest.mark.parametrize("lock", [FULL, RUNTIME], ids=lambda path: path.name)
+@pytest.mark.parametrize("lock", [FULL, RUNTIME, ROOT / "notebooks/site/site.lock"], ids=lambda path: path.name)
 def test_a_lock_has_hashes_no_address_and_no_jax(lock):
     """Jax is 337 MB that TFF imports and does not use."""
     assert all(entries(lock).values()), "an entry without a hash"

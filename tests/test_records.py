@@ -277,3 +277,11 @@ def test_a_saved_run_scores_a_patient_as_its_training_did(heart, tmp_path):
 def test_only_finite_numbers_can_be_glued():
     with pytest.raises(ValueError, match="only a finite number"):
         records.glue("auroc", float("nan"))
+
+
+def test_a_run_that_version_1_0_saved_is_read_and_scores_patients():
+    """CONTRIBUTING.md promises it: if this must change, so must the first number of the version."""
+    run = records.load(Path(__file__).parent / "kept" / "run_1.0")
+    assert run.final().round(5).to_dict() == {"Harbour": 0.88125, "Hill": 0.76875, "Park": 0.90625}
+    patient = pd.DataFrame({"age": [61.0], "smoker": ["False"], "ward": ["lung"]})
+    assert run.predict(patient, "Harbour") == pytest.approx(0.497741, abs=1e-5)

@@ -49,7 +49,8 @@ def test_each_figure_there_is_drawn_by_one_notebook():
 
 def test_the_caption_is_what_the_picture_says_of_itself():
     about = {name: Image.open(FIGURES / f"{name}.png").text["Description"] for name in ENTRIES}
-    assert [name for name, text in about.items() if escape(text) not in report.page(FIGURES)] == []
+    page = report.page(FIGURES)
+    assert [name for name, text in about.items() if escape(text) not in page] == []
     assert len(set(about.values())) == len(about), "no two pictures show the same"
 
 

@@ -13,14 +13,16 @@ import time
 import uuid
 from collections.abc import Mapping as Of
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import jwt
 import pandas as pd
 import uvicorn
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
+from pydantic.alias_generators import to_camel
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -35,13 +37,47 @@ from fedkit.records import Run
 from fedkit.sources import fhir, files, mapping
 from fedkit.sources.mapping import Mapping
 
-ID, HOOK = "fedkit", "patient-view"
+ID = "fedkit"
 LARGEST = 2**20  # bytes of a request
 REMEMBERED = 10_000  # tokens, and cards, at a time: what is older is forgotten
 LONGEST = 300  # seconds that a token may be good for
 NOT_FOR_CARE = "For teaching, not for care."
 ASYMMETRIC = ["ES256", "ES384", "RS256", "RS384"]  # never "none", and no secret that two would share
-OUTCOMES = ("accepted", "overridden")
+
+
+class Form(BaseModel, alias_generator=to_camel):
+    """What the specification wants of a request; what else is in it is not read."""
+
+
+class Context(Form):
+    """Who asks, about whom."""
+
+    user_id: str
+    patient_id: str
+
+
+class Question(Form):
+    """What is asked when a patient is opened: a key of `prefetch` that is null was looked for, and there is nothing."""
+
+    hook: Literal["patient-view"]
+    hook_instance: uuid.UUID
+    context: Context
+    prefetch: dict[str, dict | None] = {}
+
+
+class Outcome(Form):
+    """What became of a card."""
+
+    card: str
+    outcome: Literal["accepted", "overridden"]
+    outcome_timestamp: AwareDatetime
+    accepted_suggestions: list | None = None
+
+
+class Feedback(Form):
+    """What became of some cards."""
+
+    feedback: list[Outcome] = Field(min_length=1, max_length=100)
 
 
 @dataclass
@@ -125,24 +161,21 @@ class Service:
         """Say what there is to call."""
         self.trust(request)
         what = f"A model that hospitals trained together, at {self.hospital}. {NOT_FOR_CARE}"
-        about = {"hook": HOOK, "id": ID, "title": "A federated model", "description": what}
+        about = {"hook": "patient-view", "id": ID, "title": "A federated model", "description": what}
         return JSONResponse({"services": [about | {"prefetch": self.prefetch}]})
 
     async def patient(self, request: Request) -> JSONResponse:
         """Answer when a patient is opened: with one card."""
         self.trust(request)
-        asked, given = await _question(request)
-        if asked.get("hook") != HOOK or not _is_uuid(asked.get("hookInstance")):
-            raise HTTPException(400, f"The hook must be {HOOK}, and hookInstance a UUID.")
-        context, told = asked.get("context"), asked.get("prefetch", {})
-        if not isinstance(context, dict) or not {"userId", "patientId"} <= context.keys():
-            raise HTTPException(400, "The context must hold userId and patientId.")
-        if lacking := [name for name in self.prefetch if name not in given or _is_outcome(told.get(name))]:
+        asked, told = await _asked(request, Question)
+        told, who = told.get("prefetch", {}), asked.context.patient_id
+        failed = {name for name, one in told.items() if one.get("resourceType") == "OperationOutcome"}
+        if lacking := [name for name in self.prefetch if name not in asked.prefetch.keys() - failed]:
             raise HTTPException(412, f"This service asks no FHIR server. Prefetch {', '.join(lacking)}.")
         resources = [one for name in self.prefetch for one in _resources(told.get(name))]
         owners = {one["id"] for one in resources if one.get("resourceType") == "Patient" and "id" in one}
         subjects = {str(one.get("subject", {}).get("reference")) for one in resources if "subject" in one}
-        if owners - {context["patientId"]} or subjects - {f"Patient/{context['patientId']}"}:
+        if owners - {who} or subjects - {f"Patient/{who}"}:
             raise HTTPException(400, "What was prefetched is about another patient than the context.")
         return JSONResponse({"cards": [self.card(resources)]})
 
@@ -186,18 +219,15 @@ class Service:
     async def hear(self, request: Request) -> JSONResponse:
         """Keep what became of a card: its name, the outcome and when, and nothing that somebody wrote."""
         self.trust(request)
-        asked, _ = await _question(request)
-        told = asked.get("feedback")
-        good = isinstance(told, list) and 0 < len(told) <= 100 and all(isinstance(one, dict) for one in told)
-        good = good and all(one.get("outcome") in OUTCOMES and _is_time(one.get("outcomeTimestamp")) for one in told)
-        if not good or any("acceptedSuggestions" not in one for one in told if one["outcome"] == "accepted"):
-            raise HTTPException(400, "Feedback needs card, outcome (accepted, overridden) and outcomeTimestamp.")
-        if any(str(one.get("card")) not in self._cards for one in told):
-            raise HTTPException(404, "This service has sent no such card.")
-        for one in told:
-            del self._cards[one["card"]]  # an answer a card: the file grows no faster than questions come
+        asked, _ = await _asked(request, Feedback)
+        if any(one.outcome == "accepted" and one.accepted_suggestions is None for one in asked.feedback):
+            raise HTTPException(400, "Feedback that a card was accepted needs acceptedSuggestions.")
+        if len({one.card for one in asked.feedback} & self._cards.keys()) < len(asked.feedback):
+            raise HTTPException(404, "This service has sent no such card, or it comes twice.")
+        for one in asked.feedback:
+            del self._cards[one.card]  # an answer a card: the file grows no faster than questions come
             if self.feedback:
-                kept = {name: one[name] for name in ("card", "outcome", "outcomeTimestamp")}
+                kept = one.model_dump(mode="json", by_alias=True, exclude={"accepted_suggestions"})
                 with self.feedback.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(kept | {"model": self.fingerprint}) + "\n")
         return JSONResponse({})
@@ -234,21 +264,21 @@ async def _refused(request: Request, error: HTTPException) -> JSONResponse:
     return JSONResponse({"resourceType": "OperationOutcome", "issue": [issue]}, error.status_code)
 
 
-async def _question(request: Request) -> tuple[dict, set[str]]:
-    """Return what was asked, without what is null, and what was prefetched, null or not."""
+async def _asked(request: Request, form: type[Form]) -> tuple[Any, dict]:
+    """Return what was asked in its form, and as JSON without what is null."""
     body = bytearray()
     async for part in request.stream():
         body += part
         if len(body) > LARGEST:
             raise HTTPException(413, f"The request has more than {LARGEST:,} bytes.")
     try:
-        asked = files.parse(bytes(body), "The request")
-        whole = json.loads(body)
+        told = files.parse(bytes(body), "The request")  # more strictly: no name twice
+        return form.model_validate_json(bytes(body)), told
+    except ValidationError as error:
+        where = [*error.errors()[0]["loc"], "the whole"][0]  # a name of the form, and nothing that was sent
+        raise HTTPException(400, f"The request is not as CDS Hooks 2.0 wants it: look at {where}.") from None
     except ValueError as problem:
         raise HTTPException(400, str(problem)) from None
-    if not isinstance(asked, dict) or not isinstance(asked.get("prefetch", {}), dict):
-        raise HTTPException(400, "The request must be a JSON object, and so must its prefetch.")
-    return asked, {*(whole.get("prefetch") or {})}
 
 
 def _resources(told: Any) -> list[dict]:
@@ -257,24 +287,6 @@ def _resources(told: Any) -> list[dict]:
         return [one for one, *_ in files.parts(told, "The prefetch")] if told else []
     except ValueError as problem:
         raise HTTPException(400, str(problem)) from None
-
-
-def _is_outcome(told: Any) -> bool:
-    return isinstance(told, dict) and told.get("resourceType") == "OperationOutcome"
-
-
-def _is_uuid(text: Any) -> bool:
-    try:
-        return str(uuid.UUID(text)) == text.lower()
-    except (AttributeError, TypeError, ValueError):
-        return False
-
-
-def _is_time(text: Any) -> bool:
-    try:
-        return len(text) < 40 and datetime.fromisoformat(text).astimezone(UTC) is not None
-    except (OverflowError, TypeError, ValueError):
-        return False
 
 
 def main(arguments: list[str] | None = None) -> None:

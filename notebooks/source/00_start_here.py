@@ -134,7 +134,10 @@ assert "missing" not in set(versions), (
 assert {path.stem for path in package.glob("*.py")} == {"__init__", *core}, (
     "The core should be these nine."
 )
-assert folders - {"__pycache__"} == {
+assert folders - {
+    "__pycache__",
+    "data",
+} == {  # an installed package has its data inside
     *("encryption", "reading", "compat", "chapters", "studies", "exchange"),
     *("network", "sources"),
 }, "All else should be in these eight folders."
@@ -164,7 +167,7 @@ plots.Picture(
 # Now we do it. The first three lines of the five load the hospitals and train one model, encrypted. They show nothing
 # yet: all that happened is in `run`.
 
-# %%
+# %% tags=["slide"]
 from fedkit import aggregators, hospitals, learning
 
 federation = hospitals.load("heart_disease")
@@ -216,7 +219,7 @@ side_by_side
 # The same training again, without encryption. `Mean()` is the plain mean, and the server can read every update. All
 # else is equal, so we can compare the two models number by number.
 
-# %%
+# %% tags=["slide"]
 import numpy as np
 from fedkit import models
 
@@ -428,3 +431,100 @@ course.check(
     (lambda it: ill(it) == died, "Is label 1 who died, at each hospital there?"),
     (lambda it: not any("outcome" in one for one in made(it).columns), learns),
 )
+
+# %% [markdown] tags=["quiz"]
+# ## Quiz
+#
+# Choose an answer, and open it.
+#
+# **1. What does a hospital send in a round of the encrypted training?**
+#
+# <details><summary>Its rows, encrypted, so that only the server can open them</summary>
+#
+# Not this one: rows never leave, encrypted or not. And the server has no key that opens anything.
+#
+# </details>
+# <details><summary>Its update, encrypted, and what helps to open the sum</summary>
+#
+# Right: the rows stay. The update travels hidden, and the second message only helps to open the sum of all updates.
+#
+# </details>
+# <details><summary>Its rows without names, so that nobody can be recognised</summary>
+#
+# Not this one: rows without names are still rows, and no row leaves. A few columns together can point to one person.
+#
+# </details>
+#
+# **2. Somebody steals all that the server has kept. What can the thief read?**
+#
+# <details><summary>Who has sent something, when, and how many bytes</summary>
+#
+# Right: the outside of a message is readable. Its numbers are not, and the server has no key that opens them.
+#
+# </details>
+# <details><summary>The updates, because the server had to add them up</summary>
+#
+# Not this one: the server adds them while they are encrypted. It never sees a number of an update.
+#
+# </details>
+# <details><summary>Nothing, because all that travels is encrypted</summary>
+#
+# Not this one: the numbers of an update are. But who sends, when, and how many bytes stays readable.
+#
+# </details>
+#
+# **3. Why do small and large hospitals send about equally many bytes?**
+#
+# <details><summary>Each trains on as many patients as the smallest has</summary>
+#
+# Not this one: each trains on all of its training rows. The number of patients changes what the update says, and not
+# its length.
+#
+# </details>
+# <details><summary>The server cuts long messages until all are equally long</summary>
+#
+# Not this one: nothing is cut. Without encryption the messages are equally long, too.
+#
+# </details>
+# <details><summary>An update has one number for each weight of the model</summary>
+#
+# Right: the model is the same everywhere. So its update is as long, however many patients it was made from.
+#
+# </details>
+#
+# **4. Why should you ask for the hospitals behind a mean AUROC?**
+#
+# <details><summary>The largest hospital alone decides about the mean</summary>
+#
+# Not this one: our mean counts each hospital once, whatever its size. What it hides is how they differ.
+#
+# </details>
+# <details><summary>The model may do badly at one of them</summary>
+#
+# Right: a mean hides that. A hospital wants to know how the model does for its own patients.
+#
+# </details>
+# <details><summary>Encryption changes the AUROC of small hospitals</summary>
+#
+# Not this one: the encrypted training gave the same model as the plain one. It only sent more bytes.
+#
+# </details>
+#
+# **5. One hospital encrypts nonsense, and sends it. What happens?**
+#
+# <details><summary>The server sees that it is nonsense, and leaves it out</summary>
+#
+# Not this one: the server cannot look inside a message. This is what the encryption is for.
+#
+# </details>
+# <details><summary>The signature does not fit, so the message is refused</summary>
+#
+# Not this one: a signature shows who sent a message. It does not show that the numbers in it make sense.
+#
+# </details>
+# <details><summary>It is added like the others, and nobody can look inside</summary>
+#
+# Right: encryption hides a false update as well as a true one. [Notebook 07](07_malicious_participants.ipynb) is
+# about that.
+#
+# </details>

@@ -90,7 +90,7 @@ sums
 # This table is all that leaves the hospitals. The server adds it up. Does that give the mean of all rows? These rows
 # are public, so we may pool the column once, *only to check*.
 
-# %%
+# %% tags=["slide"]
 count, total, squares = sums.sum()
 mean = total / count
 std = np.sqrt(squares / count - mean**2)
@@ -103,7 +103,7 @@ print(f"mean {mean:.1f}, standard deviation {std:.1f} beats a minute")
 # at a hospital, `aggregate_statistics` at the server. For categories, such as the kind of chest pain, a hospital counts
 # its patients in each. The most frequent category stands in for a missing value.
 
-# %%
+# %% tags=["slide"]
 columns = federation.numeric, federation.categorical
 told = [preparation.local_sums(one.table, *columns) for one in federation]
 statistics = preparation.aggregate_statistics(told)
@@ -134,7 +134,7 @@ sides.round(3)
 # Prevalence is nearly the same on both sides. Now every hospital prepares its own rows. By hand, for one column of one
 # hospital: impute, then standardise.
 
-# %%
+# %% tags=["slide"]
 column = federation["VA Long Beach"].table["thalach"]
 mean_train, std_train = split.statistics.moments.loc["thalach"]
 by_hand = (column.fillna(mean_train) - mean_train) / std_train
@@ -163,7 +163,7 @@ bias_after = bias - learning_rate * error.mean()
 # %% [markdown]
 # fedkit takes the same step if we ask for one round with one batch of all rows (`batch_size=None`).
 
-# %%
+# %% tags=["slide"]
 from fedkit import learning
 
 how = {"rounds": 1, "batch_size": None, "learning_rate": learning_rate}
@@ -194,7 +194,7 @@ run_pooled
 # [**AUROC**](glossary.md#auroc) is the share of such pairs for which it does: 0.5 is a coin, 1 is perfect. By hand:
 # compare every patient with label 1 to every patient with label 0. A tie counts half.
 
-# %%
+# %% tags=["slide"]
 from fedkit import evaluation
 
 
@@ -231,7 +231,7 @@ evaluation.summary(table_pooled)[["hospital", "mean", "low", "high", "n"]].round
 # The splits are the same as before, so we can take **paired differences**: pooled minus local, split by split. That
 # takes away the luck that both models share.
 
-# %%
+# %% tags=["slide"]
 FAIR = {"prepared": "alone", "penalty": 1.0, "epochs": 5}
 runs_alone = learning.train_local(federation, rounds=ROUNDS, seed=splits, **FAIR)
 runs_both = [*runs_pooled, *runs_alone]
@@ -648,3 +648,103 @@ def finds(middle):
 
 look = "Add the counts of all hospitals. In which step is the patient in the middle?"
 course.check("Exercise 3", middle, (finds, look))
+
+# %% [markdown] tags=["quiz"]
+# ## Quiz
+#
+# Choose an answer, and open it.
+#
+# **1. How can hospitals get the mean age of all patients, and show no row?**
+#
+# <details><summary>Each sends its mean age, and the server takes the mean of the four</summary>
+#
+# Not this one: then a patient of a small hospital counts more than one of a large hospital. That is not the mean of
+# all patients.
+#
+# </details>
+# <details><summary>Each sends a sum and a count, and the server adds them up</summary>
+#
+# Right: all sums together, divided by all counts together, are the pooled mean. No single age is seen.
+#
+# </details>
+# <details><summary>Each sends its ages in a random order, and the server adds them up</summary>
+#
+# Not this one: an age is a part of a row, in whatever order. It would leave the hospital.
+#
+# </details>
+#
+# **2. Pooling gives Switzerland a better AUROC on average, and a worse accuracy. How can that be?**
+#
+# <details><summary>The order is good, and the probabilities are too low</summary>
+#
+# Right: AUROC asks for the order only. Accuracy asks on which side of 0.5 a patient is, and there one shared bias is
+# wrong.
+#
+# </details>
+# <details><summary>AUROC was measured on training rows, and accuracy on test rows</summary>
+#
+# Not this one: both are measured on test rows, and on the same ones.
+#
+# </details>
+# <details><summary>With so few patients, one of the two numbers has to be wrong</summary>
+#
+# Not this one: few patients make both numbers unsure. But the two ask different questions, and both answers can be
+# true.
+#
+# </details>
+#
+# **3. At one hospital, the interval of "pooled minus local" holds zero. What may you say?**
+#
+# <details><summary>Both models are equally good at this hospital</summary>
+#
+# Not this one: a wide interval holds a clear gain and a clear loss, too. That nothing was shown does not mean that
+# nothing is there.
+#
+# </details>
+# <details><summary>The pooled model is better, if the mean is above zero</summary>
+#
+# Not this one: the mean can be above zero by luck. This is why we look at the interval.
+#
+# </details>
+# <details><summary>These patients do not settle which one is better</summary>
+#
+# Right: both are possible: that the pooled model is better, and that it is worse.
+#
+# </details>
+#
+# **4. A "model" knows only the hospital's name. Why does its AUROC over all rows look good?**
+#
+# <details><summary>It has learned the patients of each hospital by heart</summary>
+#
+# Not this one: it gives all patients of a hospital the same number. Inside a hospital it is a coin.
+#
+# </details>
+# <details><summary>In most pairs, the two patients are from different hospitals</summary>
+#
+# Right: prevalence differs between hospitals. So the name alone puts many of these pairs in the right order, and no
+# hospital is helped by that.
+#
+# </details>
+# <details><summary>Over all rows there are more pairs, which makes AUROC higher</summary>
+#
+# Not this one: more pairs make a number less a matter of luck. They do not make it higher.
+#
+# </details>
+#
+# **5. Why is it not enough to leave out the names, and to pool the rows then?**
+#
+# <details><summary>Age, sex and blood pressure together often point to one person</summary>
+#
+# Right: at each hospital, most patients are the only one there with their values of these three.
+#
+# </details>
+# <details><summary>Without the names, a model cannot tell the patients apart</summary>
+#
+# Not this one: a model does not need names, and ours was given none. It learns from the other columns.
+#
+# </details>
+# <details><summary>A hospital could no longer find the rows that are its own</summary>
+#
+# Not this one: it keeps its own rows at home. The danger is in what others can find in the copy.
+#
+# </details>

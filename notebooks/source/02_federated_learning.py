@@ -74,7 +74,7 @@ plots.Picture(
 # of its rows. How far it steps is the [learning rate](glossary.md#learning-rate). Going through all rows once is an
 # [epoch](glossary.md#epoch).
 
-# %%
+# %% tags=["slide"]
 import numpy as np
 
 
@@ -130,7 +130,7 @@ shown[["age", "trestbps", "thalach", "oldpeak", "bias"]].round(3)
 # [federated averaging](glossary.md#federated-averaging), or FedAvg (McMahan et al. 2017). By hand it is one line: shares
 # times updates.
 
-# %%
+# %% tags=["slide"]
 shares = patients / patients.sum()
 mean_update = shares @ updates
 fedkits_mean = aggregators.weighted_mean(updates, patients)
@@ -159,7 +159,7 @@ pd.Series(lengths, range(1, 11), name="length").round(3).to_frame().T
 # each value has a [placement](glossary.md#placement): `CLIENTS` means that each hospital has its own, `SERVER` means
 # that the server has it. Here is the mean again, as a *federated computation*.
 
-# %%
+# %% tags=["slide"]
 from fedkit.compat.tff import tf, tff
 
 vectors = tff.FederatedType((np.float32, (len(start),)), tff.CLIENTS)
@@ -282,7 +282,7 @@ print(
 # should need three to four times as many rounds. We give it four times as many, and look at two numbers: AUROC, and the
 # [log loss](glossary.md#log-loss). The log loss punishes wrong probabilities, not only a wrong order; lower is better.
 
-# %%
+# %% tags=["slide"]
 from dataclasses import replace
 
 
@@ -334,7 +334,7 @@ records.glue("log_loss_switzerland_behind_pooled_4x_rounds", loss_after)
 # It is easy to read too much into it. A hospital is *part* of the mean, so the mean lies near a large hospital by
 # formula. The distance is the one to the mean of the *others*, times one minus its own share:
 
-# %%
+# %% tags=["slide"]
 away = np.linalg.norm(updates - mean_update, axis=1)
 of_others = (mean_update - shares[:, None] * updates) / (1 - shares)[:, None]
 from_others = np.linalg.norm(updates - of_others, axis=1)
@@ -394,7 +394,7 @@ last.assign(**{"real / shuffled": times}).round(2)
 # often.
 
 
-# %%
+# %% tags=["slide"]
 def price(method, rounds):
     chosen = [run for run in at_home if run.method == method]
     auroc = evaluation.table(chosen, ["auroc"], rounds).groupby("hospital", sort=False)
@@ -723,3 +723,103 @@ def pulls(kind, mu):
 none = (lambda kind: pulls(kind, 0.0), "With mu = 0, is it the plain gradient?")
 some = (lambda kind: pulls(kind, 0.7), "Which way is back to the start?")
 course.check("Exercise 3", Prox, none, some)
+
+# %% [markdown] tags=["quiz"]
+# ## Quiz
+#
+# Choose an answer, and open it.
+#
+# **1. Why does an update count by the number of training patients?**
+#
+# <details><summary>So that one step at each, on all its rows, is the pooled step</summary>
+#
+# Right: if each takes one step on all its rows, the mean is exactly the pooled step. With several steps it is close
+# to that.
+#
+# </details>
+# <details><summary>So that each hospital has the same say in the shared model</summary>
+#
+# Not this one: then all updates would count the same. By patients, a large hospital has more say.
+#
+# </details>
+# <details><summary>So that hospitals with better measurements have more say</summary>
+#
+# Not this one: nobody looks at how good the rows are. A row counts the same wherever it is.
+#
+# </details>
+#
+# **2. A value has the type `{float32[14]}@CLIENTS`. What is it?**
+#
+# <details><summary>14 numbers at the server, for all hospitals</summary>
+#
+# Not this one: at the server the type would end in `@SERVER`. And there it would have no curly brackets.
+#
+# </details>
+# <details><summary>One number at each of 14 hospitals</summary>
+#
+# Not this one: the 14 says how many numbers each one has. How many hospitals there are is not in the type.
+#
+# </details>
+# <details><summary>14 numbers at each hospital, its own</summary>
+#
+# Right: curly brackets mean one value at each hospital. This value is a vector of 14 numbers.
+#
+# </details>
+#
+# **3. Both trainings use every row once a round. Why is the federated one behind after as many rounds?**
+#
+# <details><summary>An update loses digits on its way to the server</summary>
+#
+# Not this one: in the clear, numbers arrive as they were sent. And more rounds made the gap smaller.
+#
+# </details>
+# <details><summary>Hospitals step side by side, and not one after the other</summary>
+#
+# Right: the mean of four short paths is no longer than one of them. Pooled training puts all its steps into one long
+# path.
+#
+# </details>
+# <details><summary>The server has no rows, so it cannot weigh the updates</summary>
+#
+# Not this one: it weighs them by patients, and needs no row for that. The hospitals tell their numbers.
+#
+# </details>
+#
+# **4. Why do we also train with patients who are shuffled among the hospitals?**
+#
+# <details><summary>Hospitals become alike, and so the shared model gets better</summary>
+#
+# Not this one: no real federation could do that, since rows may not leave. The shuffled training is there to compare
+# with.
+#
+# </details>
+# <details><summary>Nobody can tell any more which hospital a row comes from</summary>
+#
+# Not this one: this is not about hiding rows. The shuffled training is there to compare with.
+#
+# </details>
+# <details><summary>We see how far models move apart if hospitals are alike</summary>
+#
+# Right: this much comes from chance, size and steps. Only what is beyond it comes from patients who differ.
+#
+# </details>
+#
+# **5. The rows stay at home, and the server reads each update. What does it learn?**
+#
+# <details><summary>Nothing about patients, since an update only holds weights</summary>
+#
+# Not this one: weights move because of rows. After one step on all rows, one number gives the exact share of label 1
+# away.
+#
+# </details>
+# <details><summary>Something about the rows, such as how common label 1 is</summary>
+#
+# Right: after one step on all rows it is exact. After several steps the server gets a guess.
+#
+# </details>
+# <details><summary>Each of the rows, since they can be computed back</summary>
+#
+# Not this one: a few numbers cannot hold all rows of a hospital. A step on a single patient is another matter
+# (notebook 06).
+#
+# </details>

@@ -37,7 +37,7 @@ claim = course.settings(
 # enough. `before` is called with what goes in. It watches one round:
 
 
-# %%
+# %% tags=["slide"]
 import numpy as np
 import pandas as pd
 from fedkit import aggregators, hospitals, learning
@@ -92,7 +92,7 @@ pd.Series(losses, name="largest error").map("{:.0e}".format).to_frame().T
 # linear equations, and solving them gives the key. All sums wrap around at 2^64, like a clock at 12.
 
 
-# %%
+# %% tags=["slide"]
 def toy_encrypt(numbers, key, scale, random):
     mask = random.integers(0, 2**64, (len(numbers), len(key)), dtype=np.uint64)
     noise = np.rint(random.normal(0, 3.2, len(numbers)))
@@ -110,7 +110,7 @@ def toy_decrypt(ciphertext, key, scale):
 # add their bodies. That is a ciphertext *of the sum*. No key was needed to add.
 
 
-# %%
+# %% tags=["slide"]
 toy_random = np.random.default_rng(0)  # a real cipher's randomness has no seed
 toy_key = toy_random.integers(0, 2, 1024, dtype=np.uint64)
 two = [updates[name] for name in ("Hungary", "Switzerland")]
@@ -129,7 +129,7 @@ assert np.allclose(toy_decrypt(total, toy_key, 2**34), sum(two), atol=1e-8)
 # standard for 128-bit security (Albrecht et al., 2018).
 
 
-# %%
+# %% tags=["slide"]
 from fedkit.compat.tenseal import ts
 
 
@@ -185,7 +185,7 @@ at_server.is_private()
 # one message?
 
 
-# %%
+# %% tags=["slide"]
 def open_by_hand(message):
     count, *rest = ts.ckks_vector_from(context, message).decrypt()
     return np.array(rest) / count
@@ -222,7 +222,7 @@ for name, update in updates.items():
 # [key share](glossary.md#key-share) alone looks random. In the sum of all, they are gone.
 
 
-# %%
+# %% tags=["slide"]
 from itertools import combinations
 
 letter_two = dict(toy_keys)
@@ -451,7 +451,7 @@ found.pivot_table("AUROC", "hospital", "method", "first")
 # With an honest cipher, somebody is above "luck" once in a billion times.
 
 
-# %%
+# %% tags=["slide"]
 from fedkit.chapters.attacks import distinguishing
 
 
@@ -640,7 +640,7 @@ records.glue("bytes_a_parameter_BFV_100000", largest["BFV"])
 # Each hospital subtracts its own part of the sum. Hungary, in the list of three above:
 
 
-# %%
+# %% tags=["slide"]
 weighted = {name: patients[name] * updates[name] for name in listed}
 others = mean_of_three * patients_of_three - weighted["Hungary"]
 assert np.allclose(others, weighted["Cleveland"] + weighted["Switzerland"], atol=1e-3)
@@ -819,3 +819,99 @@ def private(two):
 same = "Does show(hide(update, key), key) give the 14 numbers back?"
 told = "The table says who found the coin. What does your message tell this attacker?"
 course.check("Exercise 3", (hide, show), (back, same), (private, told))
+
+# %% [markdown] tags=["quiz"]
+# ## Quiz
+#
+# Choose an answer, and open it.
+#
+# **1. How can a server add ciphertexts without a key?**
+#
+# <details><summary>It opens them for a moment, and hides the sum again</summary>
+#
+# Not this one: it has no key to open them with, not even for a moment.
+#
+# </details>
+# <details><summary>Added ciphertexts are themselves a ciphertext of the sum</summary>
+#
+# Right: masks add up, and bodies add up. That needs no key: only opening needs one, and the server has none.
+#
+# </details>
+# <details><summary>It has the public keys, which open a sum, but no letter</summary>
+#
+# Not this one: a public key opens nothing. Two hospitals need each other's to agree on a secret.
+#
+# </details>
+#
+# **2. All hospitals share one secret key. How many of them must help the server, so that it reads Hungary's update?**
+#
+# <details><summary>None, because all messages pass through the server</summary>
+#
+# Not this one: it has the messages, and no key. Somebody has to open one for it.
+#
+# </details>
+# <details><summary>One, because each has the key for all messages</summary>
+#
+# Right: the server has the message, and each hospital has the key. So one dishonest hospital is enough.
+#
+# </details>
+# <details><summary>Three, because they have to subtract their parts</summary>
+#
+# Not this one: so it is with keys that are used once. With one key for all, it takes far less.
+#
+# </details>
+#
+# **3. A training runs to its end, and its model is good. What does that say about the encryption?**
+#
+# <details><summary>It is on: with encryption off, no sum could be opened</summary>
+#
+# Not this one: we put zeros in place of the keys. All sums were opened, and nobody would have noticed.
+#
+# </details>
+# <details><summary>It is off: with encryption on, the model would be worse</summary>
+#
+# Not this one: encryption changed no digit of the AUROC that we show. A good model may well be encrypted.
+#
+# </details>
+# <details><summary>Nothing: on or off, the same model comes out</summary>
+#
+# Right: this is why we play the game. It is red when the encryption is off.
+#
+# </details>
+#
+# **4. In the game, all five attackers are right in about half of their guesses. What was shown?**
+#
+# <details><summary>They can read about half of what the hospitals send</summary>
+#
+# Not this one: half is what anybody gets by guessing. It means that they read nothing that helps.
+#
+# </details>
+# <details><summary>These five find nothing in the bytes that helps them guess</summary>
+#
+# Right: they do no better than a coin. That no other attacker does rests on mathematics.
+#
+# </details>
+# <details><summary>Nobody can ever read a letter, with any attack</summary>
+#
+# Not this one: the game tries these five only. That the cipher is strong rests on mathematics, and on parameters that
+# experts checked.
+#
+# </details>
+#
+# **5. Hungary opens the sum of three hospitals. What can it work out alone?**
+#
+# <details><summary>Both other updates, since it now has the sum of all keys</summary>
+#
+# Not this one: the sum of the keys opens the sum of the letters, and no single letter.
+#
+# </details>
+# <details><summary>Nothing more, since its own key opens its own letter only</summary>
+#
+# Not this one: every hospital opens the sum, and each knows its own part of it. So it can subtract.
+#
+# </details>
+# <details><summary>The sum of the two others, since it knows its own part</summary>
+#
+# Right: it takes its own part away. If Cleveland helps, the two also work out Switzerland's update.
+#
+# </details>

@@ -160,7 +160,7 @@ means.round(3)
 # [interval](glossary.md#interval) takes them for independent, and comes out too narrow. Nadeau and Bengio (2003) add
 # "test rows / training rows" under the root. By hand, for federated minus alone at Switzerland:
 
-# %%
+# %% tags=["slide"]
 import numpy as np
 from scipy import stats
 
@@ -183,7 +183,7 @@ print(f"{apart.mean():+.3f}; usual: ± {usual:.3f}; honest: ± {honest:.3f}")
 # [paired differences](glossary.md#paired-differences) have narrower intervals. The *pooled* model gets own intercepts,
 # too.
 
-# %%
+# %% tags=["slide"]
 SETS = {f"splits 0 to {SEEDS - 1}": scores, f"{SEEDS} other splits": again}
 
 
@@ -916,3 +916,101 @@ for method, one in rows.groupby("method", sort=False) if is_right() else ():
     worth.loc[method] = [net_benefit(*both_of, t) for t in worth.columns]
 if len(worth):
     print(worth.round(3))
+
+# %% [markdown] tags=["quiz"]
+# ## Quiz
+#
+# Choose an answer, and open it.
+#
+# **1. Why do the models that share all numbers call so many Swiss patients wrong?**
+#
+# <details><summary>They were encrypted, which blurs small differences</summary>
+#
+# Not this one: pooled and plain federated training have the same fault. Encryption changes no accuracy.
+#
+# </details>
+# <details><summary>They put the Swiss patients in an order that is worse than alone</summary>
+#
+# Not this one: on average their order is better than that of the hospital's own model. But the probabilities are too
+# low.
+#
+# </details>
+# <details><summary>One bias cannot fit hospitals with other shares of ill patients</summary>
+#
+# Right: nearly all Swiss patients are ill, and the shared bias does not know it. An own intercept repairs that.
+#
+# </details>
+#
+# **2. Why is the honest interval wider than the usual one?**
+#
+# <details><summary>All splits draw from the same patients, so they are alike</summary>
+#
+# Right: the usual interval takes splits for independent. More splits of the same patients bring no new patients.
+#
+# </details>
+# <details><summary>We look at several hospitals, so one may be lucky</summary>
+#
+# Not this one: that is another step, which comes on top, for the verdicts. This interval is for one hospital.
+#
+# </details>
+# <details><summary>It also has to be right for hospitals that we have not seen</summary>
+#
+# Not this one: it speaks of these patients only. A fifth hospital could be different.
+#
+# </details>
+#
+# **3. The verdict at Switzerland is "inconclusive". What does it mean?**
+#
+# <details><summary>Federated training is as good there as pooled training</summary>
+#
+# Not this one: no experiment shows that two methods are equal. And this interval also holds a large loss.
+#
+# </details>
+# <details><summary>Federated training loses more there than we would accept</summary>
+#
+# Not this one: some of the interval lies beyond the margin, and some does not. Only with all of it there, the verdict
+# is "inferior".
+#
+# </details>
+# <details><summary>The loss there may be smaller than the margin, or larger</summary>
+#
+# Right: the interval lies across the margin. These patients cannot settle the question.
+#
+# </details>
+#
+# **4. In the mean, federated training with own intercepts is surely more accurate than pooling. Is federating the
+# reason?**
+#
+# <details><summary>Yes, since the same patients and splits were used for both</summary>
+#
+# Not this one: they were, but the two models are not of one kind. Only one of them had own intercepts.
+#
+# </details>
+# <details><summary>No, since pooled models with own intercepts gain as much</summary>
+#
+# Right: a fair comparison gives both the same. Then no difference is sure.
+#
+# </details>
+# <details><summary>Yes, since pooled models have only one bias for all</summary>
+#
+# Not this one: a pooled model can get own intercepts as well. Each hospital sets one with its own rows.
+#
+# </details>
+#
+# **5. Why does CKKS send so many more bytes than BFV for this model?**
+#
+# <details><summary>It sends whole ciphertexts that are nearly empty</summary>
+#
+# Right: there is room for two thousand numbers, and an update has 14. BFV sends only the places that it uses.
+#
+# </details>
+# <details><summary>It has the better protection, which costs bytes</summary>
+#
+# Not this one: here it protects less: all hospitals share one key, so one of them is enough to read everything.
+#
+# </details>
+# <details><summary>It encrypts each of the 14 numbers on its own</summary>
+#
+# Not this one: all of them lie in one ciphertext. A single number would take as many bytes.
+#
+# </details>

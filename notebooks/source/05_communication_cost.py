@@ -144,7 +144,7 @@ for how, parts in {"two": [flat[:13], flat[13:14]], "one": [flat[:14]]}.items():
 # hospitals shall fit into 12 bits, sign included. Each hospital promises a [bound](glossary.md#bound), its largest
 # number. The bounds are added, and each hospital may err by half a step. So the largest sum is 2047, less four halves.
 
-# %%
+# %% tags=["slide"]
 from fedkit.encryption import quantization, schemes
 
 bound = sum(np.abs(vector).max() for vector in weighted.values())
@@ -165,7 +165,7 @@ print(f"{bytes_whole / size:.1f} bytes a number")
 # 2020, *BatchCrypt*). This is [packing](glossary.md#packing).
 
 
-# %%
+# %% tags=["slide"]
 from fedkit.encryption import packing
 
 
@@ -192,7 +192,7 @@ print(f"{bytes_packed / size:.2f} bytes a number")
 # This is safe as long as a key hides *one* message. So each hospital draws a new key for each sum. The server adds, and
 # the sum opens with the sum of the keys. fedkit's `ring` does this arithmetic:
 
-# %%
+# %% tags=["slide"]
 from secrets import token_bytes
 
 from fedkit.encryption import ring
@@ -233,7 +233,7 @@ print(f"key share: {share_bytes:,} bytes; {bytes_once / size:.2f} bytes a number
 # some, and fill in the middle of what they could be. How many is too many?
 
 
-# %%
+# %% tags=["slide"]
 def right_after(dropped):
     middle = 2 ** (dropped - 1)
     cut = sum((one >> dropped << dropped) + middle for one in c0.values())
@@ -593,7 +593,7 @@ final.round({"up": 2, "down": 2, "encrypt, ms": 0})
 # And be fair to masks. They hide as much, and cost no byte. So why encrypt? Suppose that Hungary's message does not
 # arrive:
 
-# %%
+# %% tags=["slide"]
 rest = [name for name in whole if name != "Hungary"]
 lost = signed(sum(hidden[name] for name in rest)) == sum(whole[name] for name in rest)
 assert lost.mean() < 0.01, "Without Hungary, the masks should not cancel."
@@ -869,3 +869,101 @@ course.check(
     (up_to_rounds, "What do both messages have in common? Take it away."),
     (lambda function: (attacked(function) == change).all(), "Look at `signed`."),
 )
+
+# %% [markdown] tags=["quiz"]
+# ## Quiz
+#
+# Choose an answer, and open it.
+#
+# **1. In a large model, an encrypted number of 12 bits is shorter than a plain float32. Why?**
+#
+# <details><summary>A ciphertext is packed tightly, as files are in a zip file</summary>
+#
+# Not this one: a ciphertext looks like noise, and noise cannot be made shorter. A plain number of 12 bits is shorter
+# still.
+#
+# </details>
+# <details><summary>It was rounded before, and its mask need not be sent</summary>
+#
+# Right: rounding makes it short, and encryption then adds only a little. Still it is longer than a plain number of 12
+# bits.
+#
+# </details>
+# <details><summary>Only the numbers that changed much are sent at all</summary>
+#
+# Not this one: all numbers are sent, and each has its bits in a coefficient.
+#
+# </details>
+#
+# **2. All hospitals use the same mask, and everybody may know it. Why is that safe?**
+#
+# <details><summary>The numbers are rounded, so there is little to read</summary>
+#
+# Not this one: rounded numbers still tell of patients. What hides them is a key.
+#
+# </details>
+# <details><summary>The server takes the mask away before it adds up</summary>
+#
+# Not this one: it cannot: in a letter, the mask is multiplied by a key, which the server does not have.
+#
+# </details>
+# <details><summary>Each key hides one message, and is not used again</summary>
+#
+# Right: two messages under the same key and the same mask would show their difference.
+#
+# </details>
+#
+# **3. A weight wants to move by 0.3 steps in every round. What does rounding to the nearest do?**
+#
+# <details><summary>It sends one step in about three rounds of ten, at random</summary>
+#
+# Not this one: so it is with stochastic rounding. Its mean is right, but it adds noise.
+#
+# </details>
+# <details><summary>It sends zero in every round, so the weight never moves</summary>
+#
+# Right: this is the trap. A small wish that comes again and again is lost each time.
+#
+# </details>
+# <details><summary>It sends zero at first, and makes up for it later</summary>
+#
+# Not this one: so it is with feedback: a hospital keeps what was left over, and adds it to the next round.
+#
+# </details>
+#
+# **4. Masks that cancel hide as much, and take fewer bytes. What do ciphertexts give us?**
+#
+# <details><summary>The long letter is made before anybody knows who takes part</summary>
+#
+# Right: so it is of use even if another one is missing. Only a short message, the key share, depends on who takes
+# part.
+#
+# </details>
+# <details><summary>The numbers in them are hidden better than under a mask</summary>
+#
+# Not this one: simple masks hide as much. The difference is what happens when somebody drops out.
+#
+# </details>
+# <details><summary>The hospitals no longer have to agree on secrets in pairs</summary>
+#
+# Not this one: they still do: the key shares travel under such masks.
+#
+# </details>
+#
+# **5. To save bytes, we left the bias of the heart model in the clear. What came of it?**
+#
+# <details><summary>Fewer bytes, and a bias is of no use without the weights</summary>
+#
+# Not this one: there were more bytes. And the bias by itself tells which label is the more common one.
+#
+# </details>
+# <details><summary>Fewer bytes, and the server reads where label 1 is common</summary>
+#
+# Not this one: there were more bytes. What is in the clear needs a signed envelope of its own.
+#
+# </details>
+# <details><summary>More bytes, and the server reads where label 1 is common</summary>
+#
+# Right: the open bias needs a signed envelope of its own. And its sign tells which label is the more common one.
+#
+# </details>

@@ -80,7 +80,7 @@ x, y = swiss.train_features[[at]], swiss.train_labels[[at]]
 # everything but x cancels. Any unit that moved will do. The label is easier still: the last bias goes up for label 1
 # and down for 0 (Zhao et al., 2020).
 
-# %%
+# %% tags=["slide"]
 from fedkit.chapters.attacks import inversion
 
 kernel, bias = np.float64(update[0]), np.float64(update[1])
@@ -145,7 +145,7 @@ def draw(seed, name, patients):
 drawn = {patients: [draw(*case, patients) for case in cases] for patients in BATCHES}
 
 
-# %%
+# %% tags=["slide"]
 def share_read(update, x):
     found = inversion.rows(update[0], update[1])
     return (inversion.errors(x, found).max(axis=1) < 0.01).mean() if found.size else 0.0
@@ -192,7 +192,7 @@ def refused(what, attempt, *given):
         raise RuntimeError(f"{what} should be refused.")
 
 
-# %%
+# %% tags=["slide"]
 cleveland = new_keys()["Cleveland"]
 
 
@@ -208,7 +208,7 @@ def read_letter(letter, shapes):
 # *forgot* the key: all the rest is as it should be. It must read the row.
 
 
-# %%
+# %% tags=["slide"]
 def letter_without_key(update):
     count = quantization.exact_layer(1, parameters, 1.0, 64)
     layout = quantization.Layout((count, *cleveland.plain_layout(len(update)).layers))
@@ -395,7 +395,7 @@ plots.save(
 #
 # A mean of updates of one step each is the update of one large batch. So a sum of n hospitals leaks like a batch of n.
 
-# %%
+# %% tags=["slide"]
 x_4, y_4 = drawn[4][0]
 alone = [(x_4[[i]], y_4[[i]]) for i in range(4)]
 of_each = [models.flatten(one) for one in send(network, [weights] * 4, alone)]
@@ -477,7 +477,7 @@ refused("a sum of one", keyrings["Hungary"].decrypt, forged, listed)
 # key share that Switzerland sent is masked, and no key comes out of it. What is left is the sum of four, for which all
 # answered, and the letter itself:
 
-# %%
+# %% tags=["slide"]
 total = encryption.add(parameters, secret, shares)
 mean_of_four, _ = keyrings["Cleveland"].decrypt(total, listed)
 assert np.allclose(mean_of_four, plain, atol=1e-6), "The sum of the list should open."
@@ -560,7 +560,7 @@ shown.assign(TPR=pd.Series(tprs).map("{:.1%}".format))
 # each number, *before* it sends. We attack the update of one patient, with 16 units.
 
 
-# %%
+# %% tags=["slide"]
 def blur(update, noise, random):
     clipped = update / max(1, np.linalg.norm(update))
     return clipped + random.normal(0, noise, update.shape)
@@ -639,7 +639,7 @@ for noise in NOISES:
 # it have each of them.
 
 
-# %%
+# %% tags=["slide"]
 class Noisy(aggregators.Wrapped):
     def __init__(self, noise):
         super().__init__(aggregators.Mean())
@@ -870,3 +870,98 @@ course.check(
     (judged(older, False), "Look at the ages of what you accept, in years."),
     (judged(between, False), "Look at each column of levels, behind the numbers."),
 )
+
+# %% [markdown] tags=["quiz"]
+# ## Quiz
+#
+# Choose an answer, and open it.
+#
+# **1. From which update of our network does one division read a row?**
+#
+# <details><summary>A whole round over all rows, with the settings that we use</summary>
+#
+# Not this one: it mixes all rows of a hospital, over several steps. This attack read none of them.
+#
+# </details>
+# <details><summary>The very first step of the training, on one patient</summary>
+#
+# Not this one: the last layer starts with zeros. So nothing comes back to the hidden layer, and it does not move.
+#
+# </details>
+# <details><summary>One step on one patient, when the training is under way</summary>
+#
+# Right: each unit that has moved gives the same row. There is nobody else in the step to hide it.
+#
+# </details>
+#
+# **2. A hospital trains on one patient again and again before it sends. What is left of the row?**
+#
+# <details><summary>It is whole: no other patient is in the update</summary>
+#
+# Right: more steps hide rows only if more patients are in them.
+#
+# </details>
+# <details><summary>It is blurred: the model has changed with every step</summary>
+#
+# Not this one: the model does change, but nobody else comes into the update. The division found the row each time.
+#
+# </details>
+# <details><summary>It is gone: only the last of the steps is sent</summary>
+#
+# Not this one: an update says how far all steps together moved the model.
+#
+# </details>
+#
+# **3. Why does a wide network give more rows away than a narrow one?**
+#
+# <details><summary>It learns more of the rows by heart while it is trained</summary>
+#
+# Not this one: that matters for the finished model. Here a single step is enough, whatever was learned before.
+#
+# </details>
+# <details><summary>It is more likely that some unit speaks for one patient only</summary>
+#
+# Right: such a unit gives this patient's row away. With more units, there is more often one.
+#
+# </details>
+# <details><summary>It has a longer update, which is harder to encrypt</summary>
+#
+# Not this one: the longest update was encrypted as well, and no row was read from it.
+#
+# </details>
+#
+# **4. A model was trained encrypted. What does that change for membership inference?**
+#
+# <details><summary>It stops the attack, since no update can be read</summary>
+#
+# Not this one: the attack does not need an update. It asks the finished model.
+#
+# </details>
+# <details><summary>It weakens the attack, since encryption adds some noise</summary>
+#
+# Not this one: the noise of our letters is rounded away when the sum is opened. The model is as without encryption.
+#
+# </details>
+# <details><summary>It changes nothing, since the attack asks the model</summary>
+#
+# Right: the model is what all hospitals want to have. So encryption does not hide it from them.
+#
+# </details>
+#
+# **5. Two of three hospitals collude against the third. What would help it?**
+#
+# <details><summary>A longer key, so that nobody can open its letter</summary>
+#
+# Not this one: they open no letter. They read the sum, as they may, and take their own parts away.
+#
+# </details>
+# <details><summary>More hospitals in the sum, which do not collude</summary>
+#
+# Right: then only a sum of several is left. With enough of them, it tells little about each.
+#
+# </details>
+# <details><summary>Another server, which does not work with the two</summary>
+#
+# Not this one: the server plays no part in this. Hospitals read the sum without its help.
+#
+# </details>

@@ -54,7 +54,7 @@ patients
 # Now Hungary sends its update with the sign flipped, four times as long. Does the mean still point where the honest
 # mean points? The [cosine](glossary.md#cosine) tells: 1 is the same direction, -1 the opposite.
 
-# %%
+# %% tags=["slide"]
 import numpy as np
 
 
@@ -73,7 +73,7 @@ print(f"poisoned and honest mean: {cosine(mean_honest, mean_poisoned):+.2f}")
 # One hospital turned the model around. Three lines help: sort each number by itself, drop the largest and the smallest,
 # take the middle. This is the [coordinate median](glossary.md#coordinate-median) (Yin et al., 2018).
 
-# %%
+# %% tags=["slide"]
 from fedkit import records
 from fedkit.chapters import robust
 
@@ -508,7 +508,7 @@ reached[["auroc", "lowest"]]
 # Why not find the culprit? [Screening](glossary.md#screening) reads updates in the clear, gives each a score, flags low
 # ones, and **excludes** who is flagged too often. One score is the cosine to the mean of the others:
 
-# %%
+# %% tags=["slide"]
 from fedkit.chapters import screening
 
 
@@ -888,3 +888,100 @@ course.check(
     (reads([50, 50, 50]), "What is the sum of all three updates? Take yours away."),
     (reads([20, 70, 40]), "The mean is weighted: how many patients has each of you?"),
 )
+
+# %% [markdown] tags=["quiz"]
+# ## Quiz
+#
+# Choose an answer, and open it.
+#
+# **1. Hungary flips the signs of its update, and encrypts it. What does encryption change?**
+#
+# <details><summary>The server notices, since the ciphertext looks different</summary>
+#
+# Not this one: all ciphertexts look like noise. Nobody sees a sign in them.
+#
+# </details>
+# <details><summary>The sum does not open, since the numbers do not fit the key</summary>
+#
+# Not this one: a key fits any numbers. Poison is added like everything else.
+#
+# </details>
+# <details><summary>Nothing: the same poison gives the same model</summary>
+#
+# Right: encryption protects an honest update, and it hides a false one just as well.
+#
+# </details>
+#
+# **2. One attacker of fifteen did little harm to the mean. How many does a mean bear, then?**
+#
+# <details><summary>None: an attacker only has to be louder</summary>
+#
+# Right: it may choose how loud it is. Loud enough, one of fifteen turned the mean around.
+#
+# </details>
+# <details><summary>One of fifteen, and with two it would fall</summary>
+#
+# Not this one: it bore one that was not loud. One that was louder turned the mean around.
+#
+# </details>
+# <details><summary>Less than half, since the honest ones have more weight</summary>
+#
+# Not this one: that holds for a median. In a mean, one very long update counts more than all others.
+#
+# </details>
+#
+# **3. Nobody attacks, and the cosine shuts Switzerland out. Why?**
+#
+# <details><summary>Its update is short, since it has few patients</summary>
+#
+# Not this one: the cosine does not look at length. It looks at direction only.
+#
+# </details>
+# <details><summary>Its update points elsewhere, since its patients differ</summary>
+#
+# Right: to differ is no attack. This is the harm to watch: an honest, small hospital that is shut out.
+#
+# </details>
+# <details><summary>Its weight is small, so it is far from the mean of the others</summary>
+#
+# Not this one: its own weight has no part in the mean of the others. And the cosine looks at direction only.
+#
+# </details>
+#
+# **4. AUROC hardly falls after a training. What does this say about a backdoor?**
+#
+# <details><summary>There is none: it would call many patients wrong</summary>
+#
+# Not this one: it changes the label of patients with the trigger, and hardly any of those tested has it.
+#
+# </details>
+# <details><summary>Nothing: hardly any patient has the trigger by chance</summary>
+#
+# Right: for all others the model works nearly as before. Only who knows the trigger can test for it.
+#
+# </details>
+# <details><summary>If there is one, it can do no harm to anybody</summary>
+#
+# Not this one: under the mean, nearly everybody who shows the trigger gets label 0. AUROC just does not ask for it.
+#
+# </details>
+#
+# **5. The chain of an audit log is in order, but nobody remembers its head. What is proven?**
+#
+# <details><summary>That each line follows the one before, and no more</summary>
+#
+# Right: the whole log may be another one, chained from its first line on. A head that is kept elsewhere would show
+# it.
+#
+# </details>
+# <details><summary>That the log is still what it was on the day it was written</summary>
+#
+# Not this one: to know this, somebody must remember the head. Without it, a second log with other lines passes as
+# well.
+#
+# </details>
+# <details><summary>That those who are flagged in it have done harm</summary>
+#
+# Not this one: a chain never proves that what was written down was true.
+#
+# </details>

@@ -71,7 +71,7 @@ if ROLE != "alone":
 # bytes by a rule called [SHA-256](glossary.md#sha-256). The reader takes a file only if its content is what its name
 # says.
 
-# %%
+# %% tags=["slide"]
 import hashlib
 import secrets
 from pathlib import Path
@@ -839,3 +839,100 @@ def is_refused(function):
 
 hint = "Does the log name another key? Whose is the letter, what for, and how long?"
 course.check("Exercise 3", forge, (is_refused, hint))
+
+# %% [markdown] tags=["quiz"]
+# ## Quiz
+#
+# Choose an answer, and open it.
+#
+# **1. Why does the shared folder need no lock?**
+#
+# <details><summary>Because nobody ever changes a file that is there</summary>
+#
+# Right: each letter is a file of its own. It appears whole, under the hash of its content, and stays as it is.
+#
+# </details>
+# <details><summary>Because only the coordinator writes into the folder</summary>
+#
+# Not this one: all hospitals write their letters into it. The coordinator writes lists and sums.
+#
+# </details>
+# <details><summary>Because each hospital has a folder of its own</summary>
+#
+# Not this one: all letters lie in one folder. What a hospital has for itself is its home, with its keys.
+#
+# </details>
+#
+# **2. Why is the fingerprint of the invitation read aloud?**
+#
+# <details><summary>Because it is a password that keeps others out</summary>
+#
+# Not this one: it is no secret: everybody may hear it. It helps to find the true invitation.
+#
+# </details>
+# <details><summary>Because it tells each hospital which rows to take</summary>
+#
+# Not this one: each hospital brings its own rows. The fingerprint stands for settings, coordinator and maker.
+#
+# </details>
+# <details><summary>Because anybody with the folder can post an invitation</summary>
+#
+# Right: what was heard from a known person cannot be swapped in the folder. So everybody joins the same study.
+#
+# </details>
+#
+# **3. A letter's name is the hash of its content. What does this alone show?**
+#
+# <details><summary>That it was written by the hospital in its name</summary>
+#
+# Not this one: anybody can compute a hash. Who wrote a letter is shown by its signature.
+#
+# </details>
+# <details><summary>That it is whole, whoever may have written it</summary>
+#
+# Right: half a letter or a changed one does not fit its name, and is not taken.
+#
+# </details>
+# <details><summary>That nobody but the hospitals can read its numbers</summary>
+#
+# Not this one: a hash hides nothing. Numbers are hidden by keys that are used once.
+#
+# </details>
+#
+# **4. Switzerland's old backup is started, and its program stops. Why?**
+#
+# <details><summary>Its model is old, so its update would be of no use to others</summary>
+#
+# Not this one: the model follows from the sums, which all can read again. The danger is in the keys.
+#
+# </details>
+# <details><summary>It could send other numbers under a key that was used</summary>
+#
+# Right: two letters under the same key would show their difference to everybody. So a person must decide.
+#
+# </details>
+# <details><summary>Its signature no longer counts, since it was copied</summary>
+#
+# Not this one: the signature is as good as before. The program itself sees that it has forgotten a letter.
+#
+# </details>
+#
+# **5. The coordinator signs a list without Switzerland, whose letter has long been there. What do the other hospitals
+# do?**
+#
+# <details><summary>They answer it, since the coordinator decides who takes part</summary>
+#
+# Not this one: then the coordinator could get two sums, with and without Switzerland. The difference would be its
+# numbers.
+#
+# </details>
+# <details><summary>They write new letters, for the hospitals that are left</summary>
+#
+# Not this one: nothing is sent twice under one number. A second letter under the same key would tell a difference.
+#
+# </details>
+# <details><summary>They do not answer it, and go on waiting for a right one</summary>
+#
+# Right: they see the letter that was left out. And for each number, a hospital answers one list only.
+#
+# </details>

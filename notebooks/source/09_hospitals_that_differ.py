@@ -56,7 +56,7 @@ columns = (columns - columns.mean()) / columns.std()
 # The columns are now on one scale, in standard deviations. Two distances for each hospital:
 
 
-# %%
+# %% tags=["slide"]
 def apart(place):
     """How far each hospital is from all patients together."""
     share = (label.groupby(place, sort=False).mean() - label.mean()).abs()
@@ -128,7 +128,7 @@ print(f"{len(live)} rows of split {SAMPLE} {verdict}")
 # (Hospitals alone share one choice.)
 # Here are three methods on splits 0 to 19. *Majority* is the guess: the most frequent label for all.
 
-# %%
+# %% tags=["slide"]
 SETS = {"splits 0 to 19": range(20), "splits 20 to 39": range(20, 40)}
 found = {name: table[table["seed"].isin(seeds)] for name, seeds in SETS.items()}
 THREE = ["local", "central", "FedAvg"]
@@ -308,7 +308,7 @@ gains = wide(versus["splits 0 to 19"]).swaplevel(axis=1)
 gains.loc[[*CURES, LAYER], ["accuracy", "ece", "auroc"]].round(3)
 
 
-# %%
+# %% tags=["slide"]
 def by_chance(p):
     """The error of a model whose probabilities are true: labels are drawn by them."""
     drawn = [random.random(len(p)) < p for _ in range(SHUFFLES)]
@@ -519,7 +519,7 @@ METHODS |= {"Ditto": Ditto(0.1), "own intercept": AtHome()}
 # Each number is a difference to FedAvg: below zero is *better*. *Alone* has five epochs a round.
 
 
-# %%
+# %% tags=["slide"]
 def losses(place):
     """Log loss of each method, mean of hospitals and splits, minus FedAvg's."""
     how = {"rounds": ROUNDS, "seed": range(SEEDS)}
@@ -844,3 +844,100 @@ course.check(
         " The mean takes a quarter of that.",
     ),
 )
+
+# %% [markdown] tags=["quiz"]
+# ## Quiz
+#
+# Choose an answer, and open it.
+#
+# **1. A small hospital lies far from the mean of all patients. What should stand beside this distance?**
+#
+# <details><summary>The distance of the largest hospital, as a measure for all</summary>
+#
+# Not this one: chance moves a large hospital less than a small one. So the two cannot be compared like that.
+#
+# </details>
+# <details><summary>The distance that it has if patients are shuffled</summary>
+#
+# Right: with few patients, chance alone makes a distance. Only what is beyond it is a difference.
+#
+# </details>
+# <details><summary>The distance that is left when the model is trained</summary>
+#
+# Not this one: the patients do not change when a model is trained. The question is what chance does.
+#
+# </details>
+#
+# **2. FedProx, SCAFFOLD and server momentum gain no accuracy here. Why?**
+#
+# <details><summary>They look for one model in other ways, and one cannot fit all</summary>
+#
+# Right: even pooled training has the fault. What helps is a number of each hospital's own.
+#
+# </details>
+# <details><summary>They were run with settings that nobody had chosen well</summary>
+#
+# Not this one: settings were chosen by cross-validation inside the training rows. And what they aim at has the same
+# fault.
+#
+# </details>
+# <details><summary>They find a model that is far from what pooling would give</summary>
+#
+# Not this one: most of them find about the pooled model. But that one has the same fault.
+#
+# </details>
+#
+# **3. Where does a hospital need a bias of its own?**
+#
+# <details><summary>Wherever hospitals differ, in whatever it may be</summary>
+#
+# Not this one: where they differed in size or in age, it did not help. FedAvg was good there already.
+#
+# </details>
+# <details><summary>Wherever its patients are older than those of the others</summary>
+#
+# Not this one: the model knows the age. What follows from it is the same everywhere.
+#
+# </details>
+# <details><summary>Where no column explains why its share of label 1 differs</summary>
+#
+# Right: then the weights cannot know it, and only a number of its own can. Ask this before you train.
+#
+# </details>
+#
+# **4. When do these rows say that a hospital should stay alone?**
+#
+# <details><summary>When it has enough patients for a model of its own</summary>
+#
+# Not this one: against a model with an own intercept, no hospital surely gains by staying alone.
+#
+# </details>
+# <details><summary>When it is unlike the others, and may keep no bias</summary>
+#
+# Right: so it is with Switzerland and one shared model. With an own intercept, there is no such reason any more.
+#
+# </details>
+# <details><summary>When it has very few patients, who hardly count in the mean</summary>
+#
+# Not this one: on average, the small hospitals order their patients better together than alone.
+#
+# </details>
+#
+# **5. FLamby's pooled model is clearly better if it is tested as it was trained. What was wrong before?**
+#
+# <details><summary>It got inputs that were standardised in another way</summary>
+#
+# Right: it learned from rows that were standardised together. At a hospital it was tested with that hospital's own
+# means.
+#
+# </details>
+# <details><summary>It was tested on patients whom it had learned from</summary>
+#
+# Not this one: that makes a score too good. Theirs was too low.
+#
+# </details>
+# <details><summary>It was tested on other patients with each of the seeds</summary>
+#
+# Not this one: these seeds change no test patient. The same ones are tested five times.
+#
+# </details>

@@ -112,7 +112,7 @@ costs[["busy", "link", "both"]].round(2)
 # hand, where nobody is away:
 
 
-# %%
+# %% tags=["slide"]
 def diary_by_hand(both, until, deadline):
     """When the model moves, and who is taken: a list of pairs."""
     now, diary = 0.0, []
@@ -723,3 +723,98 @@ course.check(
     (lambda it: played(it, "times"), "When is the third of them done? Then all begin."),
     (lambda it: played(it, "count"), "How many whole rounds are over by then?"),
 )
+
+# %% [markdown] tags=["quiz"]
+# ## Quiz
+#
+# Choose an answer, and open it.
+#
+# **1. The clock is simulated. Which of its results may you use?**
+#
+# <details><summary>Seconds, because the rows and the bytes are real</summary>
+#
+# Not this one: rows and bytes are real, speeds and links are invented. So the seconds are invented, too.
+#
+# </details>
+# <details><summary>Ratios, and they hold for other hospitals as well</summary>
+#
+# Not this one: with other speeds there are other ratios. Where rows are fast, a slow computer matters less.
+#
+# </details>
+# <details><summary>Ratios, and they hold for these speeds only</summary>
+#
+# Right: one way can be so many times faster than another. Other speeds would give another ratio.
+#
+# </details>
+#
+# **2. A late update should count less, and it is encrypted. How is this done?**
+#
+# <details><summary>The hospital makes it smaller before it encrypts</summary>
+#
+# Right: it knows how many steps it has missed. So nobody else has to read its update.
+#
+# </details>
+# <details><summary>The server reads how large it is, and makes it smaller</summary>
+#
+# Not this one: the server cannot read an update, and so it cannot see how large it is.
+#
+# </details>
+# <details><summary>It is left out, since nobody can change it</summary>
+#
+# Not this one: FedBuff throws nothing away. Its own hospital can still change it.
+#
+# </details>
+#
+# **3. A deadline has passed, and only two hospitals are in time. What happens?**
+#
+# <details><summary>Both updates count, since two are still better than none</summary>
+#
+# Not this one: each of the two knows its own part. So it could read the other's from the sum.
+#
+# </details>
+# <details><summary>The round is lost, since two would read each other</summary>
+#
+# Right: a sum of fewer than three is never opened. It is a price of encryption.
+#
+# </details>
+# <details><summary>The server waits until a third hospital is done</summary>
+#
+# Not this one: with a deadline the round is over. Waiting is another policy.
+#
+# </details>
+#
+# **4. With a slow Cleveland three policies are clearly faster, with a slow Switzerland they are not. Why?**
+#
+# <details><summary>Because Switzerland has more rows, and needs longer</summary>
+#
+# Not this one: it has the fewest rows. Its computer is as many times slower as Cleveland's was.
+#
+# </details>
+# <details><summary>Because Switzerland's messages are longer than others'</summary>
+#
+# Not this one: all hospitals send about the same number of bytes.
+#
+# </details>
+# <details><summary>Because the model then hears less of unlike patients</summary>
+#
+# Right: Switzerland's patients differ most. What is saved in time is lost in what the model knows.
+#
+# </details>
+#
+# **5. A deadline leaves Switzerland out. In AUROC and accuracy, the intervals there hold zero. What may you say?**
+#
+# <details><summary>Leaving it out does no harm to its patients</summary>
+#
+# Not this one: "Not shown" is not "no harm". And its log loss does get worse.
+#
+# </details>
+# <details><summary>The log loss shows harm there, and these two do not</summary>
+#
+# Right: it has few test patients with label 0, so two intervals are wide. The probabilities got worse all the same.
+#
+# </details>
+# <details><summary>With so few patients, no score can show any harm</summary>
+#
+# Not this one: its log loss is worse, with intervals above zero on both halves of the splits.
+#
+# </details>

@@ -40,7 +40,7 @@ claim = course.settings(
 # We cut it to a length of 1. This is [clipping](glossary.md#clipping). Then we count it in whole **steps**, 4,096 to a
 # length of 1.
 
-# %%
+# %% tags=["slide"]
 import numpy as np
 
 STEPS = 4096
@@ -99,7 +99,7 @@ def add_up(vectors):
     return mean.total(state, "noised", whole, ledger)
 
 
-# %%
+# %% tags=["slide"]
 before, after = add_up(monday), add_up(tuesday)
 stolen = after - before
 assert np.array_equal(stolen, steps_by_hand(x, y)), "Encrypted sums are exact."
@@ -251,7 +251,7 @@ print(guarantee.sentences(least=LEAST))
 # Our noise has a `seed`, so that the lesson comes out the same. Who knows it takes the noise off. In earnest leave it out:
 # then noise is from the system, and nobody can compute it.
 
-# %%
+# %% tags=["slide"]
 public = budgets.public(federation)
 
 
@@ -466,7 +466,7 @@ records.glue("membership_network_epsilon_1", attack.loc[(network, 1.0), "mean"])
 # which it is surest. If many guesses are right, epsilon can't be small.
 
 
-# %%
+# %% tags=["slide"]
 def audit(promised):
     coins = np.random.default_rng(SPLIT).random(CANARIES) < 0.5
     needed = promised.variance(CANARIES, honest=1)
@@ -479,7 +479,7 @@ def audit(promised):
 # And a broken one beside it. It adds half of the noise, and still says the same epsilon.
 
 
-# %%
+# %% tags=["slide"]
 class Broken(privacy.Guarantee):
     def variance(self, size, honest):
         return super().variance(size, honest) // 4
@@ -670,3 +670,98 @@ wide = [counts(lambda n, spread: 0.8 < n.std() / spread < 1.25, e) for e in (1, 
 why = "How far do many answers spread? What says the accountant?"
 rules = (whole, "A count is a whole number."), (middle, "Is their mean the count?")
 course.check("Exercise 3", noisy_count, *rules, *((one, why) for one in wide))
+
+# %% [markdown] tags=["quiz"]
+# ## Quiz
+#
+# Choose an answer, and open it.
+#
+# **1. Two encrypted sums gave a patient away. How?**
+#
+# <details><summary>With so few patients, the encryption became too weak</summary>
+#
+# Not this one: no key was broken, and no letter was read. It works with any number of patients.
+#
+# </details>
+# <details><summary>Both sums are exact, and their difference is the patient</summary>
+#
+# Right: encryption hides the letters. The answer is what everybody wants to have, and it tells.
+#
+# </details>
+# <details><summary>One hospital gave its key away, which opened a letter</summary>
+#
+# Not this one: no letter was opened. All hospitals may read the sums.
+#
+# </details>
+#
+# **2. What does a small epsilon promise to a patient?**
+#
+# <details><summary>What is seen is about as likely without this patient</summary>
+#
+# Right: so nobody can learn much from it about whether the patient took part.
+#
+# </details>
+# <details><summary>What is true of patients in general stays hidden, too</summary>
+#
+# Not this one: a model is there to say that. The promise is about taking part, and not about that.
+#
+# </details>
+# <details><summary>What is in the row never leaves the hospital at all</summary>
+#
+# Not this one: rows stay at home in any federated training. Epsilon is about what the answers tell.
+#
+# </details>
+#
+# **3. Why do updates that are encrypted need less noise in all?**
+#
+# <details><summary>Because encryption adds noise of its own to the sum</summary>
+#
+# Not this one: that noise is rounded away when the sum is opened. Encrypted sums are exact.
+#
+# </details>
+# <details><summary>Because a whole number shows less of a patient</summary>
+#
+# Not this one: rounding is no promise. It can even make what one patient changes a little longer.
+#
+# </details>
+# <details><summary>Because only the sum is read, and all can share its noise</summary>
+#
+# Right: where letters are read, each hospital must hide its patients alone, with all of the noise.
+#
+# </details>
+#
+# **4. Four hospitals can hide a patient for little, but not a hospital. Why?**
+#
+# <details><summary>A hospital sends more bytes, which are harder to hide</summary>
+#
+# Not this one: each sends as many bytes, whatever the unit is. Noise hides what they say, and not how many there are.
+#
+# </details>
+# <details><summary>A hospital is a large part of the sum, and a patient is not</summary>
+#
+# Right: hundreds of patients cover one. Only three hospitals cover the fourth.
+#
+# </details>
+# <details><summary>A hospital has to add the noise by itself, and no other helps</summary>
+#
+# Not this one: with noise in the sum, all hospitals share it, for both units.
+#
+# </details>
+#
+# **5. An audit finds a smaller epsilon than was promised. What does that say?**
+#
+# <details><summary>The promise is kept, since the true epsilon is the smaller one</summary>
+#
+# Not this one: the audit says how large epsilon must be at the least. It can well be larger.
+#
+# </details>
+# <details><summary>The promise could be made stronger, with the same noise</summary>
+#
+# Not this one: a better attacker may find more. The audit knows only its own attack.
+#
+# </details>
+# <details><summary>It is nothing against the promise, and no proof of it</summary>
+#
+# Right: only an audit that finds *more* than was promised shows something: that the promise is broken.
+#
+# </details>

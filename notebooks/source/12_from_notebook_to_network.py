@@ -63,7 +63,7 @@ print("The engine is here." if here else environment.ABSENT)
 # answer. The hospital asks: "I have seen so many of your letters. Here are my new ones. What else is there?" By hand:
 
 
-# %%
+# %% tags=["slide"]
 class BoardByHand:
     def __init__(self):
         self.shelf = []
@@ -531,3 +531,98 @@ course.check(
     (takes("key", False), "This is another hospital's key: whose should it be?"),
     (takes("name", False), "The name on it is another hospital's: compare the key."),
 )
+
+# %% [markdown] tags=["quiz"]
+# ## Quiz
+#
+# Choose an answer, and open it.
+#
+# **1. What does the server do in this network?**
+#
+# <details><summary>It hands letters on, and adds what it cannot read</summary>
+#
+# Right: a hospital asks what is new, and gets an answer. Training and keys stay at the hospitals.
+#
+# </details>
+# <details><summary>It opens the letters, and checks the numbers in them</summary>
+#
+# Not this one: it has no key. At the door it checks who has signed a letter, and not its numbers.
+#
+# </details>
+# <details><summary>It trains for each hospital that is away for a while</summary>
+#
+# Not this one: it has no rows, so it cannot train. A hospital that comes back asks for what it missed.
+#
+# </details>
+#
+# **2. Letters are encrypted and signed. Why is there TLS around them?**
+#
+# <details><summary>Else somebody who listens could read the updates</summary>
+#
+# Not this one: updates are hidden in the letters already, under keys that are used once.
+#
+# </details>
+# <details><summary>Else somebody who listens could read the names on letters</summary>
+#
+# Right: the outside of a letter says who sends it, what for, and in which study. Inside TLS, it is noise.
+#
+# </details>
+# <details><summary>Else a letter that was changed on the way would be taken</summary>
+#
+# Not this one: it would not fit its hash and its signature. So it is refused at the door, with TLS or without.
+#
+# </details>
+#
+# **3. The program wants to send scores, and the consent does not allow it. What happens?**
+#
+# <details><summary>They leave all the same, since a score is no patient's row</summary>
+#
+# Not this one: a score tells something about patients, too. The file says what may leave, and scores are not in it.
+#
+# </details>
+# <details><summary>The server is asked, since it leads the study</summary>
+#
+# Not this one: a person at the hospital decides what leaves, in a file. The server has no say in that.
+#
+# </details>
+# <details><summary>They stay at the hospital, and the program says why</summary>
+#
+# Right: the file is compared before each step. What is not in it does not leave.
+#
+# </details>
+#
+# **4. Who starts the study adds a hospital that does not exist. What stops this?**
+#
+# <details><summary>The sum: with a false hospital among them, it does not open</summary>
+#
+# Not this one: it would open. Then the sum would hold fewer true hospitals than it seems.
+#
+# </details>
+# <details><summary>The server: it sees that this hospital has no rows</summary>
+#
+# Not this one: who starts the study also runs the server. So nobody can count on it here.
+#
+# </details>
+# <details><summary>Each hospital: it compares the names with its own file</summary>
+#
+# Right: the names in the study then differ from the names that were agreed on. So the hospital stops.
+#
+# </details>
+#
+# **5. Hungary's process is killed, and started again. Why is nothing lost, and nothing counted twice?**
+#
+# <details><summary>Because the server keeps a copy of its memory</summary>
+#
+# Not this one: the server knows nothing of its memory. What it must not forget lies on its own disk.
+#
+# </details>
+# <details><summary>Because letters never change, and it asks what it missed</summary>
+#
+# Right: a question may be asked twice. The same letter has the same name, so it is there once.
+#
+# </details>
+# <details><summary>Because all hospitals go back to the first round</summary>
+#
+# Not this one: nobody goes back. The others only wait until the letters that are missing have come.
+#
+# </details>

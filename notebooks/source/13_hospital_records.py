@@ -535,7 +535,7 @@ from_records = hospitals.from_frame(
     missing={"trestbps": ["0"], "chol": ["0"]},
 )
 
-# %%
+# %% tags=["slide"]
 import hashlib
 
 
@@ -821,3 +821,99 @@ text = says([False, False], record(value="187"), record(value=True)), "A number?
 unit = says([False, False], record(code="kg"), record(system="ucum")), "The unit?"
 parts = says([False, False], {"status": "final"}, {}), "What if a part is missing?"
 course.check("Exercise 3", usable, good, status, text, unit, parts)
+
+# %% [markdown] tags=["quiz"]
+# ## Quiz
+#
+# Choose an answer, and open it.
+#
+# **1. A library for FHIR accepts a record. What do you know?**
+#
+# <details><summary>That its form is right, and not whether it makes sense</summary>
+#
+# Right: a wrong unit and a value below zero were accepted as well. Such checks are ours.
+#
+# </details>
+# <details><summary>That its value is possible, and its unit is a known one</summary>
+#
+# Not this one: FHIR leaves such lists to the people who use it. The library accepted a length as a unit, and a value
+# below zero.
+#
+# </details>
+# <details><summary>That its patient is in the export, and may be looked up</summary>
+#
+# Not this one: the library looks at one record alone. It accepted one about a patient who is not there.
+#
+# </details>
+#
+# **2. Why may the model not learn from glucose and HbA1c?**
+#
+# <details><summary>They were taken after the index date, so nobody had them</summary>
+#
+# Not this one: they were taken at the visit. A leak needs no later day.
+#
+# </details>
+# <details><summary>They come in several units, which cannot be compared</summary>
+#
+# Not this one: a mapping can turn one unit into another, as it does for cholesterol.
+#
+# </details>
+# <details><summary>They decide who has diabetes, so they give the label away</summary>
+#
+# Right: a model that has them repeats the definition. Its score is great, and means nothing.
+#
+# </details>
+#
+# **3. At Hill, the number of visits tells the label. Why is it of no use on the index date?**
+#
+# <details><summary>The second visit has not happened on that day</summary>
+#
+# Right: who got the diagnosis was asked to come again. On the day on which we stand, all have one visit.
+#
+# </details>
+# <details><summary>A number of visits is not a medical value</summary>
+#
+# Not this one: such a number may be used, if it was known by then. It is the day that counts.
+#
+# </details>
+# <details><summary>So strong a column makes all of the others useless</summary>
+#
+# Not this one: a strong column is welcome, if one has it in time. This one comes too late.
+#
+# </details>
+#
+# **4. Park's `pulse` is half of the others', and its `creatinine` is high. Why is only the pulse corrected?**
+#
+# <details><summary>Only the pulse broke a limit of the mapping</summary>
+#
+# Not this one: each pulse by itself was possible. Both were found only because hospitals stood side by side.
+#
+# </details>
+# <details><summary>Only for the pulse did a person find a mistake</summary>
+#
+# Right: somebody counted for half a minute. The `creatinine` is high because it is a clinic for kidneys.
+#
+# </details>
+# <details><summary>Only the pulse is a column that the model learns from</summary>
+#
+# Not this one: the model learns from both. A true difference stays, and a mistake is put right.
+#
+# </details>
+#
+# **5. At the bedside, some values are not in the question at all. Why does the service refuse?**
+#
+# <details><summary>Because the model cannot work with a missing value</summary>
+#
+# Not this one: it can: where somebody has looked in vain, it fills the value in, and the card says so.
+#
+# </details>
+# <details><summary>Because it wants to keep the values for its next training</summary>
+#
+# Not this one: it keeps nothing of a patient, and it does not train.
+#
+# </details>
+# <details><summary>Because it must not guess what nobody has looked for</summary>
+#
+# Right: "Looked for in vain" and "not looked for" are not the same. The question has to say which it is.
+#
+# </details>

@@ -142,21 +142,29 @@ def check(name: str, python: str, version: str, stock: Path, wheel: Path) -> lis
         (session / "lib" / f"python{version}" / "site-packages" / "stock.pth").write_text(
             f"import site; site.addsitedir({str(stock)!r})\nimport google.colab\n"
         )
-        mark = f"colab-check-{os.getpid()}-{name}"
-        kernel = Path(folder) / "jupyter" / "kernels" / "colab"
-        kernel.mkdir(parents=True)
-        command = [str(session / "bin" / "python"), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        variables = {"FEDKIT_SOURCE": str(wheel), "FEDKIT_MARK": mark, "PYTHONNOUSERSITE": "1", "PYTHONPATH": ""}
-        spec = {"argv": command, "display_name": "Colab", "language": "python", "env": variables}
-        (kernel / "kernel.json").write_text(json.dumps(spec))
-        os.environ["JUPYTER_PATH"] = str(kernel.parents[1])
-        target = tools.root() / ".cache" / "colab" / f"{name}.ipynb"
-        try:
-            executed = running.execute(pairing.of(name), target, "smoke", Path(folder) / "figures", kernel="colab")
-        except RuntimeError as error:
-            return [str(error), *leftovers(mark)]
         wanted = lacking(pinned(HERE / f"python{version}.txt"))
-        return judge(executed, wanted) + goldens.compare(goldens.glued(executed), goldens.load(name)) + leftovers(mark)
+        return run(name, session / "bin" / "python", Path(folder), wanted, FEDKIT_SOURCE=str(wheel))
+
+
+def run(name: str, python: Path, folder: Path, wanted: set[str], **variables: str) -> list[str]:
+    """Run one notebook with a Python; return what is wrong, in sentences.
+
+    folder : for the figures, and what tells Jupyter of this Python
+    wanted : what the set-up cell must speak of
+    """
+    mark, kernel = f"colab-check-{os.getpid()}-{name}", folder / "jupyter" / "kernels" / "colab"
+    kernel.mkdir(parents=True)
+    command = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    variables |= {"FEDKIT_MARK": mark, "PYTHONNOUSERSITE": "1", "PYTHONPATH": ""}
+    spec = {"argv": command, "display_name": "Colab", "language": "python", "env": variables}
+    (kernel / "kernel.json").write_text(json.dumps(spec))
+    os.environ["JUPYTER_PATH"] = str(kernel.parents[1])
+    target = tools.root() / ".cache" / "colab" / f"{name}.ipynb"
+    try:
+        executed = running.execute(pairing.of(name), target, "smoke", folder / "figures", kernel="colab")
+    except RuntimeError as error:
+        return [str(error), *leftovers(mark)]
+    return judge(executed, wanted) + goldens.compare(goldens.glued(executed), goldens.load(name)) + leftovers(mark)
 
 
 def judge(executed: dict, wanted: set[str]) -> list[str]:
@@ -170,7 +178,7 @@ def judge(executed: dict, wanted: set[str]) -> list[str]:
     setup = next(cell for cell in executed["cells"] if "setup" in cell["metadata"].get("tags", []))
     said = "".join("".join(output.get("text", "")) for output in setup["outputs"])
     if silent := sorted(name for name in wanted if name not in said):
-        problems.append(f"the set-up cell did not install {', '.join(silent)}; it said: {said.strip()!r}")
+        problems.append(f"the set-up cell does not speak of {', '.join(silent)}; it said: {said.strip()!r}")
     return problems
 
 

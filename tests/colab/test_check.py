@@ -18,7 +18,7 @@ LISTS = [check.HERE / f"python{version}.txt" for version in check.PYTHONS]
     [
         ("fedkit installs tenseal, dp-accounting ... done.\n", [], []),
         ("tenseal, dp-accounting", [{"name": "stderr", "text": ["I0000"]}], ["cell 3 prints on stderr: I0000"]),
-        ("tenseal", [], ["the set-up cell did not install dp-accounting; it said: 'tenseal'"]),
+        ("tenseal", [], ["the set-up cell does not speak of dp-accounting; it said: 'tenseal'"]),
     ],
 )
 def test_what_is_wrong_with_a_session_is_seen(said, noise, problems):

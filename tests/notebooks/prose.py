@@ -35,6 +35,8 @@ FILES = {
     "syllabus": "notebooks/README.md",
     "classroom": "notebooks/classroom.md",
     "glossary": "notebooks/glossary.md",
+    "compare": "notebooks/compare.md",
+    "CONTRIBUTING": "CONTRIBUTING.md",
 }
 NAMES = [*tools.names(), *FILES]
 
@@ -49,7 +51,7 @@ PROPER = set(
     McMahan Karimireddy Reddi Zhu Nadeau Bengio Bonawitz Regev Cheon Albrecht Diffie Hellman Vercauteren Micciancio
     Vickers Elkin Nguyen Alistarh Seide Phong Zhao Geiping Carlini Blanchard Cao Lycklama Velicheti Bagdasaryan Baruch
     Dwork Mironov Canonne Steinke Opacus
-    Ogier Terrail FLamby NeurIPS ACORN BatchCrypt RoFL Scrypt AES GCM ePrint
+    Ogier Terrail FLamby BioMed OpenMined PyPI PyTorch NeurIPS ACORN BatchCrypt RoFL Scrypt AES GCM ePrint
     TensorFlow TenSEAL scikit fedkit Colab JupyterLab JupyterHub NVFlare Matplotlib conda README
     """.split()
 )
@@ -200,7 +202,7 @@ def reading_minutes(notebook: dict) -> int:
     story = "\n\n".join(texts)
     code = [cell for cell in cells if cell.cell_type == "code"]
     seen = sum(len(calls(cell.source, ("plots.save", "plots.Picture"))) for cell in code)
-    in_view = sum(not cell.metadata.get("tags") for cell in code)
+    in_view = sum(not set(cell.metadata.get("tags", [])) - {"slide"} for cell in code)
     return 5 * math.floor((len(counted(bare(story))) / 100 + in_view / 2 + 2 * seen) / 5 + 0.5)
 
 

@@ -44,8 +44,9 @@ def words(prose: str) -> int:
 
 def problems(name: str, notebook: dict) -> list[str]:
     """Return what is not as it should be in a notebook as it is made (the student's copy)."""
-    first, *_ = markdown = [cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
-    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    cells = [cell for cell in notebook["cells"] if "quiz" not in tags(cell)]  # that is looked at in test_quiz.py
+    first, *_ = markdown = [cell["source"] for cell in cells if cell["cell_type"] == "markdown"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
     lines = [len(cell["source"].splitlines()) for cell in code if cell["source"] != SETUP]
     median = statistics.median(len(cell["source"].splitlines()) for cell in code if "plumbing" not in tags(cell))
     widest = max(len(line) for cell in code if cell["source"] != SETUP for line in cell["source"].splitlines())
@@ -57,12 +58,12 @@ def problems(name: str, notebook: dict) -> list[str]:
     published = {node.targets[0].id: node.value.value for node in scalars} if scalars == given else {}
     prose = "\n".join(markdown)
     goals = bullets(first.partition("\n## ")[0].partition("By the end you can")[2])
-    hidden = ", ".join(dict.fromkeys(out_of_sight(notebook["cells"])))
+    hidden = ", ".join(dict.fromkeys(out_of_sight(cells)))
     *_, before, reached, last, _ = ["", "", "", *re.split(r"^## (.+)", prose, flags=re.MULTILINE)]
     found = {
         f"a cell has {max(lines)} lines": max(lines) > 25,
         f"a line of code has {widest} signs": widest > 88,
-        f"there are {len(notebook['cells'])} cells": len(notebook["cells"]) > 70,
+        f"there are {len(cells)} cells": len(cells) > 70,
         f"the median cell has {median} lines": median > 6,
         "there must be one title, first of all": not prose.startswith(f"# {name[:2]}. ")
         or len(re.findall(r"^# ", prose, flags=re.MULTILINE)) != 1,
@@ -219,6 +220,8 @@ def test_the_notebooks_are_what_their_sources_make_and_those_of_the_syllabus(sol
         ("# %%\n1 + 1", '# %% tags=["plumbing"]\n# More\ndef f(): ...\n\n# %%\nf()', "in a folded cell: f"),
         ("# %%\n1 + 1", '# %% tags=["plumbing"]\n# f\ndef f(): ...\n\n# %%\nf()', None),
         ("# ## Exercises", "# ![](picture.png)\n# ## Exercises", "no words in its place"),
+        ("answer = 42", '# %% [markdown] tags=["quiz"]\n# ## Quiz\n#\n# ' + "word " * 2000, None),
+        ("answer = 42", "# %% [markdown]\n# ## Quiz\n#\n# " + "word " * 2000, "words of prose"),
     ],
 )
 def test_a_bad_notebook_is_seen_and_a_good_one_has_no_problems(old, new, sentence):

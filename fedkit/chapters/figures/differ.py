@@ -105,7 +105,7 @@ def heat(values: pd.DataFrame, heading: str, what: str, most: float, decimals: i
     axes.pcolormesh(numbers, cmap="PuOr_r", vmin=-most, vmax=most, edgecolor="white", linewidth=1.5)
     for (row, column), value in np.ndenumerate(numbers):
         text = "-" if np.isnan(value) else f"{value:+z.{decimals}f}".replace("-", "−")
-        ink = "white" if abs(value) > 0.65 * most else INK
+        ink = "white" if value < -0.58 * most or value > 0.72 * most else INK  # the more legible on this purple, orange
         axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=9, color=ink)
     axes.set_xticks(np.arange(columns) + 0.5, [plots.shown(name).replace(" ", "\n", 1) for name in values])
     axes.set_yticks(np.arange(rows) + 0.5, [plots.shown(name) for name in values.index])
