@@ -18,7 +18,7 @@ SOURCE = TESTS.parent / "notebooks" / "source"
 # Room -> the most lines it may have, and the rooms that it may import. A module of the
 # package's top folder is core.
 ROOMS = {
-    "compat": (410, set()),
+    "compat": (465, set()),  # of which 56 make a model small enough for a watch
     "encryption": (1957, {"compat"}),
     "core": (2800, {"compat", "encryption", "reading"}),
     "reading": (970, {"core"}),
@@ -28,7 +28,7 @@ ROOMS = {
     "network": (1044, {"core", "compat", "encryption", "exchange"}),
     "sources": (782, {"core"}),
 }
-WHOLE = 15_440  # the most lines of all rooms together
+WHOLE = 15_496  # the most lines of all rooms together
 # The core in the order in which it is read, and the one module of it that opens the door to an engine.
 CORE = ["hospitals", "tables", "preparation", "models", "learning", "aggregators", "records", "evaluation", "plots"]
 BEHIND = {"encryption": "aggregators", "reading": "hospitals"}
@@ -243,9 +243,9 @@ def test_a_circle_is_found():
 
 
 def test_a_line_too_many_is_found():
-    assert over_budget({"compat.tff": "\n" * 410}) == []
-    found = over_budget({"compat.tff": "\n" * 310, "compat.tenseal": "\n" * 101})
-    assert found == ["compat has 411 lines, and 410 at most."]
+    assert over_budget({"compat.tff": "\n" * 465}) == []
+    found = over_budget({"compat.tff": "\n" * 365, "compat.tenseal": "\n" * 101})
+    assert found == ["compat has 466 lines, and 465 at most."]
     assert [line.split()[0] for line in over_budget({"exchange.all": "\n" * (WHOLE + 1)})] == ["exchange", "fedkit"]
 
 

@@ -68,6 +68,7 @@ claim = course.settings(globals(), {"SEED": 0, "ROUNDS": 50}, {"ROUNDS": 10})
 # | [11 differential privacy][11] | What does the sum still tell, and what does it cost to hide it? |
 # | [12 from notebook to network][12] | What changes when each hospital is a machine? |
 # | [13 hospital records][13] | Hospitals keep records, not tables: who makes the row? |
+# | [14 watches at the edge][14] | A watch knows its owner: what does it know tomorrow, and of anybody else? |
 #
 # Read them in this order. Each runs on its own, from top to bottom, in a few minutes.
 #
@@ -84,6 +85,7 @@ claim = course.settings(globals(), {"SEED": 0, "ROUNDS": 50}, {"ROUNDS": 10})
 # [11]: 11_differential_privacy.ipynb
 # [12]: 12_from_notebook_to_network.ipynb
 # [13]: 13_hospital_records.ipynb
+# [14]: 14_watches_at_the_edge.ipynb
 #
 # ## Is everything here?
 #
