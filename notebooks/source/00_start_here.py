@@ -68,6 +68,7 @@ claim = course.settings(globals(), {"SEED": 0, "ROUNDS": 50}, {"ROUNDS": 10})
 # | [11 differential privacy][11] | What does the sum still tell, and what does it cost to hide it? |
 # | [12 from notebook to network][12] | What changes when each hospital is a machine? |
 # | [13 hospital records][13] | Hospitals keep records, not tables: who makes the row? |
+# | [15 other sectors][15] | A school, an airport, a bank: what carries over from hospitals? |
 #
 # Read them in this order. Each runs on its own, from top to bottom, in a few minutes.
 #
@@ -84,6 +85,7 @@ claim = course.settings(globals(), {"SEED": 0, "ROUNDS": 50}, {"ROUNDS": 10})
 # [11]: 11_differential_privacy.ipynb
 # [12]: 12_from_notebook_to_network.ipynb
 # [13]: 13_hospital_records.ipynb
+# [15]: 15_other_sectors.ipynb
 #
 # ## Is everything here?
 #
