@@ -7,6 +7,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 NOTEBOOKS ?=
 TESTS ?=
 FAULTS ?=
+NAME ?=
 PARTS ?= speed encryption heart scale exchange tables network
 
 PY := .venv/bin/python
@@ -38,9 +39,9 @@ help:  ## this list
 	@awk -F': .*## ' '/^[a-z-]+: .*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "NOTEBOOKS=\"02 03\" narrows notebooks, handouts, play and colab-check; TESTS=tests/test_hospitals.py narrows test;"
-	@echo "FAULTS=\"aggregators.py\" narrows sabotage."
+	@echo "FAULTS=\"aggregators.py\" narrows sabotage; NAME=schools builds a data set."
 
-figures: $(MADE)  ## every figure of the report, in figures/: runs notebooks 01 to 13 where something changed
+figures: $(MADE)  ## every figure of the report, in figures/: runs notebooks 01 to 15 where something changed
 	@$(if $(LEFT_OUT),echo "$(LEFT_OUT) is left out: its engine is not here (make network gets it).")
 	@$(MAKE) -q $(DRAWING) || echo "Executing what changed, $(CORES) notebooks at a time ..."
 	@$(MAKE) -s -j$(CORES) $(DRAWING)
@@ -108,8 +109,8 @@ study: $(MADE)  ## compute the tables of data/grids where what they follow from 
 bench: $(MADE)  ## how fast a round is, and what encryption costs, beside others: ten minutes (PARTS="encryption": only that)
 	@for part in $(PARTS); do $(PY) tests/bench/$$part.py || exit 1; done
 
-data: $(MADE)  ## build data/heart_disease from its pinned source, and verify it
-	@$(PY) data/make_heart_disease.py
+data: $(MADE)  ## check the card, licence and hashes of every data set (NAME=schools: build that one first)
+	@PYTHONPATH=. TF_CPP_MIN_LOG_LEVEL=3 $(PY) data/verify.py $(NAME)
 
 lock: .cache/uv/bin/uv  ## pin what pyproject.toml asks for (UPGRADE=--upgrade: the newest that fits)
 	@echo "Pinning requirements.lock, fedkit/compat/runtime.lock, fedkit/network/network.lock, notebooks/site/site.lock ..."

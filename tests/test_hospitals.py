@@ -51,7 +51,9 @@ def test_what_can_be_loaded():
     with pytest.raises(ValueError, match="no column 'num'"):
         hospitals.load("heart_disease", features=["age", "num"])
     for name in ("hearts", "../data/heart_disease", ""):
-        with pytest.raises(ValueError, match=r"There is no data set .* there are: heart_disease"):
+        with pytest.raises(
+            ValueError, match=r"There is no data set .* there are: airports, heart_disease, loans, schools"
+        ):
             hospitals.load(name)
 
 

@@ -69,6 +69,7 @@ claim = course.settings(globals(), {"SEED": 0, "ROUNDS": 50}, {"ROUNDS": 10})
 # | [12 from notebook to network][12] | What changes when each hospital is a machine? |
 # | [13 hospital records][13] | Hospitals keep records, not tables: who makes the row? |
 # | [14 watches at the edge][14] | A watch knows its owner: what does it know tomorrow, and of anybody else? |
+# | [15 other sectors][15] | A school, an airport, a bank: what carries over from hospitals? |
 #
 # Read them in this order. Each runs on its own, from top to bottom, in a few minutes.
 #
@@ -86,6 +87,7 @@ claim = course.settings(globals(), {"SEED": 0, "ROUNDS": 50}, {"ROUNDS": 10})
 # [12]: 12_from_notebook_to_network.ipynb
 # [13]: 13_hospital_records.ipynb
 # [14]: 14_watches_at_the_edge.ipynb
+# [15]: 15_other_sectors.ipynb
 #
 # ## Is everything here?
 #

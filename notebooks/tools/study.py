@@ -13,7 +13,7 @@ import tools
 from fedkit.studies import grids
 
 GRIDS = tuple(  # modules that have a GRID
-    f"fedkit.studies.{name}" for name in ("differ", "flamby", "policies", "budgets", "leaks")
+    f"fedkit.studies.{name}" for name in ("differ", "flamby", "policies", "budgets", "leaks", "sectors")
 )
 
 

@@ -49,7 +49,7 @@ COMMON = 3.3  # Zipf: a word that is met twice in a million words
 # Who and what is called so. A term of the field is none of these: it belongs into the glossary.
 PROPER = set(
     """
-    Janosi Steinbrunn Pfisterer Detrano UCI Wolberg Mangasarian Aeberhard Forina
+    Goldstein Janosi Steinbrunn Pfisterer Detrano UCI Wolberg Mangasarian Aeberhard Forina
     McMahan Karimireddy Reddi Zhu Nadeau Bengio Bonawitz Regev Cheon Albrecht Diffie Hellman Vercauteren Micciancio
     Vickers Elkin Nguyen Alistarh Seide Phong Zhao Geiping Carlini Blanchard Cao Lycklama Velicheti Bagdasaryan Baruch
     Dwork Mironov Canonne Steinke Opacus

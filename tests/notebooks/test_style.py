@@ -190,7 +190,7 @@ def test_what_an_output_says_of_the_machine_is_found(output, traces):
 def test_the_notebooks_are_what_their_sources_make_and_those_of_the_syllabus(solutions):
     """Else run `make notebooks`, or `python notebooks/tools build` where no output changes."""
     found = {path.stem: path.read_text(encoding="utf-8") for path in pairing.path("", solutions).parent.glob("*.ipynb")}
-    assert [name[:2] for name in tools.names()] == [f"{number:02}" for number in range(15)]
+    assert [name[:2] for name in tools.names()] == [f"{number:02}" for number in range(16)]
     assert sorted(found) == tools.names()
     first, *others = tools.names()
     assert [name for name in others if f": {name}.ipynb" not in found[first]] == [], "the map names all"

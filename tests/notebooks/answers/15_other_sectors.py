@@ -1,0 +1,148 @@
+# %% Exercise 1: given
+def each_of(count):  # what the notebook's own counts, which takes seconds: a test of the notebook does that
+    return 38.73
+
+
+# %% Exercise 1: right
+guess = 40.6
+# %% Exercise 1: right
+guess = 38
+# %% Exercise 1: right
+guess = "42"
+# %% Exercise 1: wrong
+guess = 25.3 * 2
+# %% Exercise 1: wrong
+guess = 13.8 * 8
+# %% Exercise 1: wrong
+guess = "a lot"
+# %% Exercise 2: given
+import hashlib
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fedkit import hospitals
+
+
+def read(about, rows):
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        rows.to_csv(folder / "buses.csv", index=False)
+        (folder / "dataset.json").write_text(json.dumps(about))
+        files = [folder / "buses.csv", folder / "dataset.json"]
+        sums = [f"{hashlib.sha256(it.read_bytes()).hexdigest()}  {it.name}\n" for it in files]
+        (folder / "SHA256SUMS").write_text("".join(sums))
+        return hospitals.load(folder)
+
+
+rng = np.random.default_rng()
+fresh = pd.DataFrame({"depot": ["East", "North", "South"] * 20})
+fresh["rain"] = rng.random(60).round(3)
+fresh["day"] = rng.permutation(["weekday", "weekend"] * 30)
+fresh["minutes"] = rng.permutation(np.arange(60) / 6).round(2)
+
+# %% Exercise 2: right
+buses = {
+    "hospitals": [{"file": "buses.csv", "column": "depot"}],
+    "label": {"name": "late", "column": "minutes", "above": 5},
+    "features": ["rain", "day"],
+    "categorical": ["day"],
+    "missing": {},
+}
+# %% Exercise 2: right
+buses = dict(title="Buses", licence="CC0", categorical=[], missing={}, features=["day", "rain"])
+buses |= dict(label=dict(name="is_late", column="minutes", above=5.0))
+buses["hospitals"] = [dict(file="buses.csv", column="depot")]
+# %% Exercise 2: right
+import json
+
+buses = json.loads(
+    '{"hospitals": [{"file": "buses.csv", "column": "depot"}], "features": ["rain", "day"], "missing": {},'
+    ' "label": {"name": "delay", "column": "minutes", "above": 5}, "categorical": ["day"], "test": null}'
+)
+# %% Exercise 2: wrong
+buses = {
+    "hospitals": [{"file": "buses.csv", "column": "day"}],
+    "label": {"name": "late", "column": "minutes", "above": 5},
+    "features": ["rain"],
+    "categorical": [],
+    "missing": {},
+}
+# %% Exercise 2: wrong
+buses = {
+    "hospitals": [{"file": "buses.csv", "column": "depot"}],
+    "label": {"name": "late", "column": "minutes", "above": 0},
+    "features": ["rain", "day"],
+    "categorical": ["day"],
+    "missing": {},
+}
+# %% Exercise 2: wrong
+buses = {
+    "hospitals": [{"file": "buses.csv", "column": "depot"}],
+    "label": {"name": "late", "column": "minutes", "above": 5},
+    "features": ["rain"],
+    "categorical": [],
+    "missing": {},
+}
+# %% Exercise 2: wrong
+buses = [{"file": "buses.csv", "column": "depot"}]
+# %% Exercise 3: given
+import numpy as np
+import pandas as pd
+
+
+def close(probabilities, groups, wanted):
+    def rule(function):
+        found = function(probabilities, groups)
+        return ... if found is ... else abs(float(found) - wanted) < 1e-6
+
+    return rule
+
+
+# %% Exercise 3: right
+def gap_between(probabilities, groups):
+    called = pd.Series(probabilities) > 0.5
+    shares = called.groupby(list(groups)).mean()
+    return shares.max() - shares.min()
+
+
+# %% Exercise 3: right
+def gap_between(probabilities, groups):
+    counts = {}
+    for p, group in zip(probabilities, groups, strict=True):
+        yes, all_rows = counts.get(group, (0, 0))
+        counts[group] = yes + (p > 0.5), all_rows + 1
+    first, second = (yes / n for yes, n in counts.values())
+    return abs(first - second)
+
+
+# %% Exercise 3: right
+def gap_between(probabilities, groups):
+    called, groups = np.asarray(probabilities) > 0.5, np.asarray(groups)
+    return np.ptp([called[groups == one].mean() for one in np.unique(groups)])
+
+
+# %% Exercise 3: wrong
+def gap_between(probabilities, groups):
+    return pd.Series(probabilities).groupby(list(groups)).mean().diff().abs().max()
+
+
+# %% Exercise 3: wrong
+def gap_between(probabilities, groups):
+    shares = (pd.Series(probabilities) > 0.5).groupby(list(groups)).mean()
+    return shares.iloc[0] - shares.iloc[1]
+
+
+# %% Exercise 3: wrong
+def gap_between(probabilities, groups):
+    shares = (pd.Series(probabilities) >= 0.5).groupby(list(groups)).mean()
+    return shares.max() - shares.min()
+
+
+# %% Exercise 3: wrong
+def gap_between(probabilities, groups):
+    counts = (pd.Series(probabilities) > 0.5).groupby(list(groups)).sum()
+    return (counts.max() - counts.min()) / len(groups)
