@@ -92,7 +92,7 @@ plots.save(figure, "watch_signal", signal.assign(second=signal.index / 50), alt)
 # each window and each of the six lines we keep five numbers. Here they are by hand.
 
 
-# %%
+# %% tags=["slide"]
 def row(window):
     """A window [200, 6] -> its 30 features."""
     change = np.abs(np.diff(window, axis=0)).mean(axis=0)
@@ -100,7 +100,7 @@ def row(window):
     return np.concatenate([*parts, window.max(axis=0), change])
 
 
-# %%
+# %% tags=["slide"]
 windows = pd.read_csv(home / "windows.csv")
 shown = windows.query("person == 1 and arm == 'right' and exercise == 'abduction'")[:3]
 ours = [row(window) for window in np.split(signal.to_numpy(), 3)]
@@ -374,7 +374,7 @@ def end(days):
     return days[days["day"] > 11].groupby("person")["accuracy"].mean()
 
 
-# %%
+# %% tags=["slide"]
 def train(plan, shared, own, memory, ready):
     """Each watch trains on its memory: (seed, person) -> what it then has."""
     tasks = []
@@ -385,7 +385,7 @@ def train(plan, shared, own, memory, ready):
     return dict(zip(memory, learning.local_updates(plan, tasks), strict=True))
 
 
-# %%
+# %% tags=["slide"]
 def moved(weights, local, here):
     """The model, moved by the mean of those who are here, weighted by their rows."""
     rows = [local[who].weight for who in here]
@@ -442,7 +442,7 @@ after = {how: play(changed, range(7, 14), how, ready)[0] for how in WAYS}
 # %% [markdown]
 # Is a day of ours a round of fedkit's? For one seed, we let `train_federated` do the first day.
 
-# %%
+# %% tags=["slide"]
 _, (evening, *_) = play(start, range(1), "together", ready)
 a_day = plan | {"rounds": 1, "epochs": day_plan.epochs}
 one_round = train_federated(first_day, **a_day)
@@ -457,7 +457,7 @@ assert np.allclose(ours, theirs, 1e-4, 1e-5), "Our day should be fedkit's round.
 # arm into rows of a right one, and learn nothing.
 
 
-# %%
+# %% tags=["slide"]
 def mirrored(table, axis):
     """Rows as a watch would feel them in a mirror across this axis."""
     turned = table.copy()
@@ -907,3 +907,98 @@ even = remembers(is_equal, blocks, 11), count
 uneven = remembers(is_equal, ["row", "row", "pendulum"], 9), count
 newest = remembers(is_newest, blocks, 11), "Are these the newest of their exercise?"
 course.check("Exercise 3", fair_memory, full, room, even, uneven, newest)
+
+# %% [markdown] tags=["quiz"]
+# ## Quiz
+#
+# Choose an answer, and open it.
+#
+# **1. Half of each recording is tested on, drawn by lot. Why is the score so high?**
+#
+# <details><summary>A window has neighbours that the model has learned from</summary>
+#
+# Right: the same arm, the same chair, seconds apart. It is close to asking what was just said.
+#
+# </details>
+# <details><summary>A model of one's own is always the best that there is</summary>
+#
+# Not this one: on the other arm of the same person its lead is gone.
+#
+# </details>
+# <details><summary>Half of the windows is more than enough to train with</summary>
+#
+# Not this one: the later half gives as many, and that too is the same recording.
+#
+# </details>
+#
+# **2. A person is new, and has no rows yet. What serves this person best here?**
+#
+# <details><summary>The model of one other person, whose rows are real</summary>
+#
+# Not this one: people move in their own ways. One other's model was far worse than the shared one.
+#
+# </details>
+# <details><summary>A model that starts at zero, and learns from this person</summary>
+#
+# Not this one: it cannot say anything on the first day, and later it is a lottery.
+#
+# </details>
+# <details><summary>The model that the others have learned together</summary>
+#
+# Right: it has seen many ways to move, so a new one is less of a surprise.
+#
+# </details>
+#
+# **3. The arm changes. Why does a watch that learns alone get worse each day?**
+#
+# <details><summary>Its memory is full, and no new window fits in it</summary>
+#
+# Not this one: new windows push old ones out. So it does learn: from what it has just seen.
+#
+# </details>
+# <details><summary>It learns that exercises it has not seen do not occur</summary>
+#
+# Right: only some exercises were done with this arm. The model comes to expect these, and is asked for another.
+#
+# </details>
+# <details><summary>It sends fewer updates than those that learn together</summary>
+#
+# Not this one: alone, it sends nothing at all. It is what it learns that harms.
+#
+# </details>
+#
+# **4. The mirror helps without learning. Why is its axis chosen by the other nine people?**
+#
+# <details><summary>A person's own rows would choose what suits these rows</summary>
+#
+# Right: a choice made on the rows that one is tested on makes the score too good.
+#
+# </details>
+# <details><summary>The server must not know which arm somebody moves</summary>
+#
+# Not this one: the choice is not made at the server, and it hides nothing.
+#
+# </details>
+# <details><summary>Nine people give a mean that has a smaller error</summary>
+#
+# Not this one: that is true, and not the reason: ten would be better still, and unfair.
+#
+# </details>
+#
+# **5. The file counts in int8 now. Why is it no shorter?**
+#
+# <details><summary>Numbers of 8 bits take as much room as those of 32</summary>
+#
+# Not this one: a weight takes a quarter. But these weights are few.
+#
+# </details>
+# <details><summary>TensorFlow Lite keeps each weight in both ways</summary>
+#
+# Not this one: it does not: the larger model did get shorter.
+#
+# </details>
+# <details><summary>Most of the file is its frame, and not the weights</summary>
+#
+# Right: a small model has few weights to shorten. Quantisation is for large ones.
+#
+# </details>

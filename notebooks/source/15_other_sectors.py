@@ -134,7 +134,7 @@ print(f"encrypted - plain: at most {gap:.0e} in any probability")
 # the bytes of one encrypted round.
 
 
-# %%
+# %% tags=["slide"]
 def kilobytes(count):
     """What one round moves, for each client."""
     part = replace(schools, hospitals=schools.hospitals[:count])
@@ -643,3 +643,98 @@ course.check(
     (half, "Is 0.5 above 0.5?"),
     (close(p, who, np.ptp(above)), "Groups of unlike size: take the share in each."),
 )
+
+# %% [markdown] tags=["quiz"]
+# ## Quiz
+#
+# Choose an answer, and open it.
+#
+# **1. A folder has rows and a card, but no licence is stated. What follows?**
+#
+# <details><summary>Nothing is forbidden, so the rows may travel in the kit</summary>
+#
+# Not this one: without a licence, the right stays with who made them.
+#
+# </details>
+# <details><summary>The rows stay out, and each reader may build them at home</summary>
+#
+# Right: a recipe is ours to give, and results may be shown. The rows are not ours.
+#
+# </details>
+# <details><summary>A licence of our own is chosen, and put into the folder</summary>
+#
+# Not this one: only who holds the rights can choose one.
+#
+# </details>
+#
+# **2. Airports gain nothing by training together. What is the best reason?**
+#
+# <details><summary>Each has enough rows, of much the same weather, to learn alone</summary>
+#
+# Right: where everybody knows enough already, a mean adds nothing.
+#
+# </details>
+# <details><summary>Encryption adds noise, and so it takes the gain away again</summary>
+#
+# Not this one: the encrypted model is the plain one, as the page shows.
+#
+# </details>
+# <details><summary>Three clients are too few for a mean to be of any use at all</summary>
+#
+# Not this one: four hospitals gained. It is what each lacks that counts.
+#
+# </details>
+#
+# **3. One loan in twenty is bad. Why does accuracy tell nothing there?**
+#
+# <details><summary>It needs more rows than AUROC to be computed</summary>
+#
+# Not this one: it is computed from the same rows.
+#
+# </details>
+# <details><summary>A bank does not want to know how often it is right</summary>
+#
+# Not this one: it may want to. But this number would not tell it who is worth asking.
+#
+# </details>
+# <details><summary>Saying good to everybody is right about as often</summary>
+#
+# Right: so a model may know nothing, and still look well. Put the guess beside it.
+#
+# </details>
+#
+# **4. The model is trained until August. Which test says how it will do in autumn?**
+#
+# <details><summary>Random days of the whole year, because they are most like the rows</summary>
+#
+# Not this one: they lie between the days that were trained on. Nobody has such days when a model is used.
+#
+# </details>
+# <details><summary>The days from September on, because a model is used later</summary>
+#
+# Right: what changes with time is in these rows, and in no random split.
+#
+# </details>
+# <details><summary>More random splits, because their interval gets narrow</summary>
+#
+# Not this one: a narrow interval around the wrong question does not help.
+#
+# </details>
+#
+# **5. Two schools with very few pupils were left out. What is the price of that rule?**
+#
+# <details><summary>Their pupils are protected, and nobody is heard for them</summary>
+#
+# Right: a model for all was made without them. A rule that protects may also leave out.
+#
+# </details>
+# <details><summary>The federated model loses a large part of its rows</summary>
+#
+# Not this one: it was ten rows of more than four thousand.
+#
+# </details>
+# <details><summary>Their sums could be read by every other school</summary>
+#
+# Not this one: that is what the rule prevents: nothing of them was sent.
+#
+# </details>

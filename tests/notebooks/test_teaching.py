@@ -10,7 +10,6 @@ from tools import exercises, pairing
 
 TEACHER, MARKING = prose.page("teacher"), prose.page("marking")
 POINTS = {"Predict": 2, "Modify": 3, "Build": 4}
-LATER = ("14_watches_at_the_edge", "15_other_sectors")  # are on the pages, and may not be here yet
 NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4}
 
 
@@ -120,7 +119,7 @@ def test_the_term_reads_each_notebook_once_after_what_it_needs_and_practises_eac
         needed = {one for name in names if name in tools.names() for one in prose.read_before(prose.page(name))}
         assert needed <= {name[:2] for name in seen}, week
         assert "exercise" in practised
-    assert sorted(seen) == sorted({*tools.names(), *LATER})
+    assert sorted(seen) == tools.names()
 
 
 def test_what_students_get_wrong_is_said_for_each_notebook():
@@ -133,5 +132,4 @@ def test_what_students_get_wrong_is_said_for_each_notebook():
 def test_the_links_of_a_page_lead_somewhere(name):
     links = re.findall(r"\]\(([^)#]+)", known(prose.page(name)))
     here = Path(tools.root(), "notebooks", "teacher")
-    later = {f"../{one}.ipynb" for one in LATER}
-    assert [one for one in links if not (here / one).exists() and one not in later] == []
+    assert [one for one in links if not (here / one).exists()] == []
