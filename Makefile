@@ -50,7 +50,7 @@ figures: $(MADE)  ## every figure of the report, in figures/: runs notebooks 01 
 test: $(MADE)  ## unit tests, and every notebook at its smoke profile with its golden numbers
 	@OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 $(PY) -m pytest -n $(CORES) --dist worksteal $(TESTS)
 
-sabotage: $(MADE)  ## break fedkit in a hundred places, one at a time: each must turn a test red
+sabotage: $(MADE)  ## break fedkit in hundreds of places, one at a time: each must turn a test red
 	@$(PY) tests/sabotages.py $(FAULTS)
 
 lab: $(MADE)  ## open JupyterLab on the notebooks
@@ -86,14 +86,16 @@ play: $(MADE)  ## run the notebooks with settings that a reader might try, at th
 
 site: .venv-site/made  ## the course as a site in build/site, from the stored notebooks: a minute
 	@PYTHONPATH=notebooks .venv-site/bin/python -m tools.pages .cache/site
+	@rm -rf build/site
 	@.venv-site/bin/sphinx-build -q -W --keep-going -c notebooks/site -d .cache/doctrees .cache/site build/site
 	@echo "build/site is made. To read it: python -m http.server --bind 127.0.0.1 --directory build/site"
 
-site-check: site  ## look at the site in Chromium: links, words of pictures, widths, a quiz, and axe
+site-check: site slides  ## look at the site in Chromium: links, words of pictures, widths, a quiz, and axe
 	@.venv-site/bin/python tests/browser/look.py
 
 slides: .venv-site/made  ## a deck a notebook for the projector, in build/slides: no network is needed to show them
 	@PYTHONPATH=notebooks .venv-site/bin/python -m tools.slides .cache/slides
+	@rm -rf build/slides
 	@.venv-site/bin/sphinx-build -q -W --keep-going -t slides -b revealjs -c notebooks/site -d .cache/decktrees .cache/slides build/slides
 	@echo "build/slides is made: open build/slides/index.html"
 
@@ -142,9 +144,9 @@ network: .venv-network/made  ## ten rounds over mutual TLS on this machine: a se
 	@rm -rf .venv-network
 	@$(PY) -m fedkit.network.environment
 
-clean:  ## remove what can be made again, except .venv and figures/
+clean:  ## remove what can be made again, except the environments and figures/
 	@rm -rf .cache .hypothesis .pytest_cache .ruff_cache build dist
-	@find fedkit tests data notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
+	@find fedkit tests data notebooks \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 $(MADE): requirements.lock pyproject.toml fedkit/__init__.py
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 with venv was found. Install one (Debian: apt install \

@@ -60,7 +60,7 @@ def tables(cells: list[dict]) -> str:
     heads = [f"{name} {versions.get(name, '')}".strip() for name in PROJECTS]
     lines = []
     for group, members in groupby(cells, lambda cell: cell["group"]):
-        lines += [f"## {group[0].upper()}{group[1:]}", "", f"| | {' | '.join(heads)} |", "|---" * 8 + "|"]
+        lines += [f"## {group[0].upper()}{group[1:]}", "", f"| what | {' | '.join(heads)} |", "|---" * 8 + "|"]
         for feature, each in groupby(members, lambda cell: cell["feature"]):
             answers = [f"[{cell['found']}]({link(cell)})" for cell in each]
             lines.append(f"| {feature} | {' | '.join(answers)} |")

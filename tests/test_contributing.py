@@ -31,7 +31,7 @@ PLACES = {
     "hospital": "fedkit/network/parties.py",
     "server": "fedkit/network/parties.py",
     "rehearse": "fedkit/exchange/rehearsal.py",
-    **dict.fromkeys(("own", "local", "gradient", "send", "take", "weigh", "Algorithm"), "fedkit/learning.py"),
+    "Algorithm": "fedkit/learning.py",
 }
 
 
@@ -51,6 +51,12 @@ def test_the_files_to_copy_are_there():
 def test_what_a_recipe_names_is_where_it_says(name, file):
     assert re.search(rf"\b{re.escape(name)}\b", PAGE)
     assert re.search(rf"\b{re.escape(name)}\b", (ROOT / file).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("step", ["own", "local", "gradient", "send", "take", "weigh"])
+def test_the_steps_of_a_method_are_those_of_the_code(step):
+    assert f"`{step}`" in PAGE
+    assert f"    def {step}(self" in (ROOT / "fedkit" / "learning.py").read_text(encoding="utf-8")
 
 
 def test_one_version_and_one_day_stand_everywhere():

@@ -69,7 +69,9 @@ def _kept(answer: object, page: Mapping[str, object]) -> dict[str, object]:
     with suppress(TypeError, ValueError):
         if not hasattr(answer, "_fields"):  # a tuple with names is more than its parts
             how = {"allow_nan": False, "default": lambda one: one.tolist() if hasattr(one, "tolist") else sorted(one)}
-            return {"value": json.loads(json.dumps(answer, **how))}
+            text = json.dumps(answer, **how)
+            if len(text) < 2_000 and not re.search(r"\d{19}|\[{5}", text):  # what `tools.collecting` takes
+                return {"value": json.loads(text)}
     parts = answer if type(answer) is tuple else (answer,)
     names = "|".join(name for name, one in page.items() if any(one is part for part in parts)) or "$"
     made = rf"^(?:(?:def |class )(?:{names})\b|(?:{names})\b[\w, ]*=(?!=))"
@@ -78,13 +80,16 @@ def _kept(answer: object, page: Mapping[str, object]) -> dict[str, object]:
 
 
 def hand_in(notebook: str, name: str = "") -> None:
-    """Write what the checks were given to a small file in this folder (ValueError if none was run).
+    """Write what the checks were given to a small file in this folder.
 
     notebook : the two digits of its title, "02"
-    name : what your teacher shall call you; it may be left out
+    name : what your teacher shall call you: up to 60 letters, digits and spaces; it may be left out. ValueError if it
+        has other signs, or if no check was run
     """
     if not checked or not re.fullmatch(r"\d\d", notebook):
         raise ValueError("Run the cells that check your answers, then hand_in('02'), with the digits of the title.")
+    if not re.fullmatch(r"[\w\u200c\u200d .'-]{0,60}", name) or name.startswith((" ", "-")):
+        raise ValueError("A name has up to 60 letters, digits and spaces, and begins with one of them.")
     handed = json.dumps({"kit": version("fedkit"), "notebook": notebook, "name": name, "exercises": checked}, indent=1)
     path = Path(f"answers-{notebook}-{abs(hash(handed)) % 10**6:06}.json")
     path.write_text(handed, encoding="utf-8")

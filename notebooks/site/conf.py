@@ -19,7 +19,7 @@ nb_mime_priority_overrides = [
 html_theme = "sphinx_book_theme"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
-html_js_files = ["quiz.js"]
+html_js_files = ["page.js"]
 html_favicon = "static/favicon.svg"
 html_copy_source = html_show_copyright = html_show_sphinx = False
 html_context = {"default_mode": "auto"}

@@ -71,7 +71,8 @@ def read(path: Path, file: str) -> Handed:
     by_number = {name[:2]: name for name in tools.names()}
     if found["notebook"] not in by_number:
         raise ValueError("is of a notebook that is not here")
-    if len(found["name"]) > MOST_SIGNS or not found["name"].isprintable() or is_formula(found["name"]):
+    plain = re.sub("[\u200c\u200d]", "", found["name"])  # which join letters, in Persian say
+    if max(len(plain), len(found["kit"])) > MOST_SIGNS or not plain.isprintable() or is_formula(plain):
         raise ValueError("holds a name that is long, cannot be shown, or is a formula of a spreadsheet")
     notebook = by_number[found["notebook"]]
     if unknown := found["exercises"].keys() - exercises.checks(notebook):
@@ -118,17 +119,17 @@ def gathered(folder: Path) -> tuple[list[Handed], list[str]]:
     """
     if not folder.is_dir():
         raise ValueError(f"There is no folder {folder}.")
-    there = list(islice(folder.rglob("*"), MOST_FILES + 1))
+    files = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    there = list(islice(files, MOST_FILES + 1))
     if len(there) > MOST_FILES:
         raise ValueError(f"{folder} holds more than {MOST_FILES} files: is it the right one? Take it apart.")
     good, refused = [], []
     for path in sorted(there):
         file = path.relative_to(folder).as_posix()
-        if path.is_symlink() or not path.is_dir():
-            try:
-                good.append(read(path, file))
-            except ValueError as error:
-                refused.append(f"{visible(file)} is refused: it {error}.")
+        try:
+            good.append(read(path, file))
+        except ValueError as error:
+            refused.append(f"{visible(file)} is refused: it {error}.")
     return sorted(good, key=lambda one: (one.notebook, one.name.casefold(), one.file)), refused
 
 
@@ -148,7 +149,7 @@ def verdict(handed: Handed, exercise: str) -> tuple[str, str]:
         said = _said(handed.notebook, exercise, json.dumps(kept["value"]))
     except Exception as error:  # it was not foreseen by the check: the others' answers are looked at nevertheless
         return READ, f"The check stopped with {type(error).__name__}."
-    return (RIGHT, "The check was run here.") if said == "right." else (NOT_YET, said)
+    return (RIGHT, "The check was run here.") if said == "right." else (NOT_YET, said[:500])
 
 
 def table(handed: list[Handed]) -> pd.DataFrame:

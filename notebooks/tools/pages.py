@@ -17,15 +17,21 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "notebooks" / "site"
 REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
-COPIED = ("*.md", "notebooks/*.md", "notebooks/teacher/*.md", "data/*/README.md")  # pages that are there as they are
+COPIED = (
+    "*.md",
+    "notebooks/*.md",
+    "notebooks/teacher/README.md",
+    "data/*/README.md",
+)  # pages that are there as they are
 # A list of pages at the side, under these words; the notebooks come after the syllabus.
 SIDE = {
     "Course": ["notebooks/README", "notebooks/[0-9]*", "notebooks/glossary"],
-    "Teach": ["notebooks/teacher/README", "notebooks/teacher/marking", "notebooks/classroom"],
+    "Teach": ["notebooks/teacher/README", "notebooks/classroom"],
     "Carry on": ["notebooks/network", "CONTRIBUTING", "CHANGELOG"],
     "Trust": ["SECURITY", "notebooks/compare", "data/*/README"],
     "Reference": ["README", "gallery", "api/index"],
 }
+MARKING = ROOT / "notebooks" / "teacher" / "marking.md"  # it tells answers: it is read in the repository
 CALLED = {"README": "Install and run it <README>"}
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"  # shipped: the site asks no other host
 
@@ -48,7 +54,7 @@ def linked(text: str, page: Path) -> str:
 
     def elsewhere(match: re.Match) -> str:
         there = (page.parent / match[1]).resolve()
-        if there.is_dir() or (there.is_file() and there.suffix not in (".md", ".ipynb", ".png")):
+        if there.is_dir() or (there.is_file() and there.suffix not in (".md", ".ipynb", ".png")) or there == MARKING:
             return f"]({REPOSITORY}/blob/main/{there.relative_to(ROOT)})"
         return match[0]
 
@@ -77,7 +83,9 @@ def gallery(notebooks: dict[str, dict]) -> str:
         if drawn:
             page += [f"## [{title(found)}](notebooks/{name}.ipynb)", "::::{container} gallery"]
             page += [
-                f":::{{figure}} figures/{figure}.png\n:alt: {words}\n:target: notebooks/{name}.html\n\n{words}\n:::"
+                # The words stand below for all: a screen reader need not say them twice.
+                f":::{{figure}} figures/{figure}.png\n:alt: The figure {figure.rpartition('/')[2]}\n"
+                f":target: notebooks/{name}.html\n\n{words}\n:::"
                 for figure, words in drawn
             ]
             page += ["::::"]

@@ -28,14 +28,17 @@ def deck(found: dict) -> dict:
             section = (re.findall(r"^## (.*)", source, re.MULTILINE) or [section])[-1]
             before = source.rpartition("\n\n")[2] if _is_prose(source.rpartition("\n\n")[2]) else ""
             continue
-        elif "slide" in tags:
-            made += [
-                _words(f"# {section}\n\n{before}"),
-                {**cell, "outputs": [one for one in cell["outputs"] if _is_short(one)]},
+        elif "slide" in tags or any("<img " in _html(one) for one in cell["outputs"]):
+            shown = [
+                one for one in cell["outputs"] if "<img " in _html(one) or ("slide" in tags and _lines(one) <= LONGEST)
             ]
-        elif pictures := [one for one in cell["outputs"] if "<img " in _html(one)]:
-            hidden = {**cell["metadata"], "tags": ["remove-input"]}
-            made += [_words(f"# {section}\n\n{before}"), {**cell, "metadata": hidden, "outputs": pictures}]
+            heading = _words(f"# {section}\n\n{before}")
+            if "slide" in tags:  # with what comes out of it, if there is room
+                fits = source.count("\n") + sum(map(_lines, shown)) < LONGEST
+                made += [heading, {**cell, "outputs": shown if fits else []}]
+                shown, heading = [] if fits else shown, _words(f"# {section}")
+            for one in shown:
+                made += [heading, {**cell, "metadata": {"tags": ["remove-input"]}, "outputs": [one]}]
         before = ""
     return {**found, "cells": [{**cell, "id": f"slide-{number}"} for number, cell in enumerate(made)]}
 
@@ -65,22 +68,24 @@ def _html(output: dict) -> str:
     return "".join(output.get("data", {}).get("text/html", ""))
 
 
-def _is_short(output: dict) -> bool:
+def _lines(output: dict) -> int:
+    """Return how many lines of a slide an output takes: a picture takes all."""
     text = "".join(output.get("text", "") or output.get("data", {}).get("text/plain", ""))
-    return max(text.count("\n"), _html(output).count("<tr")) <= LONGEST
+    return LONGEST if "<img " in _html(output) else max(text.count("\n"), _html(output).count("<tr"))
 
 
 def lay(out: Path) -> None:
     """Lay every deck out in `out`, which is emptied, and a page that leads to them."""
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    names = []
+    titles = {}
     for path in sorted((pages.ROOT / "notebooks").glob("[0-9]*.ipynb")):
-        (out / path.name).write_text(json.dumps(deck(pages.notebook(path))), encoding="utf-8")
-        names.append(path.stem)
-    listed = "\n".join(f"- [{name}]({name}.ipynb)" for name in names)
+        found = pages.notebook(path)
+        (out / path.name).write_text(json.dumps(deck(found)), encoding="utf-8")
+        titles[path.stem] = pages.title(found)
+    listed = "\\\n".join(f"[{title}]({name}.ipynb)" for name, title in titles.items())
     (out / "index.md").write_text(
-        f"# fedkit\n\n{listed}\n\n```{{toctree}}\n:hidden:\n\n" + "\n".join(names) + "\n```\n", encoding="utf-8"
+        f"# fedkit\n\n{listed}\n\n```{{toctree}}\n:hidden:\n\n" + "\n".join(titles) + "\n```\n", encoding="utf-8"
     )
 
 

@@ -1,4 +1,4 @@
-"""Look at the course site in a real browser (`make site-check`): links, pictures' words, widths, console, a quiz, axe.
+"""Look at the course site and the slides in a real browser (`make site-check`): links, words, widths, a quiz, axe.
 
 It needs Chromium (Debian: apt install chromium) and npm, which gets axe-core, pinned; the rest is in .venv-site.
 """
@@ -128,15 +128,16 @@ def looked_at(context: object, address: str, name: str, script: str, width: int)
 
 
 def quiz(context: object, address: str, name: str) -> list[str]:
-    """Answer the first question of a quiz by keyboard: wrong, then right; what is said must follow."""
+    """Answer a question of a quiz by keyboard, wrong and then right, and another right: what is said must follow."""
     page = context.new_page()
     page.goto(urljoin(address, name))
     said, wrong = page.locator("section#quiz [role=status]"), []
-    for kind, words in (("wrong", "Not this one."), ("right", "Right.")):
-        page.locator(f"section#quiz details.{kind} > summary").first.focus()
+    steps = ("wrong", 0, "Not this one.", "0 right of 1"), ("right", 0, "Right.", "0 right of 1")
+    for kind, at, words, score in (*steps, ("right", 1, "Right.", "1 right of 2")):
+        page.locator(f"section#quiz details.{kind} > summary").nth(at).focus()
         page.keyboard.press("Enter")
         page.wait_for_timeout(100)
-        if not said.inner_text().startswith(words) or "0 right of 1" not in said.inner_text():
+        if not said.inner_text().startswith(words) or score not in said.inner_text():
             wrong.append(f"a quiz says: {said.inner_text()!r}")
     page.close()
     return wrong
@@ -150,6 +151,23 @@ def search(context: object, address: str) -> list[str]:
     found = page.locator("#search-results li").count()
     page.close()
     return [] if found > 3 else [f"search finds {found} pages"]
+
+
+def overfull(context: object, folder: Path) -> list[str]:
+    """Return the slides of which a part is below the edge of the projector's picture."""
+    wrong = []
+    for deck in sorted(folder.glob("*.html")):
+        page = context.new_page()
+        page.goto(deck.as_uri())
+        page.wait_for_function("window.Reveal && Reveal.isReady()")
+        high = page.evaluate(
+            "Reveal.getSlides().map((one, at) => [at, one.scrollHeight, one.querySelector('h1')?.textContent])"
+            ".concat([...document.querySelectorAll('code')].filter((one) => one.scrollHeight > one.clientHeight + 2)"
+            ".map((one) => ['code', 9999, one.textContent.slice(0, 40)])).filter((one) => one[1] > 800)"
+        )
+        wrong += [f"slides, {deck.name}, {at}: {height} px high: {heading}" for at, height, heading in high]
+        page.close()
+    return wrong
 
 
 def main(site: Path, few: bool) -> int:
@@ -179,8 +197,8 @@ def main(site: Path, few: bool) -> int:
                 seen += 1
                 print(f"{seen} of {len(names) * len(WINDOWS)}: {name}, {width} px, {scheme}", flush=True)
             context.close()
-        context = browser.new_context()
-        wrong += search(context, address)
+        context = browser.new_context(viewport={"width": 1280, "height": 800})
+        wrong += search(context, address) + overfull(context, site.with_name("slides"))
         for name in names:
             if 'id="quiz"' in (site / name).read_text(encoding="utf-8"):
                 wrong += [f"{name}: {one}" for one in quiz(context, address, name)]

@@ -3,7 +3,9 @@
 import csv
 import json
 import os
+from collections import namedtuple
 
+import numpy as np
 import pytest
 from tools import collecting, exercises
 
@@ -77,6 +79,45 @@ def test_what_a_student_hands_in_is_what_the_teacher_sees(folder, monkeypatch, c
     assert "nothing was sent" in capsys.readouterr().out
 
 
+NAMED = namedtuple("NAMED", "low high")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        2.17,
+        "right",
+        np.arange(3),
+        {"a": [1, (2, 3)]},
+        {3, 1},
+        NAMED(1, 2),
+        np.arange(5000),
+        2**70,
+        [[[[[[1]]]]]],
+        np.ones((20, 600)),
+        float("nan"),
+        len,
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_whatever_a_check_was_given_the_teacher_s_kit_reads(folder, monkeypatch, value):
+    monkeypatch.setattr(course, "checked", {})
+    course.check("Exercise 1", value, (lambda said: False, "Look again."))
+    monkeypatch.chdir(folder)
+    course.hand_in("05", "Müller-Öz 7")
+    (handed,), refused = collecting.gathered(folder)
+    assert refused == []
+    assert handed.answers["Exercise 1"].keys() & {"value", "code"}
+
+
+@pytest.mark.parametrize("name", ["@anna", "+1 late", "-", "a" * 61, "Seat\n7", "=1+1", "a;b"])
+def test_a_name_that_would_be_refused_is_said_to_the_student(folder, monkeypatch, name):
+    monkeypatch.setattr(course, "checked", {"Exercise 1": {"said": "right.", "value": 1}})
+    with pytest.raises(ValueError, match="letters, digits and spaces"):
+        course.hand_in("05", name)
+    assert list(folder.parent.glob("*.json")) == []
+
+
 def test_what_a_file_says_of_itself_is_not_believed(folder):
     (folder / "liar.json").write_text(answered(said="right.", value=6.5))
     (folder / "modest.json").write_text(answered(said="not yet. Look again.", value=2.2))
@@ -135,6 +176,8 @@ DEEP = 6 * "[" + 6 * "]"
         (answered(said="", code=7), "not as course.hand_in"),
         (answered(said="", run="1"), "not as course.hand_in"),
         (changed(name="a" * 61), "a name that is long"),
+        (changed(kit="1" * 61), "a name that is long"),
+        (changed(name="Mina\u200cz"), None),
         (changed(name="Seat\n7"), "cannot be shown"),
         (changed(name="Seat \u202e7"), "cannot be shown"),
         (changed(name="=1+1"), "a formula"),

@@ -1,5 +1,10 @@
 // An answer of a quiz that is opened says at once whether it is right, to eyes and to screen readers, and the first
 // choice of each question counts. Without this script the quiz works as well: the answers open.
+// On paper the page is light, whatever the window is.
+const root = document.documentElement;
+addEventListener("beforeprint", () => { root.dataset.before = root.dataset.theme; root.dataset.theme = "light"; });
+addEventListener("afterprint", () => { root.dataset.theme = root.dataset.before; });
+
 document.addEventListener("DOMContentLoaded", () => {
   const heading = document.querySelector("section#quiz");
   if (!heading) return;
@@ -11,7 +16,7 @@ document.addEventListener("DOMContentLoaded", () => {
   let question = null, questions = 0;
   for (const element of heading.querySelectorAll("p > strong:first-child, details")) {
     if (element.tagName === "STRONG") { question = element.textContent; questions += 1; continue; }
-    const mine = question, right = element.textContent.replace(/^.*?<\/summary>/s, "").includes("Right:");
+    const mine = question, right = element.querySelector("p").textContent.startsWith("Right:");
     element.classList.add("quiz-answer", right ? "right" : "wrong");
     element.addEventListener("toggle", () => {
       if (!element.open) return;
