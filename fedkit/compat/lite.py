@@ -16,7 +16,7 @@ def convert(model: Callable[[tf.Tensor], tf.Tensor], rows: np.ndarray, whole: bo
 
     model : of tensors, [1, d] to [1, K]
     rows : examples, float32 [n, d]: their ranges say what a step of the whole numbers is
-    whole : count in int8 inside, which a device without floating point can do; in float32 if False
+    whole : count in int8 inside, while rows and answers stay float32; in float32 throughout if False
     """
     row = tf.TensorSpec([1, rows.shape[1]], tf.float32)
     with _quiet():
