@@ -5,6 +5,7 @@
 A folder that holds rows has a card, a licence and the hash of every file. Where one of them is not so, it is refused.
 """
 
+import fnmatch
 import hashlib
 import re
 import subprocess
@@ -23,13 +24,26 @@ CARD = {
     r"^- \*\*Licence\*\*: .{3,}": "a line '- **Licence**: ...', under which it may be passed on",
     r"^## What was changed\n+.{10,}": "a part '## What was changed', with what was done to it",
 }
-NO_LICENCE = re.compile(r"^- \*\*Licence\*\*: *(none|no |not|unknown|unclear|\?|tbd|todo)", re.M | re.I)
+# A licence under which rows may be passed on; others are added here when they have been read.
+OPEN = re.compile(r"\b(CC0|CC[ -]BY|Creative Commons|GPL|GNU|BSD|MIT|Apache|ODbL|PDDL|public domain)\b", re.I)
 
 
 def files(folder: Path) -> dict[str, Path]:
     """Return the files that need a hash, by their names in the folder."""
-    found = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if not file.is_dir()}
-    return {name: file for name, file in found.items() if name not in OWN and "__pycache__" not in name}
+    found = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if _is_file(file)}
+    return {name: file for name, file in found.items() if name not in OWN}
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_symlink() or not path.is_dir()
+
+
+def stays(folder: Path) -> bool:
+    """Say whether a folder's rows are kept out of the repository, each by a line of its .gitignore."""
+    ignore = folder / ".gitignore"
+    lines = ignore.read_text(encoding="utf-8", errors="replace").splitlines() if ignore.is_file() else []
+    rows = files(folder).keys() - {"dataset.json"}
+    return bool(lines) and all(any(fnmatch.fnmatch(name, line) for line in lines) for name in rows)
 
 
 def problems(folder: Path) -> Iterator[str]:
@@ -39,8 +53,8 @@ def problems(folder: Path) -> Iterator[str]:
     for pattern, what in CARD.items():
         if not re.search(pattern, page, re.M):
             yield f"its card lacks {what}: write it into {folder.name}/README.md"
-    shared = not (folder / ".gitignore").is_file()
-    if shared and NO_LICENCE.search(page):
+    said = re.search(r"^- \*\*Licence\*\*: (.*)", page, re.M)
+    if said and not stays(folder) and (re.match(r"none|no\b|not\b", said[1], re.I) or not OPEN.search(said[1])):
         yield "its card states no licence, so nobody may pass it on: ask for one, or keep its rows out, by a .gitignore"
     there, listed = files(folder), {}
     lines = sums.read_text(encoding="utf-8", errors="replace").splitlines() if sums.is_file() else []
@@ -69,8 +83,13 @@ def check(folder: Path) -> str:
     try:
         with warnings.catch_warnings(action="ignore"):
             found = hospitals.load(folder)
-        return f"{folder.name}: {sum(map(len, found))} rows of {len(found)}; card, licence and hashes are right."
-    except (AttributeError, KeyError, TypeError, OSError, ValueError) as error:
+        what = (
+            "card and hashes are right, and the rows stay here"
+            if stays(folder)
+            else "card, licence and hashes are right"
+        )
+        return f"{folder.name}: {sum(map(len, found))} rows of {len(found)}; {what}."
+    except (AttributeError, KeyError, TypeError, OSError, RecursionError, ValueError) as error:
         why = f"it lacks {error}" if isinstance(error, KeyError) else error
         raise ValueError(
             f"data/{folder.name} is refused: its dataset.json does not fit its files ({why}). "
@@ -84,7 +103,7 @@ def with_rows(home: Path) -> tuple[list[Path], list[str]]:
     every = [
         folder for folder in sorted(home.iterdir()) if folder.is_dir() and folder.name not in ("grids", "__pycache__")
     ]
-    empty = [each for each in every if (each / ".gitignore").is_file() and files(each).keys() <= {"dataset.json"}]
+    empty = [each for each in every if stays(each) and files(each).keys() <= {"dataset.json"}]
     return [folder for folder in every if folder not in empty], [folder.name for folder in empty]
 
 
@@ -96,9 +115,15 @@ def main(arguments: Sequence[str], home: Path = recipes.HOME) -> None:
         if not re.fullmatch(r"\w+", name) or not (home / name).is_dir():
             there = ", ".join(sorted([*absent, *(folder.name for folder in folders)]))
             sys.exit(f"There is no folder data/{name}; there are: {there}.")
-        recipe = home / f"make_{name}.py"
+        recipe, sums = home / f"make_{name}.py", home / name / "SHA256SUMS"
+        before = sums.read_bytes() if sums.is_file() else None
         if recipe.is_file() and subprocess.run([sys.executable, str(recipe)]).returncode:
             sys.exit(f"data/{name} was not built.")
+        if before and sums.read_bytes() != before:  # the recipe writes hashes of whatever is there
+            sums.write_bytes(before)
+            sys.exit(
+                f"data/{name} was built, and is another: see what changed. If it is right, remove SHA256SUMS first."
+            )
         folders, absent = [home / name], []
     refused = []
     for folder in folders:

@@ -204,6 +204,8 @@ def _verified(folder: Path, file: str) -> bytes:
     """Read a file whose hash stands in the folder's SHA256SUMS, or refuse it."""
     try:
         lines = (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+        if not ((folder / file).is_file() and (folder / file).resolve().is_relative_to(folder.resolve())):
+            raise FileNotFoundError(f"{file} is no file in it")
         content = (folder / file).read_bytes()
     except OSError as error:
         raise ValueError(f"{folder} is not complete ({error}): run `make data NAME={folder.name}`.") from error

@@ -98,6 +98,26 @@ def piped(folder):
     os.mkfifo(folder / "buses.csv")
 
 
+def ignored_comment(folder):
+    FAULTS["nobody knows"][0](folder)
+    (folder / ".gitignore").write_text("# nothing\n")
+
+
+def pipe_outside(folder):
+    os.mkfifo(folder.parent / "pipe")
+    listed("dataset.json", "buses.csv", "../pipe")(folder)
+
+
+def hidden(folder):
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / "rows.csv").write_text("a\n1\n")
+
+
+def deep(folder):
+    (folder / "dataset.json").write_text("[" * 100_000)
+    sums(folder)
+
+
 def few(folder):
     rows = (folder / "buses.csv").read_text().splitlines(keepends=True)
     (folder / "buses.csv").write_text("".join(rows[:90]))
@@ -110,6 +130,15 @@ FAULTS = {
     "no licence": (rewrite("README.md", "- **Licence**: CC0 1.0\n", ""), r"lacks a line '- \*\*Licence.*write it into"),
     "an empty licence": (rewrite("README.md", "CC0 1.0", ""), r"lacks a line '- \*\*Licence"),
     "a licence that is none": (rewrite("README.md", "CC0 1.0", "None stated."), "states no licence.*ask for one, or"),
+    "a licence nobody knows": (rewrite("README.md", "CC0 1.0", "see the website"), "states no licence"),
+    "all rights reserved": (rewrite("README.md", "CC0 1.0", "proprietary"), "states no licence"),
+    "an ignored comment": (ignored_comment, "states no licence"),
+    "a file outside": (listed("dataset.json", "buses.csv", "../elsewhere.csv"), "does not fit .*no file in it"),
+    "a file of the machine": (listed("dataset.json", "buses.csv", "/etc/hostname"), "does not fit .*no file in it"),
+    "a pipe outside": (pipe_outside, "does not fit .*no file in it"),
+    "a linked folder": (lambda folder: (folder / "sub").symlink_to("/etc"), "sub has no hash"),
+    "a hidden file": (hidden, "__pycache__/rows.csv has no hash"),
+    "deep JSON": (deep, "dataset.json does not fit"),
     "nobody knows": (rewrite("README.md", "CC0 1.0", "unknown"), "states no licence"),
     "nothing about changes": (rewrite("README.md", "## What was changed", "## More"), "lacks a part '## What was"),
     "a changed byte": (rewrite("buses.csv", "North", "Nord"), "buses.csv is not the file of SHA256SUMS: build"),
@@ -193,6 +222,23 @@ def test_a_hostile_pickle_is_refused_and_does_nothing(call, given, tmp_path):
     with pytest.raises(ValueError, match=r"The pickle asks for \S+, which no table needs: it is not read"):
         recipes.table(pickled(pd.DataFrame({"a": [Hostile(call, *given)]}, dtype=object)))
     assert not file.exists()
+
+
+def test_an_array_made_by_hand_is_refused():
+    hand = Hostile(np.ndarray, (1,), np.dtype("O"), b"A" * 8)
+    with pytest.raises(ValueError, match="makes an array by hand"):
+        recipes.table(lzma.compress(pickle.dumps(hand, 4)))
+
+
+def test_a_recipe_that_makes_something_else_is_refused_and_its_hashes_are_not_kept(buses):
+    before = (buses / "SHA256SUMS").read_bytes()
+    lines = ["from pathlib import Path", "folder = Path(__file__).parent / 'buses'"]
+    lines += ["(folder / 'SHA256SUMS').write_text('0' * 64 + '  buses.csv\\n')"]
+    (buses.parent / "make_buses.py").write_text("\n".join(lines))
+    for _ in range(2):
+        with pytest.raises(SystemExit, match="was built, and is another"):
+            verify.main(["buses"], buses.parent)
+        assert (buses / "SHA256SUMS").read_bytes() == before
 
 
 @pytest.fixture

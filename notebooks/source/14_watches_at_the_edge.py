@@ -527,7 +527,7 @@ plots.save(figure, "watch_stream", lines.reset_index(), alt)
 #   The pull makes it slower, and does not stop it.
 # - **Together** the dip is gone in a few days. Somebody else has already done that exercise with the left arm. No
 #   watch could know this from its own rows.
-# - The **rule** needs no row of this person's left arm, and has no dip. Its axis was seen on the others' rows. 
+# - The **rule** needs no row of this person's left arm, and has no dip. Its axis was seen on the others' rows.
 #
 # There is a common way to test such a stream: a person's windows are mixed, so that each day has some of each exercise.
 # What would it have told us?
