@@ -140,7 +140,7 @@ release: dist $(MADE)  ## try it: in an empty environment on Python 3.11, 3.12 a
 network: .venv-network/made  ## ten rounds over mutual TLS on this machine: a server and four hospitals, five processes
 	@$(PY) tests/bench/network.py --kills 0 real
 
-.venv-network/made: fedkit/network/network.lock | $(MADE)
+.venv-network/made: fedkit/network/network.lock fedkit/__init__.py | $(MADE)
 	@rm -rf .venv-network
 	@$(PY) -m fedkit.network.environment
 

@@ -313,8 +313,8 @@ for (name, method), row in to_one.iterrows():
         claim(row["mean"] < 0, f"One column is above the local model, on {name}.")
 
 # %% [markdown]
-# One column, without any training, puts pupils in a better order than the local models do. The federated model is
-# surely better still, but only by a little. So most of its gain says that *local* was weak. Ask it of every gain:
+# One column, without any training, does as well as the local models, or better. The federated model is surely above
+# it, but only by a little. So most of its gain says that *local* was weak. Ask it of every gain:
 # over whom? For loans, try it at home: `make data NAME=loans`, and the order of `int_rate`, the price that the lender
 # had set.
 #
