@@ -160,12 +160,15 @@ def overfull(context: object, folder: Path) -> list[str]:
         page = context.new_page()
         page.goto(deck.as_uri())
         page.wait_for_function("window.Reveal && Reveal.isReady()")
-        high = page.evaluate(
-            "Reveal.getSlides().map((one, at) => [at, one.scrollHeight, one.querySelector('h1')?.textContent])"
-            ".concat([...document.querySelectorAll('code')].filter((one) => one.scrollHeight > one.clientHeight + 2)"
-            ".map((one) => ['code', 9999, one.textContent.slice(0, 40)])).filter((one) => one[1] > 800)"
-        )
-        wrong += [f"slides, {deck.name}, {at}: {height} px high: {heading}" for at, height, heading in high]
+        for number in range(page.evaluate("Reveal.getSlides().length")):
+            page.evaluate(f"Reveal.slide({number})")  # those far from it are not laid out
+            high, cut, heading = page.evaluate(
+                "((one) => [one.scrollHeight, [...one.querySelectorAll('code')].some((code) => "
+                "code.scrollHeight > code.clientHeight + 2 && code.clientHeight), one.innerText.split('\\n')[0]])"
+                "(Reveal.getCurrentSlide())"
+            )
+            if high > 800 or cut:
+                wrong.append(f"slides, {deck.name}, {number + 1}: {high} px high, code cut: {cut}: {heading}")
         page.close()
     return wrong
 
