@@ -1,7 +1,6 @@
 """fedkit: learn, teach and check privacy-preserving federated learning for hospitals.
 
-Importing this package alone loads neither TensorFlow nor TenSEAL; each module
-loads what it needs (see the README for the map of modules).
+Importing this package alone loads neither TensorFlow nor TenSEAL; each module loads what it needs (see the README).
 """
 
 __version__ = "1.0.0"
