@@ -24,7 +24,17 @@ QUIET_SECONDS = 600  # a notebook that has computed and printed nothing for so l
 BUSY_SECONDS = 7200  # and so does one that has used the processor for so long
 IDLE = 0.01  # of a processor: a kernel that only waits uses less
 # A processor a notebook: as many run side by side as there are, and sums are added up in one order.
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTEROP_THREADS", "TF_NUM_INTRAOP_THREADS")
+ONE_ORDER = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTEROP_THREADS", "TF_NUM_INTRAOP_THREADS"), "1"
+)
+# And in that of one kind of processor: by default each library adds up as this machine's is fastest, and last digits
+# differ from machine to machine.
+with suppress(OSError):
+    if " avx2 " in Path("/proc/cpuinfo").read_text():
+        ONE_ORDER |= {"OPENBLAS_CORETYPE": "Haswell", "TF_ENABLE_ONEDNN_OPTS": "0", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+        ONE_ORDER["NPY_DISABLE_CPU_FEATURES"] = (
+            "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR"
+        )
 
 
 def make(name: str, solutions: bool = False) -> list[str]:
@@ -68,7 +78,7 @@ def execute(
     "full", which is what the notebook itself says, or "smoke"; `changed` are further parameters, as a reader changes
     them. RuntimeError if a cell raises, hangs, or ends Python.
     """
-    settings = dict.fromkeys(THREADS, "1") | {"FEDKIT_FIGURES": str(figures.resolve())}
+    settings = ONE_ORDER | {"FEDKIT_FIGURES": str(figures.resolve())}
     settings["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # else the kernel's debugger warns, on stderr
     if kernel == "python3":  # in this environment: what another notebook has trained already
         settings["FEDKIT_RUNS"] = str(tools.root() / ".cache" / "runs")

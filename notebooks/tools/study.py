@@ -11,6 +11,7 @@ import pandas as pd
 
 import tools
 from fedkit.studies import grids
+from tools import running
 
 GRIDS = tuple(  # modules that have a GRID
     f"fedkit.studies.{name}" for name in ("differ", "flamby", "policies", "budgets", "leaks", "sectors")
@@ -31,8 +32,7 @@ def study(module: str, kept: Path | None = None, processes: int = os.cpu_count()
     files = {seed: home / f"{seed}.csv" for seed in grid.seeds}
     waiting = [seed for seed, file in files.items() if not file.exists()]
     print(f"{grid.name}: computing {len(waiting)} of {len(files)} seeds ...", flush=True)
-    alone = os.environ | {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
-    alone |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    alone = os.environ | running.ONE_ORDER | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     parts = filter(None, (waiting[at::processes] for at in range(processes)))
     commands = [[sys.executable, "-m", "tools.study", module, str(home), *map(str, part)] for part in parts]
     working = [subprocess.Popen(command, env=alone) for command in commands]

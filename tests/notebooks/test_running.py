@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,21 @@ def test_the_notebook_is_told_its_profile_and_folders_and_of_its_run_nothing_is_
     assert [
         word for word in ("papermill", "injected", "widget", "iopub", "start_time") if word in json.dumps(ended)
     ] == []
+
+
+PROCESSOR = """
+import numpy, scipy.linalg, threadpoolctl
+from numpy._core._multiarray_umath import __cpu_features__ as known
+from tensorflow.python.util import _pywrap_util_port as port
+print({one["architecture"] for one in threadpoolctl.threadpool_info() if "architecture" in one})
+print(known["AVX512F"], port.IsMklEnabled())
+"""
+
+
+@pytest.mark.skipif(" avx2 " not in Path("/proc/cpuinfo").read_text(), reason="this processor has another order anyway")
+def test_libraries_add_up_in_the_order_of_one_kind_of_processor_and_not_of_this_one():
+    how = {"env": os.environ | running.ONE_ORDER, "capture_output": True, "text": True, "check": True}
+    assert subprocess.run([sys.executable, "-c", PROCESSOR], **how).stdout == "{'Haswell'}\nFalse False\n"
 
 
 @pytest.mark.parametrize(
