@@ -1,7 +1,8 @@
 """The exercises of a notebook: the cells that check them, answers to try them with, and what a check says of a value.
 
 ``tests/notebooks/answers/NN_name.py`` holds answers: behind a line ``# %% Exercise 2: right`` (or ``wrong``) the code
-that a reader would write, behind ``# %% Exercise 2: given`` what the notebook has made before.
+that a reader would write, behind ``# %% Exercise 2: given`` what the notebook has made before: all but what stands
+between the exercise and its check.
 """
 
 import ast
@@ -32,11 +33,14 @@ def checks(name: str) -> dict[str, str]:
 
 @cache
 def given(name: str, exercise: str) -> dict[str, object]:
-    """Return what the notebook has made before the exercise."""
+    """Return what the notebook has made before the exercise is checked."""
     page = {"__name__": "page"}  # in no file: what a reader trains by a class of their own is kept by no name
-    for of, kind, code in written(name):
-        if (of, kind) == (exercise, "given"):
-            exec(code, page)
+    cells = [cell for cell in pairing.of(name).cells if cell.cell_type == "code"]
+    end = [cell.source for cell in cells].index(checks(name)[exercise])
+    begin = max(at for at in range(end) if "exercise" in cells[at].metadata.get("tags", []))
+    helping = [cell.source for cell in cells[begin + 1 : end] if "plumbing" in cell.metadata.get("tags", [])]
+    for code in [*helping, *(code for of, kind, code in written(name) if (of, kind) == (exercise, "given"))]:
+        exec(code, page)
     return page
 
 

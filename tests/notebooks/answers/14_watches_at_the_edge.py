@@ -62,26 +62,6 @@ def mirrored_signal(signal):
     return -signal
 
 
-# %% Exercise 3: given
-from collections import Counter
-import numpy as np
-
-
-def remembers(rule, blocks, room):
-    def judged(function):
-        lengths = np.random.default_rng().integers(4, 12, len(blocks))
-        came = [str(one) for one in np.repeat(blocks, lengths)]
-        kept = function(list(came), room)
-        return kept if kept is ... else rule(came, [int(at) for at in kept], room)
-
-    return judged
-
-
-def is_newest(came, kept, room):
-    older = {(came[at], later) for at in kept for later in range(at, len(came))}
-    return {at for name, at in older if came[at] == name} == {*kept}
-
-
 # %% Exercise 3: right
 
 
