@@ -325,6 +325,8 @@ def test_what_is_no_table_or_cannot_be_prepared_is_refused():
         federation(table(x=["a", "b", "b", "a", "a", "b"] * 4, **{"x=b": 1.0}))
     with pytest.raises(ValueError, match=r"two rows of names. Write: frame.columns = \[[*]map"):
         federation(pd.concat({"x": small()}, axis=1))
+    with pytest.raises(ValueError, match=r"one column. Write: frame = pd.read_csv\(..., sep=';'\)"):
+        federation(pd.DataFrame({"clinic;age;ill": ["A;27,5;0"]}))
 
 
 def test_all_that_is_wrong_is_said_at_once_the_worst_first():

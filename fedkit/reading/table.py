@@ -84,6 +84,8 @@ class Reading:
             raise ValueError("The table has two rows of names. Write: frame.columns = [*map('_'.join, frame.columns)]")
         if frame.empty:
             raise ValueError(f"The table is empty: it has {len(frame)} rows and {frame.shape[1]} columns.")
+        if frame.shape[1] == 1 and (sign := re.search("[;\t|]", str(frame.columns[0]))):
+            raise ValueError(f"The table was read as one column. Write: frame = pd.read_csv(..., sep={sign[0]!r})")
         label = getattr(agreed, "label", None) if label is None else label
         if label is None:
             raise TypeError("A table needs a label: name its column with label=...")
@@ -514,10 +516,8 @@ class Reading:
         if wrong.any():
             at, beyond = wrong.argmax(), np.unique(values[size >= tables.LARGEST])
             middle = np.log10(largest[(largest > 0) & (largest < np.inf)])
-            write, how = (
-                f"frame[{{0}}] = frame[{{0}}] * 1e{-middle.sum() / max(len(middle), 1):.0f}  # another unit",
-                {},
-            )
+            by, how = -middle.sum() / max(len(middle), 1), {}
+            write = f"frame[{{0}}] = frame[{{0}}] * 1e{by:.0f}  # another unit"
             if 0 < beyond.size <= FEW:
                 write, how = "", {"missing": beyond.tolist()}
             limits = f"from {tables.SMALLEST:.1g} to {tables.LARGEST:.1g}"
