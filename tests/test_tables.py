@@ -942,6 +942,7 @@ def test_the_report_describes_each_column_at_each_hospital():
         assert report.loc[("ill", name), "mean"] == rows["ill"].mean()
     assert report.loc[("g", "A"), "levels"] == "f 20, m 10"
     assert report.loc[("g", "B"), "apart"] == pytest.approx(2 / 3)
+    assert "only levels" not in problems(large(x=[f"name {at}" for at in range(90)])), "which is refused already"
     html = found._repr_html_()
     assert html.count("<table") == 2
     assert "&#x27;" in html or "'" in html

@@ -7,7 +7,7 @@ import pandas as pd
 
 from fedkit.reading import patients
 from fedkit.reading.table import FEW, Reading
-from fedkit.tables import plain
+from fedkit.tables import MAX_LEVELS, plain
 
 # What units differ by: inches, pounds, months, days, grams; glucose, cholesterol, creatinine.
 _UNITS = np.array([2.54, 2.2046, 12, 365.25, 10, 100, 1000, 18.02, 38.67, 88.4])
@@ -41,7 +41,7 @@ def report(read: Reading) -> pd.DataFrame:
             for own, top in zip(table, best, strict=True):
                 texts.append(", ".join(f"{values.categories[at]} {own[at]}" for at in top if own[at]))
             alone = (count >= 5) & (count < count.sum()) & ~((table > 0) & (everywhere > table)).any(axis=1)
-            for at in np.flatnonzero(alone):
+            for at in np.flatnonzero(alone) if len(everywhere) <= MAX_LEVELS else ():  # more are refused
                 to = ", ".join(f"{level!r}: ..." for level in values.categories[table[at] > 0])
                 _odd(read, name, at, "has only levels that no other hospital has", f"frame[{{0}}].replace({{{to}}})")
         else:
