@@ -952,6 +952,7 @@ def test_the_line_for_one_hospital_changes_it_alone():
     frame = odd().drop(columns="g").assign(clinic=lambda each: each["clinic"].map({"A": 1, "B": 2, "C": 3}))
     found = looked_at(frame)
     assert {*found["column"]} == {"weight", "sex", "chol"}
+    assert found["write"].str.contains("frame['weight'] / 2.2046", regex=False).any()  # 32 + 1.8 * 75 is as near
     changed = frame
     for said in found[found["hospital"] != ""].itertuples():
         changed = done(changed, said)

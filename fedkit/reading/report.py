@@ -114,13 +114,14 @@ def _compare(read: Reading, names: list[str], numeric: list[int], found: np.ndar
 
 def _into(factor: float, mean: float, middle: float, spread: float, wide: float) -> str:
     """Write how a column {0} gets into the unit in which its mean would be `middle` and its spread `wide`."""
-    if abs(mean - 32 - 1.8 * middle) < wide < spread:
-        return "(frame[{0}] - 32) / 1.8"
-    if abs(middle - 32 - 1.8 * mean) < spread < wide:
-        return "frame[{0}] * 1.8 + 32"
     size = max(factor, 1 / factor)
+    warm = min(mean, middle) < 50  # as bodies and air are: else it is 78 kg, which are 172 pounds
+    if warm and abs(mean - 32 - 1.8 * middle) < wide < spread:
+        return "(frame[{0}] - 32) / 1.8"
+    if warm and abs(middle - 32 - 1.8 * mean) < spread < wide:
+        return "frame[{0}] * 1.8 + 32"
     by = _UNITS[np.abs(np.log(size / _UNITS)).argmin()]
-    return f"frame[{{0}}] {'/' if factor > 1 else '*'} {by if abs(np.log(size / by)) < 0.12 else size:.4g}"
+    return f"frame[{{0}}] {'/' if factor > 1 else '*'} {by if abs(np.log(size / by)) < 0.12 else size:.5g}"
 
 
 def _odd(read: Reading, name: str, at: int, problem: str, change: str) -> None:
@@ -141,10 +142,8 @@ def _beside(read: Reading) -> Reading:
     both, rows = copy.copy(read), [len(read.frame), *map(len, others)]
     both.names = [*read.names, *(other.name for other in others)]
     both.sites, both.order = np.repeat(np.arange(len(rows)), rows), np.arange(sum(rows))
-    both.starts, both.labels = (
-        np.cumsum([0, *rows[:-1]]),
-        np.concatenate([read.labels, *(one.labels for one in others)]),
-    )
+    both.starts = np.cumsum([0, *rows[:-1]])
+    both.labels = np.concatenate([read.labels, *(one.labels for one in others)])
     both.columns = {}
     for name, own in read.columns.items():
         if isinstance(own, pd.Categorical):
