@@ -895,6 +895,18 @@ def test_what_only_a_person_can_judge_is_a_warning_and_stands_in_the_check(case)
     assert row["problem"].str.contains(problem).any()
 
 
+def test_a_patient_of_two_hospitals_is_told_of_since_each_draws_its_own_test_rows():
+    frame = large(who=np.arange(90) % 40)
+    (said,) = looked_at(frame, patient="who").itertuples()
+    assert said.problem == "40 patients are named at more than one hospital, and may be on both sides of a split"
+    one, other = (line.strip() for line in said.write.split("  # or, if others: "))
+    for line in (one, other):
+        space = {"frame": frame.copy()}
+        exec(line, {"np": np}, space)
+        assert not len(looked_at(space["frame"], patient="who", min_rows=1))
+    assert space["frame"]["who"].nunique() == 90
+
+
 def test_nothing_is_odd_about_hospitals_that_are_alike(heart):
     with warnings.catch_warnings():
         warnings.simplefilter("error")

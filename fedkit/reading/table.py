@@ -52,8 +52,7 @@ class Reading:
     It takes the arguments of `hospitals.from_frame`; or, with `agreed`, those of `hospitals.join`, `site` being the
     hospital's name. TypeError or ValueError if there is nothing to read.
 
-    Attributes
-    ----------
+    What it holds then:
     columns : feature -> its values, float64 or pd.Categorical
     tells : feature -> how many of the labels that are not the most frequent one it tells, from 0 to 1
     sites, names, cells : number of each row's hospital, and the hospitals' names, and the cells that name them
@@ -267,6 +266,12 @@ class Reading:
             self.say(site, "A hospital cannot be called mean or server, since these words are taken", write, taken)
         if both := [who for _, who in sides.index[sides > 1]]:
             self.say("", "Patients stand on both sides of the split", "a split that keeps each on one", both, len(both))
+        homes = rows[rows["site"] >= 0].groupby("who")["site"].nunique()
+        if self.patients is not None and (away := homes.index[homes > 1]).size:
+            problem = f"{away.size} patients are named at more than one hospital, and may be on both sides of a split"
+            write = f"frame = frame[frame.groupby({{0}})[{site!r}].transform('first') == frame[{site!r}]]"
+            write += f"  # or, if others: frame[{{0}}] = frame[[{site!r}, {{0}}]].astype(str).agg(' '.join, axis=1)"
+            self.say(self.roles[1], problem, write, away, away.size, at="*")
         if self.test is None or self.labels is None:
             return
         rows, write = rows.assign(label=self.labels)[self.sites >= 0], "a split with all hospitals and classes in train"
@@ -308,12 +313,8 @@ class Reading:
         values, labels, problem = tables.in_order(cells), np.zeros(len(codes), np.int64), ""
         at = next((at for at, cell in enumerate(cells) if one in (cell, names[at]) or clean(one) == names[at]), None)
         if (missing := (codes < 0).sum()) and len(values) == 1 and not self._named:
-            write = (
-                f"frame[{{0}}].eq({values[0]!r})"
-                if one is None
-                else f"frame[{{0}}].where(frame[{{0}}] == {one!r}, ...)"
-            )
-            write = f"frame[{{0}}] = {write}  # if blank means no"
+            write = f".eq({values[0]!r})" if one is None else f".where(frame[{{0}}] == {one!r}, ...)"
+            write = f"frame[{{0}}] = frame[{{0}}]{write}  # if blank means no"
             self.say(name, f"The label {{0}} is {values[0]!r} or blank", write, rows=missing)
             return labels
         if missing:
