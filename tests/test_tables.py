@@ -329,6 +329,12 @@ def test_what_is_no_table_or_cannot_be_prepared_is_refused():
         federation(pd.DataFrame({"clinic;age;ill": ["A;27,5;0"]}))
 
 
+def test_of_many_reasons_the_worst_are_said_and_all_are_kept():
+    frame = large(**{f"x{at}": words("27,5", "28") for at in range(31)})
+    found = refused(frame, r"for 31 reasons, the worst 20 of `complaints` first:(\n\d+[.] .*){20}$")
+    assert len(found) == 31
+
+
 def test_all_that_is_wrong_is_said_at_once_the_worst_first():
     frame = large(text=words("27,5", "28"), x=words("m", "M", "f"), ill=words("dead", "alive"), at="2020-01-31")
     frame.loc[:2, "clinic"] = None
