@@ -63,10 +63,10 @@ class Refused(ValueError):  # noqa: N818 - what became of the table
     """A table that cannot be used: `complaints` are all that is wrong with it, the worst first."""
 
     def __init__(self, complaints: Sequence[Complaint]) -> None:
-        self.complaints = tuple(complaints)
-        lines = [f"{number}. {each}" for number, each in enumerate(self.complaints, 1)]
-        head = f"The table cannot be used yet, for {len(lines)} reasons, the worst first:"
-        super().__init__("\n".join([head, *lines]) if len(lines) > 1 else str(self.complaints[0]))
+        self.complaints, lines = tuple(complaints), [f"{number}. {each}" for number, each in enumerate(complaints, 1)]
+        most = " 20 of `complaints`" * (len(lines) > 20)
+        head = f"The table cannot be used yet, for {len(lines)} reasons, the worst{most} first:"
+        super().__init__("\n".join([head, *lines[:20]]) if len(lines) > 1 else str(self.complaints[0]))
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,27 @@ def test_scaffold_is_what_its_paper_says(heart, plain):
     assert np.abs(vector(epochs.weights) - vector(steps.weights)).max() < 1e-6, "a step is counted as one"
 
 
+class Counting(Algorithm):
+    """Send a number that is no small one beside the update."""
+
+    name = "counting"
+
+    def send(self, plan, task, update):
+        return [*update, np.float32([12])], task.own
+
+    def take(self, mean, own):
+        return [part * mean[-1] for part in mean[:-1]], own
+
+
+def test_a_method_that_sends_more_than_a_study_takes_hears_of_it(heart):
+    how = {"algorithm": Counting(), "rounds": 1}
+    with pytest.warns(UserWarning, match="round 1 is cut to half of what was agreed on, 5: "):
+        exchange.rehearse(heart, **how)
+    participant, *_ = exchange.rehearse(heart, **how, most_change=24)
+    secret = learning.train_federated(heart, **how, aggregator=aggregators.EncryptedMean())
+    assert vector(participant.weights).tobytes() == vector(secret.weights).tobytes()
+
+
 def by_loss(federation, weight, rounds, epochs, seed):
     """FedAvg whose mean counts each hospital by `weight`, of its losses before each round so far."""
     split, plan = preparation.split(federation, seed).hospitals, learning.Plan(epochs=epochs)

@@ -325,6 +325,14 @@ def test_what_is_no_table_or_cannot_be_prepared_is_refused():
         federation(table(x=["a", "b", "b", "a", "a", "b"] * 4, **{"x=b": 1.0}))
     with pytest.raises(ValueError, match=r"two rows of names. Write: frame.columns = \[[*]map"):
         federation(pd.concat({"x": small()}, axis=1))
+    with pytest.raises(ValueError, match=r"one column. Write: frame = pd.read_csv\(..., sep=';'\)"):
+        federation(pd.DataFrame({"clinic;age;ill": ["A;27,5;0"]}))
+
+
+def test_of_many_reasons_the_worst_are_said_and_all_are_kept():
+    frame = large(**{f"x{at}": words("27,5", "28") for at in range(31)})
+    found = refused(frame, r"for 31 reasons, the worst 20 of `complaints` first:(\n\d+[.] .*){20}$")
+    assert len(found) == 31
 
 
 def test_all_that_is_wrong_is_said_at_once_the_worst_first():
@@ -893,6 +901,18 @@ def test_what_only_a_person_can_judge_is_a_warning_and_stands_in_the_check(case)
     assert row["problem"].str.contains(problem).any()
 
 
+def test_a_patient_of_two_hospitals_is_told_of_since_each_draws_its_own_test_rows():
+    frame = large(who=np.arange(90) % 40)
+    (said,) = looked_at(frame, patient="who").itertuples()
+    assert said.problem == "40 patients are named at more than one hospital, and may be on both sides of a split"
+    one, other = (line.strip() for line in said.write.split("  # or, if others: "))
+    for line in (one, other):
+        space = {"frame": frame.copy()}
+        exec(line, {"np": np}, space)
+        assert not len(looked_at(space["frame"], patient="who", min_rows=1))
+    assert space["frame"]["who"].nunique() == 90
+
+
 def test_nothing_is_odd_about_hospitals_that_are_alike(heart):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -940,6 +960,7 @@ def test_the_report_describes_each_column_at_each_hospital():
         assert report.loc[("ill", name), "mean"] == rows["ill"].mean()
     assert report.loc[("g", "A"), "levels"] == "f 20, m 10"
     assert report.loc[("g", "B"), "apart"] == pytest.approx(2 / 3)
+    assert "only levels" not in problems(large(x=[f"name {at}" for at in range(90)])), "which is refused already"
     html = found._repr_html_()
     assert html.count("<table") == 2
     assert "&#x27;" in html or "'" in html
@@ -949,6 +970,7 @@ def test_the_line_for_one_hospital_changes_it_alone():
     frame = odd().drop(columns="g").assign(clinic=lambda each: each["clinic"].map({"A": 1, "B": 2, "C": 3}))
     found = looked_at(frame)
     assert {*found["column"]} == {"weight", "sex", "chol"}
+    assert found["write"].str.contains("frame['weight'] / 2.2046", regex=False).any()  # 32 + 1.8 * 75 is as near
     changed = frame
     for said in found[found["hospital"] != ""].itertuples():
         changed = done(changed, said)

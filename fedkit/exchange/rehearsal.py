@@ -1,6 +1,7 @@
 """A whole study in one process and in memory: to see how one goes, and what comes out."""
 
 import secrets
+import warnings
 from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ def rehearse(
     work: Callable[[Settings], Training] = Training,
     **settings: object,
 ) -> list[Participant]:
-    """Play a study to its end, everybody in turn.
+    """Play a study to its end, everybody in turn; what a hospital refuses or cuts is a warning.
 
     federation : whose hospitals take part
     silent : hospitals that join, and post nothing
@@ -35,7 +36,6 @@ def rehearse(
     **settings : of the study: see `Settings`
 
     Returns The hospitals that posted, for whom the study is done.
-
     ValueError if a setting makes no sense, or the study would wait for the silent ones for ever.
     """
     agreed = Settings.of(federation, algorithm, **settings)
@@ -51,6 +51,7 @@ def rehearse(
         for rows in federation
     ]
     for one in people:
+        one.study.notice = lambda why, **_: warnings.warn(why, stacklevel=2)
         one.step()
     maker.open(key_maker=posting[0])
     coordinator = Coordinator(Folder(where), maker.identity, invitation=aloud)

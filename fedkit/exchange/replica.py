@@ -136,7 +136,7 @@ class Replica:
             # From a model that somebody spoiled, an honest update may be larger than anybody can promise.
             most = self.study.settings.most_change / 2
             if np.abs(vector).max() > most:
-                why = f"The update of round {round} is cut to half of what was agreed on: did the training diverge?"
+                why = f"The update of round {round} is cut to half of what was agreed on, {most:g}: did it diverge?"
                 self.study.refused(f"update-{round}", self.hospital.name, why)
             self._trained = held, (np.clip(vector, -most, most), *more)
         return self._trained[1]

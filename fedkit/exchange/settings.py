@@ -32,7 +32,7 @@ class Settings:
     deadline_seconds : when a list is closed without those who are missing; everybody is waited for if None
     share_seconds : when a sum is given up whose key shares are missing; they are waited for if None
     budget : sums of updates that may be given up, at each hospital, before a person decides
-    most_change : the most by which a round may move a weight: what goes beyond is cut
+    most_change : the most by which a round may move a weight; of it, half is the most of any number that is sent
     algorithm : the `learning.Algorithm` with its settings, as it prints; empty for federated averaging
     sizes : how many numbers each part has that a hospital sends by it; the model's layers if empty
     """

@@ -7,7 +7,7 @@ import pandas as pd
 
 from fedkit.reading import patients
 from fedkit.reading.table import FEW, Reading
-from fedkit.tables import plain
+from fedkit.tables import MAX_LEVELS, plain
 
 # What units differ by: inches, pounds, months, days, grams; glucose, cholesterol, creatinine.
 _UNITS = np.array([2.54, 2.2046, 12, 365.25, 10, 100, 1000, 18.02, 38.67, 88.4])
@@ -41,7 +41,7 @@ def report(read: Reading) -> pd.DataFrame:
             for own, top in zip(table, best, strict=True):
                 texts.append(", ".join(f"{values.categories[at]} {own[at]}" for at in top if own[at]))
             alone = (count >= 5) & (count < count.sum()) & ~((table > 0) & (everywhere > table)).any(axis=1)
-            for at in np.flatnonzero(alone):
+            for at in np.flatnonzero(alone) if len(everywhere) <= MAX_LEVELS else ():  # more are refused
                 to = ", ".join(f"{level!r}: ..." for level in values.categories[table[at] > 0])
                 _odd(read, name, at, "has only levels that no other hospital has", f"frame[{{0}}].replace({{{to}}})")
         else:
@@ -114,13 +114,14 @@ def _compare(read: Reading, names: list[str], numeric: list[int], found: np.ndar
 
 def _into(factor: float, mean: float, middle: float, spread: float, wide: float) -> str:
     """Write how a column {0} gets into the unit in which its mean would be `middle` and its spread `wide`."""
-    if abs(mean - 32 - 1.8 * middle) < wide < spread:
-        return "(frame[{0}] - 32) / 1.8"
-    if abs(middle - 32 - 1.8 * mean) < spread < wide:
-        return "frame[{0}] * 1.8 + 32"
     size = max(factor, 1 / factor)
+    warm = min(mean, middle) < 50  # as bodies and air are: else it is 78 kg, which are 172 pounds
+    if warm and abs(mean - 32 - 1.8 * middle) < wide < spread:
+        return "(frame[{0}] - 32) / 1.8"
+    if warm and abs(middle - 32 - 1.8 * mean) < spread < wide:
+        return "frame[{0}] * 1.8 + 32"
     by = _UNITS[np.abs(np.log(size / _UNITS)).argmin()]
-    return f"frame[{{0}}] {'/' if factor > 1 else '*'} {by if abs(np.log(size / by)) < 0.12 else size:.4g}"
+    return f"frame[{{0}}] {'/' if factor > 1 else '*'} {by if abs(np.log(size / by)) < 0.12 else size:.5g}"
 
 
 def _odd(read: Reading, name: str, at: int, problem: str, change: str) -> None:
@@ -141,10 +142,8 @@ def _beside(read: Reading) -> Reading:
     both, rows = copy.copy(read), [len(read.frame), *map(len, others)]
     both.names = [*read.names, *(other.name for other in others)]
     both.sites, both.order = np.repeat(np.arange(len(rows)), rows), np.arange(sum(rows))
-    both.starts, both.labels = (
-        np.cumsum([0, *rows[:-1]]),
-        np.concatenate([read.labels, *(one.labels for one in others)]),
-    )
+    both.starts = np.cumsum([0, *rows[:-1]])
+    both.labels = np.concatenate([read.labels, *(one.labels for one in others)])
     both.columns = {}
     for name, own in read.columns.items():
         if isinstance(own, pd.Categorical):

@@ -52,8 +52,7 @@ class Reading:
     It takes the arguments of `hospitals.from_frame`; or, with `agreed`, those of `hospitals.join`, `site` being the
     hospital's name. TypeError or ValueError if there is nothing to read.
 
-    Attributes
-    ----------
+    What it holds then:
     columns : feature -> its values, float64 or pd.Categorical
     tells : feature -> how many of the labels that are not the most frequent one it tells, from 0 to 1
     sites, names, cells : number of each row's hospital, and the hospitals' names, and the cells that name them
@@ -84,6 +83,8 @@ class Reading:
             raise ValueError("The table has two rows of names. Write: frame.columns = [*map('_'.join, frame.columns)]")
         if frame.empty:
             raise ValueError(f"The table is empty: it has {len(frame)} rows and {frame.shape[1]} columns.")
+        if frame.shape[1] == 1 and (sign := re.search("[;\t|]", str(frame.columns[0]))):
+            raise ValueError(f"The table was read as one column. Write: frame = pd.read_csv(..., sep={sign[0]!r})")
         label = getattr(agreed, "label", None) if label is None else label
         if label is None:
             raise TypeError("A table needs a label: name its column with label=...")
@@ -265,6 +266,12 @@ class Reading:
             self.say(site, "A hospital cannot be called mean or server, since these words are taken", write, taken)
         if both := [who for _, who in sides.index[sides > 1]]:
             self.say("", "Patients stand on both sides of the split", "a split that keeps each on one", both, len(both))
+        homes = rows[rows["site"] >= 0].groupby("who")["site"].nunique()
+        if self.patients is not None and (away := homes.index[homes > 1]).size:
+            problem = f"{away.size} patients are named at more than one hospital, and may be on both sides of a split"
+            write = f"frame = frame[frame.groupby({{0}})[{site!r}].transform('first') == frame[{site!r}]]"
+            write += f"  # or, if others: frame[{{0}}] = frame[[{site!r}, {{0}}]].astype(str).agg(' '.join, axis=1)"
+            self.say(self.roles[1], problem, write, away, away.size, at="*")
         if self.test is None or self.labels is None:
             return
         rows, write = rows.assign(label=self.labels)[self.sites >= 0], "a split with all hospitals and classes in train"
@@ -306,12 +313,8 @@ class Reading:
         values, labels, problem = tables.in_order(cells), np.zeros(len(codes), np.int64), ""
         at = next((at for at, cell in enumerate(cells) if one in (cell, names[at]) or clean(one) == names[at]), None)
         if (missing := (codes < 0).sum()) and len(values) == 1 and not self._named:
-            write = (
-                f"frame[{{0}}].eq({values[0]!r})"
-                if one is None
-                else f"frame[{{0}}].where(frame[{{0}}] == {one!r}, ...)"
-            )
-            write = f"frame[{{0}}] = {write}  # if blank means no"
+            write = f".eq({values[0]!r})" if one is None else f".where(frame[{{0}}] == {one!r}, ...)"
+            write = f"frame[{{0}}] = frame[{{0}}]{write}  # if blank means no"
             self.say(name, f"The label {{0}} is {values[0]!r} or blank", write, rows=missing)
             return labels
         if missing:
@@ -514,10 +517,8 @@ class Reading:
         if wrong.any():
             at, beyond = wrong.argmax(), np.unique(values[size >= tables.LARGEST])
             middle = np.log10(largest[(largest > 0) & (largest < np.inf)])
-            write, how = (
-                f"frame[{{0}}] = frame[{{0}}] * 1e{-middle.sum() / max(len(middle), 1):.0f}  # another unit",
-                {},
-            )
+            by, how = -middle.sum() / max(len(middle), 1), {}
+            write = f"frame[{{0}}] = frame[{{0}}] * 1e{by:.0f}  # another unit"
             if 0 < beyond.size <= FEW:
                 write, how = "", {"missing": beyond.tolist()}
             limits = f"from {tables.SMALLEST:.1g} to {tables.LARGEST:.1g}"

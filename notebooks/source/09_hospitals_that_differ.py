@@ -296,9 +296,9 @@ plots.save(
 # not better: a hospital's own last layer has 17 numbers to learn from its own rows alone. It loses about as much AUROC
 # as hospitals alone, perhaps by luck, and surely gains accuracy on splits 20 to 39 only.
 #
-# Two fifths of the error: is the rest still to be cured? No. A perfect model has an error, too, by chance: with so few
-# patients, five groups are never quite right. How large is it? Below, behind the gains, we take a model's probabilities
-# for true, and draw labels by them.
+# Two fifths of the error: is the rest still to be cured? Hardly. A perfect model has an error, too, by chance: with so
+# few patients, five groups are never quite right. Below, behind the gains, we take a model's probabilities for true,
+# and draw labels by them (which is a little too much: our shares of ill patients are fixed).
 
 # %%
 CURES = ["own intercept", "recalibrated", "Newton, own intercepts", "Ditto"]
