@@ -121,8 +121,8 @@ print(f"label {int(stolen[-1] < 0)}, largest error {np.abs(row - x).max():.4f}")
 #
 # So the answer must be random. How much noise is enough? It depends on what one patient can change: a length of
 # 1, since we clip. That is 4,096 steps. Rounding can make it a little longer. The
-# [accountant](glossary.md#accountant) says how many times as large the noise must be. We do not compute that by hand:
-# it is easy to get wrong. Google's `dp_accounting` does.
+# [accountant](glossary.md#accountant) says how many times as large a noise is surely enough. We do not compute that by
+# hand: it is easy to get wrong. Google's `dp_accounting` does.
 
 # %%
 longest = STEPS + np.sqrt(len(x) + 1) / 2
