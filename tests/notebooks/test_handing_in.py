@@ -163,6 +163,7 @@ DEEP = 6 * "[" + 6 * "]"
         (JSON.replace("2.17", "9" * 50_000), "number that is none"),
         (JSON.replace("2.17", str(2**63)), "number that is none"),
         ("[]", "is not what course.hand_in"),
+        (json.dumps({"cells": [1] * collecting.MOST_PARTS}), "is not what course.hand_in"),
         ("7", "is not what course.hand_in"),
         (changed(more=1), "is not what course.hand_in"),
         (changed(name=None), "is not what course.hand_in"),
@@ -249,6 +250,13 @@ def test_on_the_page_and_in_the_table_nothing_of_a_stranger_is_more_than_text(fo
     assert "a.json was made with version" in page
     assert [line[0] + line[-1] for line in cells.splitlines()] == ['""'] * 3
     assert collecting.visible(harm).isprintable()
+
+
+def test_a_long_name_of_a_file_pushes_no_mark_out_of_sight(folder, capsys):
+    (folder / f"{'a' * 200}.json").write_text(JSON)
+    collecting.collect(folder)
+    assert all(len(line) < 130 for line in capsys.readouterr().out.splitlines()[:2])
+    assert "overflow-wrap: anywhere" in (folder.parent / "class.checked.html").read_text()
 
 
 def test_a_check_that_stops_stops_itself_alone(folder, monkeypatch):
