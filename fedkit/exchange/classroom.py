@@ -54,8 +54,7 @@ def play(
     name : "hospital 7" for seat 7, or one of the four real hospitals; others are called as they like
     where : path of the shared folder
     invitation : its fingerprint, as the maker reads it aloud; asked for if empty
-    rounds, seats, group_size, deadline_seconds : of the study; only the maker's count, but for `seats`, which must be
-        the same everywhere
+    rounds, seats, group_size, deadline_seconds : of the study; the maker's count. `seats` must be the same everywhere
     home : folder of this machine, outside the shared one, for the secret and what comes out; the user's own if None
     poll_seconds : between looks into the folder
     work : see `exchange.Participant`
