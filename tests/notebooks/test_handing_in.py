@@ -3,10 +3,13 @@
 import csv
 import json
 import os
+import subprocess
+import sys
 from collections import namedtuple
 
 import numpy as np
 import pytest
+import tools
 from tools import collecting, exercises
 
 from fedkit.chapters import course
@@ -250,6 +253,11 @@ def test_on_the_page_and_in_the_table_nothing_of_a_stranger_is_more_than_text(fo
     assert "a.json was made with version" in page
     assert [line[0] + line[-1] for line in cells.splitlines()] == ['""'] * 3
     assert collecting.visible(harm).isprintable()
+
+
+def test_collect_asks_for_its_folder():
+    done = subprocess.run([sys.executable, tools.__path__[0], "collect"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr[:28]) == (1, "Which folder are the answers")
 
 
 def test_a_long_name_of_a_file_pushes_no_mark_out_of_sight(folder, capsys):
