@@ -141,6 +141,20 @@ def test_somebody_else_can_add_up(tmp_path, shared, play, typed, monkeypatch, ca
     assert f"by chat: {assistant.public.hex()} Assistant Lee\nAssistant Lee adds up" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("said", "known"), [("aaaa-bbbb, CCCC-dddd", ["AAAA-BBBB", "CCCC-DDDD"]), (" Everybody", "everybody"), ("", [])]
+)
+def test_fingerprints_are_typed_before_a_hospital_asks_to_join(play, typed, monkeypatch, said, known):
+    def taken(*about, known, **how):
+        raise LookupError(known)
+
+    monkeypatch.setattr(classroom, "Participant", taken)
+    typed["Fingerprints"] = lambda: said
+    with pytest.raises(LookupError) as asked:
+        play("hospital", "hospital 1", "AAAA-BBBB-CCCC-DDDD")
+    assert asked.value.args == (known,)
+
+
 def test_each_patient_has_one_seat_and_each_machine_deals_alike():
     real, seats = hospitals.load("heart_disease"), classroom.seat_federation(30)
     assert sum(map(len, seats)) == sum(map(len, real)) == 920

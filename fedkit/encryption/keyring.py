@@ -167,6 +167,10 @@ class Keyring:
         self.save()
         return share
 
+    def know(self, names: Collection[str]) -> None:
+        """Add hospitals whose fingerprint a person here compared meanwhile."""
+        self._state["known"] = sorted({*self._state["known"], *names})
+
     def _check(self, listed: Listed, now: dict) -> None:
         if strangers := [name for name in listed if name not in now["pairs"] and name != self.name]:
             raise MessageError(f"{strangers[0]!r:.120} is listed, and not on the roster: nothing is shared.")

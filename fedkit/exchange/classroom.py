@@ -54,8 +54,7 @@ def play(
     name : "hospital 7" for seat 7, or one of the four real hospitals; others are called as they like
     where : path of the shared folder
     invitation : its fingerprint, as the maker reads it aloud; asked for if empty
-    rounds, seats, group_size, deadline_seconds : of the study; only the maker's count, but for `seats`, which must be
-        the same everywhere
+    rounds, seats, group_size, deadline_seconds : of the study; the maker's count. `seats` must be the same everywhere
     home : folder of this machine, outside the shared one, for the secret and what comes out; the user's own if None
     poll_seconds : between looks into the folder
     work : see `exchange.Participant`
@@ -84,7 +83,8 @@ def play(
     if role == "coordinator":
         Coordinator(folder, me, invitation=invitation, home=_home(home)).run(poll_seconds)
         return
-    hospital = Participant(folder, me, federation[name], invitation=invitation, home=_home(home), known=(), work=work)
+    known, rows = _known(), federation[name]  # before it asks: a list is not long waited for
+    hospital = Participant(folder, me, rows, invitation=invitation, home=_home(home), known=known, work=work)
     while (status := hospital.run(poll_seconds, lambda status: status.stage == "known")).stage == "known":
         hospital.known = _known()
     if status.stage == "done":
@@ -182,8 +182,8 @@ def _make(maker: Maker, settings: Settings) -> str:
 
 def _known() -> Collection[str]:
     """Ask whose fingerprints were compared: those of hospitals in one's group."""
-    said = _asked("Fingerprints of two neighbours or more (or: everybody, if you trust the maker): ").upper().split()
-    return EVERYBODY if said == [EVERYBODY.upper()] else said
+    said = _asked("Fingerprints of two neighbours, better of all (or: everybody, if you trust the maker): ").upper()
+    return EVERYBODY if said.strip() == EVERYBODY.upper() else said.replace(",", " ").split()
 
 
 def _asked(question: str) -> str:

@@ -167,8 +167,11 @@ class Participant(Player):
     def _join(self) -> Status | None:
         """Make this hospital's keys, or read them; say what is waited for, or nothing once they are there."""
         study, name = self.study, self.identity.name
+        others = [other for other in study.group(name) if other != name]  # who may be listed with it
+        known = [n for n in others if self.known == EVERYBODY or fingerprint(study.roster[n]) in self.known]
         if (kept := self.keep.read("keys")) is not None:
             self._keys = keyring.restore(name, study.parameters, study.members, kept)
+            self._keys.know(known)
             self._keys.store = lambda data: self.keep.write("keys", data)
             self.keep.remove("exchange")
             return None
@@ -176,8 +179,6 @@ class Participant(Player):
             return Status("refused", note="The keys made to join are lost: join anew, in another study.")
         if study.key_maker == name and self._give_group_key():
             return Status("keys", acted=True)
-        others = [other for other in study.group(name) if other != name]  # who may be listed with it
-        known = [n for n in others if self.known == EVERYBODY or fingerprint(study.roster[n]) in self.known]
         if len(known) < KNOWN:
             return Status("known", note=", ".join(f"{n} {fingerprint(study.roster[n])}" for n in others))
         if (letter := study.group_key) is None:

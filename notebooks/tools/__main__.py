@@ -56,6 +56,8 @@ if __name__ == "__main__":
     try:
         names = options.pop("names")
         if options["command"] == "collect":
+            if not names:
+                raise ValueError("Which folder are the answers in? Name it: notebooks/tools collect answers")
             print(*(collecting.collect(Path(folder)) for folder in names), sep="\n")
             sys.exit()
         for name in tools.choose(names):

@@ -53,7 +53,7 @@ def read(path: Path, file: str) -> Handed:
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("is a link, or something else that is no file")
     if status.st_size > MOST_BYTES:
-        raise ValueError(f"is too large: {status.st_size} bytes, and {MOST_BYTES} at most")
+        raise ValueError(f"is too large for what course.hand_in() writes: {status.st_size} bytes")
     how = {"object_pairs_hook": once, "parse_constant": float, "parse_int": lambda digits: int(digits[:25])}
     try:
         found = json.loads(path.read_bytes(), **how)
@@ -63,11 +63,11 @@ def read(path: Path, file: str) -> Handed:
         raise ValueError("cannot be read: see who may open it") from None
     except (UnicodeDecodeError, json.JSONDecodeError):
         raise ValueError("is no JSON: perhaps it was opened, and saved as something else") from None
-    if parts(found) > MOST_PARTS:
-        raise ValueError(f"has more than {MOST_PARTS} parts")
     kinds = {"kit": str, "notebook": str, "name": str, "exercises": dict}
     if not isinstance(found, dict) or {key: type(one) for key, one in found.items()} != kinds:
         raise ValueError("is not what course.hand_in() writes")
+    if parts(found) > MOST_PARTS:
+        raise ValueError(f"has more than {MOST_PARTS} parts")
     by_number = {name[:2]: name for name in tools.names()}
     if found["notebook"] not in by_number:
         raise ValueError("is of a notebook that is not here")
@@ -195,5 +195,5 @@ def collect(folder: Path) -> str:
     how = {"index": False, "quoting": csv.QUOTE_ALL, "encoding": "utf-8-sig"}  # without its mark, Excel garbles names
     found.to_csv(beside.with_name(f"{beside.name}.checked.csv"), **how)
     beside.with_name(f"{beside.name}.checked.html").write_text(page(handed, refused), encoding="utf-8")
-    print(found.to_string(index=False), *refused, *remarks(handed), sep="\n")
+    print(found.to_string(index=False, max_colwidth=60), *refused, *remarks(handed), sep="\n")
     return f"{len(handed)} files, {len(refused)} refused; see {beside}.checked.html and .csv"

@@ -3,10 +3,13 @@
 import csv
 import json
 import os
+import subprocess
+import sys
 from collections import namedtuple
 
 import numpy as np
 import pytest
+import tools
 from tools import collecting, exercises
 
 from fedkit.chapters import course
@@ -163,6 +166,7 @@ DEEP = 6 * "[" + 6 * "]"
         (JSON.replace("2.17", "9" * 50_000), "number that is none"),
         (JSON.replace("2.17", str(2**63)), "number that is none"),
         ("[]", "is not what course.hand_in"),
+        (json.dumps({"cells": [1] * collecting.MOST_PARTS}), "is not what course.hand_in"),
         ("7", "is not what course.hand_in"),
         (changed(more=1), "is not what course.hand_in"),
         (changed(name=None), "is not what course.hand_in"),
@@ -249,6 +253,18 @@ def test_on_the_page_and_in_the_table_nothing_of_a_stranger_is_more_than_text(fo
     assert "a.json was made with version" in page
     assert [line[0] + line[-1] for line in cells.splitlines()] == ['""'] * 3
     assert collecting.visible(harm).isprintable()
+
+
+def test_collect_asks_for_its_folder():
+    done = subprocess.run([sys.executable, tools.__path__[0], "collect"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr[:28]) == (1, "Which folder are the answers")
+
+
+def test_a_long_name_of_a_file_pushes_no_mark_out_of_sight(folder, capsys):
+    (folder / f"{'a' * 200}.json").write_text(JSON)
+    collecting.collect(folder)
+    assert all(len(line) < 130 for line in capsys.readouterr().out.splitlines()[:2])
+    assert "overflow-wrap: anywhere" in (folder.parent / "class.checked.html").read_text()
 
 
 def test_a_check_that_stops_stops_itself_alone(folder, monkeypatch):
