@@ -105,7 +105,7 @@ class Wrapped:
         """Return what is remembered before the first round; a ValueError refuses these hospitals."""
 
     def before(self, own: Any, updates: Vectors, weights: Weights, ledger: Ledger) -> tuple[Any, Vectors, Weights]:
-        """Return what is remembered, and the updates and weights that go in instead of these."""
+        """Return what is remembered, and the updates and weights that go in: if encrypted, each from its own alone."""
         return own, updates, weights
 
     def after(self, own: Any, mean: np.ndarray, ledger: Ledger) -> tuple[Any, np.ndarray]:
