@@ -263,7 +263,8 @@ for name, half in private.items():
 # ## With fedkit: four functions on bytes
 #
 # First the keys, in the folded cell above. Two hospitals agree on a secret although the server carries all that they write:
-# *Diffie-Hellman*, on the curve X25519. It takes the own private half and the other's public half.
+# *Diffie-Hellman*, on the curve X25519. It takes the own private half and the other's public half. Each key works
+# once: to repeat the next cell, repeat that one.
 #
 # **Encrypt.** The first of two [letters](glossary.md#letter) needs no list of who takes part. VA Long Beach's letter comes too late: the server
 # [lists](glossary.md#list) whose letters arrived. That costs nothing. **Share**, for this list. **Add**, at the server.
@@ -321,8 +322,6 @@ plots.save(
 )
 
 # %% [markdown]
-# The game below shows what is left without such checks.
-#
 # ## Who holds which key
 #
 # | | each hospital | the server |
@@ -633,7 +632,7 @@ records.glue("auroc_mean_of_hospitals", wide.loc["mean"].mean())
 records.glue("bytes_a_parameter_BFV_100000", largest["BFV"])
 
 # %% [markdown]
-# The error of BFV is rounding, which we choose and can repeat. The error of CKKS is noise.
+# BFV errs more here: by rounding, which we choose and can repeat. CKKS errs by noise.
 #
 # ## What this does *not* protect
 #
