@@ -758,12 +758,12 @@ def compared(message):
 
 def against(hide, show):
     def sent(coin):
-        return bytes(hide(np.repeat([0.5, coin - 0.5], 7), os.urandom(112)))
+        down = np.repeat([1000.3, -0.7, -1000.3], [7, 6, 1])  # other sizes and signs
+        return bytes(hide(np.full(14, 1000.3) if coin else down, os.urandom(112)))
 
     def no_key(message):
         with suppress(Exception):  # a good cipher may refuse a wrong key
             return show(message, os.urandom(112))[-1]
-        return 0
 
     up, down = ([compared(sent(coin)) for _ in range(12)] for coin in (True, False))
     tells = np.abs(np.mean(up, axis=0) - np.mean(down, axis=0)) == 1
