@@ -49,6 +49,11 @@ def test_a_profile_that_is_none_is_refused():
         settled(PROFILE="ful")
 
 
+def test_a_restarted_kernel_is_told_which_cell_to_run():
+    with pytest.raises(ValueError, match=r"Not set: PROFILE, ROUNDS\. Run the cell of parameters above"):
+        course.settings({}, {"ROUNDS": 50}, {})
+
+
 RULES = [(lambda answer: answer > 0, "Look at the sign."), (lambda answer: answer < 9, "Look at the size.")]
 
 

@@ -21,10 +21,12 @@ def settings(
     The judge, `claim(holds, sentence)`, is for what was seen at the published settings and need not be so elsewhere:
     there a claim that fails is an AssertionError, and at a reader's own settings a line that says so.
 
-    names : the notebook's `globals()`; ValueError if its PROFILE is none
+    names : the notebook's `globals()`; ValueError if its PROFILE is none, or a parameter is not there
     full : its parameters as published, but PROFILE
     smoke : those of them that the quick profile sets otherwise
     """
+    if unset := sorted({"PROFILE", *full} - {*names}):
+        raise ValueError(f"Not set: {', '.join(unset)}. Run the cell of parameters above, and then this one.")
     chosen = {"full": full, "smoke": {**full, **smoke}}.get(names["PROFILE"])
     if chosen is None:
         raise ValueError(f"PROFILE is {names['PROFILE']!r}: write 'full', or 'smoke' for a quick look.")

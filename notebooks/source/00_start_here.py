@@ -266,7 +266,8 @@ records.glue("times_more_bytes", bytes_encrypted / bytes_plain)
 #
 # The ledger also knows what was sent about keys. "peer" means from hospital to hospital; "up" and "down", to and from
 # the server. Up go two **public** keys of 32 bytes, which may be known to all, and a
-# [**signature**](glossary.md#signature) of 64: no secret.
+# [**signature**](glossary.md#signature) of 64: no secret. Down come those of everybody. And the first hospital gives
+# each other one a secret that the server must not have.
 
 # %%
 about_keys = run.ledger[(run.ledger["phase"] == "keys") & (run.ledger["bytes"] > 0)]

@@ -46,7 +46,8 @@ summary["label 0"] = summary["patients"] - summary["positives"]
 summary.round(3)
 
 # %% [markdown]
-# The next picture shows the same four tables in more detail. See what makes the hospitals *different*.
+# The next picture shows them in more detail. ([Their card](../data/heart_disease/README.md) explains the
+# columns.) See what makes the hospitals *different*.
 
 # %% tags=["plumbing"]
 # A picture: what each hospital holds
@@ -303,8 +304,8 @@ for name in ("centralized", "local"):
 # %% [markdown]
 # ## A fair opponent
 #
-# It is easy to look good against another opponent. Before, a lone hospital of ours borrowed the *shared* statistics, had
-# no penalty, and went through its rows once a round. What does the choice change in AUROC?
+# It is easy to look good against another opponent. An *earlier* edition of this page let a lone hospital borrow
+# the shared statistics, without a penalty, once through its rows a round. What does that change?
 
 # %%
 runs_earlier = learning.train_local(federation, rounds=ROUNDS, seed=splits)

@@ -139,7 +139,8 @@ pd.Series(shares, federation.names, name="share").round(2).to_frame().T
 
 # %% [markdown]
 # Why by patients? If every hospital took *one* step on all its rows, the weighted mean would be exactly the step on the
-# pooled rows. We will check this at the end. Our hospitals take several steps, so it is close to that, but not the same.
+# pooled rows. A folded cell near the end checks it, for the bias. Our hospitals take several steps, so it is close to
+# that, but not the same.
 #
 # Ten rounds by hand: train, average, move. See the length of the mean update: the model settles.
 
@@ -534,8 +535,8 @@ claim(same_order, "The guess puts the hospitals in the right order.")
 
 # %% [markdown]
 # From *one number* of one update the server reads the exact share of patients with label 1, if the hospital took one
-# step. After several steps its guess is off. It still tells which hospital has the most patients with label 1, and
-# which has the fewest. With a network, an update of one patient can give a whole row or image away (Zhu et al. 2019).
+# step. After several steps its guess is off. It still tells where label 1 is most common, and where it is rarest. With
+# a [network](glossary.md#network), an update of one patient can give a whole row or image away (Zhu et al. 2019).
 # More steps make reading harder. Nobody can promise that they make it impossible.
 #
 # The server needs only the *mean*. Can it make the mean without reading the updates? This is notebook 03: the

@@ -263,7 +263,8 @@ for name, half in private.items():
 # ## With fedkit: four functions on bytes
 #
 # First the keys, in the folded cell above. Two hospitals agree on a secret although the server carries all that they write:
-# *Diffie-Hellman*, on the curve X25519. It takes the own private half and the other's public half.
+# *Diffie-Hellman*, on the curve X25519. It takes the own private half and the other's public half. Each key works
+# once: to repeat the next cell, repeat that one.
 #
 # **Encrypt.** The first of two [letters](glossary.md#letter) needs no list of who takes part. VA Long Beach's letter comes too late: the server
 # [lists](glossary.md#list) whose letters arrived. That costs nothing. **Share**, for this list. **Add**, at the server.
@@ -321,8 +322,6 @@ plots.save(
 )
 
 # %% [markdown]
-# The game below shows what is left without such checks.
-#
 # ## Who holds which key
 #
 # | | each hospital | the server |
@@ -633,7 +632,7 @@ records.glue("auroc_mean_of_hospitals", wide.loc["mean"].mean())
 records.glue("bytes_a_parameter_BFV_100000", largest["BFV"])
 
 # %% [markdown]
-# The error of BFV is rounding, which we choose and can repeat. The error of CKKS is noise.
+# BFV errs more here: by rounding, which we choose and can repeat. CKKS errs by noise.
 #
 # ## What this does *not* protect
 #
@@ -759,12 +758,12 @@ def compared(message):
 
 def against(hide, show):
     def sent(coin):
-        return bytes(hide(np.repeat([0.5, coin - 0.5], 7), os.urandom(112)))
+        down = np.repeat([1000.3, -0.7, -1000.3], [7, 6, 1])  # other sizes and signs
+        return bytes(hide(np.full(14, 1000.3) if coin else down, os.urandom(112)))
 
     def no_key(message):
         with suppress(Exception):  # a good cipher may refuse a wrong key
             return show(message, os.urandom(112))[-1]
-        return 0
 
     up, down = ([compared(sent(coin)) for _ in range(12)] for coin in (True, False))
     tells = np.abs(np.mean(up, axis=0) - np.mean(down, axis=0)) == 1

@@ -717,8 +717,8 @@ course.check("Exercise 1", may_stand, known, right)
 
 # %% [markdown]
 # **2. Modify.** A fifth hospital measures the lower blood pressure in `kPa`, another unit of UCUM. It is 7.50062
-# `mm[Hg]`. Write the row of the mapping, as one text, like the rows of `diabetes.csv`. The column is
-# `diastolic`.
+# `mm[Hg]`. Write the row of the mapping, as one text. The column is `diastolic`. The file has more columns than the table
+# above: `print((mapping.HOME / "diabetes.csv").read_text())` shows its rows.
 
 # %% tags=["exercise"]
 row = ...

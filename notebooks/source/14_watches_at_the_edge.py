@@ -522,7 +522,7 @@ more slowly. If nobody learns, it stays low. Rows turned by a rule are high at o
 plots.save(figure, "watch_stream", lines.reset_index(), alt)
 
 # %% [markdown]
-# - Who learns **alone** gets worse with each day. A watch learns some exercises of the left arm, and is then asked for
+# - Who learns **alone** gets worse and worse. A watch learns some exercises of the left arm, and is then asked for
 #   another. What the shared model knew of that one gets lost. This is called [forgetting](glossary.md#forgetting).
 #   The pull makes it slower, and does not stop it.
 # - **Together** the dip is gone in a few days. Somebody else has already done that exercise with the left arm. No
@@ -953,7 +953,7 @@ course.check("Exercise 3", fair_memory, full, room, even, uneven, newest)
 #
 # </details>
 #
-# **3. The arm changes. Why does a watch that learns alone get worse each day?**
+# **3. The arm changes. Why does a watch that learns alone get worse and worse?**
 #
 # <details><summary>Its memory is full, and no new window fits in it</summary>
 #

@@ -172,3 +172,38 @@ def hide(update, key):  # one secret number, added to all
 
 def show(message, key):
     return np.frombuffer(message) - secret(key)
+
+
+# %% Exercise 3: wrong
+def masks(key):
+    return np.random.default_rng([*key]).normal(0, 10, 14)
+
+
+def hide(update, key):  # a small random number is added to each
+    return (np.asarray(update, dtype=float) + masks(key)).tobytes()
+
+
+def show(message, key):
+    return np.frombuffer(message) - masks(key)
+
+
+# %% Exercise 3: wrong
+def hide(update, key):  # a byte of the key is added to each, and nothing wraps around
+    return (np.asarray(update, dtype=float) + list(key[:14])).tobytes()
+
+
+def show(message, key):
+    return np.frombuffer(message) - list(key[:14])
+
+
+# %% Exercise 3: wrong
+def factors(key):
+    return np.random.default_rng([*key]).normal(size=14)
+
+
+def hide(update, key):  # each is multiplied by a random number
+    return (np.asarray(update, dtype=float) * factors(key)).tobytes()
+
+
+def show(message, key):
+    return np.frombuffer(message) / factors(key)
