@@ -367,11 +367,12 @@ def up(one):
 
 
 everybody = "All four hospitals should take part."
-many = "More than half is sent. Look at the ledger: what is sent again and again?"
+many = "More than half is sent (`up` counts). Look: what is sent again and again?"
 bad = "Its mean AUROC is too low. Could each hospital train more in a round?"
 course.check(
     "Exercise 2",
     run_mine,
+    (lambda it: not isinstance(it, list), "Is the seed a number, as in `run`?"),
     (lambda it: it.method == run.method, "Is it encrypted? Look at the aggregator."),
     (lambda it: set(it.final().index) == set(federation.names), everybody),
     (lambda it: not it.settings["leave_out"], everybody),

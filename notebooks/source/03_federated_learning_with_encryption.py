@@ -594,7 +594,7 @@ more.round(2)
 
 # %% [markdown]
 # So only a few hospitals send less than in the clear with 26 bits. With fewer bits, many do
-# ([notebook 05](05_communication_cost.ipynb)). Now the error. The dashed line is what a plain number near 1 loses
+# ([notebook 05](05_communication_cost.ipynb)). Now the error. The dotted line is what a plain number near 1 loses
 # anyway.
 
 
@@ -605,7 +605,7 @@ plots.save(
     "encryption_error",
     tried,
     "Two lines, CKKS and BFV, rise slowly from left to right with the size of the "
-    "model. Both stay below the dashed line: what a plain number loses anyway.",
+    "model. Both stay below the dotted line: what a plain number loses anyway.",
     measured=True,
 )
 

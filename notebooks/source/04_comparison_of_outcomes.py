@@ -102,9 +102,9 @@ guess.mean().round(3).to_frame("accuracy of a guess").T
 from fedkit import plots
 from fedkit.chapters import figures
 
-guess = guess.reset_index().melt("seed")
-guess = guess.assign(method="most frequent label", metric="accuracy")
-right = pd.concat([scores[scores["metric"] == "accuracy"], guess])
+said = guess.reset_index().melt("seed")
+said = said.assign(method="most frequent label", metric="accuracy")
+right = pd.concat([scores[scores["metric"] == "accuracy"], said])
 right = evaluation.summary(right)
 plots.save(
     figures.auroc_forest(right, "accuracy"),
@@ -791,8 +791,8 @@ def alike(old, seed=12):
 
 def is_near(number):
     made = learning.train_federated(alike(hospitals.load()), rounds=15, seed=range(5))
-    found = evaluation.table(made, ["calibration_intercept"]).groupby("hospital")
-    return abs(float(number) - found["value"].mean()["Switzerland"]) < 0.55
+    found = evaluation.table(made, ["calibration_intercept"])  # of one: noisy
+    return abs(float(number) - found["value"].mean()) < 0.55
 
 
 hint = "An intercept is not 0 where one bias has to serve unlike hospitals. Are they?"
@@ -842,7 +842,7 @@ def as_measured(function):
     if found is ...:
         return ...
     plain = bytes_up(aggregators.Mean())
-    return abs(found * plain / bytes_up(aggregators.EncryptedMean()) - 1) < 0.1
+    return abs(found * plain / bytes_up(aggregators.EncryptedMean()) - 1) < 0.05
 
 
 hint = "Tried with 24 hidden units. Look at the ledger: direction 'up' only, round 1 "

@@ -592,12 +592,12 @@ def prevalence_errors(count, seed):
 
 # %% tags=["plumbing"]
 # left: what each remedy leaves, a row for each line and place in the figure
-left = []
+left = {}
 
 
 def note(remedy, attack, amount, measure, values):
     said = {"remedy": remedy, "attack": attack, "amount": amount, "measure": measure}
-    left.append(said | summed_up(values))
+    left[tuple(said.values())] = said | summed_up(values)  # once, if run twice
 
 
 for count in (2, 4, 8, 16, 32):
@@ -677,7 +677,7 @@ differences["text"] = [
     f"{one.mean:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
     for one in differences.itertuples(index=False)
 ]
-table = pd.DataFrame(left)
+table = pd.DataFrame(left.values())
 plots.save(
     figures.remedies(table, prices),
     "remedies",

@@ -517,7 +517,7 @@ with matplotlib.rc_context(plots.STYLE):
     plots.legend(figure, looks)
 alt = """Lines over fourteen days. To day seven one line climbs. After the upright
 line, where the arm changes, there are five. The one of those who learn together dips,
-and then climbs above where it was. Who learns alone falls day by day, with the pull
+and then climbs above where it was. Who learns alone falls more and more, with the pull
 more slowly. If nobody learns, it stays low. Rows turned by a rule are high at once."""
 plots.save(figure, "watch_stream", lines.reset_index(), alt)
 
@@ -827,7 +827,7 @@ def turns(columns, sign):
         right = np.allclose(
             np.array(found)[:, columns], np.array(sign) * kept[:, columns]
         )
-        return right and np.array_equal(given, kept)
+        return right and (columns == [0] or np.array_equal(given, kept))
 
     return rule
 

@@ -620,6 +620,7 @@ from fedkit.chapters import course
 
 late = (fresh["minutes"] > 5).groupby(fresh["depot"]).sum()
 shape = (lambda it: isinstance(it, dict), "Write a dict, with braces.")
+can_read = (lambda it: len(read(it, fresh)) > 0, "`hospitals.load` cannot read it.")
 clients = (
     lambda it: set(read(it, fresh).names) == {"East", "North", "South"},
     "Which column names the client?",
@@ -637,7 +638,7 @@ learnt = (
     ),
     "Which columns may the model learn from? One of them is no number.",
 )
-course.check("Exercise 2", buses, shape, clients, labels, learnt)
+course.check("Exercise 2", buses, shape, can_read, clients, labels, learnt)
 
 # %% [markdown]
 # **3. Build.** Write a function that measures a gap. Given probabilities and the group of each row (two groups), it returns
@@ -771,7 +772,7 @@ course.check(
 #
 # **5. Two schools with very few pupils were left out. What is the price of that rule?**
 #
-# <details><summary>Their pupils are protected, and nobody is heard for them</summary>
+# <details><summary>Their pupils are protected, and nobody speaks for them</summary>
 #
 # Right: a model for all was made without them. A rule that protects may also leave out.
 #
