@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import subprocess
 import sys
 
@@ -10,10 +11,11 @@ from fedkit import aggregators, exchange, hospitals, learning, models, records
 from fedkit.chapters.figures.studies import study_grid
 from fedkit.encryption import messages
 from fedkit.encryption.identities import Identity, fingerprint
-from fedkit.exchange import Maker, Participant, Settings, joining, results, rounds
+from fedkit.exchange import Maker, Participant, Settings, joining, letters, results, rounds
 from fedkit.exchange.__main__ import main
 from fedkit.exchange.journal import events
 from fedkit.exchange.rounds import LIST, ONE, SUM, TWO, Step
+from fedkit.exchange.study import Added
 from fedkit.exchange.watch import Watch
 from fedkit.exchange.work import Training
 
@@ -581,6 +583,35 @@ def test_who_answered_a_list_that_did_not_open_is_in_the_next_one(four):
     four.letter(ONE, 4, C).unlink()
     four.restart(A)
     assert "Hospital 2 answered the last list, which did not open" in four.step(A)[A].note
+
+
+def handed_over(room, number):
+    """The maker names somebody else, who adds up from a number on, also from one that is over."""
+    other = Identity("Assistant", b"E" * 32)
+    said = {"coordinator": other.name, "key": letters.packed(other.public), "from_number": number, "number": 1}
+    room.post(room.boss, "handover", said, "handover")
+    return other
+
+
+def test_another_past_than_was_followed_is_not_gone_on_from(room):
+    """Else who hands over to himself says who counts, and has a list answered in which one does."""
+    room.until(2)
+    other = handed_over(room, 0)
+    for number in range(2):
+        said = json.loads(room.content(LIST, number))
+        said["groups"] = [dict.fromkeys(NAMES, "ab" * 32)] if number else said["groups"]
+        found = room.post(other, rounds.place(LIST, number), said, "list", number)
+        room.post(other, rounds.place(SUM, number), Added.content(found.digest, {0: b""}), "sum", number)
+    for _ in range(2):
+        assert "Number 1 is told otherwise than it was followed here" in room.step(A)[A].note
+        room.restart(A)
+
+
+def test_a_list_that_was_answered_is_not_called_off(room):
+    """Else who has added it up in secret has the same updates sent again, and leaves somebody out."""
+    room.until(3, TWO)
+    room.post(handed_over(room, 3), rounds.place(LIST, 3), {"about": "", "groups": []}, "list", 3)
+    assert "Number 3 is told otherwise than it was followed here" in room.step(A)[A].note
 
 
 def test_bounds_are_added_up_once_from_a_model(room):
