@@ -573,6 +573,25 @@ def test_of_a_list_enough_must_count_since_others_send_nothing_but_promises(tmp_
     assert not room.files(TWO, 4)
 
 
+def test_of_those_who_count_enough_must_be_known(tmp_path):
+    """Else two made-up hospitals take their updates off a sum of five, in which two whom A knows only promise."""
+    room = Class(tmp_path, federation(7), rounds=4, **PATIENCE)
+    names = room.federation.names
+    room.known = [fingerprint(room.identities[name].public) for name in names[:5]]
+    room.restart(A)
+    room.open().until(2)
+    room.coordinator.step()
+    room.step()
+    room.coordinator.step()
+    for others in (names[1:3], names[3:5]):
+        room.step(A, *others, *names[5:])
+        room.wait()  # the others are late
+        said = room.step(A, *others, *names[5:])[A]
+        room.coordinator.step()
+    assert said.note.startswith("Of those listed 3 promised how large their update is")
+    assert not room.said(TWO, 4, A)
+
+
 def test_who_answered_a_list_that_did_not_open_is_in_the_next_one(four):
     four.until(3)
     four.coordinator.step()

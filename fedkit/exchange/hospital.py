@@ -282,8 +282,9 @@ class Participant(Player):
         here = [each for each in self._arrivals.look(ONE, step) if each.about == keys.about.hex()]
         if closed.about != self._keys.about:
             return "The letters of this list follow another sum than is held here."
-        counts = listed.keys() & study.promised[0] if step.purpose == "update" else listed
-        if len(counts) < self._keys.least:
+        counts = listed.keys() & study.promised[0] if step.purpose == "update" else listed.keys()
+        known = {*keys.known} - {me}  # enough who count must be known, too: made-up hospitals are none
+        if len(counts) < keys.least or (known & listed.keys() - counts and len(known & counts) < KNOWN):
             return f"Of those listed {len(counts)} promised how large their update is: no more would count in this sum."
         if missing := sorted(name for name, _ in listed.items() - {(each.sender, each.code) for each in here}):
             return f"The letters of {', '.join(missing)} that are listed are not in the folder yet."
