@@ -555,21 +555,21 @@ def closed(room, number, *names):
 
 
 def test_of_a_list_enough_must_count_since_others_send_nothing_but_promises(tmp_path):
-    """Else a sum of five, of whom one was in the last sum, would be that one's update."""
-    room = Class(tmp_path, federation(5), rounds=4, **PATIENCE).open().until(2)
+    """Else a sum of five, of whom three were in the last sum, would be of those three: fewer than were agreed on."""
+    room = Class(tmp_path, federation(6), rounds=4, quorum=4, **PATIENCE).open().until(2)
     names = room.federation.names
     room.coordinator.step()
     room.step()
     room.coordinator.step()
-    room.step(*names[:3])
+    room.step(*names[:4])
     room.wait()  # the others are late
-    room.step(*names[:3])
+    room.step(*names[:4])
     room.coordinator.step()
-    room.step(names[0], *names[3:])
-    assert room.coordinator.study.promised == ({*names[:3]}, False)
-    closed(room, 4, names[0], *names[3:])
+    room.step(*names[:3], *names[4:])
+    assert room.coordinator.study.promised == ({*names[:4]}, False)
+    closed(room, 4, *names[:3], *names[4:])
     said = room.step(names[0])[names[0]]
-    assert said.note.startswith("Of those listed 1 promised how large their update is")
+    assert said.note.startswith("Of those listed 3 promised how large their update is")
     assert not room.files(TWO, 4)
 
 
