@@ -209,7 +209,7 @@ def load(folder: str | Path) -> Run:
 def _reading(path: Path, digests: dict | None = None) -> Iterator[Path]:
     """Say in a sentence which file of a run cannot be read, whatever library finds out, and however."""
     advice = "copy the run again from where it was saved, or train it again"
-    if not path.exists():
+    if not path.is_file():  # which may be read without end, or never
         raise FileNotFoundError(f"{path} is missing, and a run is not whole without it: {advice}.")
     try:
         if digests is not None and digests.get(path.name) != hashlib.sha256(path.read_bytes()).hexdigest():

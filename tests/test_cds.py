@@ -218,6 +218,8 @@ WRONG = {
     "of another patient": (400, {"trestbps": pressure(who="p2")}),
     "no resource": (400, {"trestbps": {"resourceType": "Bundle", "entry": [7]}}),
     "a word": (400, {"trestbps": "high"}),
+    "a word for a subject": (400, {"trestbps": {"resourceType": "Observation", "subject": "p1"}}),
+    "a list for a name": (400, {"patient": {"resourceType": "Patient", "id": ["p1"]}}),
 }
 
 
@@ -249,6 +251,8 @@ def test_who_has_no_good_token_is_refused(there):
         token(there, iat=now - 10, exp=now + cds.LONGEST),
         token(there, iat=now + 600, exp=now + 660),
         token(there, jti="x" * 101),
+        token(there, exp=float("inf")),
+        {"authorization": f"Bearer e30.{jwt.utils.base64url_encode(b'[' * 30_000).decode()}.AA"},
         {"authorization": "Bearer " + jwt.encode({"iss": ISSUER}, None, "none", headers={"kid": "k1"})},
         token(there, key="k" * 40, algorithm="HS256"),
     ]

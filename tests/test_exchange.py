@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import subprocess
 import sys
 
@@ -10,10 +11,11 @@ from fedkit import aggregators, exchange, hospitals, learning, models, records
 from fedkit.chapters.figures.studies import study_grid
 from fedkit.encryption import messages
 from fedkit.encryption.identities import Identity, fingerprint
-from fedkit.exchange import Maker, Participant, Settings, joining, results, rounds
+from fedkit.exchange import Maker, Participant, Settings, joining, letters, results, rounds
 from fedkit.exchange.__main__ import main
 from fedkit.exchange.journal import events
 from fedkit.exchange.rounds import LIST, ONE, SUM, TWO, Step
+from fedkit.exchange.study import Added
 from fedkit.exchange.watch import Watch
 from fedkit.exchange.work import Training
 
@@ -553,22 +555,41 @@ def closed(room, number, *names):
 
 
 def test_of_a_list_enough_must_count_since_others_send_nothing_but_promises(tmp_path):
-    """Else a sum of five, of whom one was in the last sum, would be that one's update."""
-    room = Class(tmp_path, federation(5), rounds=4, **PATIENCE).open().until(2)
+    """Else a sum of five, of whom three were in the last sum, would be of those three: fewer than were agreed on."""
+    room = Class(tmp_path, federation(6), rounds=4, quorum=4, **PATIENCE).open().until(2)
     names = room.federation.names
     room.coordinator.step()
     room.step()
     room.coordinator.step()
-    room.step(*names[:3])
+    room.step(*names[:4])
     room.wait()  # the others are late
-    room.step(*names[:3])
+    room.step(*names[:4])
     room.coordinator.step()
-    room.step(names[0], *names[3:])
-    assert room.coordinator.study.promised == ({*names[:3]}, False)
-    closed(room, 4, names[0], *names[3:])
+    room.step(*names[:3], *names[4:])
+    assert room.coordinator.study.promised == ({*names[:4]}, False)
+    closed(room, 4, *names[:3], *names[4:])
     said = room.step(names[0])[names[0]]
-    assert said.note.startswith("Of those listed 1 promised how large their update is")
+    assert said.note.startswith("Of those listed 3 promised how large their update is")
     assert not room.files(TWO, 4)
+
+
+def test_of_those_who_count_enough_must_be_known(tmp_path):
+    """Else two made-up hospitals take their updates off a sum of five, in which two whom A knows only promise."""
+    room = Class(tmp_path, federation(7), rounds=4, **PATIENCE)
+    names = room.federation.names
+    room.known = [fingerprint(room.identities[name].public) for name in names[:5]]
+    room.restart(A)
+    room.open().until(2)
+    room.coordinator.step()
+    room.step()
+    room.coordinator.step()
+    for others in (names[1:3], names[3:5]):
+        room.step(A, *others, *names[5:])
+        room.wait()  # the others are late
+        said = room.step(A, *others, *names[5:])[A]
+        room.coordinator.step()
+    assert said.note.startswith("Of those listed 3 promised how large their update is")
+    assert not room.said(TWO, 4, A)
 
 
 def test_who_answered_a_list_that_did_not_open_is_in_the_next_one(four):
@@ -581,6 +602,35 @@ def test_who_answered_a_list_that_did_not_open_is_in_the_next_one(four):
     four.letter(ONE, 4, C).unlink()
     four.restart(A)
     assert "Hospital 2 answered the last list, which did not open" in four.step(A)[A].note
+
+
+def handed_over(room, number):
+    """The maker names somebody else, who adds up from a number on, also from one that is over."""
+    other = Identity("Assistant", b"E" * 32)
+    said = {"coordinator": other.name, "key": letters.packed(other.public), "from_number": number, "number": 1}
+    room.post(room.boss, "handover", said, "handover")
+    return other
+
+
+def test_another_past_than_was_followed_is_not_gone_on_from(room):
+    """Else who hands over to himself says who counts, and has a list answered in which one does."""
+    room.until(2)
+    other = handed_over(room, 0)
+    for number in range(2):
+        said = json.loads(room.content(LIST, number))
+        said["groups"] = [dict.fromkeys(NAMES, "ab" * 32)] if number else said["groups"]
+        found = room.post(other, rounds.place(LIST, number), said, "list", number)
+        room.post(other, rounds.place(SUM, number), Added.content(found.digest, {0: b""}), "sum", number)
+    for _ in range(2):
+        assert "Number 1 is told otherwise than it was followed here" in room.step(A)[A].note
+        room.restart(A)
+
+
+def test_a_list_that_was_answered_is_not_called_off(room):
+    """Else who has added it up in secret has the same updates sent again, and leaves somebody out."""
+    room.until(3, TWO)
+    room.post(handed_over(room, 3), rounds.place(LIST, 3), {"about": "", "groups": []}, "list", 3)
+    assert "Number 3 is told otherwise than it was followed here" in room.step(A)[A].note
 
 
 def test_bounds_are_added_up_once_from_a_model(room):

@@ -863,14 +863,16 @@ def test_what_is_called_like_a_newer_log_and_is_none_is_passed_over(tmp_path):
     assert room.models() == {model_of(rounds=room.settings.rounds)}
 
 
-def test_a_study_goes_on_without_a_log_and_says_so_once_and_the_log_comes_back(room, undisturbed):
+@pytest.mark.parametrize("instead", [lambda log: log.write_text("no folder"), lambda log: log.symlink_to("incoming")])
+def test_a_study_goes_on_without_a_log_and_says_so_once_and_the_log_comes_back(room, undisturbed, instead):
     log, aside = room.root / "log", room.root / "aside"
-    log.rename(aside).with_name("log").write_text("no folder")
+    instead(log.rename(aside).with_name("log"))
     room.restart()
     with pytest.warns(UserWarning, match="log cannot be written, and the study goes on without") as said:
         room.play()
     assert room.models() == {undisturbed}
     assert len(said) == 4, "one a person"
+    assert not [*room.root.glob("incoming/*.jsonl")], "a link is not followed"
     log.unlink()
     aside.rename(log)
     found = len(events(room.root))

@@ -327,7 +327,9 @@ def test_a_share_is_for_a_list_that_hides_it(change, how, sentence):
         assert here["Aarau"].share({name: listed[name] for name in how.get("peers", NAMES)})
 
 
-@pytest.mark.parametrize(("purpose", "budget"), [("update", 2), ("update", 0), ("statistics", 0), ("scores", 0)])
+@pytest.mark.parametrize(
+    ("purpose", "budget"), [("update", 2), *[(each, 0) for each in "update statistics bounds scores noised".split()]]
+)
 @pytest.mark.parametrize("opened", ["none", "another list's", "one that is changed"])
 def test_a_number_whose_share_went_out_and_that_did_not_open_is_charged(purpose, budget, opened):
     """A coordinator keeps Aarau's share back, then lists without it: the difference of two sums is Aarau's."""

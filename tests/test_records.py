@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import os
 import pickle
 import re
 import zipfile
@@ -210,9 +211,13 @@ def test_a_missing_or_cut_file_is_named(folder, file):
         (folder / file).write_bytes(part)
         with pytest.raises(ValueError, match=f"{file} is damaged"):
             records.load(folder)
-    (folder / file).unlink()
-    with pytest.raises(FileNotFoundError, match=rf"{file} (is missing|in it)"):
-        records.load(folder)
+    for instead in (lambda path: None, os.mkdir, os.mkfifo):
+        (folder / file).unlink(missing_ok=True)
+        instead(folder / file)
+        with pytest.raises(FileNotFoundError, match=rf"{file} (is missing|in it)"):
+            records.load(folder)
+        if (folder / file).is_dir():
+            (folder / file).rmdir()
 
 
 CHANGES = [

@@ -57,6 +57,7 @@ class Keyring:
     # list or None: whom alone it is listed with until a sum is accepted, after one that did not open
     within = property(lambda self: self._state["within"])
     least = property(lambda self: self._state["least"])  # int: hospitals in a list
+    known = property(lambda self: self._state["known"])  # list: of whom a person here compared fingerprints
 
     def __init__(self, name: str, parameters: Parameters, members: Mapping[str, Member], state: dict) -> None:
         self.name, self.parameters, self.members, self._state = name, parameters, members, state

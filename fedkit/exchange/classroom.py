@@ -109,10 +109,8 @@ def open_folder(where: str) -> Folder:
                 "the cell again and allow it, or use a folder that all machines of the class can reach."
             ) from refusal
     if not where or not Path(where).is_dir():
-        raise ValueError(
-            f"FOLDER is {where!r}, and there is no such folder. On Drive: find the folder that was shared with you, "
-            f"add a shortcut to it to My Drive, and write its path, like {DRIVE}/MyDrive/study."
-        )
+        said = f"FOLDER is {where!r}, and there is no such folder. On Drive: find the folder that was shared with you"
+        raise ValueError(f"{said}, add a shortcut to it to My Drive, and write its path, like {DRIVE}/MyDrive/study.")
     return Folder(where)
 
 

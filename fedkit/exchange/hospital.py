@@ -24,7 +24,7 @@ from fedkit.exchange.party import Player, Status
 from fedkit.exchange.replica import OLD, Replica, Scores
 from fedkit.exchange.rounds import LIST, ONE, SUM, TWO, Step
 from fedkit.exchange.settings import Settings
-from fedkit.exchange.study import Closed
+from fedkit.exchange.study import Closed, Tally
 from fedkit.exchange.work import Training
 from fedkit.hospitals import Hospital
 
@@ -107,11 +107,9 @@ class Participant(Player):
         last = self._follow()
         step, closed, _ = study.steps()[-1]
         if step.purpose == "stopped":
-            once, many = (
-                f"The {last.purpose} could not be added up, and are not sent twice",
-                "Too many sums were given up",
-            )
-            raise MessageError(f"{many if last.purpose == 'update' else once}: begin a new study.")
+            why = f"The {last.purpose} could not be added up, and are not sent twice"
+            why = "Too many sums were given up" if last.purpose == "update" else why
+            raise MessageError(f"{why}: begin a new study.")
         if step.ended:
             self._keys.finish()
             same = f"{len(study.roster)} hospitals; those that hold this model say {self.model_fingerprint}."
@@ -216,6 +214,7 @@ class Participant(Player):
             if not tally.end:
                 break
             last, numbers, known = tally.step, None, replica.known(tally.step.number)
+            self._remember(last.number, tally)
             if not known:
                 self._begun(last)
             if tally.end != "added":
@@ -232,6 +231,16 @@ class Participant(Player):
                 study.refused(tally.added.digest, "", "A sum was refused.")
                 raise
         return last
+
+    def _remember(self, number: int, tally: Tally) -> None:
+        """Keep how a number ended, and of whom; MessageError if it was followed, or answered, otherwise."""
+        told = [tally.end, tally.added and tally.added.which, *(sorted(group.items()) for group in tally.closed.groups)]
+        place, told = rounds.place("told", number), repr(told).encode()
+        answered = tally.end == "void" and self._keys.number == number and self._keys.listed
+        if answered or (kept := self.keep.read(place)) not in (None, told):
+            raise MessageError(f"Number {number} is told otherwise than it was followed here: somebody rewrites it.")
+        if kept is None:
+            self.keep.write(place, told)
 
     def _begun(self, step: Step) -> None:
         """See that the keys of a number are made, also where this hospital had no letter in it."""
@@ -274,8 +283,9 @@ class Participant(Player):
         here = [each for each in self._arrivals.look(ONE, step) if each.about == keys.about.hex()]
         if closed.about != self._keys.about:
             return "The letters of this list follow another sum than is held here."
-        counts = listed.keys() & study.promised[0] if step.purpose == "update" else listed
-        if len(counts) < self._keys.least:
+        counts = listed.keys() & study.promised[0] if step.purpose == "update" else listed.keys()
+        known = {*keys.known} - {me}  # enough who count must be known, too: made-up hospitals are none
+        if len(counts) < keys.least or (known & listed.keys() - counts and len(known & counts) < KNOWN):
             return f"Of those listed {len(counts)} promised how large their update is: no more would count in this sum."
         if missing := sorted(name for name, _ in listed.items() - {(each.sender, each.code) for each in here}):
             return f"The letters of {', '.join(missing)} that are listed are not in the folder yet."
@@ -283,8 +293,7 @@ class Participant(Player):
         could = set(study.group(me)) if keys.within is None else set(study.group(me)) & {*keys.within}
         shown = self.folder.digests(rounds.place(ONE, step.number))
         long_here = {each.sender for each in here if each.since < late and each.file in shown}
-        left_out = sorted(could & long_here - listed.keys())
-        if left_out:
+        if left_out := sorted(could & long_here - listed.keys()):
             return f"The list leaves {', '.join(left_out)} out, whose letter has long been here: it is not answered."
         # Who answered a list that did not open is in the next one: else the two sums would differ by what they sent.
         for failed in study.failed:

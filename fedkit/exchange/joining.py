@@ -37,10 +37,8 @@ def invitation(found: Found, spoken: str) -> tuple[Settings, tuple[str, bytes], 
     place: not even an older one by the same maker. MessageError if it is another one, or malformed.
     """
     if fingerprint(found.data) != spoken:
-        raise MessageError(
-            f"An invitation by {found.sender} has the fingerprint {fingerprint(found.data)}, and {spoken} was read "
-            "aloud: ask the maker again, and look who else writes into this folder."
-        )
+        said = f"An invitation by {found.sender} has the fingerprint {fingerprint(found.data)}, and {spoken} was read"
+        raise MessageError(f"{said} aloud: ask the maker again, and look who else writes into this folder.")
     letter = letters.read(found, NEW, "invitation", 0)
     said = letter.json(settings=dict, day=str, versions=dict)
     return Settings.from_json(said["settings"]), letter.by, _coordinator(letter, 0, 0), said["day"], said["versions"]
@@ -82,10 +80,8 @@ def handover(letter: Signed) -> Named:
 def signed_by(letter: Signed, name: str, public: bytes) -> Signed:
     """Return the letter, if this is who signed it; MessageError if not."""
     if (letter.sender, letter.public) != (name, public):
-        raise MessageError(
-            f"A letter that {name} ({fingerprint(public)}) alone may write is signed by {letter.sender} "
-            f"({fingerprint(letter.public)})."
-        )
+        said = f"A letter that {name} ({fingerprint(public)}) alone may write is signed by {letter.sender}"
+        raise MessageError(f"{said} ({fingerprint(letter.public)}).")
     return letter
 
 

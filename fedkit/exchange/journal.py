@@ -46,6 +46,8 @@ class Journal:
             self._warned = True
 
     def _begin(self) -> None:
+        if self._place.is_symlink():
+            raise OSError(f"{self._place} is a link, and leads anywhere: remove it.")
         self._place.mkdir(parents=True, exist_ok=True)
         path = self._place / f"{self._writer}.{time.time_ns():020}.{secrets.token_hex(4)}.jsonl"
         path.touch(mode=0o644, exist_ok=False)  # names and digests only, which all who share the folder may read

@@ -50,9 +50,8 @@ class Keep:
         try:
             return self._identity.unlocked(sealed, f"{self._study} {name}")
         except ValueError as problem:
-            raise ValueError(
-                f"{self._place / name} cannot be used, and without it nobody can go on. {problem}"
-            ) from None
+            said = f"{self._place / name} cannot be used, and without it nobody can go on"
+            raise ValueError(f"{said}. {problem}") from None
 
     def write(self, name: str, data: bytes) -> None:
         """Put data in the place of what is there, on the disk before this returns."""

@@ -71,10 +71,8 @@ class Maker(Party):
 
             self.study.take("invitation", read)
             if len(own) > 1:
-                raise ValueError(
-                    f"{self.folder.root} holds {len(own)} studies of {self.identity.name}'s: say the invitation= that "
-                    "was read aloud, or take an empty folder."
-                )
+                said = f"{self.folder.root} holds {len(own)} studies of {self.identity.name}'s"
+                raise ValueError(f"{said}: say the invitation= that was read aloud, or take an empty folder.")
             for found in own:
                 self._begin(found)
         self.study.refresh()
@@ -125,9 +123,8 @@ class Maker(Party):
         if len(names) < len(taken) or any(request.problems for request in taken):
             raise ValueError("Of those chosen, two have one name, or somebody does not fit: see `step`.")
         if not settings.quorum <= len(names) <= settings.most_hospitals:
-            raise ValueError(
-                f"{len(names)} hospitals can join, and the study takes {settings.quorum} to {settings.most_hospitals}."
-            )
+            least, most = settings.quorum, settings.most_hospitals
+            raise ValueError(f"{len(names)} hospitals can join, and the study takes {least} to {most}.")
         key_maker = key_maker or min(names)
         if key_maker not in names:
             raise ValueError(f"{key_maker} is none of the hospitals, and one of them makes the key.")

@@ -62,9 +62,8 @@ def _provision(given: argparse.Namespace) -> None:
         plan = json.loads(given.plan.read_text())
     except ValueError as problem:
         raise ValueError(f"{given.plan} cannot be read: {problem}.") from None
-    secret = _passphrase()
-    me, cards = Identity.load(given.kit / "identity", secret), [given.kit / "card.json", *given.cards]
-    print(f"{kits.provision(given.kit, me, secret, plan, cards, given.out)} is the invitation. Read aloud, too:")
+    me, cards = Identity.load(given.kit / "identity", _passphrase()), [given.kit / "card.json", *given.cards]
+    print(f"{kits.provision(given.kit, me, plan, cards, given.out)} is the invitation. Read aloud, too:")
     for name, spoken in Consent.read(given.kit).side[0].items():
         print(f"{spoken} {name}")
 

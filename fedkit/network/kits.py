@@ -1,7 +1,7 @@
 """A kit is a folder of one machine: identity, key for TLS, consent, rows; and what the engine reads, made anew.
 
 Every key is made where it stays. A machine hands out its *card*: name, both public keys, and a signature over them. The
-server's kit also holds the study's certificate authority, sealed with the server's passphrase.
+server's kit also holds the key of the study's certificate authority, which the server's identity seals.
 """
 
 import json
@@ -35,16 +35,16 @@ def make(kit: Path, name: str, passphrase: str) -> Identity:
     kit.chmod(0o700)  # it may have been there, with rows
     me = Identity.new(name)
     me.save(kit / "identity", passphrase)
-    tls = _key(kit / "tls.key", serialization.NoEncryption()).public_key().public_bytes(_PEM, _SPKI).decode()
+    tls = _key(kit / "tls.key").public_key().public_bytes(_PEM, _SPKI).decode()
     card = {"name": name, "key": me.public.hex(), "tls": tls, "signed": me.sign(f"card {name} {tls}".encode()).hex()}
     (kit / "card.json").write_text(json.dumps(card, indent=1))
     return me
 
 
-def provision(kit: Path, me: Identity, passphrase: str, plan: dict, cards: list[Path], out: Path) -> str:
+def provision(kit: Path, me: Identity, plan: dict, cards: list[Path], out: Path) -> str:
     """Make the study and its certificates; return the fingerprint of the invitation.
 
-    kit, me, passphrase : the server's
+    kit, me : the server's
     plan : "settings" (`Settings.to_json`), "host", "port", and how many "days" certificates are good
     cards : files of all who take part, the server's included
     out : where a folder for each hospital is made, to be copied into its kit
@@ -77,7 +77,7 @@ def provision(kit: Path, me: Identity, passphrase: str, plan: dict, cards: list[
         leaves=[*LEAVES],
         largest_letter=1 << 20,
     ).checked()
-    authority = _key(kit / "ca.key", serialization.BestAvailableEncryption(passphrase.encode()))
+    authority = _key(kit / "ca.key", me)
     root = _certificate("fedkit study", authority.public_key(), authority, days)
     agreed = offered._replace(invitation=Maker(Folder(kit / "study"), me).invite(settings))
     for name, (_, tls) in people.items():
@@ -145,11 +145,12 @@ def probe(kit: Path, agreed: Consent, seconds: float = 2.0) -> str:
     return f"{where} refuses the certificate of this kit, good until {until} UTC ({why}): ask for another."
 
 
-def _key(path: Path, seal: serialization.KeySerializationEncryption) -> rsa.RSAPrivateKey:
-    """Make a private key, in a new file."""
+def _key(path: Path, sealed_by: Identity | None = None) -> rsa.RSAPrivateKey:
+    """Make a private key, in a new file; a passphrase of its own would be guessed faster than the identity's."""
     key = rsa.generate_private_key(65537, _BITS)
+    data = key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, seal))
+        file.write(sealed_by.locked(data, path.name) if sealed_by else data)
     return key
 
 

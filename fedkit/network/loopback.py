@@ -39,8 +39,8 @@ class Loopback:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         plan = {"settings": Settings.of(federation, **settings).to_json(), "host": "127.0.0.1", "port": self.port}
-        cards, secret = [kit / "card.json" for kit in self.kits.values()], self._secrets[SERVER]
-        self.invitation = kits.provision(self.kits[SERVER], people[SERVER], secret, plan, cards, out)
+        cards = [kit / "card.json" for kit in self.kits.values()]
+        self.invitation = kits.provision(self.kits[SERVER], people[SERVER], plan, cards, out)
         for rows in federation:
             kit, given = self.kits[rows.name], out / post.site(fingerprint(people[rows.name].public))
             shutil.copytree(given, kit, dirs_exist_ok=True)

@@ -152,10 +152,9 @@ class Service:
             if long or once in self._tokens or len(once[1]) > 100 or len(self._tokens) >= REMEMBERED:
                 raise KeyError
             self._tokens[once] = claims["exp"]
-        except (KeyError, TypeError, jwt.PyJWTError):
-            raise HTTPException(
-                401, "The token was refused: see what a token needs, in the page of this service."
-            ) from None
+        except (KeyError, OverflowError, RecursionError, TypeError, jwt.PyJWTError):
+            why = "The token was refused: see what a token needs, in the page of this service."
+            raise HTTPException(401, why) from None
 
     async def services(self, request: Request) -> JSONResponse:
         """Say what there is to call."""
@@ -173,8 +172,9 @@ class Service:
         if lacking := [name for name in self.prefetch if name not in asked.prefetch.keys() - failed]:
             raise HTTPException(412, f"This service asks no FHIR server. Prefetch {', '.join(lacking)}.")
         resources = [one for name in self.prefetch for one in _resources(told.get(name))]
-        owners = {one["id"] for one in resources if one.get("resourceType") == "Patient" and "id" in one}
-        subjects = {str(one.get("subject", {}).get("reference")) for one in resources if "subject" in one}
+        owners = {str(one["id"]) for one in resources if one.get("resourceType") == "Patient" and "id" in one}
+        abouts = [one["subject"] for one in resources if "subject" in one]
+        subjects = {str(one.get("reference") if isinstance(one, dict) else one) for one in abouts}
         if owners - {who} or subjects - {f"Patient/{who}"}:
             raise HTTPException(400, "What was prefetched is about another patient than the context.")
         return JSONResponse({"cards": [self.card(resources)]})
