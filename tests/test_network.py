@@ -59,7 +59,7 @@ class Net:
         self.place, self.kits = place, {name: place / name for name in ["Boss", *DATA.names]}
         for kit in self.kits.values():
             kit.mkdir()
-        agreed = Settings.of(DATA, **{"rounds": 3} | settings)
+        agreed = Settings.of(DATA, **{"rounds": 3, "budget": 0} | settings)
         self.invitation = Maker(Folder(self.folder), BOSS).invite(agreed)
         said = {
             "invitation": self.invitation,
@@ -178,6 +178,17 @@ def test_what_was_not_agreed_to_ends_before_any_number_leaves(net, change, said)
     if said and "opened" not in said:
         assert net.at_the_server(name) == []
         assert net.done[name] is False
+
+
+def test_no_sum_may_follow_one_that_did_not_open_since_the_server_alone_sees_who_answered(tmp_path, made):
+    net = Net(tmp_path, budget=1)
+    net.play(until=DATA.names)
+    for name in DATA.names:
+        assert "another would follow (budget)" in net.diaries[name].said["wrong"]
+        assert (net.done[name], net.at_the_server(name)) == (False, [])
+    maker = Maker(Folder(made[0].kits["Boss"] / "study"), made[0].people["Boss"])
+    assert maker.resume()
+    assert maker.study.settings.budget == 0, "whatever the plan says"
 
 
 def test_another_hospital_in_the_opening_is_noticed_before_a_key_is_given(net):

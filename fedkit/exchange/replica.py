@@ -42,13 +42,10 @@ class Replica:
     study, hospital : what the folder says, and the hospital's rows
     work : what a round does
     keep : what the hospital keeps of its own
-
-    Attributes
-    ----------
-    alone : the hospital as a federation of one
-    held : what it holds after the sums so far
-    scores : round -> what was said about the model of that round: metric -> mean over test patients, and their number
-    promises : what it promised about the size of its updates
+    alone : attribute, the hospital as a federation of one
+    held : attribute, what it holds after the sums so far
+    scores : attribute, round -> what was said of its model: metric -> mean over test patients, and their number
+    promises : attribute, what it promised about the size of its updates
     """
 
     def __init__(self, study: Study, hospital: Hospital, work: Training, keep: Keep) -> None:

@@ -77,6 +77,8 @@ class Consent(NamedTuple):
             found.append(f"The study learns from {', '.join(more)}, and that was not agreed to.")
         if settings.rounds > self.most_rounds:
             found.append(f"The study takes {settings.rounds} rounds, and {self.most_rounds} are the most.")
+        if settings.budget:
+            found.append("After a sum that did not open another would follow (budget), and the two differ by somebody.")
         if min(settings.quorum, study.least) < self.fewest_hospitals:
             found.append(f"Sums may be of fewer than {self.fewest_hospitals} hospitals, and that was not agreed to.")
         heads = [study.maker_is, *(each[:2] for each in study.coordinators)]

@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import ssl
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from string import Template
@@ -45,7 +46,7 @@ def provision(kit: Path, me: Identity, plan: dict, cards: list[Path], out: Path)
     """Make the study and its certificates; return the fingerprint of the invitation.
 
     kit, me : the server's
-    plan : "settings" (`Settings.to_json`), "host", "port", and how many "days" certificates are good
+    plan : "settings" (`Settings.to_json`; the budget becomes 0), "host", "port", and the "days" of certificates
     cards : files of all who take part, the server's included
     out : where a folder for each hospital is made, to be copied into its kit
 
@@ -54,7 +55,7 @@ def provision(kit: Path, me: Identity, plan: dict, cards: list[Path], out: Path)
     needed, people = {"settings", "host", "port"}, {}
     if type(plan) is not dict or not needed <= plan.keys() <= needed | {"days"}:
         raise ValueError('A plan has "settings", "host" and "port", may have "days", and nothing else.')
-    settings, days = Settings.from_json(plan["settings"]), plan.get("days", DAYS)
+    settings, days = replace(Settings.from_json(plan["settings"]), budget=0), plan.get("days", DAYS)
     if type(days) not in (int, float) or not 0 < days <= MOST_DAYS:
         raise ValueError(f"Certificates are good for {days!r:.20} days in the plan, and {MOST_DAYS} are the most.")
     for name, key, tls in map(_card, cards):

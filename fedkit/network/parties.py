@@ -70,10 +70,9 @@ def hospital(
 
     ask, bell : see `Mirror`; set when it is time to ask
     """
-    agreed = Consent.read(kit)
-    folder, invitation = Folder(kit / "study"), agreed.invitation
+    agreed, folder = Consent.read(kit), Folder(kit / "study")
     mirror = Mirror(folder, *agreed.side, name=me.name, ask=ask, may=lambda purpose: Consent.read(kit).may(purpose))
-    study, mine = Study(Folder.opened(folder), invitation), None
+    study, mine = Study(Folder.opened(folder), agreed.invitation), None
     while True:
         bell.clear()
         acted = False
@@ -85,7 +84,7 @@ def hospital(
                     raise ValueError(" ".join(why))
                 if mine is None:
                     rows, known = _rows(kit, me.name, study.settings), agreed.hospitals.values()
-                    how = {"invitation": invitation, "home": kit, "known": [*known], "work": work}
+                    how = {"invitation": agreed.invitation, "home": kit, "known": [*known], "work": work}
                     mine = Participant(Folder.opened(folder), me, rows, **how)
                     study = mine.study
                 said = mine.step()
@@ -95,8 +94,7 @@ def hospital(
                 diary.say(says=str(said), wrong=study.why_not, **counts)
                 if said.stage == "done":
                     np.savez(kit / "model.npz", *mine.weights)
-                    auroc, _ = mine.scores[study.settings.rounds]["auroc"]
-                    diary.say(model=mine.model_fingerprint, auroc=auroc)
+                    diary.say(model=mine.model_fingerprint, auroc=mine.scores[study.settings.rounds]["auroc"][0])
                 if said.ended:
                     return said.stage == "done"
         except MessageError as problem:  # what is wrong with the server is no reason to end here
@@ -129,8 +127,7 @@ def server(kit: Path, me: Identity, board: Board, bell: Event, diary: Diary, rin
     while True:
         bell.clear()
         try:
-            said = coordinator.step()
-            wanted = {*agreed.hospitals.values()}
+            said, wanted = coordinator.step(), {*agreed.hospitals.values()}
             sentence = str(said._replace(waits_for="the hospitals") if said.stage == "round" else said)
             if said.stage == "opening":
                 here = wanted & {each.fingerprint for each in maker.step() if not each.problems}

@@ -86,7 +86,7 @@ class Wire:
         # Whose certificate it is: the engine refuses a message with another name than the one it registered.
         site, question = message.get_header(CellMessageHeaderKeys.CLIENT_NAME), message.payload
         try:
-            answer = self._board.answer(question, site)
+            answer = self._board.answer(question, site or "")
             self._sites[site] = message.get_header(MessageHeaderKey.ORIGIN)
             if question["letters"]:
                 self.bell.set()
