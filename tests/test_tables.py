@@ -1130,12 +1130,20 @@ def test_rows_of_one_patient_are_known_by_what_they_do(name):
     refused(told, r"agree in other columns.*: 'the label'")
 
 
+def test_patients_with_visits_are_counted_in_each_of_many_small_hospitals():
+    rng = np.random.default_rng(8)
+    frame = pd.DataFrame({"clinic": np.repeat([*"ABCDEFGHIJKL"], 12), "y": rng.normal(size=144)})
+    refused(frame.assign(ill=rng.integers(0, 2, 144), x=np.tile(np.arange(12) // 4, 12)), NAMED)
+
+
 def test_a_column_that_others_are_made_of_names_no_patient():
     frame = visits(age=lambda who: RNG.integers(30, 80, 270), ward=lambda who: RNG.choice([*"abcdefghijklmno"], 270))
     frame = frame.drop(columns=["sex", "height"]).assign(
         born=2020 - frame["age"], old=np.where(frame["age"] > 60, "y", "n")
     )
     assert "same" not in problems(frame.assign(name=frame["ward"] * 2))
+    again = visits(nummer=lambda who: 37 * who % 101, again=lambda who: who, more=lambda who: 90 - who)
+    assert "same" not in problems(again.drop(columns=["sex", "height"])), "a column once more"
 
 
 def test_columns_that_agree_only_where_all_are_small_name_no_patients():

@@ -104,7 +104,7 @@ class Reading:
         self.classes = tables.class_names(getattr(agreed, "classes", _NUMBERED) if classes is None else classes)
         if one is not None and self.classes != _NUMBERED:
             raise TypeError("Say which value is 1 with label=(column, value) or with classes=[...], not with both.")
-        self._named = self.classes != _NUMBERED or (classes is not None and one is None)
+        self._named = self.classes != _NUMBERED
         rows = not isinstance(test, Hashable) or (np.ndim(test) > 0 and test not in frame.columns)
         roles = [label, patient, None if rows else test, None if self._agreed else site]
         self.roles = [column for column in roles if column is not None]
