@@ -164,7 +164,7 @@ from fedkit.exchange import Settings
 from fedkit.network.consent import LEAVES, Consent
 
 federation = hospitals.load("heart_disease")
-plan = Settings.of(federation, rounds=ROUNDS, epochs=EPOCHS)
+plan = Settings.of(federation, rounds=ROUNDS, epochs=EPOCHS, budget=0)
 offered = SimpleNamespace(settings=plan, invitation="K7QM-2XHD-9P1A-4T6R", roster=None)
 offered.maker_is, offered.coordinators = ("Server", people["Server"].public), []
 offered.least = 3
@@ -202,7 +202,8 @@ print("-", refusal(agreed.may, "scores"))
 #
 # Whoever starts the study also runs the server. Could they add a hospital that does not exist, and learn more from the
 # sums? They can open the study like that. But the names in the file then differ from those in the study, and each
-# hospital stops.
+# hospital stops. Could they say that a sum did not open, and have another one made without you? The two would differ by
+# your part. So here a study has a **budget** of 0: after a sum that did not open, it ends.
 #
 # ## Five processes
 #
