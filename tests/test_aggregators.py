@@ -233,6 +233,12 @@ def test_groups_of_one_number_are_lists_of_their_own():
     assert {keys._state["failed"] for keys in training.state.parties.keyrings.values()} == {0}
 
 
+def test_a_shared_key_is_handed_to_all_others_and_counted():
+    _, _, training, ledger = train(SharedKeyMean(), 1)
+    handed = ledger[ledger["direction"] == "peer"].set_index("hospital")["bytes"]
+    assert handed.to_dict() == dict.fromkeys([*PATIENTS][1:], training.state.secret_bytes())
+
+
 def test_the_ledger_counts_every_byte():
     network = Network()
     _, _, training, ledger = train(EncryptedMean(network=network), 2)
