@@ -13,6 +13,7 @@ from fedkit.encryption import messages
 from fedkit.encryption.identities import Identity, fingerprint
 from fedkit.exchange import Maker, Participant, Settings, joining, letters, results, rounds
 from fedkit.exchange.__main__ import main
+from fedkit.exchange.arrivals import OUTGROWN
 from fedkit.exchange.journal import events
 from fedkit.exchange.rounds import LIST, ONE, SUM, TWO, Step
 from fedkit.exchange.study import Added
@@ -601,7 +602,54 @@ def test_who_answered_a_list_that_did_not_open_is_in_the_next_one(four):
     closed(four, 4, A, B, "Hospital 3")
     four.letter(ONE, 4, C).unlink()
     four.restart(A)
-    assert "Hospital 2 answered the last list, which did not open" in four.step(A)[A].note
+    assert "Hospital 2 answered a list that did not open" in four.step(A)[A].note
+
+
+def outgrown_after_one_that_did_not_open(room, number, *names):
+    """The last of these hospitals keeps its share back, and says next that its update outgrew its bound."""
+    room.step(*names)
+    room.wait()
+    room.step(*names[:-1])
+    room.wait()
+    room.step(*names[:-1])
+    identity, content = room.identities[names[-1]], {"number": number + 1}
+    room.post(identity, rounds.place(ONE, number + 1), content, OUTGROWN, number + 1)
+    room.coordinator.step()
+    assert [each.end for each in room.coordinator.study.steps()[number:]] == ["given up", "void", ""]
+
+
+def test_who_answered_a_list_that_did_not_open_is_in_the_next_one_also_after_new_bounds(four):
+    """Else who kept its share back reads the sum alone, has bounds made, and subtracts once somebody is late."""
+    four.until(3)
+    outgrown_after_one_that_did_not_open(four, 3, *NAMES, "Hospital 3")
+    four.until(6)
+    closed(four, 6, A, B, "Hospital 3")
+    four.letter(ONE, 6, C).unlink()
+    four.restart(A)
+    assert "Hospital 2 answered a list that did not open" in four.step(A)[A].note
+
+
+def test_who_answered_is_in_the_next_list_whatever_list_is_said_to_have_been_given_up(four):
+    four.until(3, TWO)
+    four.step()
+    added = Added.content(closed(four, 3, B).digest, {})
+    four.post(four.boss, rounds.place(SUM, 3), added, "sum", 3)
+    four.step(A, B, "Hospital 3")  # Hospital 2 is late
+    closed(four, 4, A, B, "Hospital 3")
+    assert "Hospital 2 answered a list that did not open" in four.step(A)[A].note
+
+
+def test_who_comes_after_a_list_that_did_not_open_waits_until_the_model_has_moved(tmp_path):
+    """New bounds move none: a coordinator that lists somebody new with them stops the study."""
+    room = Class(tmp_path, federation(5), rounds=4, **PATIENCE).open().until(2)
+    names = room.federation.names
+    room.coordinator.step()
+    room.step()
+    room.coordinator.step()
+    outgrown_after_one_that_did_not_open(room, 3, *names[:4])
+    assert {status.stage for status in room.play()} == {"done"}
+    listed = [len(each.listed) for each in room.coordinator.study.steps()]
+    assert listed[:9] == [5, 5, 5, 4, 0, 4, 4, 5, 5]
 
 
 def handed_over(room, number):

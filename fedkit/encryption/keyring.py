@@ -54,7 +54,7 @@ class Keyring:
     size = property(lambda self: self._state["now"]["coefficients"])  # int: of a letter
     letter = property(lambda self: self._state["now"].get("letter"))  # bytes or None: the first one
     listed = property(lambda self: self._state["now"].get("listed"))  # Listed or None: of its share
-    # list or None: whom alone it is listed with until a sum is accepted, after one that did not open
+    # list or None: whom alone it is listed with until a sum moves the model, after one that did not open
     within = property(lambda self: self._state["within"])
     least = property(lambda self: self._state["least"])  # int: hospitals in a list
     known = property(lambda self: self._state["known"])  # list: of whom a person here compared fingerprints
@@ -263,7 +263,7 @@ class Keyring:
         if now["opened"] and "refused" not in now:
             each = [(bytes.fromhex(label), seen) for label, seen in sorted(now["opened"].items())]
             head = _hash(state["head"], "sum", self.number.to_bytes(8), *itertools.chain(*each))
-            state |= {"head": head, "within": None}
+            state |= {"head": head, "within": state["within"] if now["purpose"] == "bounds" else None}
         state["now"] = {}
 
     def _order(self, listed: Listed) -> list[str]:

@@ -24,7 +24,6 @@ class Coordinator(Player):
 
     def __init__(self, folder: Where, identity: Identity, **party: Any) -> None:
         super().__init__(folder, identity, **party)
-        self._answered: dict[int, set[str]] = {}  # of the last number that was given up: whose shares came
         self._since: dict[tuple[str, int], float] = {}
 
     def step(self) -> Status:
@@ -97,8 +96,9 @@ class Coordinator(Player):
             if len(enough) < len(groups) and not fresh:
                 return [], json.dumps({"about": "", "groups": []}).encode()
             groups = enough
-        answered = self._answered.get(number - 1, set()) - chosen.keys()  # a list without them would not be answered
-        if not groups or (missing and not late) or answered:
+        # A list without those who answered one that did not open would not be answered.
+        answered = {each.sender for failed in study.failed for each in self._arrivals.look(TWO, failed.step)}
+        if not groups or (missing and not late) or answered & within - chosen.keys():
             return missing or [name for name in study.roster if name not in chosen], None
         for each in found:
             if each.sender not in arrived:
@@ -132,7 +132,6 @@ class Coordinator(Player):
                         return [str(problem)], None
                 except MessageError as problem:
                     study.refused(f"{SUM}-{number} {at}", "", f"A group could not be added up. {problem}")
-        self._answered = {} if sums else {number: {*shares}}
         return [], Added.content(closed.digest, sums)
 
     def _added(self, step: Step, about: bytes, letters: list[Arrived], shares: list[Arrived]) -> bytes:

@@ -296,10 +296,9 @@ class Participant(Player):
         if left_out := sorted(could & long_here - listed.keys()):
             return f"The list leaves {', '.join(left_out)} out, whose letter has long been here: it is not answered."
         # Who answered a list that did not open is in the next one: else the two sums would differ by what they sent.
-        for failed in study.failed:
-            for name in failed.closed.of(me).keys() - listed.keys():
-                if self._arrivals.look(TWO, failed.step, name):
-                    return f"{name} answered the last list, which did not open, and is not in this one."
+        answered = {each.sender for failed in study.failed for each in self._arrivals.look(TWO, failed.step)}
+        if left_out := sorted(answered & {*(keys.within or ())} - listed.keys()):
+            return f"{left_out[0]} answered a list that did not open, and is not in this one."
         return ""
 
     def _put(self, what: str, number: int, content: bytes | dict, purpose: str, about: str = "") -> bool:

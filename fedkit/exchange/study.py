@@ -231,8 +231,10 @@ class Study:
 
     @property
     def failed(self) -> list[Tally]:
-        """The numbers before this one that were given up, back to one that was not, or was void."""
-        return list(itertools.takewhile(lambda each: each.end == "given up", reversed(self.steps()[:-1])))
+        """The numbers that were given up since the model moved: what they added up would be sent again."""
+        before = self.steps()[-2::-1]
+        still = itertools.takewhile(lambda each: not each.counted or each.step.purpose == "bounds", before)
+        return [each for each in still if each.end == "given up"]
 
     def in_charge(self, number: int) -> Named:
         """Return who adds up under a number: of those named for it or earlier ones, the one named last."""
