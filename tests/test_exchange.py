@@ -605,6 +605,21 @@ def test_who_answered_a_list_that_did_not_open_is_in_the_next_one(four):
     assert "Hospital 2 answered a list that did not open" in four.step(A)[A].note
 
 
+def test_a_coordinator_also_one_that_was_restarted_waits_for_who_answered(four):
+    """It would say a list that nobody answers."""
+    four.until(3)
+    four.coordinator.step()
+    four.step(A, B, C)
+    four.wait()  # Hospital 3 never answered: given up
+    four.restart()
+    four.step(A, B, "Hospital 3")
+    four.wait()
+    assert four.files(LIST, 4) == []
+    four.step(C)
+    four.wait()
+    assert len(four.files(LIST, 4)) == 1
+
+
 def outgrown_after_one_that_did_not_open(room, number, *names):
     """The last of these hospitals keeps its share back, and says next that its update outgrew its bound."""
     room.step(*names)
