@@ -155,6 +155,14 @@ def test_fingerprints_are_typed_before_a_hospital_asks_to_join(play, typed, monk
     assert asked.value.args == (known,)
 
 
+def test_who_deals_out_other_seats_than_the_maker_is_told_and_takes_no_part(shared, play, typed, capsys):
+    settings = exchange.Settings.of(classroom.seat_federation(5))
+    aloud = exchange.Maker(Folder(shared), Identity.new("Teacher")).invite(settings)
+    play("hospital", "hospital 2", aloud, seats=4)
+    assert "The study has 5 seats, and SEATS is 4 here: write what the maker wrote." in capsys.readouterr().out
+    assert not Folder(shared).names("request")
+
+
 def test_each_patient_has_one_seat_and_each_machine_deals_alike():
     real, seats = hospitals.load("heart_disease"), classroom.seat_federation(30)
     assert sum(map(len, seats)) == sum(map(len, real)) == 920

@@ -438,7 +438,7 @@ def test_an_old_copy_of_a_disk_is_noticed_also_where_the_list_is_closed_and_lett
             room.post(stranger, rounds.place(ONE, 3), b"nothing", "update", 3)
         room.coordinator.step()
     room.restart(A)
-    assert "that is not remembered here" in room.step(A)[A].note
+    assert "not remembered here" in room.step(A)[A].note
 
 
 # Handover
@@ -454,6 +454,22 @@ def test_somebody_else_adds_up_from_a_number_on(room, undisturbed):
     assert [path.name.split(".")[1] for number in range(6) for path in room.files(SUM, number)] == (
         ["Teacher"] * 3 + ["Assistant"] * 3
     )
+
+
+def test_a_list_that_was_answered_before_a_handover_is_listed_again(tmp_path):
+    room = Class(tmp_path, federation(5), deadline_seconds=60, share_seconds=600).open().until(1, TWO)
+    late, *others = room.federation.names
+    room.coordinator.step()
+    room.step(*others)
+    room.wait()
+    room.step(*others[1:])
+    room.step(late)
+    other = Identity.new("Assistant")
+    assert room.maker.hand_over(other.name, other.public) == 2
+    room.restart(coordinator=other)
+    assert {status.stage for status in room.play()} == {"done"}
+    assert len(room.models()) == 1
+    assert room.counted[2] == ("update", others)
 
 
 # To look at, and to tidy up

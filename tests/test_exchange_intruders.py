@@ -923,4 +923,4 @@ def test_a_backup_from_between_its_two_letters_answers_no_list(room):
     shutil.rmtree(room.home)
     shutil.copytree(f"{room.home} backup", room.home)
     room.restart(A)
-    assert "a letter two of number 3 that is not remembered here" in room.step(A)[A].note
+    assert "a letter two of number 3 not remembered here" in room.step(A)[A].note

@@ -1,6 +1,6 @@
 """Hospitals' letters as they arrive: read, checked and kept alike by who adds them up and by each hospital."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from fedkit.encryption import messages
@@ -49,6 +49,10 @@ class Arrivals:
 
         study.take(rounds.place(what, step.number), read, size + letters.OVERHEAD, sender)
         return [each for each in found if sender in (None, each.sender)]
+
+    def answered(self, steps: Iterable[Step]) -> set[str]:
+        """Return who answered a list of these numbers."""
+        return {each.sender for step in steps for each in self.look(TWO, step)}
 
     def content(self, what: str, number: int, arrived: Arrived) -> bytes:
         """Read what a letter holds once more; OSError if it cannot be read now."""

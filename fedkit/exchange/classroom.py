@@ -54,7 +54,7 @@ def play(
     name : "hospital 7" for seat 7, or one of the four real hospitals; others are called as they like
     where : path of the shared folder
     invitation : its fingerprint, as the maker reads it aloud; asked for if empty
-    rounds, seats, group_size, deadline_seconds : of the study; the maker's count. `seats` must be the same everywhere
+    rounds, seats, group_size, deadline_seconds : of the study; the maker's count, and `seats` must be the same
     home : folder of this machine, outside the shared one, for the secret and what comes out; the user's own if None
     poll_seconds : between looks into the folder
     work : see `exchange.Participant`
@@ -83,8 +83,14 @@ def play(
     if role == "coordinator":
         Coordinator(folder, me, invitation=invitation, home=_home(home)).run(poll_seconds)
         return
+
+    def trained(settings: Settings) -> Training:  # with other seats, patients would be dealt out twice
+        if federation.name.endswith(" seats") and settings.title != federation.name:
+            raise ValueError(f"The study has {settings.title}, and SEATS is {seats} here: write what the maker wrote.")
+        return work(settings)
+
     known, rows = _known(), federation[name]  # before it asks: a list is not long waited for
-    hospital = Participant(folder, me, rows, invitation=invitation, home=_home(home), known=known, work=work)
+    hospital = Participant(folder, me, rows, invitation=invitation, home=_home(home), known=known, work=trained)
     while (status := hospital.run(poll_seconds, lambda status: status.stage == "known")).stage == "known":
         hospital.known = _known()
     if status.stage == "done":

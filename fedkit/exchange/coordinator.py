@@ -4,7 +4,6 @@ It may be stopped and started again, or replaced by somebody else (`Maker.hand_o
 is kept on a disk of its own before it is said, so that it never says two things.
 """
 
-import json
 from collections import Counter
 from typing import Any
 
@@ -12,7 +11,7 @@ from fedkit.encryption.identities import Identity
 from fedkit.encryption.messages import MessageError
 from fedkit.encryption.server import Server
 from fedkit.exchange import rounds
-from fedkit.exchange.arrivals import OUTGROWN, Arrived
+from fedkit.exchange.arrivals import Arrived
 from fedkit.exchange.folder import Where
 from fedkit.exchange.party import Player, Status
 from fedkit.exchange.rounds import LIST, ONE, SUM, TWO, Step
@@ -44,10 +43,8 @@ class Coordinator(Player):
         if study.group_key is None:
             return Status("keys", waits_for=study.key_maker)
         acted = Status("round", round, rounds_, ", ".join(study.roster), acted=True)
-        for number in range(max(step.number - 1, 0), step.number + 1):
-            for what in (LIST, SUM):
-                if self._said(what, number):
-                    return acted
+        if any(self._said(what, number) for number in (step.number - 1, step.number) for what in (LIST, SUM)):
+            return acted
         what = LIST if closed is None else SUM
         if self.keep.read(rounds.place(what, step.number)) is not None:
             return Status("round", round, rounds_, self.identity.name, "What was decided is not shown here yet.")
@@ -76,34 +73,36 @@ class Coordinator(Player):
     def _list(self, step: Step) -> tuple[list[str], bytes | None]:
         """Close the list of a number: who is waited for, or what is to be said."""
         study, settings, number = self.study, self.study.settings, step.number
+        # What was listed here before a handover, and answered, is listed again: a hospital answers nothing else.
+        for before in study.said.get((LIST, number), {}).values():
+            if self._arrivals.answered([step]) & set().union(*before.groups):
+                return [], Closed.content(before.about, before.groups)
         found, (promised, fresh) = self._arrivals.look(ONE, step), study.promised
-        outgrown = sorted({each.sender for each in found if not each.about})
-        if outgrown and not fresh:
-            return [], json.dumps({"about": "", "groups": [], OUTGROWN: outgrown}).encode()
+        if not fresh and any(not each.about for each in found):  # an update outgrew its bound
+            return [], Closed.content()
         votes = Counter(about for _, about in {(each.sender, each.about) for each in found if each.about})
         about = max(sorted(votes), key=votes.get, default=None)
         arrived = _of(found, about)
         # After lists that did not open, those who were in them alone: see `Keyring.within`.
         within = set(study.roster).intersection(*(each.listed for each in study.failed))
         chosen = {name: each for name, each in arrived.items() if name in within}
-        least = study.least
-        groups = [{name: chosen[name].code.hex() for name in group if name in chosen} for group in study.groups]
-        groups = [group for group in groups if len(group) >= least]
+        groups = [{name: chosen[name].code for name in group if name in chosen} for group in study.groups]
+        groups = [group for group in groups if len(group) >= study.least]
         missing = [name for name in study.roster if name in within - chosen.keys() - self._away()]
         late = self._late(ONE, number, settings.deadline_seconds)
         if step.purpose == "update" and (late or not missing):  # others promise now, and count from the next sum on
-            enough = [group for group in groups if len(group.keys() & promised) >= least]
+            enough = [group for group in groups if len(group.keys() & promised) >= study.least]
             if len(enough) < len(groups) and not fresh:
-                return [], json.dumps({"about": "", "groups": []}).encode()
+                return [], Closed.content()
             groups = enough
         # A list without those who answered one that did not open would not be answered.
-        answered = {each.sender for failed in study.failed for each in self._arrivals.look(TWO, failed.step)}
+        answered = self._arrivals.answered(each.step for each in study.failed)
         if not groups or (missing and not late) or answered & within - chosen.keys():
             return missing or [name for name in study.roster if name not in chosen], None
         for each in found:
             if each.sender not in arrived:
                 study.refused(each.file, each.sender, f"{each.sender} follows another sum than most.")
-        return [], json.dumps({"about": about, "groups": groups}).encode()
+        return [], Closed.content(bytes.fromhex(about), groups)
 
     def _away(self) -> set[str]:
         """Whom nobody waits for, where there is a deadline: who was not in the last list, nor has come back since."""

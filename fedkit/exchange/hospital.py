@@ -117,8 +117,7 @@ class Participant(Player):
         try:
             ones = self._arrivals.look(ONE, step)  # since when others' letters are here
             if self._keys.number < step.number and any(each.sender == name and each.about for each in ones):
-                why = f"The folder holds a letter one of number {step.number} that is not remembered here: {OLD}"
-                raise MessageError(why)
+                raise MessageError(f"The folder holds a letter one of number {step.number} not remembered here: {OLD}")
             if closed is not None:  # who comes after the list was closed sends nothing, and opens the sum all the same
                 self._begun(step)
             acted = self._first(step) or (closed is not None and self._second(step, closed))
@@ -213,14 +212,14 @@ class Participant(Player):
         for tally in study.steps():
             if not tally.end:
                 break
-            last, numbers, known = tally.step, None, replica.known(tally.step.number)
+            last, numbers, known = tally.step, None, replica.opened(tally.step.number) is not None
             self._remember(last.number, tally)
             if not known:
                 self._begun(last)
             if tally.end != "added":
                 continue
             if not known and name in tally.counted and self._keys.listed is None:
-                raise MessageError(f"Number {last.number} went on with a letter that is not remembered here: {OLD}")
+                raise MessageError(f"Number {last.number} went on with a letter not remembered here: {OLD}")
             try:
                 if not known:
                     study.chosen[SUM, last.number] = tally.added.digest
@@ -269,8 +268,7 @@ class Participant(Player):
                 self.study.why_not = why
                 return False
             if self._arrivals.look(TWO, step, self.identity.name):
-                why = f"The folder holds a letter two of number {number} that is not remembered here: {OLD}"
-                raise MessageError(why)
+                raise MessageError(f"The folder holds a letter two of number {number} not remembered here: {OLD}")
             self.study.chosen[LIST, number] = closed.digest
         elif keys.listed != listed:
             self.study.why_not = "Another list came for this number, and a number is answered once."
@@ -296,7 +294,7 @@ class Participant(Player):
         if left_out := sorted(could & long_here - listed.keys()):
             return f"The list leaves {', '.join(left_out)} out, whose letter has long been here: it is not answered."
         # Who answered a list that did not open is in the next one: else the two sums would differ by what they sent.
-        answered = {each.sender for failed in study.failed for each in self._arrivals.look(TWO, failed.step)}
+        answered = self._arrivals.answered(each.step for each in study.failed)
         if left_out := sorted(answered & {*(keys.within or ())} - listed.keys()):
             return f"{left_out[0]} answered a list that did not open, and is not in this one."
         return ""

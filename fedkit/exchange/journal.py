@@ -31,15 +31,17 @@ class Journal:
         """Note an event, and the time; a warning says, once, that a log cannot be written."""
         if self._place is None:
             return
-        event = {"what": what} | about
+        event = {"what": what, **about, "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        # half a character, which JSON from a letter can hold and a file cannot, becomes a question mark
+        event = json.loads(json.dumps(event, ensure_ascii=False).encode(errors="replace"))
         try:
             if self._log is None or not self._log.path.exists():
                 self._begin()
             try:
-                self._append(event)
+                self._log.append(event)
             except audit.DamagedLogError:
                 self._begin()
-                self._append(event)
+                self._log.append(event)
         except (OSError, ValueError) as problem:
             if not self._warned:
                 warnings.warn(f"The log cannot be written, and the study goes on without. {problem}", stacklevel=2)
@@ -52,12 +54,6 @@ class Journal:
         path = self._place / f"{self._writer}.{time.time_ns():020}.{secrets.token_hex(4)}.jsonl"
         path.touch(mode=0o644, exist_ok=False)  # names and digests only, which all who share the folder may read
         self._log = audit.Log(path)
-
-    def _append(self, event: dict) -> None:
-        event = event | {"when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-        # half a character, which JSON from a letter can hold and a file cannot, becomes a question mark
-        event = json.loads(json.dumps(event, ensure_ascii=False).encode(errors="replace"))
-        self._log.append(event)
 
 
 def events(folder: Where) -> list[dict]:

@@ -56,9 +56,9 @@ def rehearse(
     maker.open(key_maker=posting[0])
     coordinator = Coordinator(Folder(where), maker.identity, invitation=aloud)
     posting = [one for one in people if one.identity.name in posting]
-    while not coordinator.step().ended:
+    ended = False
+    while not ended:
+        ended = coordinator.step().ended
         for one in posting:
             one.step()
-    for one in posting:
-        one.step()
     return posting

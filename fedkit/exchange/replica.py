@@ -57,9 +57,10 @@ class Replica:
         self._trained: tuple[Held | None, tuple] = None, ()  # from where, and what `Training.train` returned
         self._done = -1
 
-    def known(self, number: int) -> bool:
-        """Whether what a number's sums say is kept here."""
-        return self._keep.read(rounds.place("opened", number)) is not None
+    def opened(self, number: int) -> np.ndarray | None:
+        """Return what a number's sums say, as it is kept here; None if they were not opened."""
+        kept = self._keep.read(rounds.place("opened", number))
+        return None if kept is None else np.frombuffer(kept, "<f8")
 
     def take(self, step: Step, numbers: Sequence[np.ndarray] | None, counted: bool) -> None:
         """Go on with what the sums of a number say, or with what is kept of it if `numbers` is None."""
@@ -68,7 +69,7 @@ class Replica:
         if numbers is not None:
             opened = np.sum(numbers, axis=0).astype("<f8").tobytes()
             self._keep.write(rounds.place("opened", step.number), opened)
-        total = self._total(step.number)
+        total = self.opened(step.number)
         self.held = self._after(self.held, step, total, counted)
         if step.purpose in ("bounds", "update"):
             layers, weight = len(self.study.settings.layers), 0.0
@@ -82,15 +83,12 @@ class Replica:
             self.promises.heard(np.clip(total[1 : 1 + layers], 2.0**-60, most), weight, step.purpose == "bounds")
         self._done = step.number
 
-    def _total(self, number: int) -> np.ndarray:
-        return np.frombuffer(self._keep.read(rounds.place("opened", number)), "<f8")
-
     def history(self) -> Iterator[tuple[int, Held]]:
         """Go through the study once more: after each round, its number and what was held."""
         held = Held()
         for each in self.study.steps():
             if each.counted:
-                held = self._after(held, each.step, self._total(each.step.number), self.hospital.name in each.counted)
+                held = self._after(held, each.step, self.opened(each.step.number), self.hospital.name in each.counted)
                 if each.step.purpose != "bounds":
                     yield each.step.round, held
 

@@ -10,7 +10,7 @@ import io
 import itertools
 import json
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple
 
@@ -41,6 +41,12 @@ class Closed(NamedTuple):
     def of(self, name: str) -> Listed:
         """Return the group that a hospital is in; nothing if it is in none."""
         return next((group for group in self.groups if name in group), {})
+
+    @staticmethod
+    def content(about: bytes = b"", groups: Iterable[Listed] = ()) -> bytes:
+        """Return what travels."""
+        groups = [{name: code.hex() for name, code in group.items()} for group in groups]
+        return json.dumps({"about": about.hex(), "groups": groups}).encode()
 
     @classmethod
     def read(cls, letter: Signed, study: "Study") -> "Closed":
@@ -109,7 +115,7 @@ class Tally(NamedTuple):
     @property
     def listed(self) -> set[str]:
         """Who is on its list."""
-        return {name for group in self.closed.groups for name in group} if self.closed else set()
+        return set().union(*self.closed.groups) if self.closed else set()
 
     @property
     def counted(self) -> set[str]:
@@ -123,13 +129,13 @@ class Study:
     folder : where its letters are
     invitation : fingerprint of the invitation, as it was read aloud
 
-    Attributes
-    ----------
+    Its attributes:
     id, opening : digests of invitation and opening, "" until there is one
     settings, day, versions, maker_is : from the invitation; name and key of who made the study
     roster, members, groups, key_maker : who takes part, once the study is open, and which of them makes the group's key
     group_key : the letter with it that counts
     coordinators : whom the maker ever put in charge of adding up
+    said : of a number, its lists or sums by digest, whoever of the coordinators signed them
     chosen : of a number's lists and sums, the one that a hospital took, where there are more
     why_not : what was wrong with the last letter that was not taken
     notice : ``notice(digest=, sender=, why=)`` is told, once a letter, what is refused
@@ -156,7 +162,7 @@ class Study:
         self.group_key, self.why_not = None, ""
         self.coordinators = list(self._first)
         self.chosen: dict[tuple[str, int], str] = {}
-        self._said: dict[tuple[str, int], dict[str, Closed | Added]] = {}
+        self.said: dict[tuple[str, int], dict[str, Closed | Added]] = {}
         self.folder.forget()
 
     def refresh(self) -> None:
@@ -208,7 +214,7 @@ class Study:
         """Of a number's lists and sums, return those that were taken here, or else with the smallest digests."""
         by = self.in_charge(step.number)[:2]
         lists, sums = (
-            {digest: said for digest, said in self._said.get((what, step.number), {}).items() if said.by == by}
+            {digest: said for digest, said in self.said.get((what, step.number), {}).items() if said.by == by}
             for what in (LIST, SUM)
         )
         if step.purpose != "update" or fresh:  # bounds are added up once from a model
@@ -327,7 +333,7 @@ class Study:
     def _read_said(self, what: str, number: int, found: Found) -> None:
         letter = letters.read(found, self.id, what, number)
         said = Closed.read(letter, self) if what == LIST else Added.read(letter, len(found.data))
-        known = self._said.setdefault((what, number), {})
+        known = self.said.setdefault((what, number), {})
         if said.by not in {each[:2] for each in self.coordinators}:
             raise MessageError(f"{said.by[0]} is not in charge of number {number}.")
         if sum(each.by == said.by for each in known.values()) < _MOST:
