@@ -139,7 +139,7 @@ class Run:
         """
         folder = Path(os.path.expanduser(folder))
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(0o700, parents=True, exist_ok=True)  # labels of patients are no other account's
         except (FileExistsError, NotADirectoryError):
             raise ValueError(f"{folder} cannot hold a run, since a file is in its way: name a folder.") from None
         with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as new:

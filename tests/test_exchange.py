@@ -3,6 +3,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 from exchange_parts import Class, Logistic, federation
@@ -15,14 +16,14 @@ from fedkit.exchange import Maker, Participant, Settings, joining, letters, resu
 from fedkit.exchange.__main__ import main
 from fedkit.exchange.arrivals import OUTGROWN
 from fedkit.exchange.journal import events
-from fedkit.exchange.rounds import LIST, ONE, SUM, TWO, Step
-from fedkit.exchange.study import Added
+from fedkit.exchange.rounds import LIST, METRICS, ONE, SUM, TWO, Step
+from fedkit.exchange.study import Added, Closed
 from fedkit.exchange.watch import Watch
 from fedkit.exchange.work import Training
 
 NAMES = list(federation(3).names)
 A, B, C = NAMES
-PATIENCE = {"deadline_seconds": 60.0, "share_seconds": 60.0}
+PATIENCE = {"deadline_seconds": 60.0, "share_seconds": 60.0, "budget": 2}
 
 
 @pytest.fixture
@@ -151,19 +152,17 @@ def test_without_what_it_keeps_at_home_a_hospital_cannot_go_on(room, tmp_path):
 
 def test_an_invitation_and_an_opening_are_repeated_without_harm(room):
     before = (invitation,), _ = room.files("invitation"), room.files("opening")
-    again, data = Maker(room.root, room.boss), invitation.read_bytes()
+    again = Maker(room.root, room.boss)
     assert again.invite(room.settings) == room.fingerprint
     with pytest.raises(ValueError, match="is open, with Hospital 0, Hospital 1, Hospital 2"):
         again.open()
     with pytest.raises(ValueError, match="holds another study of Teacher's"):
         again.invite(dataclasses.replace(room.settings, rounds=9))
-    invitation.unlink()  # its maker is not shown it
-    Maker(room.root, room.boss).invite(room.settings)
     assert (room.files("invitation"), room.files("opening")) == before
-    assert invitation.read_bytes() == data
-    elsewhere = Maker(f"{room.root}/another", room.boss)
-    elsewhere.invite(room.settings)
-    assert elsewhere.study.id != room.maker.study.id, "the same settings in another folder"
+    invitation.unlink()  # somebody emptied the folder, to begin anew
+    anew = Maker(room.root, room.boss)
+    assert anew.invite(room.settings) != room.fingerprint
+    assert anew.study.id != room.maker.study.id, "the same settings, on the same day"
 
 
 def test_a_sum_is_waited_for_and_read_under_any_of_its_names(room, undisturbed):
@@ -517,6 +516,27 @@ def test_old_letters_can_be_removed_and_the_study_goes_on(room, undisturbed):
         results.prune(room.coordinator.study, keep_numbers=0)
 
 
+def test_who_answered_what_did_not_open_is_still_known_where_old_letters_were_removed(four):
+    four.until(3).coordinator.step()
+    four.step(A, B, C)
+    four.wait()
+    assert [each.end for each in four.coordinator.study.steps()[2:]] == ["added", "given up", ""]
+    four.step()
+    results.prune(four.coordinator.study, keep_numbers=1)
+    assert [len(four.files(TWO, number)) for number in range(4)] == [0, 0, 0, 3]
+
+
+def test_where_a_metric_is_not_defined_a_hospital_says_a_half_of_as_many_patients_as_for_others(tmp_path):
+    """Else the patients that count for one metric and not for another are those of one hospital."""
+    data = federation(3)
+    of = [dataclasses.replace(rows, labels=np.ones_like(rows.labels)) if rows.name == A else rows for rows in data]
+    room = Class(tmp_path, dataclasses.replace(data, hospitals=tuple(of))).open()
+    room.play()
+    pairs = room.hospitals[A].replica._pairs(METRICS).reshape(-1, 2)
+    assert pairs[0].tolist() == [pairs[0, 1] / 2, len(room.hospitals[A].replica.held.rows.test_labels)]
+    assert len({*pairs[:, 1]}) == 1
+
+
 # Settings
 
 
@@ -668,6 +688,25 @@ def test_who_answered_is_in_the_next_list_whatever_list_is_said_to_have_been_giv
     four.step(A, B, "Hospital 3")  # Hospital 2 is late
     closed(four, 4, A, B, "Hospital 3")
     assert "Hospital 2 answered a list that did not open" in four.step(A)[A].note
+
+
+def test_who_answered_in_a_group_that_was_given_up_is_in_its_next_list_though_others_moved_the_model(tmp_path):
+    """Else who kept its share back reads the sum of its group alone, and subtracts: most of an update stays the same."""
+    room = Class(tmp_path, federation(8), group_size=4, rounds=4, **PATIENCE).open().until(2)
+    others, (keeps, known, *_, late) = room.maker.study.groups
+    room.coordinator.step()
+    room.step(*{*room.federation.names} - {keeps})
+    room.wait()
+    assert room.counted[2] == ("update", [*others])
+    room.step(*{*room.federation.names} - {late})
+    room.wait()
+    assert [each.keys() for each in room.coordinator.study.steps()[3].closed.groups] == [{*others}], (
+        "not without who is late"
+    )
+    hospital, step = room.hospitals[known], room.coordinator.study.steps()[3].step
+    listed = {each.sender: each.code for each in hospital._arrivals.look(ONE, step) if each.sender not in others}
+    said = hospital._why_not(step, listed, Closed((), "", hospital._keys.about, (listed,)))
+    assert said == f"{late} answered a list that did not open, and is not in this one."
 
 
 def test_who_comes_after_a_list_that_did_not_open_waits_until_the_model_has_moved(tmp_path):

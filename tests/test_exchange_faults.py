@@ -309,7 +309,7 @@ class Adversary:
     def __init__(self, seed: int, base: Path) -> None:
         self.draw = random.Random(seed)
         (base / "folder").mkdir()
-        patience = {"deadline_seconds": 60.0, "share_seconds": 60.0}
+        patience = {"deadline_seconds": 60.0, "share_seconds": 60.0, "budget": 2}
         self.room = room = Class(base / "folder", federation(7), rounds=2, quorum=3, **patience)
         self.real = room.federation.names[: 4 - seed % 2]
         self.known = [fingerprint(room.identities[name].public) for name in room.federation.names[:4]]

@@ -52,6 +52,17 @@ def test_posting_twice_changes_nothing_and_leaves_nothing_aside(folder):
         folder.post("place", "医" * 60, DATA)
 
 
+@pytest.mark.parametrize(("real", "fake"), [("place", "place (1)"), ("place (1)", "place")])
+@pytest.mark.parametrize("size", [1, 1 << 30])
+def test_a_file_of_another_size_in_a_place_shown_twice_hides_no_letter(folder, real, fake, size):
+    posted = folder.post(real, "Basel", DATA)
+    (path := Path(folder.root, fake)).mkdir(exist_ok=True)
+    (path / posted.name).touch()
+    os.truncate(path / posted.name, size)
+    assert len(folder.places()) == 3
+    assert [found.data for found in folder.new("place", 100)] == [DATA]
+
+
 def test_a_letter_is_posted_without_a_look_at_the_others(folder, monkeypatch):
     """A place holds thousands where a study is large, and each of them would list the rest."""
     monkeypatch.setattr(folder.filesystem, "ls", lambda *_, **__: pytest.fail("the place was listed"))

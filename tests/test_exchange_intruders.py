@@ -251,7 +251,7 @@ def test_a_second_sum_of_a_list_is_not_opened(room, undisturbed):
 
 def test_hospitals_that_hold_different_sums_are_never_added_up(tmp_path):
     """Rule 2: the coordinator shows some the sums of both groups, and others one: their letters fit no more."""
-    room = Class(tmp_path, federation(7), group_size=3).open().until(3, TWO)
+    room = Class(tmp_path, federation(7), group_size=3, budget=1).open().until(3, TWO)
     room.coordinator.step()
     (both,) = room.files(SUM, 3)
     some, others = room.federation.names[:3], room.federation.names[3:]

@@ -354,7 +354,7 @@ def test_a_number_whose_share_went_out_and_that_did_not_open_is_charged(purpose,
 
 
 def test_after_a_list_that_did_not_open_nobody_new_is_listed():
-    here = Parties()
+    here = Parties(budget=2)
     for names, refused in [(NAMES[:3], False), (NAMES, True), (NAMES[1:], True), (NAMES[:3], False)]:
         _, listed = here.send(vectors())
         listed = {name: listed[name] for name in names}
@@ -363,6 +363,21 @@ def test_after_a_list_that_did_not_open_nobody_new_is_listed():
                 here["Basel"].share(listed)
         else:
             here["Basel"].share(listed)
+
+
+def test_nobody_new_is_listed_in_a_group_that_was_given_up_though_others_moved_the_model():
+    here = Parties(names := (*NAMES, "Erlach", "Frick"), budget=2)
+    for number in range(3):
+        letters, listed = here.send({name: np.ones(3) for name in names})
+        given_up, added = ({name: listed[name] for name in group} for group in (names[:3], names[3:]))
+        if number == 1:
+            with pytest.raises(MessageError, match="Davos was not in the last list, which did not open"):
+                here["Basel"].share({name: listed[name] for name in NAMES})
+        here["Basel"].share(listed if number == 2 else given_up) if number != 1 else None
+        if number < 2:
+            here["Basel"].open([(here.add(letters, added), added)])
+            for name in (*names[:1], *names[2:]):
+                here[name].accept([(here.add(letters, added), added)])
 
 
 def test_what_opened_and_what_nobody_shared_costs_nothing():

@@ -66,6 +66,7 @@ def test_a_saved_run_reads_back_the_same_whatever_the_hospitals_are_called(run, 
     assert list(again.weights) == NAMES
     assert again.weights["$"][0].dtype == np.float32
     assert sorted(path.name for path in folder.parent.rglob("*")) == sorted([*records._FILES, "run"])
+    assert folder.stat().st_mode & 0o777 == 0o700, "other accounts read no patient's label"
 
 
 def test_names_of_digits_alone_stay_text(run, tmp_path):

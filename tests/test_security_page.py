@@ -49,7 +49,7 @@ def test_each_claim_has_a_test_and_faults_that_turn_its_file_red(row):
         "CKKS has a shared key.",
         "Lies are added.",
         "a study in a folder does not have it",
-        "Who can delete, can stop.",
+        "Who can delete, can stop, and with a budget can read.",
         "Traffic is seen.",
         "Not tried on a real Google Drive.",
         "The simulation hands keys out.",

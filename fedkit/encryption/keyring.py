@@ -29,7 +29,7 @@ from fedkit.encryption.schemes import COINS, Parameters
 
 FEWEST = 3  # hospitals in a list: in a sum of two, each sees the other's part
 KNOWN = 2  # of them that a person here compared fingerprints with
-BUDGET = 2  # numbers whose shares went out, and whose sum did not open, before a person decides
+BUDGET = 0  # numbers whose shares went out, and whose sum did not open, before a person decides
 # Purposes for which the budget is none: they hardly change, or a second sum would show their noise.
 _WITHOUT = ("statistics", "bounds", "scores", "noised")
 
@@ -252,18 +252,18 @@ class Keyring:
         state, now = self._state, self._state["now"]
         if not now:
             return
-        if "share" in now and ("refused" in now or now["label"] not in now["opened"]):
+        if failed := "share" in now and ("refused" in now or now["label"] not in now["opened"]):
             if state["failed"] >= (0 if now["purpose"] in _WITHOUT else state["budget"]):
                 what = f"a sum that did not open ({now['purpose']}, number {self.number})"
                 said = f"Shares of {self.name} went out for {what}, and no more of that is allowed"
                 raise MessageError(f"{said}: a person must find out why, and begin anew.")
             state["failed"] += 1
-            within = set(now["listed"]) if state["within"] is None else set(now["listed"]) & {*state["within"]}
-            state["within"] = sorted(within)
+            state["within"] = sorted(now["listed"])
         if now["opened"] and "refused" not in now:
             each = [(bytes.fromhex(label), seen) for label, seen in sorted(now["opened"].items())]
             head = _hash(state["head"], "sum", self.number.to_bytes(8), *itertools.chain(*each))
-            state |= {"head": head, "within": state["within"] if now["purpose"] == "bounds" else None}
+            # Where others moved the model, much of what did not open is sent again, too.
+            state |= {"head": head, "within": state["within"] if failed or now["purpose"] == "bounds" else None}
         state["now"] = {}
 
     def _order(self, listed: Listed) -> list[str]:

@@ -51,7 +51,7 @@ class Arrivals:
         return [each for each in found if sender in (None, each.sender)]
 
     def answered(self, steps: Iterable[Step]) -> set[str]:
-        """Return who answered a list of these numbers."""
+        """Return who answered a list of one of these numbers, whatever list that was."""
         return {each.sender for step in steps for each in self.look(TWO, step)}
 
     def content(self, what: str, number: int, arrived: Arrived) -> bytes:

@@ -83,22 +83,23 @@ class Coordinator(Player):
         votes = Counter(about for _, about in {(each.sender, each.about) for each in found if each.about})
         about = max(sorted(votes), key=votes.get, default=None)
         arrived = _of(found, about)
-        # After lists that did not open, those who were in them alone: see `Keyring.within`.
-        within = set(study.roster).intersection(*(each.listed for each in study.failed))
-        chosen = {name: each for name, each in arrived.items() if name in within}
-        groups = [{name: chosen[name].code for name in group if name in chosen} for group in study.groups]
-        groups = [group for group in groups if len(group) >= study.least]
-        missing = [name for name in study.roster if name in within - chosen.keys() - self._away()]
+        groups, missing = [], []
+        for group in study.groups:
+            # After lists that did not open, those who were in them alone (`Keyring.within`), and all who answered one.
+            failed = study.failed(group)
+            within = set(group).intersection(*failed.values())
+            chosen = {name: arrived[name].code for name in group if name in within and name in arrived}
+            missing += sorted(within - chosen.keys() - self._away())
+            if len(chosen) >= study.least and not self._arrivals.answered(failed) & within - chosen.keys():
+                groups.append(chosen)
         late = self._late(ONE, number, settings.deadline_seconds)
         if step.purpose == "update" and (late or not missing):  # others promise now, and count from the next sum on
             enough = [group for group in groups if len(group.keys() & promised) >= study.least]
             if len(enough) < len(groups) and not fresh:
                 return [], Closed.content()
             groups = enough
-        # A list without those who answered one that did not open would not be answered.
-        answered = self._arrivals.answered(each.step for each in study.failed)
-        if not groups or (missing and not late) or answered & within - chosen.keys():
-            return missing or [name for name in study.roster if name not in chosen], None
+        if not groups or (missing and not late):
+            return missing or [name for name in study.roster if name not in arrived], None
         for each in found:
             if each.sender not in arrived:
                 study.refused(each.file, each.sender, f"{each.sender} follows another sum than most.")

@@ -161,7 +161,7 @@ class Folder:
                 # A name is only ever taken from a listing, and only if there is no path in it.
                 name = entry["name"].rsplit("/", 1)[-1]
                 if entry["type"] == "file" and not entry.get("islink") and parts(name):
-                    sizes[name] = entry["size"]
+                    sizes[name] = min(entry["size"], sizes.get(name, entry["size"]))  # a giant twin hides nothing
         return sizes
 
     def digests(self, place: str, size: int | None = None) -> set[str]:

@@ -294,7 +294,7 @@ class Participant(Player):
         if left_out := sorted(could & long_here - listed.keys()):
             return f"The list leaves {', '.join(left_out)} out, whose letter has long been here: it is not answered."
         # Who answered a list that did not open is in the next one: else the two sums would differ by what they sent.
-        answered = self._arrivals.answered(each.step for each in study.failed)
+        answered = self._arrivals.answered(study.failed(study.group(me)))
         if left_out := sorted(answered & {*(keys.within or ())} - listed.keys()):
             return f"{left_out[0]} answered a list that did not open, and is not in this one."
         return ""

@@ -96,9 +96,8 @@ class Party:
         code = digest(data)
         self._looks[place] += 1
         # Now and then what is listed is also read: somebody may have written something else under its name.
-        if code in self.folder.digests(place, len(data)) and (
-            self._looks[place] % _READ_EACH or self.folder.find(place, code, len(data)) is not None
-        ):
+        listed = self._looks[place] % _READ_EACH and code in self.folder.digests(place, len(data))
+        if listed or self.folder.find(place, code, len(data)) is not None:
             return False
         self.folder.post(place, self.identity.name, data)
         self.journal.write(event, digest=code, **about)

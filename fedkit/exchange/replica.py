@@ -120,9 +120,9 @@ class Replica:
         tests = len(self.held.rows.test_labels)
         probabilities = self.work.predict(list(self.held.weights), self.held.state, self.held.rows.test_features)
         found = evaluation.scores(self.held.rows.test_labels, probabilities, wanted)
-        values = np.array([found[metric] for metric in wanted], dtype=np.float64)
-        # where a metric is not defined here, these test patients do not count for it
-        return np.nan_to_num(np.stack([values * tests, tests + 0 * values], axis=1)).ravel()
+        # A half where a metric is not defined here: else the patients that count for others alone were told.
+        values = np.nan_to_num([found[metric] for metric in wanted], nan=0.5)
+        return np.stack([values * tests, np.full(len(values), tests)], axis=1).ravel()
 
     def _train(self, held: Held, round: int) -> tuple[np.ndarray, Any, int]:
         """Train from what is held, once: a sum that counts it is followed with what was kept then."""

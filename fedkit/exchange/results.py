@@ -82,7 +82,7 @@ def ledger(study: Study) -> pd.DataFrame:
 
 
 def prune(study: Study, keep_numbers: int = 4) -> int:
-    """Remove the hospitals' letters of sums long made; nothing else is ever removed. Return how many.
+    """Remove the hospitals' letters of sums long made, and nothing else. Return how many.
 
     study : whose folder to tidy up; whoever does it must be allowed to remove others' files
     keep_numbers : how many sums keep their letters, one at the least, else a ValueError
@@ -90,7 +90,9 @@ def prune(study: Study, keep_numbers: int = 4) -> int:
     if keep_numbers < 1:
         raise ValueError(f"The last sum keeps its letters, and keep_numbers is {keep_numbers}: say 1 or more.")
     study.refresh()
-    old = [rounds.place(what, each.step.number) for each in study.steps()[: -1 - keep_numbers] for what in (ONE, TWO)]
+    failed = {step for group in study.groups for step in study.failed(group)}  # whose answers still count
+    old = [step for step, *_ in study.steps()[: -1 - keep_numbers] if step not in failed]
+    old = [rounds.place(what, step.number) for step in old for what in (ONE, TWO)]
     files = [(place, name) for place in old for name in study.folder.names(place)]
     for file in files:
         study.folder.remove(*file)

@@ -7,10 +7,9 @@ hospitals and, of them, who makes the group's key (the key maker); the coordinat
 
 import hashlib
 import io
-import itertools
 import json
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import NamedTuple
 
@@ -235,12 +234,15 @@ class Study:
                 fresh = each.step.purpose == "bounds"
         return names, fresh
 
-    @property
-    def failed(self) -> list[Tally]:
-        """The numbers that were given up since the model moved: what they added up would be sent again."""
-        before = self.steps()[-2::-1]
-        still = itertools.takewhile(lambda each: not each.counted or each.step.purpose == "bounds", before)
-        return [each for each in still if each.end == "given up"]
+    def failed(self, group: Collection[str]) -> dict[Step, Listed]:
+        """Return a group's lists that were given up, back to where the model moved: much of it would be sent again."""
+        found = {}
+        for step, closed, added in self.steps()[-2::-1]:
+            lists = [(at, each) for at, each in enumerate(closed.groups) if each.keys() <= {*group}]
+            found |= {step: each for at, each in lists if at not in added.which}
+            if closed.groups and added.which and step.purpose != "bounds":
+                break
+        return found
 
     def in_charge(self, number: int) -> Named:
         """Return who adds up under a number: of those named for it or earlier ones, the one named last."""

@@ -594,7 +594,7 @@ print("test patients that the scores are of:", tested)
 # - **Time.** All seven waited for two more sums.
 # - **Privacy.** Each hides among three or four, not among seven.
 # - **Keys.** Two went out for a sum that never opened. A coordinator could do this on purpose, so there is a
-#   **budget**: usually two updates, and no statistics. Then a person must decide.
+#   **budget**: usually 0, here 4 updates, and no statistics. Then a person must decide.
 #
 # ## Who could read what?
 #
