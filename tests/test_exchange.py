@@ -517,11 +517,11 @@ def test_old_letters_can_be_removed_and_the_study_goes_on(room, undisturbed):
 
 
 def test_who_answered_what_did_not_open_is_still_known_where_old_letters_were_removed(four):
-    four.until(3).coordinator.step()
-    four.step(A, B, C)
-    four.wait()
-    assert [each.end for each in four.coordinator.study.steps()[2:]] == ["added", "given up", ""]
-    four.step()
+    for number in (3, 4):
+        four.until(number).coordinator.step()
+        four.step(A, B, C)
+        four.wait()
+    assert [each.end for each in four.coordinator.study.steps()[2:]] == ["added", "given up", "given up", ""]
     results.prune(four.coordinator.study, keep_numbers=1)
     assert [len(four.files(TWO, number)) for number in range(4)] == [0, 0, 0, 3]
 
@@ -691,7 +691,7 @@ def test_who_answered_is_in_the_next_list_whatever_list_is_said_to_have_been_giv
 
 
 def test_who_answered_in_a_group_that_was_given_up_is_in_its_next_list_though_others_moved_the_model(tmp_path):
-    """Else who kept its share back reads the sum of its group alone, and subtracts: most of an update stays the same."""
+    """Else who kept its share back reads its group's sum alone, and subtracts: most of an update stays the same."""
     room = Class(tmp_path, federation(8), group_size=4, rounds=4, **PATIENCE).open().until(2)
     others, (keeps, known, *_, late) = room.maker.study.groups
     room.coordinator.step()

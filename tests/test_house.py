@@ -24,11 +24,11 @@ ROOMS = {
     "reading": (970, {"core"}),
     "chapters": (3840, {"core", "compat", "encryption"}),
     "studies": (881, {"core", "compat", "encryption", "chapters"}),
-    "exchange": (2818, {"core", "compat", "encryption", "chapters"}),
+    "exchange": (2819, {"core", "compat", "encryption", "chapters"}),
     "network": (1044, {"core", "compat", "encryption", "exchange"}),
     "sources": (782, {"core"}),
 }
-WHOLE = 15_549  # the most lines of all rooms together
+WHOLE = 15_550  # the most lines of all rooms together
 # The core in the order in which it is read, and the one module of it that opens the door to an engine.
 CORE = ["hospitals", "tables", "preparation", "models", "learning", "aggregators", "records", "evaluation", "plots"]
 BEHIND = {"encryption": "aggregators", "reading": "hospitals"}

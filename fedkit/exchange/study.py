@@ -238,8 +238,9 @@ class Study:
         """Return a group's lists that were given up, back to where the model moved: much of it would be sent again."""
         found = {}
         for step, closed, added in self.steps()[-2::-1]:
-            lists = [(at, each) for at, each in enumerate(closed.groups) if each.keys() <= {*group}]
-            found |= {step: each for at, each in lists if at not in added.which}
+            for at, listed in enumerate(closed.groups):
+                if listed.keys() <= {*group} and at not in added.which:
+                    found[step] = listed
             if closed.groups and added.which and step.purpose != "bounds":
                 break
         return found
