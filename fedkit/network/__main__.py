@@ -5,10 +5,12 @@ Where it asks for a passphrase and no person types, the passphrase is the first 
 
 import argparse
 import asyncio.sslproto
+import contextlib
 import getpass
 import json
 import os
 import pkgutil
+import runpy
 import signal
 import socket
 import sys
@@ -117,11 +119,10 @@ def _begin(given: argparse.Namespace, diary: parties.Diary) -> Callable[[], None
 
 def _play(part: Callable[[], object], diary: parties.Diary) -> NoReturn:
     try:
-        done = part()
+        _end(diary, 0 if part() else 2)
     except BaseException as problem:
-        wrong = f"{type(problem).__name__}: {problem}. Start it again."
-        _end(diary, 1, says="The thread of the study died.", wrong=wrong)
-    _end(diary, 0 if done else 2)
+        why = f"{type(problem).__name__}: {problem}. Start it again."
+        _end(diary, 1, says="The thread of the study died.", wrong=why)
 
 
 def _end(diary: parties.Diary, code: int, **said: str) -> NoReturn:
@@ -154,15 +155,12 @@ def _say_refusals(diary: parties.Diary) -> None:
 
 
 def _engine(place: Path, site: str, serving: bool) -> None:
-    """Run NVFlare until it ends."""
-    from nvflare.fuel.f3.mpm import MainProcessMonitor
-    from nvflare.private.fed.app.client import client_train
-    from nvflare.private.fed.app.server import server_train
-
-    kind, program = ("server", server_train) if serving else ("client", client_train)
+    """Run NVFlare's own program until it ends."""
+    kind = "server" if serving else "client"
     how = ["secure_train=true", "org=fedkit", "config_folder=config", f"uid={site}"]
     sys.argv = ["fedkit", "-m", str(place), "-s", f"fed_{kind}.json", "--set", *how]
-    MainProcessMonitor.run(main_func=program.main, run_dir=str(place), args=program.parse_arguments())
+    with contextlib.suppress(SystemExit):
+        runpy.run_module(f"nvflare.private.fed.app.{kind}.{kind}_train", run_name="__main__")
 
 
 COMMANDS = {
