@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import random
-import shutil
 import socket
 import subprocess
 import sys
@@ -73,9 +72,14 @@ class Line:
 
 
 @contextlib.contextmanager
-def study(rounds: int = ROUNDS, line: "Line | None" = None):
-    """A trial; one of its hospitals may be behind a line."""
-    with tempfile.TemporaryDirectory() as place, Trial(Path(place), rounds) as made:
+def study(rounds: int = ROUNDS, line: "Line | None" = None, disk: str = ""):
+    """A trial; a hospital may be behind a line, and a kit on a small disk of its own."""
+    with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as after:
+        if disk:
+            (kit := Path(place, disk)).mkdir()
+            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", kit], check=True)
+            after.callback(subprocess.run, ["umount", "-l", kit], check=True)
+        made = after.enter_context(Trial(Path(place), rounds))
         if line:
             line.to = made.port
             consent = made.kits["Hospital 1"] / "consent.json"
@@ -132,31 +136,22 @@ def full_disk() -> str:
     """Each kit in turn on a file system of its own, which is full for a while."""
     said = []
     for name in (SERVER, "Hospital 1"):
-        with study() as made:
-            kit = made.kits[name]
-            shutil.copytree(kit, aside := kit.with_suffix(".aside"))
-            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", kit], check=True)
-            try:
-                kit.chmod(0o700)
-                shutil.copytree(aside, kit, dirs_exist_ok=True)
-                made.start()
-                made.reach(3)
-                with contextlib.suppress(OSError), open(kit / "filler", "wb") as filler:
-                    while filler.write(b"0" * 4096):
-                        filler.flush()
-                time.sleep(8)
-                out = [line for line in (kit / "out.txt").read_text().splitlines() if "No space left" in line]
-                elsewhere = made.status(name)["wrong"]
-                alive = made.processes[name].poll() is None
-                (kit / "filler").unlink()
-                if not alive:
-                    made.kill(name)
-                    made.start(name)
-                made.end()
-                said.append(f"{name}: alive {alive}, said {(out or [elsewhere])[-1][:90]!r}")
-            finally:
-                made.kill()
-                subprocess.run(["umount", "-l", kit], check=True)
+        with study(disk=name) as made:
+            made.start()
+            made.reach(3)
+            filler, out = made.kits[name] / "filler", made.kits[name] / "out.txt"
+            with contextlib.suppress(OSError), open(filler, "wb") as file:
+                while file.write(b"0" * 4096):
+                    file.flush()
+            time.sleep(8)
+            heard = [line for line in out.read_text().splitlines() if "No space left" in line]
+            heard, alive = heard or [made.status(name)["wrong"]], made.processes[name].poll() is None
+            filler.unlink()
+            if not alive:
+                made.kill(name)
+                made.start(name)
+            made.end()
+            said.append(f"{name}: alive {alive}, said {heard[-1][:90]!r}")
     return "; ".join(said)
 
 
