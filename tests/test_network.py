@@ -301,17 +301,16 @@ def test_the_server_takes_no_more_than_eight_letters_of_one_kind(net):
     net.board.answer(eight[-1])
 
 
-QUESTIONS = [
-    None, [], {}, {"name": "Hospital 0"}, asks(name="Eve"), asks(name=["Hospital 0"]), asks(letters=3), asks(more=1),
-    *(asks(board="here", after=after) for after in (-1, 10**9, "0")),
-]  # fmt: skip
+NONE = [None, [], {}, {"name": "Hospital 0"}, asks(name=["Hospital 0"]), asks(letters=3), asks(more=1)]
+FALSE = [asks(name="Eve"), *(asks(board="here", after=after) for after in (-1, 10**9, "0"))]
+QUESTIONS = [(each, said) for those, said in ((NONE, "what is no"), (FALSE, "who is on no roster")) for each in those]
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
-def test_what_is_no_question_is_refused_with_a_sentence(net, question):
+@pytest.mark.parametrize(("question", "said"), QUESTIONS)
+def test_what_is_no_question_is_refused_with_a_sentence(net, question, said):
     if isinstance(question, dict) and question.get("board"):
         question = question | {"board": net.board.answer(asks())["board"]}
-    with pytest.raises(MessageError, match="Somebody asks"):
+    with pytest.raises(MessageError, match=f"Somebody asks {said}"):
         net.board.answer(question)
     assert "Eve" not in net.board.heard
 
