@@ -494,6 +494,9 @@ def test_a_kit_is_for_its_account_alone_though_it_was_there_and_others_may_read_
     finally:
         os.umask(mask)
     assert {path.stat().st_mode & 0o077 for path in [tmp_path / "kit", *(tmp_path / "kit").iterdir()]} == {0}
+    monkeypatch.setattr(Path, "chmod", lambda *_: None)  # a new one is open to nobody, not for a moment
+    kits.make(tmp_path / "new", "A", "four random words")
+    assert (tmp_path / "new").stat().st_mode & 0o077 == 0
 
 
 def test_the_commands_of_the_page_make_kits_and_say_how_things_are(tmp_path, monkeypatch, capsys):
