@@ -5,10 +5,12 @@ Where it asks for a passphrase and no person types, the passphrase is the first 
 
 import argparse
 import asyncio.sslproto
+import contextlib
 import getpass
-import importlib
 import json
 import os
+import pkgutil
+import runpy
 import signal
 import socket
 import sys
@@ -17,9 +19,9 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from fedkit.encryption.identities import Identity, fingerprint
-from fedkit.exchange import Folder
 from fedkit.network import kits, parties, post
 from fedkit.network.consent import FILE, Consent
 
@@ -28,10 +30,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Read the command line, and do what it says; what is wrong is a sentence, and then the process ends with 1."""
     parser = argparse.ArgumentParser(prog="python -m fedkit.network", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    made = {}
-    for name, (_, about) in COMMANDS.items():
-        made[name] = commands.add_parser(name, help=about)
-        made[name].add_argument("kit", type=Path, help="folder of this machine")
+    made = {name: commands.add_parser(name, help=about) for name, (_, about) in COMMANDS.items()}
+    for one in made.values():
+        one.add_argument("kit", type=Path, help="folder of this machine")
     made["identity"].add_argument("name", help="under which it takes part")
     made["provision"].add_argument("plan", type=Path, help="JSON: settings, host, port")
     made["provision"].add_argument("out", type=Path, help="where a folder for each hospital is made")
@@ -79,19 +80,17 @@ def _run(given: argparse.Namespace) -> None:
     """Run the engine here, and our part in a thread; when either ends, the process does."""
     diary = parties.Diary(given.kit)
     try:
-        place, site, serving = _begin(given, diary)
+        engine = _begin(given, diary)
     except (OSError, ValueError) as problem:
-        diary.say(says="Not started.", wrong=str(problem), over=True)
-        sys.exit(1)
+        _end(diary, 1, says="Not started.", wrong=str(problem))
     for one in (signal.SIGTERM, signal.SIGINT):
         signal.signal(one, lambda *_: _end(diary, 0))
-    _engine(place, site, serving)
-    diary.say(says="The engine has ended.", wrong=f"Look into {given.kit / 'engine.log'}, and start it again.")
-    _end(diary, 1)
+    engine()
+    _end(diary, 1, says="The engine has ended.", wrong=f"Look into {given.kit / 'engine.log'}, and start it again.")
 
 
-def _begin(given: argparse.Namespace, diary: parties.Diary) -> tuple[Path, str, bool]:
-    """Start our threads, and say what the engine takes: where its files are, its name, and whether it is the server."""
+def _begin(given: argparse.Namespace, diary: parties.Diary) -> Callable[[], None]:
+    """Start our threads, and return what runs the engine."""
     kit, serving, bell = given.kit, given.command == "serve", threading.Event()
     agreed, me = Consent.read(kit), Identity.load(kit / "identity", _passphrase())
     mine = fingerprint(me.public)
@@ -105,36 +104,35 @@ def _begin(given: argparse.Namespace, diary: parties.Diary) -> tuple[Path, str, 
         here = agreed.host if agreed.host in ("localhost", "127.0.0.1") else ""  # as the engine listens
         socket.create_server((here, agreed.port)).close()  # a port that is taken would be tried for ever
         _say_refusals(diary)
-        board = post.Board(Folder(kit / "study"), *agreed.side)
-        wire = resident.WIRE = resident.Wire(bell, diary, board)
+        board = post.Board(kit / "study", *agreed.side)
+        wire = resident.Wire(bell, diary, board)
         part = partial(parties.server, kit, me, board, bell, diary, wire.ring)
     else:
-        module, _, name = given.work.partition(":")
-        wire = resident.WIRE = resident.Wire(bell, diary)
-        part = partial(parties.hospital, kit, me, wire.ask, bell, diary, getattr(importlib.import_module(module), name))
+        wire = resident.Wire(bell, diary)
+        part = partial(parties.hospital, kit, me, wire.ask, bell, diary, pkgutil.resolve_name(given.work))
+    resident.WIRE = wire
     for run in (partial(_play, part, diary), partial(_watch, kit, agreed, wire, diary)):
         threading.Thread(target=run, daemon=True).start()
     site = post.site(mine)
-    return kits.workspace(kit, agreed, site, serving), site, serving
+    return partial(_engine, kits.workspace(kit, agreed, site, serving), site, serving)
 
 
-def _play(part: Callable[[], object], diary: parties.Diary) -> None:
+def _play(part: Callable[[], object], diary: parties.Diary) -> NoReturn:
     try:
-        code = 0 if part() else 2
+        _end(diary, 0 if part() else 2)
     except BaseException as problem:
-        diary.say(says="The thread of the study died.", wrong=f"{type(problem).__name__}: {problem}. Start it again.")
-        code = 1
-    _end(diary, code)
+        why = f"{type(problem).__name__}: {problem}. Start it again."
+        _end(diary, 1, says="The thread of the study died.", wrong=why)
 
 
-def _end(diary: parties.Diary, code: int) -> None:
+def _end(diary: parties.Diary, code: int, **said: str) -> NoReturn:
     """End at once: whatever is to be kept is on the disk already."""
-    diary.say(over=True)
+    diary.say(over=True, **said)
     sys.stdout.flush()
     os._exit(code)
 
 
-def _watch(kit: Path, agreed: Consent, wire: object, diary: parties.Diary) -> None:
+def _watch(kit: Path, agreed: Consent, wire: object, diary: parties.Diary) -> NoReturn:
     """Show each second that the process lives; look why, where the server does not answer."""
     while True:
         time.sleep(1.0)
@@ -157,15 +155,12 @@ def _say_refusals(diary: parties.Diary) -> None:
 
 
 def _engine(place: Path, site: str, serving: bool) -> None:
-    """Run NVFlare until it ends."""
-    from nvflare.fuel.f3.mpm import MainProcessMonitor
-    from nvflare.private.fed.app.client import client_train
-    from nvflare.private.fed.app.server import server_train
-
-    kind, program = ("server", server_train) if serving else ("client", client_train)
+    """Run NVFlare's own program until it ends."""
+    kind = "server" if serving else "client"
     how = ["secure_train=true", "org=fedkit", "config_folder=config", f"uid={site}"]
     sys.argv = ["fedkit", "-m", str(place), "-s", f"fed_{kind}.json", "--set", *how]
-    MainProcessMonitor.run(main_func=program.main, run_dir=str(place), args=program.parse_arguments())
+    with contextlib.suppress(SystemExit):
+        runpy.run_module(f"nvflare.private.fed.app.{kind}.{kind}_train", run_name="__main__")
 
 
 COMMANDS = {

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fedkit.encryption.identities import fingerprint
-from fedkit.exchange import joining
+from fedkit.exchange import Settings, joining
+from fedkit.exchange.folder import SMALL
 from fedkit.exchange.study import Study
 
 FILE = "consent.json"
@@ -15,27 +16,24 @@ LEAVES = ("request", "group", "statistics", "bounds", "update", "outgrown", "two
 
 
 class Consent(NamedTuple):
-    """The file, field by field; in the server's kit it says whom the study is for.
+    """The file, field by field; in the server's kit it says whom the study is for."""
 
-    invitation : fingerprint of the study's invitation
-    server, hospitals : name -> fingerprint: who invites, opens and adds up; all who take part, this one included
-    host, port : where the server is
-    columns : those that may be learned from
-    most_rounds, fewest_hospitals : how often the model may be joined; of how many hospitals a sum must be
-    leaves : purposes of the letters that may leave (`LEAVES`)
-    largest_letter : bytes
-    """
-
-    invitation: str
-    server: dict
-    hospitals: dict
-    host: str
+    invitation: str  # its fingerprint
+    server: dict  # name -> fingerprint of who invites, opens and adds up,
+    hospitals: dict  # and of all who take part, this one included
+    host: str  # where the server is
     port: int
-    columns: list
-    most_rounds: int
-    fewest_hospitals: int
-    leaves: list
-    largest_letter: int
+    columns: list  # those that may be learned from
+    most_rounds: int  # how often the model may be joined
+    fewest_hospitals: int  # of how many a sum must be
+    leaves: list  # purposes of the letters that may leave
+    largest_letter: int  # bytes
+
+    @classmethod
+    def to_all(cls, settings: Settings, **about: object) -> "Consent":
+        """Return one to all that a study asks for: what is offered."""
+        asked = {"columns": [*joining.asked(settings)], "most_rounds": settings.rounds, "leaves": [*LEAVES]}
+        return cls(fewest_hospitals=settings.quorum, largest_letter=SMALL, **asked, **about).checked()
 
     @classmethod
     def read(cls, kit: Path) -> "Consent":

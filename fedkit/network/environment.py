@@ -3,7 +3,6 @@
 ``python -m fedkit.network.environment`` makes it, from ``network.lock``, which pins all that it adds, with hashes.
 """
 
-import os
 import subprocess
 import sys
 import venv
@@ -11,26 +10,26 @@ from pathlib import Path
 
 LOCK = Path(__file__).with_name("network.lock")
 _ROOT = Path(__file__).parents[2]
-PLACE = _ROOT if (_ROOT / "pyproject.toml").exists() else Path.home() / ".cache" / "fedkit"
-PYTHON = PLACE / ".venv-network" / "bin" / "python"
+_PLACE = (_ROOT if (_ROOT / "pyproject.toml").exists() else Path.home() / ".cache" / "fedkit") / ".venv-network"
+PYTHON, _MADE = _PLACE / "bin" / "python", _PLACE / "made"
 ABSENT = "The engine is not here: `make network` gets it in a checkout, else `python -m fedkit.network.environment`."
 
 
 def ready() -> bool:
     """Whether it is there."""
-    return (PYTHON.parents[1] / "made").exists()
+    return _MADE.exists()
 
 
 def make() -> None:
     """Make it, once: a minute, and the internet; RuntimeError as `compat.environment.install`."""
     if not ready():
-        venv.create(PYTHON.parents[1])
-        (packages,) = PYTHON.parents[1].glob("lib/python*/site-packages")
-        (packages / "seen.pth").write_text("\n".join(path for path in sys.path if os.path.isdir(path)) + "\n")
+        venv.create(_PLACE)
+        (packages,) = _PLACE.glob("lib/python*/site-packages")
+        (packages / "seen.pth").write_text("\n".join(path for path in sys.path if Path(path).is_dir()) + "\n")
         get = f"from pathlib import Path; from fedkit.compat import environment as e; e.install(Path({str(LOCK)!r}))"
         if subprocess.run([PYTHON, "-c", get]).returncode:
             raise RuntimeError("The environment for the network could not be made: what pip said stands above.")
-        (PYTHON.parents[1] / "made").touch()
+        _MADE.touch()
 
 
 if __name__ == "__main__":

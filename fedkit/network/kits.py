@@ -17,11 +17,11 @@ from string import Template
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from fedkit.encryption.identities import Identity, check_name, fingerprint, skeleton, verify
 from fedkit.exchange import Folder, Maker, Settings
-from fedkit.network.consent import FILE, LEAVES, Consent
+from fedkit.network.consent import FILE, Consent
 from fedkit.network.post import site
 
 ENGINE = Path(__file__).with_name("engine.json")  # all that the engine is told: it does nothing for anybody's command
@@ -45,9 +45,8 @@ def make(kit: Path, name: str, passphrase: str) -> Identity:
 def provision(kit: Path, me: Identity, plan: dict, cards: list[Path], out: Path) -> str:
     """Make the study and its certificates; return the fingerprint of the invitation.
 
-    kit, me : the server's
+    kit, me, cards : the server's; files of all who take part, the server's included
     plan : "settings" (`Settings.to_json`; the budget becomes 0), "host", "port", and the "days" of certificates
-    cards : files of all who take part, the server's included
     out : where a folder for each hospital is made, to be copied into its kit
 
     ValueError, before a key is made, if the plan is none, or cards were changed, look alike, or are too few or many.
@@ -63,21 +62,11 @@ def provision(kit: Path, me: Identity, plan: dict, cards: list[Path], out: Path)
             raise ValueError(f"There are two cards of {name}, of a name that looks like it, or of its key: ask again.")
         people[name] = key, tls
     hospitals = {name: fingerprint(key) for name, (key, _) in people.items() if name != me.name}
-    if not settings.quorum <= len(hospitals) <= settings.most_hospitals:
-        least, most = settings.quorum, settings.most_hospitals
+    least, most = settings.quorum, settings.most_hospitals
+    if not least <= len(hospitals) <= most:
         raise ValueError(f"There are cards of {len(hospitals)} hospitals, and the study is for {least} to {most}.")
-    offered = Consent(
-        invitation="",
-        server={me.name: fingerprint(me.public)},
-        hospitals=hospitals,
-        host=plan["host"],
-        port=plan["port"],
-        columns=[*settings.numeric, *settings.categorical],
-        most_rounds=settings.rounds,
-        fewest_hospitals=settings.quorum,
-        leaves=[*LEAVES],
-        largest_letter=1 << 20,
-    ).checked()
+    who = {"server": {me.name: fingerprint(me.public)}, "hospitals": hospitals}
+    offered = Consent.to_all(settings, invitation="", **who, host=plan["host"], port=plan["port"])
     authority = _key(kit / "ca.key", me)
     root = _certificate("fedkit study", authority.public_key(), authority, days)
     agreed = offered._replace(invitation=Maker(Folder(kit / "study"), me).invite(settings))
@@ -123,7 +112,7 @@ def trust(kit: Path) -> None:
     os.environ |= {"SSL_CERT_FILE": str(kit / "ca.crt"), "SSL_CERT_DIR": str(kit / "no such folder")}
 
 
-def probe(kit: Path, agreed: Consent, seconds: float = 2.0) -> str:
+def probe(kit: Path, agreed: Consent) -> str:
     """Say what is wrong with the way to the server; "" if nothing is."""
     where, why = f"The server at {agreed.host}:{agreed.port}", "it hung up"
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -131,7 +120,7 @@ def probe(kit: Path, agreed: Consent, seconds: float = 2.0) -> str:
     try:
         context.load_verify_locations(kit / "ca.crt")
         context.load_cert_chain(kit / "tls.crt", kit / "tls.key")
-        with socket.create_connection((agreed.host, agreed.port), seconds) as line, context.wrap_socket(line) as safe:
+        with socket.create_connection((agreed.host, agreed.port), 2.0) as line, context.wrap_socket(line) as safe:
             safe.sendall(b"GET / HTTP/1.0\r\n\r\n")
             if safe.recv(1):  # only now is it known whether our certificate was taken
                 return ""
@@ -157,19 +146,17 @@ def _key(path: Path, sealed_by: Identity | None = None) -> rsa.RSAPrivateKey:
 
 def _certificate(name: str, public: rsa.RSAPublicKey, ca: rsa.RSAPrivateKey, days: float, use: object = None) -> bytes:
     """Sign a certificate: the authority's own, or for one use, so that no hospital can play the server."""
-    ours = x509.NameAttribute(NameOID.ORGANIZATION_NAME, "fedkit")
-    who, by = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, one), ours]) for one in (name, "fedkit study"))
+    who, by = (x509.Name.from_rfc4514_string(f"O=fedkit,CN={one}") for one in (name, "fedkit study"))
     since = datetime.now(UTC) - timedelta(minutes=5)
     usage = x509.KeyUsage(bool(use), *[False] * 4, not use, not use, False, False)  # the authority signs certificates
-    extensions = [
-        (x509.BasicConstraints(ca=not use, path_length=None), True),
-        (usage, True),
-        (x509.SubjectKeyIdentifier.from_public_key(public), False),
-        (x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.public_key()), False),
-    ]
+    made = (
+        x509.CertificateBuilder(by, who, public, x509.random_serial_number(), since, since + timedelta(days))
+        .add_extension(x509.BasicConstraints(ca=not use, path_length=None), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.public_key()), critical=False)
+    )
     if use:
-        extensions += [(x509.ExtendedKeyUsage([use]), True), (x509.SubjectAlternativeName([x509.DNSName(name)]), False)]
-    made = x509.CertificateBuilder(by, who, public, x509.random_serial_number(), since, since + timedelta(days))
-    for one, critical in extensions:
-        made = made.add_extension(one, critical)
+        made = made.add_extension(x509.ExtendedKeyUsage([use]), critical=True)
+        made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
     return made.sign(ca, hashes.SHA256()).public_bytes(_PEM)

@@ -1,5 +1,6 @@
 """A study on one machine, as a trial: a server and hospitals, each a process of its own that talks to 127.0.0.1."""
 
+import contextlib
 import ctypes
 import json
 import secrets
@@ -19,43 +20,41 @@ from fedkit.network import environment, kits, parties, post
 SERVER = "Coordinator"
 
 
-class Loopback:
+class Loopback(contextlib.AbstractContextManager):
     """Kits in a new folder, and their processes; as a context, it ends all that it started.
 
     work : see `python -m fedkit.network site --work`; TensorFlow Federated's if empty
     **settings : of the study
-
-    Attributes
-    ----------
-    kits, processes : name -> folder; name -> process, of the server (`SERVER`) and of each hospital
+    kits, processes : attributes, name -> folder; name -> process, of the server (`SERVER`) and of each hospital
     """
 
+    program = ("-m", "fedkit.network")  # what a process runs
+
     def __init__(self, place: Path, federation: Federation, work: str = "", **settings: object) -> None:
-        names, out = [SERVER, *federation.names], place / "certificates"
-        self.kits = {name: place / name.lower().replace(" ", "-") for name in names}
+        self.kits = {name: place / name for name in (SERVER, *federation.names)}
         self.processes: dict[str, subprocess.Popen] = {}
-        self._work, self._secrets = ["--work", work] if work else [], {name: secrets.token_hex(16) for name in names}
-        people = {name: kits.make(kit, name, self._secrets[name]) for name, kit in self.kits.items()}
+        self.passphrase, self._work = secrets.token_hex(16), ["--work", work] if work else []
+        people = {name: kits.make(kit, name, self.passphrase) for name, kit in self.kits.items()}
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         plan = {"settings": Settings.of(federation, **settings).to_json(), "host": "127.0.0.1", "port": self.port}
-        cards = [kit / "card.json" for kit in self.kits.values()]
+        cards, out = [kit / "card.json" for kit in self.kits.values()], place / "certificates"
         self.invitation = kits.provision(self.kits[SERVER], people[SERVER], plan, cards, out)
         for rows in federation:
-            kit, given = self.kits[rows.name], out / post.site(fingerprint(people[rows.name].public))
-            shutil.copytree(given, kit, dirs_exist_ok=True)
+            given = out / post.site(fingerprint(people[rows.name].public))
+            kit = shutil.copytree(given, self.kits[rows.name], dirs_exist_ok=True)
             rows.table.assign(label=rows.labels).to_csv(kit / "rows.csv", index=False)
 
     def start(self, *names: str) -> None:
         """Start processes by name; all that do not run if none is named."""
         for name in names or [each for each in self.kits if each not in self.processes]:
             what = ["serve", self.kits[name]] if name == SERVER else ["site", self.kits[name], *self._work]
+            how = {"stdin": subprocess.PIPE, "stderr": subprocess.STDOUT, "start_new_session": True}
             with open(self.kits[name] / "out.txt", "ab") as out:
-                how = {"stdin": subprocess.PIPE, "stdout": out, "stderr": out, "start_new_session": True}
-                how["preexec_fn"] = _die_with_parent
-                one = subprocess.Popen([environment.PYTHON, "-m", "fedkit.network", *what], **how)
-            one.stdin.write(f"{self._secrets[name]}\n".encode())
-            one.stdin.close()
+                command = [environment.PYTHON, *self.program, *what]
+                one = subprocess.Popen(command, stdout=out, preexec_fn=_die_with_parent, **how)
+            with one.stdin:
+                one.stdin.write(f"{self.passphrase}\n".encode())
             self.processes[name] = one
 
     def kill(self, *names: str) -> None:
@@ -78,9 +77,6 @@ class Loopback:
                 raise TimeoutError(f"{dead or 'It'} did not come in {seconds:.0f} s: {json.dumps(said, indent=1)}")
             time.sleep(0.05)
         return time.monotonic() - began
-
-    def __enter__(self) -> "Loopback":
-        return self
 
     def __exit__(self, *problem: object) -> None:
         self.kill()

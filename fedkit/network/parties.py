@@ -40,9 +40,9 @@ class Diary:
             said[what] = "".join(filter(str.isprintable, said[what]))
             if said[what] not in ("", self.said[what]):
                 print(time.strftime("%H:%M:%S"), said[what], flush=True)
-        now = time.time()
+        said["when"] = time.time()
         with self._lock, contextlib.suppress(OSError):
-            self.said |= said | {"when": now} | ({"then": now} if "noted" in said else {})
+            self.said |= said | ({"then": said["when"]} if "noted" in said else {})
             aside = self._file.with_suffix(".half")
             aside.write_text(json.dumps(self.said, indent=1))
             aside.replace(self._file)
@@ -56,23 +56,21 @@ def status(kit: Path) -> dict:
             said["wrong"] = f"{said['wrong']} {said['noted']}".strip()
         if not said["over"] and (silent := time.time() - said["when"]) > SILENT:
             said["wrong"] = f"Its process has said nothing for {silent:.0f} s: it was killed, or hangs. Start it again."
+        return said
     except FileNotFoundError:
         return {"says": "Nothing was started here.", "wrong": "", "over": True}
     except (KeyError, OSError, TypeError, ValueError):
         return {"says": "", "wrong": f"{kit / FILE} is damaged, or not ours: start it again.", "over": True}
-    return said
 
 
-def hospital(
-    kit: Path, me: Identity, ask: Callable, bell: Event, diary: Diary, work: Callable[[Settings], Training] = Training
-) -> bool:
+def hospital(kit: Path, me: Identity, ask: Callable, bell: Event, diary: Diary, work: Callable = Training) -> bool:
     """Take part until the study has ended, and say whether it is done; consent is read and compared before each step.
 
-    ask, bell : see `Mirror`; set when it is time to ask
+    ask, bell, work : see `Mirror`; set when it is time to ask; see `exchange.Participant`
     """
-    agreed, folder = Consent.read(kit), Folder(kit / "study")
+    agreed, folder, mine = Consent.read(kit), kit / "study", None
     mirror = Mirror(folder, *agreed.side, name=me.name, ask=ask, may=lambda purpose: Consent.read(kit).may(purpose))
-    study, mine = Study(Folder.opened(folder), agreed.invitation), None
+    study = Study(Folder(folder), agreed.invitation)
     while True:
         bell.clear()
         acted = False
@@ -83,15 +81,13 @@ def hospital(
                 if why := Consent.read(kit).problems(study):
                     raise ValueError(" ".join(why))
                 if mine is None:
-                    rows, known = _rows(kit, me.name, study.settings), agreed.hospitals.values()
-                    how = {"invitation": agreed.invitation, "home": kit, "known": [*known], "work": work}
-                    mine = Participant(Folder.opened(folder), me, rows, **how)
+                    how = {"invitation": agreed.invitation, "home": kit, "known": agreed.hospitals.values()}
+                    mine = Participant(folder, me, _rows(kit, me.name, study.settings), work=work, **how)
                     study = mine.study
                 said = mine.step()
                 mirror.send()
                 acted = said.acted
-                counts = {"asked": mirror.asked, "up": mirror.up, "down": mirror.down, "round": said.round}
-                diary.say(says=str(said), wrong=study.why_not, **counts)
+                diary.say(says=str(said), wrong=study.why_not, round=said.round, **mirror.moved)
                 if said.stage == "done":
                     np.savez(kit / "model.npz", *mine.weights)
                     diary.say(model=mine.model_fingerprint, auroc=mine.scores[study.settings.rounds]["auroc"][0])
@@ -112,8 +108,7 @@ def hospital(
 def _rows(kit: Path, name: str, settings: Settings) -> hospitals.Hospital:
     """Read the hospital's own table; rows.json, where there is one, says how, in the words of `hospitals.join`."""
     how = json.loads((kit / "rows.json").read_text()) if (kit / "rows.json").exists() else {}
-    table = pd.read_csv(kit / "rows.csv", float_precision="round_trip")
-    return hospitals.join(table, settings, name=name, **how)
+    return hospitals.join(pd.read_csv(kit / "rows.csv", float_precision="round_trip"), settings, name=name, **how)
 
 
 def server(kit: Path, me: Identity, board: Board, bell: Event, diary: Diary, ring: Callable[[], object]) -> None:
@@ -121,13 +116,13 @@ def server(kit: Path, me: Identity, board: Board, bell: Event, diary: Diary, rin
 
     bell, ring : set when letters came; calls all hospitals
     """
-    agreed, began = Consent.read(kit), time.monotonic()
-    maker = Maker(Folder(kit / "study"), me, invitation=agreed.invitation)
-    coordinator = Coordinator(Folder(kit / "study"), me, invitation=agreed.invitation, home=kit)
+    agreed, began, folder = Consent.read(kit), time.monotonic(), kit / "study"
+    maker, wanted = Maker(folder, me, invitation=agreed.invitation), {*agreed.hospitals.values()}
+    coordinator = Coordinator(folder, me, invitation=agreed.invitation, home=kit)
     while True:
         bell.clear()
         try:
-            said, wanted = coordinator.step(), {*agreed.hospitals.values()}
+            said = coordinator.step()
             sentence = str(said._replace(waits_for="the hospitals") if said.stage == "round" else said)
             if said.stage == "opening":
                 here = wanted & {each.fingerprint for each in maker.step() if not each.problems}

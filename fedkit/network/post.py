@@ -8,14 +8,14 @@ names and fingerprints that a person there agreed to.
 import re
 import secrets
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from threading import RLock
 
 from fedkit.encryption.identities import fingerprint
 from fedkit.encryption.messages import MessageError
 from fedkit.exchange import letters
-from fedkit.exchange.folder import SMALL, Folder, Found, parts
+from fedkit.exchange.folder import SMALL, Folder, Found, Where, parts
 from fedkit.exchange.letters import Signed
 from fedkit.exchange.rounds import LIST, ONE, SUM, TWO
 
@@ -42,34 +42,31 @@ class _Side:
     numbers, largest : how many sums a study may take; most bytes of a letter
     """
 
-    def __init__(self, folder: Folder, roster: Mapping[str, str], numbers: int, largest: int = SMALL) -> None:
-        self._folder, self._roster, self._numbers, self._largest = folder, roster, numbers, largest
+    def __init__(self, folder: Where, roster: Mapping[str, str], numbers: int, largest: int = SMALL) -> None:
+        self._folder, self._roster, self._numbers, self._largest = Folder.opened(folder), roster, numbers, largest
         self._server = next(iter(roster))
         self._known: set[tuple[str, str]] = set()  # of the letters: those that the other side has, or was shown
         self._taken: dict[tuple[str, str], set[str]] = defaultdict(set)  # those from there, by place and sender
 
     def _new(self, *senders: str) -> list[Letter]:
         """Read the letters that these have written since."""
-        kinds, found = {kind for each in senders for kind in self._kinds(each)}, []
-        for place in self._folder.places():
-            names = self._folder.names(place) if place.partition("-")[0] in kinds and _PLACE.fullmatch(place) else ()
-            for name in names:
-                if parts(name)[1] in senders and (place, name) not in self._known:
-                    data = self._folder.read(place, name, self._largest)
-                    found += [] if data is None else [(place, name, data)]
-        return found
+        kinds = {kind for each in senders for kind in self._kinds(each)}
+        places = [each for each in self._folder.places() if (at := _PLACE.fullmatch(each)) and at[1] in kinds]
+        written = [(place, name) for place in places for name in self._folder.names(place) if parts(name)[1] in senders]
+        new = [(*at, self._folder.read(*at, self._largest)) for at in written if at not in self._known]
+        return [each for each in new if each[2] is not None]
 
     def _kinds(self, sender: str) -> tuple[str, ...]:
         return _SERVERS if sender == self._server else _HOSPITALS
 
     def _read(self, place: str, name: str, data: bytes) -> Signed:
         """Check one letter; MessageError, or something else of `_NONSENSE`, if it is not to be taken."""
-        (kind, number), (digest, sender) = _PLACE.fullmatch(place).groups(), parts(name)
-        if kind not in self._kinds(sender) or int(number or 0) >= self._numbers or len(data) > self._largest:
+        (kind, number), (digest, sender) = _PLACE.fullmatch(place).groups("0"), parts(name)
+        if kind not in self._kinds(sender) or int(number) >= self._numbers or len(data) > self._largest:
             raise MessageError(f"{place}/{name:.80} is no letter that {sender:.80} may write here: it is not taken.")
         if fingerprint(data[:32]) != self._roster.get(sender):
             raise MessageError(f"{place}/{name:.80} is signed with a key that nobody agreed to: it is not taken.")
-        letter = letters.read(Found(place, name, digest, sender, data), None, None, int(number or 0))
+        letter = letters.read(Found(place, name, digest, sender, data), None, None, int(number))
         if letter.whole.hex()[:32] != digest:
             raise MessageError(f"{place}/{name:.80} is not what its name says: it is not taken.")
         return letter
@@ -85,20 +82,17 @@ class _Side:
 
 
 class Board(_Side):
-    """The server's side. A name decides which letters are shown, so it must be that of the certificate.
+    """The server's `_Side`. A name decides which letters are shown, so it must be that of the certificate.
 
-    Attributes
-    ----------
-    groups : hospitals that may be listed together, who see each other's first letters; no letter is shown while None
-    heard : hospital -> when it asked last (`time.monotonic`)
-    again : seconds after which a hospital asks again, if nobody calls it
+    groups : attribute, hospitals that may be listed together, who see each other's first letters; None shows no letter
+    heard, again : attributes, hospital -> when it asked last (`time.monotonic`); seconds after which it does, uncalled
     """
 
-    def __init__(self, folder: Folder, roster: Mapping[str, str], numbers: int, largest: int = SMALL) -> None:
-        super().__init__(folder, roster, numbers, largest)
+    def __init__(self, *side: object) -> None:
+        super().__init__(*side)
         self.groups: list[set[str]] | None = None
         self.heard: dict[str, float] = {}
-        self.again = max(_SOONEST, _EACH * len(roster))
+        self.again = max(_SOONEST, _EACH * len(self._roster))
         self._id, self._lock, self._order = secrets.token_hex(8), RLock(), []
         self.look()
 
@@ -135,37 +129,33 @@ class Board(_Side):
         self.heard[name] = time.monotonic()
         self._take(letters)
         self._pin(letters)
+        order = self._order if self.groups is not None else []
         fellows = next((group for group in self.groups or [] if name in group), set())
         found, size, own = [], 0, {tuple(each[:2]) for each in letters}
-        while self.groups is not None and after < len(self._order) and size < _ANSWER:
-            at, after = self._order[after], after + 1
+        while after < len(order) and size < _ANSWER:
+            at, after = order[after], after + 1
             kind, sender = at[0].partition("-")[0], parts(at[1])[1]
             shown = kind not in (ONE, TWO, "request") or sender == name or (kind == ONE and sender in fellows)
-            data = self._folder.read(*at, self._largest) if shown and at not in own else None
-            if data is not None:
+            if shown and at not in own and (data := self._folder.read(*at, self._largest)) is not None:
                 found.append((*at, data))
                 size += len(data)
-        more = self.groups is not None and after < len(self._order)
-        return {"board": self._id, "after": after, "letters": found, "more": more, "again": self.again}
+        return {"board": self._id, "after": after, "letters": found, "more": after < len(order), "again": self.again}
 
 
 class Mirror(_Side):
-    """A hospital's side.
+    """A hospital's `_Side`.
 
     name : of the hospital
     ask : carries a question to the board, and its answer back; OSError while the server cannot be reached
     may : raises a ValueError for the purpose of a letter that must not leave
-
-    Attributes
-    ----------
-    asked, up, down : questions so far; bytes of letters
-    again : seconds until it is time to ask, if nobody calls before
+    moved : attribute, "asked": questions so far; "up" and "down": bytes of letters
+    again : attribute, seconds until it is time to ask, if nobody calls before
     """
 
     def __init__(self, *side: object, name: str, ask: Callable[[dict], dict], may: Callable[[str], object]) -> None:
         super().__init__(*side)
         self._name, self._ask, self._may, self._board, self._after = name, ask, may, "", 0
-        self.asked, self.up, self.down, self.again = 0, 0, 0, _SOONEST
+        self.moved, self.again = Counter(asked=0, up=0, down=0), _SOONEST
 
     def fetch(self) -> None:
         """Read what is new at the board; raises what `ask` does, and MessageError for what is not taken."""
@@ -197,6 +187,5 @@ class Mirror(_Side):
         except _NONSENSE:
             raise MessageError("The server's answer is none: its software is another, or hostile.") from None
         self._known.update(each[:2] for each in [*given, *new])
-        self.asked, self.up = self.asked + 1, self.up + sum(len(data) for _, _, data in new)
-        self.down += sum(len(data) for _, _, data in given)
+        self.moved.update(asked=1, up=sum(len(data) for *_, data in new), down=sum(len(data) for *_, data in given))
         return more

@@ -47,10 +47,7 @@ class Wire:
 
     bell : set when something may be new at the other side, or came from there
     board : at the server, what answers; None at a hospital
-
-    Attributes
-    ----------
-    since : when a question began that has no answer yet (`time.monotonic`); None if there is none
+    since : attribute, when a question began that has no answer yet (`time.monotonic`); None if there is none
     """
 
     def __init__(self, bell: Event, diary: Diary, board: Board | None = None) -> None:
@@ -106,9 +103,6 @@ class Resident(FLComponent):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_event_handler(EventType.SYSTEM_START, self._begin)
-
-    def _begin(self, event: str, fl_ctx: Any) -> None:
         if WIRE is None:
             raise RuntimeError("Start this kit by `python -m fedkit.network`: its identity needs a passphrase.")
-        WIRE.start(fl_ctx.get_engine().get_cell())
+        self.register_event_handler(EventType.SYSTEM_START, lambda _, it: WIRE.start(it.get_engine().get_cell()))

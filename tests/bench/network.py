@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import random
-import shutil
 import socket
 import subprocess
 import sys
@@ -20,39 +19,35 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import psutil
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 os.environ["PYTHONPATH"] = f"{Path(__file__).parents[2]}:{Path(__file__).parents[1]}"
 
-from exchange_parts import Logistic, federation
+from exchange_parts import federation
+from network_parts import DATA, Trial, letter
 
 from fedkit import exchange, hospitals
 from fedkit.encryption import messages, vault
-from fedkit.encryption.envelopes import About
 from fedkit.encryption.identities import Identity, fingerprint
-from fedkit.exchange import Folder, Watch, letters
-from fedkit.exchange.folder import digest, quoted
+from fedkit.exchange import Watch
 from fedkit.exchange.rounds import parameters
-from fedkit.network import environment, kits
+from fedkit.network import environment
 from fedkit.network.loopback import SERVER, Loopback
 from fedkit.network.post import Board
 
 vault._COST = 14
-DATA, ROUNDS, WORK = federation(3), 20, "exchange_parts:Logistic"
+ROUNDS = 20
 
 
 class Line:
-    """A slow or cut line on loopback, in front of a server."""
+    """A slow or cut line on loopback, in front of a server's port (`to`)."""
 
-    def __init__(self, port: int, seconds: float = 0.0, bytes_a_second: float = 1e9) -> None:
-        self.to, self.seconds, self.speed, self.cut = port, seconds, bytes_a_second, False
+    def __init__(self, seconds: float = 0.0, bytes_a_second: float = 1e9) -> None:
+        self.to, self.seconds, self.speed, self.cut = 0, seconds, bytes_a_second, False
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
         threading.Thread(target=self._serve, daemon=True).start()
@@ -77,33 +72,29 @@ class Line:
 
 
 @contextlib.contextmanager
-def study(rounds: int = ROUNDS):
-    with tempfile.TemporaryDirectory() as place, Loopback(Path(place), DATA, work=WORK, rounds=rounds) as made:
+def study(rounds: int = ROUNDS, line: "Line | None" = None, disk: str = ""):
+    """A trial; a hospital may be behind a line, and a kit on a small disk of its own."""
+    with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as after:
+        if disk:
+            (kit := Path(place, disk)).mkdir()
+            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", kit], check=True)
+            after.callback(subprocess.run, ["umount", "-l", kit], check=True)
+        made = after.enter_context(Trial(Path(place), rounds))
+        if line:
+            line.to = made.port
+            consent = made.kits["Hospital 1"] / "consent.json"
+            consent.write_text(json.dumps(json.loads(consent.read_text()) | {"port": line.port}))
         yield made
-
-
-def round_(made: Loopback) -> int:
-    return made.status(SERVER).get("round", 0)
-
-
-def done(made: Loopback, seconds: float = 300) -> float:
-    return made.until(lambda: all("model" in made.status(name) for name in DATA.names), seconds)
-
-
-def equal(made: Loopback, rounds: int = ROUNDS) -> bool:
-    wanted = [each.tobytes() for each in exchange.rehearse(DATA, rounds=rounds, work=Logistic)[0].weights]
-    found = [np.load(made.kits[name] / "model.npz") for name in DATA.names]
-    return all([each[f"arr_{at}"].tobytes() for at in range(2)] == wanted for each in found)
 
 
 def undisturbed() -> str:
     with study() as made:
         made.start()
-        made.until(lambda: round_(made) >= 1, 120)
-        seconds = done(made) / ROUNDS
+        made.reach(1)
+        seconds = made.end() / ROUNDS
         counts = [made.status(name) for name in DATA.names]
         up, down = (sum(each[way] for each in counts) / len(counts) / 1e3 for way in ("up", "down"))
-        return f"{equal(made)}: {seconds:.2f} s a round; a hospital sent {up:.0f} kB and read {down:.0f} kB"
+        return f"{seconds:.2f} s a round; a hospital sent {up:.0f} kB and read {down:.0f} kB"
 
 
 def kills(seed: int) -> str:
@@ -111,96 +102,70 @@ def kills(seed: int) -> str:
     with study() as made:
         made.start()
         for at in sorted(rng.sample(range(1, ROUNDS - 2), 3)):
-            made.until(lambda at=at: round_(made) >= at, 300)
+            made.reach(at, 300)
             time.sleep(rng.random())
             victims = rng.sample([SERVER, *DATA.names], rng.choice((1, 1, 2)))
             made.kill(*victims)
             time.sleep(rng.choice((0.0, 2.0)))
             made.start(*victims)
             said.append(f"round {at}: {' and '.join(victims)}")
-        done(made)
-        return f"{equal(made)}: {'; '.join(said)}"
+        made.end()
+        return "; ".join(said)
 
 
 def slow() -> str:
-    with study() as made:
-        line = Line(made.port, 0.1, 50_000)
-        towards(made, "Hospital 1", line.port)
+    with study(line=Line(0.1, 50_000)) as made:
         made.start()
-        made.until(lambda: round_(made) >= 1, 120)
-        return f"{done(made) / ROUNDS:.1f} s a round with 0.1 s and 50 kB/s each way at one hospital: {equal(made)}"
+        made.reach(1)
+        return f"{made.end() / ROUNDS:.1f} s a round with 0.1 s and 50 kB/s each way at one hospital"
 
 
 def partition() -> str:
-    with study() as made:
-        line = Line(made.port)
-        towards(made, "Hospital 1", line.port)
+    with study(line=(line := Line())) as made:
         made.start()
-        made.until(lambda: round_(made) >= 3, 120)
+        made.reach(3)
         line.cut = True
-        here = made.until(lambda: "Hospital 1" in made.status(SERVER)["wrong"], 30)
+        here = made.hear(SERVER, "Hospital 1", 30)
         there = made.until(lambda: made.status("Hospital 1")["wrong"], 30)
         time.sleep(15)
         line.cut = False
-        after = done(made)
-        return (
-            f"said at the server after {here:.0f} s, there {there:.0f} s later; on after {after:.0f} s: {equal(made)}"
-        )
-
-
-def towards(made: Loopback, name: str, port: int) -> None:
-    """Have a hospital speak to another port."""
-    file = made.kits[name] / "consent.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"port": port}))
+        return f"said at the server after {here:.0f} s, there {there:.0f} s later; on after {made.end():.0f} s"
 
 
 def full_disk() -> str:
     """Each kit in turn on a file system of its own, which is full for a while."""
     said = []
     for name in (SERVER, "Hospital 1"):
-        with study() as made:
-            kit = made.kits[name]
-            shutil.copytree(kit, aside := kit.with_suffix(".aside"))
-            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", kit], check=True)
-            try:
-                kit.chmod(0o700)
-                shutil.copytree(aside, kit, dirs_exist_ok=True)
-                made.start()
-                made.until(lambda: round_(made) >= 3, 120)
-                with contextlib.suppress(OSError), open(kit / "filler", "wb") as filler:
-                    while filler.write(b"0" * 4096):
-                        filler.flush()
-                time.sleep(8)
-                out = [line for line in (kit / "out.txt").read_text().splitlines() if "No space left" in line]
-                elsewhere = made.status(name)["wrong"]
-                alive = made.processes[name].poll() is None
-                (kit / "filler").unlink()
-                if not alive:
-                    made.kill(name)
-                    made.start(name)
-                done(made)
-                said.append(f"{name}: {equal(made)}, alive {alive}, said {(out or [elsewhere])[-1][:90]!r}")
-            finally:
-                made.kill()
-                subprocess.run(["umount", "-l", kit], check=True)
+        with study(disk=name) as made:
+            made.start()
+            made.reach(3)
+            filler, out = made.kits[name] / "filler", made.kits[name] / "out.txt"
+            with contextlib.suppress(OSError), open(filler, "wb") as file:
+                while file.write(b"0" * 4096):
+                    file.flush()
+            time.sleep(8)
+            heard = [line for line in out.read_text().splitlines() if "No space left" in line]
+            heard, alive = heard or [made.status(name)["wrong"]], made.processes[name].poll() is None
+            filler.unlink()
+            if not alive:
+                made.kill(name)
+                made.start(name)
+            made.end()
+            said.append(f"{name}: alive {alive}, said {heard[-1][:90]!r}")
     return "; ".join(said)
 
 
 HOSTILE = """
 import sys
-from fedkit.encryption.envelopes import About
+from network_parts import letter
 from fedkit.encryption.identities import Identity
-from fedkit.exchange import letters
-from fedkit.exchange.folder import digest
 from fedkit.network import __main__, post
-kind, kit = sys.argv[1:]
-def answer(self, asked):
-    eve = Identity("Coordinator", b"E" * 32)
-    data = letters.signed(b"{}", About("0" * 32, "opening", 0, eve.name, (eve.name,)), eve)
-    foreign = ("opening", f"{digest(data)}.Coordinator.letter", data)
+kind = sys.argv.pop(1)
+def answer(self, asked, proven):
+    foreign = letter(Identity("Coordinator", b"E" * 32), "opening", purpose="opening")
     return 7 if kind == "garbage" else {"board": "x", "after": 0, "more": True, "again": 0, "letters": [foreign]}
 post.Board.answer = answer
-__main__.main(["serve", kit])
+__main__.main()
 """
 
 
@@ -209,38 +174,31 @@ def hostile_server() -> str:
     said = []
     for kind, sentence in (("garbage", "The server's answer is none"), ("foreign", "that nobody agreed to")):
         with study(6) as made:
-            kit = made.kits[SERVER]
-            one = subprocess.Popen([environment.PYTHON, "-c", HOSTILE, kind, kit], stdin=subprocess.PIPE)
-            try:
-                one.stdin.write(f"{made._secrets[SERVER]}\n".encode())
-                one.stdin.close()
-                made.start(*DATA.names)
-                made.until(lambda s=sentence: all(s in made.status(name)["wrong"] for name in DATA.names), 120)
-                taken = [path for name in DATA.names for path in (made.kits[name] / "study").rglob("*.letter")]
-            finally:
-                one.kill()
-                one.wait()
+            made.program = ["-c", HOSTILE, kind]
             made.start(SERVER)
-            done(made)
-            said.append(f"{kind}: {len(taken)} letters taken, {equal(made, 6)} once the honest one is back")
+            del made.program
+            made.start()
+            for name in DATA.names:
+                made.hear(name, sentence, 120)
+            taken = [path for name in DATA.names for path in (made.kits[name] / "study").rglob("*.letter")]
+            made.kill(SERVER)
+            made.start(SERVER)
+            made.end()
+            said.append(f"{kind}: {len(taken)} letters taken, and on once the honest one is back")
     return "; ".join(said)
 
 
 def expired() -> str:
-    """A hospital's certificate runs out, or its clock is wrong, which looks the same."""
+    """A hospital's certificate runs out."""
     with study(6) as made:
-        crt, secret = made.kits["Hospital 1"] / "tls.crt", made._secrets[SERVER].encode()
-        authority = serialization.load_pem_private_key((made.kits[SERVER] / "ca.key").read_bytes(), secret)
-        key, good = x509.load_pem_x509_certificate(crt.read_bytes()).public_key(), crt.read_bytes()
-        crt.write_bytes(kits._certificate("x", key, authority, 0.001, ExtendedKeyUsageOID.CLIENT_AUTH))
-        made.start()
-        here = made.until(lambda: "refuses the certificate" in made.status("Hospital 1")["wrong"], 120)
-        there = made.until(lambda: "certificate has expired" in made.status(SERVER)["wrong"], 30)
-        made.kill("Hospital 1")
-        crt.write_bytes(good)
+        with made.expired("Hospital 1"):
+            made.start()
+            here = made.hear("Hospital 1", "refuses the certificate", 120)
+            there = made.hear(SERVER, "certificate has expired", 30)
+            made.kill("Hospital 1")
         made.start("Hospital 1")
-        done(made)
-        return f"said there {here:.0f} s after the start, {there:.0f} s later at the server; then: {equal(made, 6)}"
+        made.end()
+        return f"said there {here:.0f} s after the start, {there:.0f} s later at the server"
 
 
 def real() -> str:
@@ -262,7 +220,8 @@ def real() -> str:
         for name, said in ((name, made.status(name)) for name in federation.names):
             models.add(said["model"])
             print(f"{name}: {said['model']}, AUROC {said['auroc']:.3f}, {said['up']:,} bytes up, {said['down']:,} down")
-    return f"{len(models) == 1}: {seconds:.0f} s; all processes have ended"
+    assert len(models) == 1, "The models differ."
+    return f"{seconds:.0f} s; all processes have ended"
 
 
 def thousand(count: int = 1000, group: int = 50) -> str:
@@ -272,16 +231,14 @@ def thousand(count: int = 1000, group: int = 50) -> str:
     roster = {one.name: fingerprint(one.public) for one in [boss, *people]}
     here, groups = people[: count * 99 // 100], [people[at : at + group] for at in range(0, count, group)]
     given = parameters(exchange.Settings.of(federation(3, columns=13), most_hospitals=count), count)
-    one, two = messages.letter_bytes(given, 271), messages.share_bytes(given, group)
-    total = len(groups) * messages.sum_bytes(given, 271, group)
+    first = "one", messages.letter_bytes(given, 271), "list", 40 * count
+    second = "two", messages.share_bytes(given, group), "sum", len(groups) * messages.sum_bytes(given, 271, group)
 
-    def letter(me: Identity, kind: str, size: int) -> tuple[str, str, bytes]:
-        data = letters.signed(os.urandom(size), About("0" * 32, kind, 2, me.name, (me.name,)), me)
-        return f"{kind}-00002", f"{digest(data)}.{quoted(me.name)}.letter", data
+    def random_letter(me: Identity, kind: str, size: int) -> tuple[str, str, bytes]:
+        return letter(me, f"{kind}-00002", os.urandom(size), kind, 2)
 
     with tempfile.TemporaryDirectory() as place:
-        folder = Folder(place)
-        board, after, moved, spent = Board(folder, roster, 60), {}, Counter(), Counter()
+        board, after, moved, spent = Board(place, roster, 60), {}, Counter(), Counter()
         board.groups = [{one.name for one in each} for each in groups]
 
         def ask(name: str, phase: str, *new: tuple) -> None:
@@ -293,12 +250,12 @@ def thousand(count: int = 1000, group: int = 50) -> str:
             moved["up"] += sum(len(data) for *_, data in new)
             moved["down"] += sum(len(data) for *_, data in answer["letters"])
 
-        for phase, kind, size, by in (("one", "one", one, "list"), ("two", "two", two, "sum")):
+        for kind, size, by, whole in (first, second):
             for me in here:
-                ask(me.name, phase, letter(me, kind, size))
-            said = letter(boss, by, 40 * count if by == "list" else total)
+                ask(me.name, kind, random_letter(me, kind, size))
+            place, _, data = random_letter(boss, by, whole)
             began = time.process_time()
-            folder.post(said[0], boss.name, said[2])
+            board._folder.post(place, boss.name, data)
             board.look()
             spent[by] += time.process_time() - began
             for me in here:
@@ -306,49 +263,40 @@ def thousand(count: int = 1000, group: int = 50) -> str:
         for me in here:
             ask(me.name, "idle")
         idle = spent.pop("idle") / len(here)
-        memory = psutil.Process().memory_info().rss / 1e6
         kilo = {way: moved[way] / len(here) / 1e3 for way in moved}
         phases = ", ".join(f"{phase} {seconds:.1f}" for phase, seconds in spent.items())
         return (
-            f"True: {sum(spent.values()):.1f} s of the board a round ({phases}), a hospital sends {kilo['up']:.1f} kB "
+            f"{sum(spent.values()):.1f} s of the board a round ({phases}), a hospital sends {kilo['up']:.1f} kB "
             f"and reads {kilo['down']:.1f}; an idle question takes {idle * 1e3:.2f} ms without the engine, and "
-            f"{count / board.again:.0f} come a second; {memory:.0f} MB with all of it"
+            f"{count / board.again:.0f} come a second"
         )
 
 
-FAULTS = {
-    "thousand": thousand,
-    "undisturbed": undisturbed,
-    "slow": slow,
-    "partition": partition,
-    "full_disk": full_disk,
-}
-FAULTS |= {"hostile_server": hostile_server, "expired": expired, "real": real}
+RUNS = (thousand, undisturbed, slow, partition, full_disk, hostile_server, expired, real)
+FAULTS = {run.__name__: run for run in RUNS}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=3, help="how many seeded runs of kills")
-    parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("faults", nargs="*", help=", ".join(FAULTS))
     given, bad = parser.parse_args(), 0
     wanted = given.faults or [name for name in FAULTS if name != "real"]
     if not environment.ready():
         print(environment.ABSENT)
         wanted, given.kills = ["thousand"], 0
-    runs = [(name, FAULTS[name]) for name in wanted]
-    seeds = range(given.first, given.first + given.kills)
-    runs += [(f"kills, seed {seed}", lambda seed=seed: kills(seed)) for seed in seeds]
-    for name, run in runs:
+    runs = {name: FAULTS[name] for name in wanted}
+    runs |= {f"kills, seed {seed}": partial(kills, seed) for seed in range(given.kills)}
+    for name, run in runs.items():
         began = time.monotonic()
         try:
             said = run()
         except Exception as problem:
-            said = f"False: {type(problem).__name__}: {problem}"
-        left = [each.pid for each in psutil.Process().children(recursive=True) if each.status() != "zombie"]
-        bad += "False:" in said or ": False" in said or bool(left)
-        print(f"{name}: {time.monotonic() - began:.0f} s, {said}{f'; LEFT {left}' if left else ''}", flush=True)
-    return int(bool(bad))
+            bad, said = 1, f"FAILED, {type(problem).__name__}: {problem}"
+        if left := [each.pid for each in psutil.Process().children(recursive=True) if each.status() != "zombie"]:
+            bad, said = 1, f"{said}; LEFT {left}"
+        print(f"{name}: {time.monotonic() - began:.0f} s, {said}", flush=True)
+    return bad
 
 
 if __name__ == "__main__":
