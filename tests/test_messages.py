@@ -1,9 +1,11 @@
+import contextlib
 import struct
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tampering import nearly
 
 from fedkit.encryption import messages, schemes
 from fedkit.encryption.messages import PRIME, Letter, MessageError, Share, Sum
@@ -48,6 +50,8 @@ def test_messages_come_back(kind, parameters, size, hospitals, seed):
     sent = made(kind, parameters, size, hospitals, seed)
     data = written(sent, parameters, hospitals)
     assert len(data) == SIZES[kind](parameters, size, hospitals)
+    both = messages.letter_bytes(parameters, size) + messages.share_bytes(parameters, 480)
+    assert parameters.message_bytes(size) == both - 2 * 44, "without their heads, and the tag"
     found = read(kind, data, parameters, hospitals)
     for field, one, other in zip(kind._fields, sent, found, strict=True):
         if field == "hidden":
@@ -69,6 +73,17 @@ def test_the_format_is_the_one_written_down():
     assert Sum(LABEL, 3, hidden, key - 2**40, 7).to_bytes(parameters) == total, "keys count modulo a power of 2"
     nine = np.frombuffer(Share(LABEL, key, 7).to_bytes(parameters, 5)[36:-8], np.uint8)
     assert nine[:4].tolist() == [1, 4, 4, 2]  # 9 bits each, lowest first
+
+
+ANY = [written(made(kind)) for kind in SIZES]
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(list(SIZES)), nearly(*ANY))
+def test_whatever_arrives_is_read_as_it_is_or_refused(kind, data):
+    with contextlib.suppress(MessageError):
+        assert written(read(kind, data))[:36] == data[:36]
+        assert len(written(read(kind, data))) == len(data)
 
 
 @each
