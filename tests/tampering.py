@@ -24,7 +24,7 @@ ANYTHING = st.recursive(  # that JSON can say
 def nearly(draw, *messages: bytes) -> bytes:
     """Parts of messages, and anything between: half of the cuts are near the start, where lengths and names are."""
     data = draw(st.sampled_from(messages))
-    for _ in range(draw(st.integers(1, 3))):
+    for _ in range(draw(st.integers(0, 3))):
         other, end = draw(st.sampled_from(messages)), draw(st.sampled_from([min(len(data), 200), len(data)]))
         first, last = sorted(draw(st.tuples(st.integers(0, end), st.integers(0, end))))
         some = draw(st.sampled_from([b"", other[first:last], other[first:]]) | st.binary(max_size=80))

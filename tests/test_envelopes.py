@@ -76,16 +76,20 @@ def test_what_was_changed_on_the_way_is_refused(data):
 
 
 @given(st.dictionaries(st.sampled_from([*FIELDS, "more"]), ANYTHING, max_size=2).map(lambda by: written(FIELDS | by)))
+@example(written({name: FIELDS[name] for name in FIELDS if name != "hospitals"}))
+@example(written(FIELDS | {"round": 3.0, "hospitals": ["Bern"]}))
+@example(written(FIELDS | {"study": 3}))
 @example(written(FIELDS)[:-1])
 @example(b"[" * 30_000)
 @example(b'{"round":' * 6_000)
 @example(b'{"round":' + b"9" * 60_000 + b"}")
 def test_whatever_a_signed_head_says_it_is_taken_as_it_is_or_refused(head):
     try:
-        about, content = read(enveloped(head, CONTENT, ZURICH))
+        about, content = read(enveloped(head, CONTENT, ZURICH), study=None, purpose=None)
     except MessageError:
         return
-    assert (written(about._asdict()), about[:4], content) == (head, ABOUT[:4], CONTENT)
+    assert (written(about._asdict()), about[2:4], content) == (head, ABOUT[2:4], CONTENT)
+    assert [type(each) for each in about[:3]] == [str, str, int]
     assert 0 < len(set(about.hospitals)) == len(about.hospitals)
 
 

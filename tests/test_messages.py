@@ -75,7 +75,7 @@ def test_the_format_is_the_one_written_down():
     assert nine[:4].tolist() == [1, 4, 4, 2]  # 9 bits each, lowest first
 
 
-ANY = [written(made(kind)) for kind in SIZES]
+ANY = [*(written(made(kind)) for kind in SIZES), Letter(ABOUT, np.zeros(0, np.uint64)).to_bytes(DROPS)]
 
 
 @settings(max_examples=300)
