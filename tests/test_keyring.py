@@ -381,10 +381,10 @@ def test_what_opened_and_what_nobody_shared_costs_nothing():
 # Rules 14 to 17: what is opened
 
 
-@pytest.mark.parametrize("hospitals", [3, 8, 1000, 100_000])
+@pytest.mark.parametrize("hospitals", [3, 1000, 60_000])
 def test_the_sum_of_the_keys_fits_its_bits_also_if_all_are_as_large_as_can_be(hospitals):
-    """Beyond that it is refused; also where no product with it would be exact, which 100,000 of the largest reach."""
-    parameters = encryption.choose(hospitals, numbers=14 if hospitals < 10**5 else 10**6, bits=30)
+    """Beyond that it is refused; also where no product with it would be exact, which 60,000 of the largest reach."""
+    parameters = encryption.choose(hospitals, numbers=14 if hospitals < 10**4 else 10**6, bits=30)
     bits, most, size = parameters.share_bits(hospitals), hospitals * COINS, parameters.ring_dimension
     assert 2 ** (bits - 1) <= 2 * most < 2**bits
     members = {f"{number}": Member(secret(f"i{number}"), secret(f"e{number}")) for number in range(hospitals - 3)}
