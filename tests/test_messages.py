@@ -10,7 +10,8 @@ from tampering import nearly
 from fedkit.encryption import messages, schemes
 from fedkit.encryption.messages import PRIME, Letter, MessageError, Share, Sum
 
-DROPS = schemes.choose(4, numbers=14, bits=12)  # bits of a coefficient, and 4 of those that are left are a half byte
+# It drops bits of a coefficient, and 4 of the 20 that are left are a half byte; some numbers are beyond the modulus.
+DROPS = schemes.choose(4, numbers=14, bits=12)._replace(sent_bits=20)
 WHOLE = schemes.choose(480, bits=52)
 ABOUT, LABEL = bytes(range(32)), bytes(range(32, 64))
 SIZES = {
@@ -97,14 +98,13 @@ def test_what_does_not_belong_here_is_refused(kind):
 
 
 def test_what_has_the_right_length_and_cannot_be_is_refused():
-    fine = DROPS._replace(sent_bits=20)  # of whose numbers some are beyond the modulus
-    most = (fine.modulus - 1) >> fine.dropped_bits
+    most = (DROPS.modulus - 1) >> DROPS.dropped_bits
     for kind in (Letter, Sum):
         good, bad = made(kind), made(kind)
-        good.hidden[0], bad.hidden[0] = most << fine.dropped_bits, (most + 1) << fine.dropped_bits
-        assert read(kind, written(good, fine), fine).hidden.max() < fine.modulus
+        good.hidden[0], bad.hidden[0] = most << DROPS.dropped_bits, (most + 1) << DROPS.dropped_bits
+        assert read(kind, written(good)).hidden.max() < DROPS.modulus
         with pytest.raises(MessageError, match="numbers beyond the modulus"):
-            read(kind, written(bad, fine), fine)
+            read(kind, written(bad))
     for kind in (Share, Sum):
         with pytest.raises(MessageError, match="a tag that is none"):
             read(kind, written(made(kind)._replace(tag=PRIME)))
