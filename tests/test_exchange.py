@@ -339,6 +339,12 @@ def test_a_late_hospital_counts_again_once_it_has_promised(four):
     assert four.hospitals[A].replica.scores.keys() == set(range(5))
 
 
+def test_a_list_of_too_few_is_not_said_however_late_the_others_are(four):
+    four.until(2, SUM).step(A, B)
+    four.wait()
+    assert [len(four.files(what, 3)) for what in (ONE, LIST)] == [2, 0]
+
+
 class Leaping(Logistic):
     """In round 2, hospital 0 moves 50 times as far as in round 1."""
 
