@@ -13,12 +13,15 @@ import pandas as pd
 
 from fedkit.encryption.envelopes import About
 from fedkit.encryption.identities import Identity
-from fedkit.exchange import EVERYBODY, Coordinator, Folder, Maker, Participant, Settings, letters, rounds
+from fedkit.exchange import EVERYBODY, Coordinator, Folder, Maker, Participant, Settings, joining, letters, rounds
 from fedkit.exchange.folder import quoted
 from fedkit.exchange.journal import events
-from fedkit.exchange.rounds import LIST, ONE, SUM, TWO
+from fedkit.exchange.rounds import LIST, ONE, SUM
 from fedkit.hospitals import Federation, Hospital
 from fedkit.preparation import Prepared
+
+# Each request to join looks up versions, which takes as long as a third of a small study.
+joining.versions = functools.cache(joining.versions)
 
 
 class Logistic:
@@ -124,22 +127,36 @@ class Class:
                 break
         return said
 
+    def one_model(self):
+        """The model that all hospitals hold at the end, to which the study goes on."""
+        assert {status.stage for status in self.play()} == {"done"}
+        (model,) = self.models()
+        return model
+
     def until(self, number, what=ONE):
-        """Until all hospitals have posted a letter of a number, and the coordinator has not looked at it."""
+        """Until all hospitals' letters of a number, its list, or its sum are there, and nobody has looked at them."""
         for _ in range(100):
             self.step()
             study = self.hospitals[self.federation.names[0]].study
             step, closed, _ = study.steps()[-1]
-            if step.number == number and (what == ONE or closed):
-                return self
+            if reached := step.number == number and (what in (ONE, LIST) or closed):
+                break
             self.coordinator.step()
-        raise AssertionError(f"Number {number} was not reached.")
+        assert reached, f"Number {number} was not reached."
+        if what in (LIST, SUM):
+            self.coordinator.step()
+        return self
 
     def wait(self, seconds=61):
         """Nothing more comes: the deadline passes."""
         self.coordinator.step()
         self.time += seconds
         self.coordinator.step()
+
+    def unanswered(self, number, *names):
+        """A number whose list these hospitals answer, and no other, until the deadline is over."""
+        self.until(number, LIST).step(*names)
+        self.wait()
 
     def until_there(self, place, number=3):
         """Until letters of a place (of a number, where it has one) are there, and nobody has looked: their files."""
@@ -151,10 +168,7 @@ class Class:
             return self.files(place)
         if self.maker.study.roster is None:
             self.open()
-        self.until(number, ONE if place in (ONE, LIST) else TWO)
-        if place in (LIST, SUM):
-            self.coordinator.step()
-        return self.files(place, number)
+        return self.until(number, place).files(place, number)
 
     @contextlib.contextmanager
     def disk_put_back(self):
@@ -172,6 +186,10 @@ class Class:
         """What somebody signs, in the folder, whatever their software says; see `Party.letter`."""
         about = About(study or self.maker.study.id, purpose, number, identity.name, (identity.name,))
         return letters.post(Folder(self.root), place, content, about, identity)
+
+    def say(self, what, number, content, who=None):
+        """A list or a sum by who adds up, or by somebody else."""
+        return self.post(who or self.boss, rounds.place(what, number), content, what, number)
 
     def files(self, place, number=None):
         place = place if number is None else rounds.place(place, number)
@@ -207,8 +225,7 @@ class Class:
 
     def ends_well(self, model, *why):
         """The study goes on to the same model with all hospitals, and the log says why something was refused."""
-        assert {status.stage for status in self.play()} == {"done"}
-        assert self.models() == {model}
+        assert self.one_model() == model
         purposes = ["statistics", "bounds", *["update"] * self.settings.rounds, "scores"]
         assert self.counted == [(purpose, sorted(self.federation.names)) for purpose in purposes]
         assert not twice(self.root, self.identities), "nobody posted two letters of one kind and number"
@@ -228,12 +245,9 @@ class Class:
 
 
 @functools.cache
-def model_of(**settings):
+def model_of(hospitals=3, **settings):
     """The model of a study when nothing goes wrong."""
-    room = Class(f"memory://undisturbed {settings}", **settings).open()
-    room.play()
-    (model,) = room.models()
-    return model
+    return Class(f"memory://undisturbed {hospitals} {settings}", federation(hospitals), **settings).open().one_model()
 
 
 def twice(root, senders=None):

@@ -1,4 +1,4 @@
-"""What may become of a signed message on its way: a table that every door is shown; `test_fuzz` adds chance to it.
+"""What may become of a signed message on its way: a table that every door is shown, and what adds chance to it.
 
 The format of an envelope is written down here a second time, so that whoever tampers can sign what they like.
 """
@@ -8,9 +8,28 @@ import json
 import struct
 from dataclasses import dataclass
 
+from hypothesis import strategies as st
+
 from fedkit.encryption.identities import Identity
 
 STRANGER = Identity("Intruder", b"I" * 32)
+ANYTHING = st.recursive(  # that JSON can say
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda of: st.lists(of, max_size=3) | st.dictionaries(st.text(), of, max_size=3),
+    max_leaves=5,
+)
+
+
+@st.composite
+def nearly(draw, *messages: bytes) -> bytes:
+    """Parts of messages, and anything between: half of the cuts are near the start, where lengths and names are."""
+    data = draw(st.sampled_from(messages))
+    for _ in range(draw(st.integers(0, 3))):
+        other, end = draw(st.sampled_from(messages)), draw(st.sampled_from([min(len(data), 200), len(data)]))
+        first, last = sorted(draw(st.tuples(st.integers(0, end), st.integers(0, end))))
+        some = draw(st.sampled_from([b"", other[first:last], other[first:]]) | st.binary(max_size=80))
+        data = data[:first] + some + data[last:]
+    return data
 
 
 def written(fields: dict) -> bytes:

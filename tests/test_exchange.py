@@ -59,8 +59,7 @@ def test_its_model_is_the_one_that_train_federated_makes_to_the_bit(tmp_path):
     for one in data:
         one.table["age"] += 1.7e12  # as far from zero as milliseconds since 1970
     room = Class(tmp_path, data, work=Training, hidden=(4,), **how).open()
-    room.play()
-    (model,) = room.models()
+    model = room.one_model()
     run = learning.train_federated(data, aggregator=aggregators.EncryptedMean(), model=models.mlp((4,)), **how)
     first, *_ = exchange.rehearse(data, hidden=(4,), **how)
     for weights in (run.weights["shared"], first.weights):
@@ -167,8 +166,7 @@ def test_an_invitation_and_an_opening_are_repeated_without_harm(room):
 
 def test_a_sum_is_waited_for_and_read_under_any_of_its_names(room, undisturbed):
     """A hospital saw the sum as a copy, "(1)"; then the copy is cut, as another machine's upload breaks off."""
-    room.until(3, TWO)
-    room.coordinator.step()
+    room.until(3, SUM)
     (whole,) = room.files(SUM, 3)
     copy = whole.rename(f"{whole} (1)")
     room.hospitals[B].study.refresh()
@@ -334,11 +332,16 @@ def test_a_late_hospital_counts_again_once_it_has_promised(four):
     before = four.hospitals[d].replica.promises.counts
     four.step(d)
     assert (before, four.hospitals[d].replica.promises.counts) == (True, False)
-    assert {status.stage for status in four.play()} == {"done"}
+    assert four.one_model()
     assert [len(names) for _, names in four.counted] == [4, 4, 4, 3, 4, 4, 4]
-    assert len(four.models()) == 1
     # In number 4 D's letter promises and counts no patient: the mean is the others'.
     assert four.hospitals[A].replica.scores.keys() == set(range(5))
+
+
+def test_a_list_of_too_few_is_not_said_however_late_the_others_are(four):
+    four.until(2, SUM).step(A, B)
+    four.wait()
+    assert [len(four.files(what, 3)) for what in (ONE, LIST)] == [2, 0]
 
 
 class Leaping(Logistic):
@@ -350,8 +353,7 @@ class Leaping(Logistic):
 
 
 def test_an_update_that_outgrew_its_promise_makes_the_number_void_and_bounds_go_first(tmp_path):
-    room = Class(tmp_path, work=Leaping, learning_rate=0.05).open().until(2, TWO)
-    room.coordinator.step()
+    room = Class(tmp_path, work=Leaping, learning_rate=0.05).open().until(2, SUM)
     room.step(A)
     assert room.letter(ONE, 3, A).read_bytes().count(b"outgrown") == 1
     for _ in range(12):  # at any moment, everybody may forget
@@ -359,11 +361,10 @@ def test_an_update_that_outgrew_its_promise_makes_the_number_void_and_bounds_go_
         room.restart()
         room.step()
         room.coordinator.step()
-    assert {status.stage for status in room.play()} == {"done"}
+    assert room.one_model()
     steps = [step[:3] for step, _, _ in room.coordinator.study.steps()]
     assert steps[2:6] == [(2, "update", 1), (3, "update", 2), (4, "bounds", 2), (5, "update", 2)]
     assert [names for _, names in room.counted] == [NAMES] * 7
-    assert len(room.models()) == 1
     letters = Watch(room.root, room.fingerprint).look().letters
     assert set(letters.query("number == 3")["state"]) == {"posted"}, "where nobody is listed, nobody is late"
 
@@ -371,10 +372,7 @@ def test_an_update_that_outgrew_its_promise_makes_the_number_void_and_bounds_go_
 def test_a_number_whose_shares_do_not_come_is_given_up_until_the_budget_is_used_up(four):
     d = "Hospital 3"
     for number in (2, 3, 4):
-        four.until(number)  # D says letter one each time, and then nothing
-        four.coordinator.step()
-        said = four.step(A, B, C)
-        four.wait()
+        four.unanswered(number, A, B, C)  # D says letter one each time, and then nothing
         assert four.hospitals[A].study.step.number == number
         said = four.step()
         assert four.hospitals[A].study.step == Step(number + 1, "update", 1)
@@ -388,10 +386,7 @@ def test_a_number_whose_shares_do_not_come_is_given_up_until_the_budget_is_used_
 @pytest.mark.parametrize(("number", "purpose"), [(0, "statistics"), (1, "bounds"), (6, "scores")])
 def test_what_is_not_an_update_is_not_sent_twice(four, number, purpose):
     """Rule 12: they hardly change, so that a second list would show whose the difference is."""
-    four.until(number)
-    four.coordinator.step()
-    four.step(A, B, C)
-    four.wait()
+    four.unanswered(number, A, B, C)
     said = four.step()
     assert {status.stage for status in said.values()} == {"stopped"}
     assert f"The {purpose} could not be added up, and are not sent twice" in said[A].note
@@ -403,15 +398,11 @@ def test_groups_are_added_up_apart_and_one_that_fails_spoils_no_other(tmp_path):
     names = room.federation.names
     assert [len(group) for group in room.maker.study.groups] == [4, 3]
     silent = room.maker.study.groups[1][0]
-    room.until(3)
-    room.coordinator.step()
-    room.step(*(name for name in names if name != silent))
-    room.wait()
+    room.unanswered(3, *(name for name in names if name != silent))
     assert room.counted[3] == ("update", sorted(room.maker.study.groups[0]))
-    assert {status.stage for status in room.play()} == {"done"}
+    assert room.one_model()
     # bounds once more: the last update had none of a group
     assert [len(of) for _, of in room.counted] == [7, 7, 7, 4, 7, 7, 7]
-    assert len(room.models()) == 1
     groups = [set(group) for group in room.maker.study.groups]
     lists = [[set(group) for group in closed.groups] for _, closed, _ in room.coordinator.study.steps()[:-1]]
     assert all(each in ([], groups) for each in lists)
@@ -479,8 +470,7 @@ def test_the_monitor_tells_who_is_waited_for(room, capsys):
     assert str(empty) == "There is no invitation with this fingerprint here yet."
     watch = Watch(room.root, room.fingerprint, room.hospitals[A])
     assert str(watch.look()).startswith("pretend: 3 hospitals; Hospital 0 makes the group's key.")
-    room.until(2, TWO)
-    room.coordinator.step()
+    room.until(2, SUM)
     room.step(A)
     progress = watch.look()
     assert progress.sentence.startswith(
@@ -588,16 +578,13 @@ def closed(room, number, *names):
     """The coordinator's list of these hospitals' letters, whoever else's are there."""
     about = room.hospitals[names[0]]._keys.about.hex()
     codes = {name: messages.digest(room.content(ONE, number, name)).hex() for name in names}
-    return room.post(room.boss, rounds.place(LIST, number), {"about": about, "groups": [codes]}, "list", number)
+    return room.say(LIST, number, {"about": about, "groups": [codes]})
 
 
 def test_of_a_list_enough_must_count_since_others_send_nothing_but_promises(tmp_path):
     """Else a sum of five, of whom three were in the last sum, would be of those three: fewer than were agreed on."""
-    room = Class(tmp_path, federation(6), rounds=4, quorum=4, **PATIENCE).open().until(2)
+    room = Class(tmp_path, federation(6), rounds=4, quorum=4, **PATIENCE).open().until(2, SUM)
     names = room.federation.names
-    room.coordinator.step()
-    room.step()
-    room.coordinator.step()
     room.step(*names[:4])
     room.wait()  # the others are late
     room.step(*names[:4])
@@ -616,10 +603,7 @@ def test_of_those_who_count_enough_must_be_known(tmp_path):
     names = room.federation.names
     room.known = [fingerprint(room.identities[name].public) for name in names[:5]]
     room.restart(A)
-    room.open().until(2)
-    room.coordinator.step()
-    room.step()
-    room.coordinator.step()
+    room.open().until(2, SUM)
     for others in (names[1:3], names[3:5]):
         room.step(A, *others, *names[5:])
         room.wait()  # the others are late
@@ -630,10 +614,7 @@ def test_of_those_who_count_enough_must_be_known(tmp_path):
 
 
 def test_who_answered_a_list_that_did_not_open_is_in_the_next_one(four):
-    four.until(3)
-    four.coordinator.step()
-    four.step(A, B, C)
-    four.wait()  # Hospital 3 never answered: given up
+    four.unanswered(3, A, B, C)  # given up
     four.until(4)
     closed(four, 4, A, B, "Hospital 3")
     four.letter(ONE, 4, C).unlink()
@@ -643,10 +624,7 @@ def test_who_answered_a_list_that_did_not_open_is_in_the_next_one(four):
 
 def test_a_coordinator_also_one_that_was_restarted_waits_for_who_answered(four):
     """It would say a list that nobody answers."""
-    four.until(3)
-    four.coordinator.step()
-    four.step(A, B, C)
-    four.wait()  # Hospital 3 never answered: given up
+    four.unanswered(3, A, B, C)  # given up
     four.restart()
     four.step(A, B, "Hospital 3")
     four.wait()
@@ -684,7 +662,7 @@ def test_who_answered_is_in_the_next_list_whatever_list_is_said_to_have_been_giv
     four.until(3, TWO)
     four.step()
     added = Added.content(closed(four, 3, B).digest, {})
-    four.post(four.boss, rounds.place(SUM, 3), added, "sum", 3)
+    four.say(SUM, 3, added)
     four.step(A, B, "Hospital 3")  # Hospital 2 is late
     closed(four, 4, A, B, "Hospital 3")
     assert "Hospital 2 answered a list that did not open" in four.step(A)[A].note
@@ -711,13 +689,9 @@ def test_who_answered_in_a_group_that_was_given_up_is_in_its_next_list_though_ot
 
 def test_who_comes_after_a_list_that_did_not_open_waits_until_the_model_has_moved(tmp_path):
     """New bounds move none: a coordinator that lists somebody new with them stops the study."""
-    room = Class(tmp_path, federation(5), rounds=4, **PATIENCE).open().until(2)
-    names = room.federation.names
-    room.coordinator.step()
-    room.step()
-    room.coordinator.step()
-    outgrown_after_one_that_did_not_open(room, 3, *names[:4])
-    assert {status.stage for status in room.play()} == {"done"}
+    room = Class(tmp_path, federation(5), rounds=4, **PATIENCE).open().until(2, SUM)
+    outgrown_after_one_that_did_not_open(room, 3, *room.federation.names[:4])
+    assert room.one_model()
     listed = [len(each.listed) for each in room.coordinator.study.steps()]
     assert listed[:9] == [5, 5, 5, 4, 0, 4, 4, 5, 5]
 
@@ -737,8 +711,8 @@ def test_another_past_than_was_followed_is_not_gone_on_from(room):
     for number in range(2):
         said = json.loads(room.content(LIST, number))
         said["groups"] = [dict.fromkeys(NAMES, "ab" * 32)] if number else said["groups"]
-        found = room.post(other, rounds.place(LIST, number), said, "list", number)
-        room.post(other, rounds.place(SUM, number), Added.content(found.digest, {0: b""}), "sum", number)
+        found = room.say(LIST, number, said, other)
+        room.say(SUM, number, Added.content(found.digest, {0: b""}), other)
     for _ in range(2):
         assert "Number 1 is told otherwise than it was followed here" in room.step(A)[A].note
         room.restart(A)
@@ -747,16 +721,16 @@ def test_another_past_than_was_followed_is_not_gone_on_from(room):
 def test_a_list_that_was_answered_is_not_called_off(room):
     """Else who has added it up in secret has the same updates sent again, and leaves somebody out."""
     room.until(3, TWO)
-    room.post(handed_over(room, 3), rounds.place(LIST, 3), {"about": "", "groups": []}, "list", 3)
+    room.say(LIST, 3, {"about": "", "groups": []}, handed_over(room, 3))
     assert "Number 3 is told otherwise than it was followed here" in room.step(A)[A].note
 
 
 def test_bounds_are_added_up_once_from_a_model(room):
     room.until(2)
-    room.post(room.boss, rounds.place(LIST, 2), {"about": "", "groups": []}, "list", 2)
+    room.say(LIST, 2, {"about": "", "groups": []})
     room.step()
     assert room.hospitals[A].study.step[:2] == (2, "update")
-    assert {status.stage for status in room.play()} == {"done"}
+    assert room.one_model()
 
 
 def test_one_process_goes_on_with_a_home_and_in_it_what_came_last(room):

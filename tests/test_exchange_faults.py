@@ -8,7 +8,6 @@ wrote that was killed: nothing waits for the disk.
 """
 
 import contextlib
-import functools
 import itertools
 import json
 import os
@@ -25,8 +24,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import fsspec
-import pytest
-from exchange_parts import Class, Logistic, federation, twice
+from exchange_parts import Class, Logistic, federation, model_of, twice
 from fsspec.implementations.local import LocalFileSystem
 
 from fedkit.encryption import messages
@@ -34,7 +32,6 @@ from fedkit.encryption.identities import Identity, fingerprint
 from fedkit.encryption.keyring import Keyring
 from fedkit.encryption.messages import MessageError
 from fedkit.exchange import EVERYBODY, Coordinator, Folder, Maker, Participant, Settings, keep, letters, rounds
-from fedkit.exchange.folder import digest
 from fedkit.exchange.journal import events
 from fedkit.exchange.rounds import LIST, ONE, SUM, TWO
 from fedkit.exchange.study import Added, Study
@@ -72,14 +69,14 @@ def take_part(folder: Folder, aloud: str, results: Path, name: str) -> None:
     os.replace(results / f"{name}.part", results / name)
 
 
-def start(job: Callable, where: str, seed: int, *about: object) -> int:
-    """Fork a process that does a job on a faulty folder."""
+def forked(job: Callable[[], None]) -> int:
+    """Start a process that does a job: its number."""
     if (child := os.fork()) == 0:
         code = 1
         try:
-            job(Folder(where, Faulty(seed)), *about)
+            job()
             code = 0
-        except Exception:
+        except BaseException:
             traceback.print_exc()
         finally:
             sys.stderr.flush()
@@ -87,13 +84,9 @@ def start(job: Callable, where: str, seed: int, *about: object) -> int:
     return child
 
 
-@functools.cache
 def undisturbed() -> bytes:
-    """Play the study in one process, where nobody is killed: its model."""
-    room = Class("memory://never killed", FEDERATION, rounds=ROUNDS, quorum=HOSPITALS).open()
-    room.play()
-    (model,) = room.models()
-    return model
+    """The model of the study in one process, where nobody is killed."""
+    return model_of(HOSPITALS, rounds=ROUNDS, quorum=HOSPITALS)
 
 
 def study(seed: int, patience: float = 120) -> dict:
@@ -110,7 +103,8 @@ def study(seed: int, patience: float = 120) -> dict:
     running: dict[int, tuple] = {}
 
     def launch(job: tuple) -> None:
-        running[start(job[0], where, next(starts), *job[1:])] = job
+        seed = next(starts)
+        running[forked(lambda: job[0](Folder(where, Faulty(seed)), *job[1:]))] = job
 
     def ended(child: int, status: int) -> tuple:
         job = running.pop(child)
@@ -258,7 +252,8 @@ def boundary(seed: int) -> dict:
         for lock in keep._LOCKS.values():  # this process has the homes no more
             lock.close()
         keep._LOCKS.clear()
-        if (child := os.fork()) == 0:
+
+        def mortal() -> None:
             left = iter(range(calls))
 
             def hook(event: str, about: tuple) -> None:
@@ -267,16 +262,9 @@ def boundary(seed: int) -> dict:
                     os.kill(os.getpid(), signal.SIGKILL)
 
             sys.addaudithook(hook)
-            code = 1
-            try:
-                act()
-                code = 0
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                sys.stderr.flush()
-                os._exit(code)
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            act()
+
+        return os.waitstatus_to_exitcode(os.waitpid(forked(mortal), 0)[1])
 
     wrong, said = [], []
     for turn in range(150):
@@ -351,9 +339,6 @@ class Adversary:
         self.room.time += self.draw.choice([20, 40, 100])
         self.room.coordinator.step()
 
-    def said(self, what: str, number: int, content: dict | bytes) -> None:
-        self.room.post(self.room.boss, rounds.place(what, number), content, what, number)
-
     def any_list(self, step, number) -> None:
         """Of any of the letters that are there, its own among them, and for any sum; or void."""
         sent, abouts = {}, {"ab" * 32}
@@ -365,7 +350,7 @@ class Adversary:
         chosen = self.draw.sample(sorted(sent), self.draw.randint(0, len(sent)))
         of = {name: self.draw.choice(sent[name]) for name in chosen}
         said = {"about": self.draw.choice(sorted(abouts)), "groups": [of] if of else []}
-        self.said(LIST, number, said)
+        self.room.say(LIST, number, said)
 
     def any_sum(self, step, number) -> None:
         """Of the letters and shares that are there, or none."""
@@ -380,7 +365,7 @@ class Adversary:
             if self.draw.random() < 0.5:
                 numbers[self.draw.randrange(48, len(numbers))] ^= 1 << self.draw.randrange(8)
             content = Added.content(self.draw.choice(lists), {0: bytes(numbers)})
-        self.said(SUM, number, content)
+        self.room.say(SUM, number, content)
 
     def replay(self, step, number) -> None:
         """A letter of before, as it was, where another is waited for."""
@@ -468,22 +453,6 @@ def test_a_hostile_coordinator_learns_no_update_and_stops_nobody_s_program():
     studies = played("hostile", STUDIES // 2)
     assert sum(study["answers"] for study in studies) > len(studies), "some were honest, so that it went on"
     assert max(study["numbers"] for study in studies) > 2
-
-
-def test_the_faults_happen(tmp_path):
-    """Late, stale, shuffled, short, twice and half written: a folder on a bad day."""
-    for number in range(20):
-        Folder(tmp_path).post("place", "Basel", bytes([number]) * 50)
-    names = [f"{tmp_path}/place/{digest(bytes([number]) * 50)}.Basel.letter" for number in range(20)]
-    faulty = Faulty(1, delay=0.05)
-    listings = [[entry["name"] for entry in faulty.ls(f"{tmp_path}/place", detail=True)] for _ in range(400)]
-    assert len(listings[0]) < 20, "late"
-    assert any(listing != sorted(listing) for listing in listings), "shuffled"
-    assert any(set(after) < set(before) for before, after in itertools.pairwise(listings)), "stale"
-    assert any(f"({copy})" in name for name in os.listdir(tmp_path / "place") for copy in (1, 2)), "twice"
-    assert {len(faulty.cat_file(names[0])) for _ in range(200)} > {50}
-    with pytest.raises(AssertionError, match="nobody ever reads"):
-        faulty.cat_file(f"{tmp_path}/incoming/x")
 
 
 if __name__ == "__main__":

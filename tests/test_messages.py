@@ -1,14 +1,17 @@
+import contextlib
 import struct
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tampering import nearly
 
 from fedkit.encryption import messages, schemes
 from fedkit.encryption.messages import PRIME, Letter, MessageError, Share, Sum
 
-DROPS = schemes.choose(4, numbers=14, bits=12)  # bits of a coefficient, and 4 of those that are left are a half byte
+# It drops bits of a coefficient, and 4 of the 20 that are left are a half byte; some numbers are beyond the modulus.
+DROPS = schemes.choose(4, numbers=14, bits=12)._replace(sent_bits=20)
 WHOLE = schemes.choose(480, bits=52)
 ABOUT, LABEL = bytes(range(32)), bytes(range(32, 64))
 SIZES = {
@@ -48,6 +51,8 @@ def test_messages_come_back(kind, parameters, size, hospitals, seed):
     sent = made(kind, parameters, size, hospitals, seed)
     data = written(sent, parameters, hospitals)
     assert len(data) == SIZES[kind](parameters, size, hospitals)
+    both = messages.letter_bytes(parameters, size) + messages.share_bytes(parameters, 480)
+    assert parameters.message_bytes(size) == both - 2 * 44, "without their heads, and the tag"
     found = read(kind, data, parameters, hospitals)
     for field, one, other in zip(kind._fields, sent, found, strict=True):
         if field == "hidden":
@@ -71,6 +76,17 @@ def test_the_format_is_the_one_written_down():
     assert nine[:4].tolist() == [1, 4, 4, 2]  # 9 bits each, lowest first
 
 
+ANY = [*(written(made(kind)) for kind in SIZES), Letter(ABOUT, np.zeros(0, np.uint64)).to_bytes(DROPS)]
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(list(SIZES)), nearly(*ANY))
+def test_whatever_arrives_is_read_as_it_is_or_refused(kind, data):
+    with contextlib.suppress(MessageError):
+        assert written(read(kind, data))[:36] == data[:36]
+        assert len(written(read(kind, data))) == len(data)
+
+
 @each
 def test_what_does_not_belong_here_is_refused(kind):
     data = written(made(kind))
@@ -82,14 +98,13 @@ def test_what_does_not_belong_here_is_refused(kind):
 
 
 def test_what_has_the_right_length_and_cannot_be_is_refused():
-    fine = DROPS._replace(sent_bits=20)  # of whose numbers some are beyond the modulus
-    most = (fine.modulus - 1) >> fine.dropped_bits
+    most = (DROPS.modulus - 1) >> DROPS.dropped_bits
     for kind in (Letter, Sum):
         good, bad = made(kind), made(kind)
-        good.hidden[0], bad.hidden[0] = most << fine.dropped_bits, (most + 1) << fine.dropped_bits
-        assert read(kind, written(good, fine), fine).hidden.max() < fine.modulus
+        good.hidden[0], bad.hidden[0] = most << DROPS.dropped_bits, (most + 1) << DROPS.dropped_bits
+        assert read(kind, written(good)).hidden.max() < DROPS.modulus
         with pytest.raises(MessageError, match="numbers beyond the modulus"):
-            read(kind, written(bad, fine), fine)
+            read(kind, written(bad))
     for kind in (Share, Sum):
         with pytest.raises(MessageError, match="a tag that is none"):
             read(kind, written(made(kind)._replace(tag=PRIME)))

@@ -43,7 +43,7 @@ def keys_of(hospitals, size, seed=0):
 
 
 @pytest.mark.parametrize(("size", "bits"), RINGS)
-@pytest.mark.parametrize("hospitals", [1, 8, 1000, 100_000])
+@pytest.mark.parametrize("hospitals", [1, 100_000])
 def test_the_product_is_exact(size, bits, hospitals):
     here = Ring(parameters(size, bits))
     a, s = here.public(KEY, 2), keys_of(hospitals, size)
