@@ -26,7 +26,7 @@ ROOMS = {
     "studies": (881, {"core", "compat", "encryption", "chapters"}),
     "exchange": (2811, {"core", "compat", "encryption", "chapters"}),
     "network": (1044, {"core", "compat", "encryption", "exchange"}),
-    "sources": (782, {"core"}),
+    "sources": (699, {"core"}),
 }
 WHOLE = 15_541  # the most lines of all rooms together
 # The core in the order in which it is read, and the one module of it that opens the door to an engine.
