@@ -22,13 +22,13 @@ ROOMS = {
     "encryption": (1957, {"compat"}),
     "core": (2800, {"compat", "encryption", "reading"}),
     "reading": (970, {"core"}),
-    "chapters": (3840, {"core", "compat", "encryption"}),
+    "chapters": (3583, {"core", "compat", "encryption"}),
     "studies": (881, {"core", "compat", "encryption", "chapters"}),
     "exchange": (2811, {"core", "compat", "encryption", "chapters"}),
     "network": (1044, {"core", "compat", "encryption", "exchange"}),
     "sources": (699, {"core"}),
 }
-WHOLE = 15_541  # the most lines of all rooms together
+WHOLE = 15_191  # the most lines of all rooms together
 # The core in the order in which it is read, and the one module of it that opens the door to an engine.
 CORE = ["hospitals", "tables", "preparation", "models", "learning", "aggregators", "records", "evaluation", "plots"]
 BEHIND = {"encryption": "aggregators", "reading": "hospitals"}
