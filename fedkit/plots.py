@@ -8,7 +8,7 @@ import os
 import re
 import unicodedata
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
@@ -40,6 +40,7 @@ INK, FAINT, BAND = "#222222", "#8a8a8a", "#f3f3f3"
 STYLE = {key: value for key, value in matplotlib.rcParamsDefault.items() if key not in STYLE_BLACKLIST}
 STYLE |= matplotlib.rc_params_from_file(Path(__file__).with_suffix(".mplstyle"), use_default_template=False)
 STYLE["font.family"] = [font for font in STYLE["font.family"] if font in get_font_names()]
+styled = matplotlib.rc_context(STYLE)  # above each function that draws
 
 DECIMALS = 4
 ROOM = 130  # points that a name may take, as wide as "centralized, without its rows"
@@ -125,12 +126,6 @@ def places_of(table: pd.DataFrame) -> list[str]:
     """List the hospitals in their order, the mean last."""
     names = list(dict.fromkeys(table["hospital"]))
     return [name for name in names if name != MEAN] + [MEAN] * (MEAN in names)
-
-
-def title(metric: str) -> str:
-    """Write a metric's name with a capital, unit left out."""
-    name = NAMES[metric].split(" (")[0]
-    return name[0].upper() + name[1:]
 
 
 def splits(rows: pd.DataFrame) -> str:
@@ -220,8 +215,7 @@ def interval(axes: Axes, y: float, row: tuple, look: Look, line: Mapping | None 
 def forest(heading: str, rows: pd.DataFrame, note: Mapping | None = None) -> tuple[Figure, Axes]:
     """Draw a mean and its interval a hospital and method, and write the numbers at the right: a forest plot.
 
-    rows : columns method, hospital, mean, low, high, n; NaN where there is none
-    note : (method, hospital) -> what is written behind the numbers, which then get a sign
+    Columns method, hospital, mean, low, high, n. A note, by (method, hospital), is written behind numbers with a sign.
     """
     styles, places = looks(rows["method"]), places_of(rows)
     figure, ((axes,),) = sheet(heading, 8, 1.3 + len(places) * (0.25 + 0.17 * len(styles)))
@@ -241,7 +235,20 @@ def forest(heading: str, rows: pd.DataFrame, note: Mapping | None = None) -> tup
     return figure, axes
 
 
-@matplotlib.rc_context(STYLE)
+def tiles(axes: Axes, values: pd.DataFrame, write: Callable, cmap: str, most: float, dark: tuple, size: int) -> None:
+    """Colour a table's cells by value, up to `most`, and `write` it there, white where it is beyond one of `dark`."""
+    axes.pcolormesh(values, cmap=cmap, vmin=-most, vmax=most, edgecolor="white", linewidth=1.5)
+    for (row, column), value in np.ndenumerate(values):
+        text = "-" if np.isnan(value) else write(value, (row, column))
+        ink = "white" if value < dark[0] or value > dark[1] else INK
+        axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=size, color=ink)
+    axes.set_xticks(np.arange(len(values.columns)) + 0.5, values.columns)
+    axes.set_yticks(np.arange(len(values)) + 0.5, [shown(name) for name in values.index])
+    axes.invert_yaxis()
+    axes.tick_params(length=0)
+
+
+@styled
 def differences(report: pd.DataFrame) -> Figure:
     """Draw who differs where: how far each column of each hospital lies from that of all rows together.
 
@@ -250,18 +257,11 @@ def differences(report: pd.DataFrame) -> Figure:
     columns, places = (list(dict.fromkeys(report[name])) for name in ("column", "hospital"))
     apart = report["apart"].to_numpy().reshape(len(columns), len(places)).round(DECIMALS)
     share = (report["least"].isna() & report["levels"].ne("")).to_numpy().reshape(apart.shape)
-    width = max(4.5, 1.8 + 1.25 * len(places))
-    figure, ((axes,),) = sheet("Who differs where", width, 1.3 + 0.3 * len(columns))
-    axes.pcolormesh(apart, cmap="PuOr", vmin=-2, vmax=2, edgecolor="white", linewidth=1.5)
-    for (row, place), value in np.ndenumerate(apart):
-        text = "-" if np.isnan(value) else f"{value:.0%}" if share[row, place] else f"{value:+z.1f}".replace("-", "−")
-        ink = "white" if abs(value) > 1.3 else INK
-        axes.text(place + 0.5, row + 0.5, text, ha="center", va="center", fontsize=8, color=ink)
-    axes.set_xticks(np.arange(len(places)) + 0.5, [label(place, 85) for place in places])
-    axes.set_yticks(np.arange(len(columns)) + 0.5, [shown(column) for column in columns])
+    figure, ((axes,),) = sheet("Who differs where", max(4.5, 1.8 + 1.25 * len(places)), 1.3 + 0.3 * len(columns))
+    table = pd.DataFrame(apart, columns, [label(place, 85) for place in places])
+    write = lambda value, at: f"{value:.0%}" if share[at] else f"{value:+z.1f}".replace("-", "−")  # noqa: E731
+    tiles(axes, table, write, "PuOr", 2, dark=(-1.3, 1.3), size=8)
     axes.set_xlabel("mean, in spreads of all rows (levels: share of rows)")
-    axes.invert_yaxis()
-    axes.tick_params(length=0)
     return figure
 
 
@@ -296,7 +296,6 @@ def save(
 
     name : of the files, without the ending; ValueError if no plain file name
     table : the numbers that were drawn; written with 5 significant digits, its index left out
-    alt : what is to be seen, for whoever cannot see it; PNG and SVG carry it as their description
     measured : True for seconds and random noise, which no two runs share: saved to ``measured/``
     folder : otherwise FEDKIT_FIGURES of the environment, or ``figures/`` of the checkout or the current folder
     """
@@ -310,7 +309,6 @@ def save(
     target.mkdir(parents=True, exist_ok=True)
     (target / f"{name}.png").write_bytes(picture.png)
     with matplotlib.rc_context(STYLE):
-        about = {"Date": None, "Creator": None, "Description": picture.alt}
-        figure.savefig(target / f"{name}.svg", metadata=about)
+        figure.savefig(target / f"{name}.svg", metadata={"Date": None, "Creator": None, "Description": picture.alt})
     table.to_csv(target / f"{name}.csv", index=False, float_format="%.5g", lineterminator="\n")
     return picture

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,8 +37,7 @@ class Log:
     def append(self, event: dict[str, Any]) -> str:
         """Add a line, have it on the disk, and return the new head: 64 hexadecimal digits.
 
-        The event is what JSON can hold: text, finite numbers, truth values, None, lists and dicts of them. A ValueError
-        refuses anything else, and what is longer than a line may be.
+        A ValueError refuses what JSON cannot hold, and what is longer than a line may be.
         """
         if not isinstance(event, dict):
             raise TypeError(f"An event is a dict of what happened, and this is a {type(event).__name__}.")
@@ -45,9 +45,8 @@ class Log:
             event = json.loads(json.dumps(event, allow_nan=False))
             _canonical(event)
         except (RecursionError, TypeError, ValueError) as problem:
-            raise ValueError(
-                f"This event cannot be logged ({problem}): use text, finite numbers, lists and dicts."
-            ) from None
+            why = f"This event cannot be logged ({problem}): use text, finite numbers, lists and dicts."
+            raise ValueError(why) from None
         with opened(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT) as file:
             number, head = _last(file, self.path)
             line, head = _chained(number + 1, head, event)
@@ -80,8 +79,8 @@ def verify(path: str | Path, head: str | None = None) -> list[dict[str, Any]]:
                     f"{path}, line {number}: this line calls itself line {found['line']} and does not follow the line "
                     f"before it: a line was removed, added or moved here."
                 )
-            events.append(found["event"])
             previous = found["sha256"]
+            events.append(found["event"])
             heads.add(previous)
     if head is not None and head not in heads:
         raise DamagedLogError(
@@ -93,17 +92,15 @@ def verify(path: str | Path, head: str | None = None) -> list[dict[str, Any]]:
 
 def opened(path: str | Path, how: int = os.O_RDONLY) -> BinaryIO:
     """Open a log, with flags of `os.open`, if it is a plain file: a link may lead anywhere, a pipe is waited on."""
-    sentence = f"{path}: a log is a plain file, and this is none: somebody put it in the log's place."
     try:
         file = os.open(path, how | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
-    except OSError as problem:
-        if problem.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):  # link, folder, pipe or socket
-            raise DamagedLogError(sentence) from None
-        raise
-    if not stat.S_ISREG(os.fstat(file).st_mode):
+        if stat.S_ISREG(os.fstat(file).st_mode):
+            return os.fdopen(file, "a+b" if how & os.O_APPEND else "rb")
         os.close(file)
-        raise DamagedLogError(sentence)
-    return os.fdopen(file, "a+b" if how & os.O_APPEND else "rb")
+    except OSError as problem:
+        if problem.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):  # link, folder, pipe or socket
+            raise
+    raise DamagedLogError(f"{path}: a log is a plain file, and this is none: somebody put it in the log's place.")
 
 
 def _last(file: BinaryIO, path: str | Path) -> tuple[int, str]:
@@ -131,10 +128,8 @@ def _parsed(line: bytes, path: str | Path, where: str) -> dict[str, Any]:
     """Take a line apart, if it is to the byte what its hash says."""
     if not line.endswith(b"\n"):
         raise DamagedLogError(f"{path}: the last line breaks off in the middle: restore the log from a copy.")
-    try:
+    with suppress(ValueError, KeyError, TypeError, RecursionError):
         found = json.loads(line)
         if line[:-1] == _chained(found["line"], found["previous"], found["event"])[0]:
             return found
-    except (ValueError, KeyError, TypeError, RecursionError):
-        pass
     raise DamagedLogError(f"{path}, {where}: this line was changed after it was written.")

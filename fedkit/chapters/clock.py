@@ -29,9 +29,8 @@ def costs(sites: pd.DataFrame, rows: Mapping[str, float], ledger: pd.DataFrame, 
 
     sites : a row a hospital, columns speed (1 is the computer of `row_seconds`), bandwidth (bytes a second), latency
         (seconds a message) and present (chance to be there when work begins); ValueError for what cannot be
-    rows : on how many each trains in a round, all epochs counted
+    rows, row_seconds : on how many each trains in a round, all epochs counted, and seconds of one row at speed 1
     ledger : of a run, for messages and bytes a round; who was not in it has those of the mean hospital
-    row_seconds : to train on one row at speed 1
     """
     if not ((sites > 0).all(axis=None) and (sites["present"] <= 1).all()):
         raise ValueError("Speeds, links and chances to be there must be above 0, and a chance is 1 at the most.")
@@ -52,7 +51,6 @@ def rounds(
     until : seconds; what would be done later is left out
     deadline : seconds after which a round is over, whoever is late
     sample : how many of those who are there are asked, drawn anew in each round; all if None
-    seed : of who is there, and of who is asked
     """
     rng, now, step, diary = np.random.default_rng(seed), 0.0, 1, []
     while True:
@@ -136,9 +134,7 @@ class Steps(learning.Algorithm):
 def allocate(before: pd.Series, step: pd.Series, total: int) -> pd.Series:
     """Share out a total of steps, one or more a hospital, so that the last one is done as early as can be.
 
-    Each goes to who would be done first with it: in the end, nobody could take one more before the last is done.
-
-    before, step : seconds of a round beside the steps, and of each step, by hospital
+    Each goes to who would be done first with it. By hospital: seconds of a round beside the steps, and of each step.
     """
     steps = pd.Series(1, step.index)
     for _ in range(total - len(steps)):

@@ -82,11 +82,10 @@ def _kept(answer: object, page: Mapping[str, object]) -> dict[str, object]:
 
 
 def hand_in(notebook: str, name: str = "") -> None:
-    """Write what the checks were given to a small file in this folder.
+    """Write what the checks were given to a small file in this folder; ValueError if no check was run.
 
     notebook : the two digits of its title, "02"
-    name : what your teacher shall call you: up to 60 letters, digits and spaces; it may be left out. ValueError if it
-        has other signs, or if no check was run
+    name : what your teacher shall call you: up to 60 letters, digits and spaces (else a ValueError), or nothing
     """
     if not checked or not re.fullmatch(r"\d\d", notebook):
         raise ValueError("Run the cells that check your answers, then hand_in('02'), with the digits of the title.")

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Arc, Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
 
-from fedkit.plots import BLUE, FAINT, INK, STYLE, VERMILLION, sheet, shown
+from fedkit.plots import BLUE, FAINT, INK, VERMILLION, sheet, shown, styled
 
 INSIDE, OUTSIDE, GOLD = "#e6f1f8", "#f0f0f0", "#b07d00"
 HOSPITALS = ("Cleveland", "Hungary", "Switzerland", "VA Long Beach")
@@ -17,10 +16,8 @@ CLEAR += ["averages the updates,\nand can read each of them", "each hospital's u
 CLEAR += ["the mean of all updates,\nin the clear"]
 CLEAR += ["Only numbers computed from the rows leave a hospital, but the server can read those."]
 SECRET = ["Hospitals hold the rows and the keys; the server holds neither", "adds what it cannot read"]
-SECRET += [
-    "each hospital's update, encrypted;\nthen the key to it, masked",
-    "the sum of all updates,\nstill encrypted",
-]
+SECRET += ["each hospital's update, encrypted;\nthen the key to it, masked"]
+SECRET += ["the sum of all updates,\nstill encrypted"]
 SECRET += ["Each key is used once. Only the sum of all keys is ever known, and only at the hospitals."]
 # What is done, its formula, why: in the order in which they stand, at the hospitals.
 STEPS = [
@@ -80,7 +77,7 @@ def _step(axes: Axes, x: float, y: float, width: float, height: float, verb: str
     _text(axes, x + width / 2, y + 0.22 * height, why, 8, linespacing=1.3)
 
 
-@matplotlib.rc_context(STYLE)
+@styled
 def architecture(hospitals: Sequence[str] = HOSPITALS, encrypted: bool = True) -> Figure:
     """Draw the hospitals (of more than five, four by name), the server and what travels between them.
 
@@ -130,12 +127,11 @@ def architecture(hospitals: Sequence[str] = HOSPITALS, encrypted: bool = True) -
     return figure
 
 
-@matplotlib.rc_context(STYLE)
+@styled
 def workflow() -> Figure:
     """Draw one encrypted round: eight steps, above at every hospital, below at the server.
 
-    What to see: two letters go down. The first is made before anybody knows the list, the second is the key to it,
-    for this list alone; but for the list, nothing crosses the gap between the two that can be read.
+    What to see: two letters go down; the second, for this list alone, is the key to the first. Only the list is read.
     """
     figure, axes = _canvas("One encrypted round: the server adds what it cannot read", 4.6)
     _box(axes, 0, 17.5, 80, 28.5, INSIDE)
@@ -155,15 +151,10 @@ def workflow() -> Figure:
     _step(axes, 24, 2, 19.5, 9, "4 list", "names, in order", "whose letters arrived")
     _step(axes, 46.5, 2, 26, 9, "6 add", r"$\Sigma\, c$  and  $\Sigma\, z$", "masks cancel, but for one")
     start, *_, end = (x + 5.75 for x in places)
-    for x, what, locked in [
-        (33.5, "letter one", True),
-        (42, "list", False),
-        (50.5, "letter two", True),
-        (63, "sum", True),
-    ]:
+    for x, what in [(33.5, "letter one"), (42, "list"), (50.5, "letter two"), (63, "sum")]:
         down = "letter" in what
         _arrow(axes, (x, 22 if down else 11), (x, 11 if down else 22), VERMILLION if down else BLUE)
-        if locked:
+        if what != "list":
             _lock(axes, x, 16.2)
         _text(axes, x + 1.6, 15.2, what, ha="left")
     axes.plot([end, end, start], [36, 39.3, 39.3], color=INK, linewidth=1.7, solid_joinstyle="round")

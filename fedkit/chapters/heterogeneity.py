@@ -73,12 +73,9 @@ class Scaffold(Algorithm):
 
 @dataclass(frozen=True)
 class AtHome(Algorithm):
-    """Let the last arrays of the model stay at their hospital and be trained there alone; nobody else learns them.
+    """Let the last arrays of the model stay at their hospital and be trained there alone; nobody else learns them."""
 
-    arrays : 1 is the last bias, a personal intercept; 2 a personal last layer (FedPer, Arivazhagan et al. 2019)
-    """
-
-    arrays: int = 1
+    arrays: int = 1  # the last bias, a personal intercept; 2: a personal last layer (FedPer, Arivazhagan et al. 2019)
 
     @property
     def name(self) -> str:
@@ -195,12 +192,9 @@ class Ditto(Algorithm):
 
 @dataclass(frozen=True)
 class ClassWeights(Algorithm):
-    """Count a row's loss by its label, against imbalance; a batch's weights are scaled to the mean 1.
+    """Count a row's loss by its label, against imbalance; a batch's weights are scaled to the mean 1."""
 
-    weights : of label 0, of label 1, and so on
-    """
-
-    weights: tuple[float, ...] = (1.0, 1.0)
+    weights: tuple[float, ...] = (1.0, 1.0)  # of label 0, of label 1, and so on
     name = "class weights"
 
     def gradient(self, model: Model, weights: tuple, start: tuple, own: tuple, features: tf.Tensor, labels: tf.Tensor):
@@ -305,11 +299,8 @@ def newton(
 def cyclic(federation: Federation, *, aggregator: Aggregator | None = None, seed: int = 0, **plan: Any) -> Run:
     """Hand one model from hospital to hospital, each trains it on (Chang et al., J Am Med Inform Assoc 2018;25:945).
 
-    There is no sum but that of the statistics, before the first round: each hospital reads what the one before it
-    sends, and the last one has the last word.
-
-    aggregator : adds up the statistics; `aggregators.Mean` if None
-    plan : see `learning.Plan`; in a round the model goes around once
+    The aggregator adds up statistics, before the first round, and no more: each hospital reads what the one before it
+    sends, and the last one has the last word. In a round of the `learning.Plan` the model goes around once.
     """
     plan, ledger, metrics = Plan(**plan), Ledger(), []
     weights = plan.model.initial_weights(len(federation.columns), seed)

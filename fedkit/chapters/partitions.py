@@ -25,8 +25,7 @@ def by_label_skew(frame: pd.DataFrame, label: Hashable, hospitals: int, alpha: f
     proportion. Hsu, Qi and Brown, "Measuring the Effects of Non-Identical Data Distribution for Federated Visual
     Classification", arXiv:1909.06335, 2019, section 3.
 
-    label : the column of the label: any values, none missing (else a ValueError)
-    hospitals : their number, at most as many as there are rows
+    label : its column: any values, none missing (else a ValueError)
     alpha : small: nearly one label a hospital; large: nearly `iid`
     """
     _check(frame, hospitals, needed=hospitals, alpha=alpha)

@@ -67,15 +67,12 @@ def _event(multiplier: float, rounds: int, sampling: float) -> dp_accounting.DpE
 
 @dataclass(frozen=True)
 class Guarantee:
-    """What is promised to whom; `epsilon` is infinite without noise, `unit` is "patient" or "hospital".
+    """What is promised to whom."""
 
-    rounds : sums that may be asked for: an answered one is spent, opened or not
-    """
-
-    epsilon: float
+    epsilon: float  # infinite without noise
     delta: float = 1e-5
-    rounds: int = 20
-    unit: str = "patient"
+    rounds: int = 20  # sums that may be asked for: an answered one is spent, opened or not
+    unit: str = "patient"  # or "hospital"
 
     def __post_init__(self) -> None:
         if self.unit not in UNITS or not is_whole(self.rounds) or isinstance(self.epsilon, str | bool):
@@ -159,13 +156,10 @@ class ClippedPatients(_Clipped):
     """A hospital sends the sum of its patients' gradients, each one clipped (Abadi et al., CCS 2016), in whole steps.
 
     Each is cut and rounded *before* it is added, so that the sum is exact. All patients are in each round, in one step.
-
-    clip : the longest gradient of a patient
-    rate : of gradient descent, divided by about how many patients train at a hospital: guessed, and not counted
     """
 
-    clip: float = 1.0
-    rate: float = 1 / 160
+    clip: float = 1.0  # the longest gradient of a patient
+    rate: float = 1 / 160  # of gradient descent, by about how many patients train at a hospital: guessed, not counted
     name = "clipped patients"
 
     def local(self, weights: Arrays, own: Arrays) -> Arrays:
@@ -204,14 +198,10 @@ class ClippedPatients(_Clipped):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ClippedHospitals(_Clipped):
-    """A hospital sends its whole update, clipped (McMahan et al., ICLR 2018), in whole steps.
+    """A hospital sends its whole update, clipped (McMahan et al., ICLR 2018), in whole steps."""
 
-    clip : the longest update of a hospital
-    rate : what the mean is multiplied with
-    """
-
-    clip: float = 0.3
-    rate: float = 1.0
+    clip: float = 0.3  # the longest update of a hospital
+    rate: float = 1.0  # what the mean is multiplied with
     name = "clipped hospitals"
 
     def send(self, plan: Plan, task: Task, update: Arrays) -> tuple[Arrays, Arrays]:

@@ -3,9 +3,8 @@
 To compare updates, the server must read them: robust in the clear, or encrypted. `GroupwiseEncrypted` is the way
 between: sums of groups are decrypted, and the groups compared.
 
-A weight is what a hospital *says* about itself. A mean must believe it. Here only `NormClipped` does; to the others a
-hospital is one vote, whatever it claims. That closes a door to liars, and lets a small hospital count as much as a
-large one.
+A weight is what a hospital *says* about itself, and a mean must believe it. Here only `NormClipped` does; to the others
+a hospital is one vote, whatever it claims. That shuts out liars, and a small hospital counts as much as a large one.
 """
 
 from collections.abc import Sequence
@@ -19,10 +18,7 @@ from fedkit.records import Ledger
 
 
 class _Clear(Mean):
-    """What they share: everything travels as with `Mean`, and `join` makes the updates one.
-
-    The statistics that rows are prepared with are still sums of what each hospital says.
-    """
+    """What they share: all travels as with `Mean`, statistics are sums as there, and `join` makes the updates one."""
 
     def start(self, hospitals: Sequence[str], shapes: Shapes, ledger: Ledger) -> None:
         """Nothing to prepare; a ValueError says if the hospitals are too few."""
@@ -36,18 +32,17 @@ class _Clear(Mean):
         received = {}
         for hospital, update in updates.items():
             with np.errstate(over="ignore"):
-                message = np.asarray(update, dtype="<f4").tobytes()
-            vector = np.frombuffer(message, dtype="<f4").astype(np.float64)
-            taken = np.isfinite(vector).all()  # one NaN would be every rule's median
-            ledger.add(hospital, "up", "send" if taken else "refused", len(message))
+                sent = np.asarray(update, dtype="<f4")  # as it travels
+            taken = np.isfinite(sent).all()  # one NaN would be every rule's median
+            ledger.add(hospital, "up", "send" if taken else "refused", sent.nbytes)
             if taken:
-                received[hospital] = vector
+                received[hospital] = sent.astype(np.float64)
         if not received:
             raise ValueError("No hospital sent an update of finite numbers: there is nothing to join.")
-        self.check(list(received))
+        hospitals, patients = list(received), np.array([weights[each] for each in received], dtype=np.float64)
+        self.check(hospitals)
         with ledger.timed("server", "add"):
-            patients = np.array([weights[hospital] for hospital in received], dtype=np.float64)
-            joined = self.join(list(received), np.stack(list(received.values())), patients)
+            joined = self.join(hospitals, np.stack(list(received.values())), patients)
         for hospital in updates:
             ledger.add(hospital, "down", "send", joined.size * 4)
         return None, joined
@@ -86,10 +81,8 @@ class TrimmedMean(_Clear):
     def check(self, hospitals: list[str]) -> None:
         """Refuse where nobody would be left."""
         if len(hospitals) <= 2 * self.trim:
-            raise ValueError(
-                f"Of {len(hospitals)} hospitals, {self.trim} cannot be trimmed from either end, since none would be "
-                "left: choose a smaller `trim`."
-            )
+            why = f"{self.trim} cannot be trimmed from either end, since none would be left: choose a smaller `trim`"
+            raise ValueError(f"Of {len(hospitals)} hospitals, {why}.")
 
     def join(self, hospitals: list[str], updates: np.ndarray, patients: np.ndarray) -> np.ndarray:
         """Take the mean of the middle."""
@@ -157,12 +150,11 @@ class NormClipped(_Clear):
 
 
 class FLTrust(_Clear):
-    """The mean of updates brought to the length of one trusted update, each weighted by its cosine to it.
+    """The mean of updates brought to the length of one trusted update, each weighted by its cosine to it, 0 at least.
 
-    An update that points away from the trusted one counts nothing. In the paper the server trains on a small clean set
-    of its own; here such a set takes part as the hospital `trusted` (it may have few rows), which counts with the full
-    trust of 1, so that a round in which nobody else is trusted is defined too. Cao et al., "FLTrust: Byzantine-robust
-    Federated Learning via Trust Bootstrapping", NDSS 2021, Algorithm 2.
+    In the paper the server trains on a small clean set of its own; here such a set is that of the hospital `trusted`,
+    with a trust of 1, so that a round in which nobody else is trusted is defined too. Cao et al., "FLTrust:
+    Byzantine-robust Federated Learning via Trust Bootstrapping", NDSS 2021, Algorithm 2.
     """
 
     name = "FLTrust"
@@ -177,41 +169,34 @@ class FLTrust(_Clear):
 
     def join(self, hospitals: list[str], updates: np.ndarray, patients: np.ndarray) -> np.ndarray:
         """Bring all to one length, and weigh them by trust."""
-        reference = updates[hospitals.index(self.trusted)]
-        directions = updates / np.maximum(np.linalg.norm(updates, axis=1, keepdims=True), np.finfo(float).tiny)
-        trust = np.maximum(directions @ directions[hospitals.index(self.trusted)], 0)
-        if not trust.any():  # the trusted update is zero
-            return np.zeros_like(reference)
-        return np.linalg.norm(reference) * trust @ directions / trust.sum()
+        own, tiny = hospitals.index(self.trusted), np.finfo(float).tiny
+        directions = updates / np.maximum(np.linalg.norm(updates, axis=1, keepdims=True), tiny)
+        trust = np.maximum(directions @ directions[own], 0)  # all zero if the trusted update is
+        return np.linalg.norm(updates[own]) * trust @ directions / max(trust.sum(), tiny)
 
 
 class GroupwiseEncrypted(Wrapped):
     """A median across the means of groups, each of which is added up encrypted.
 
-    Hospitals are put into groups, and each group is a list of its own: its key shares open its sum and no other. The
-    server sends all the sums to all hospitals, who open them and apply the rule to the groups' means. With a median,
-    fewer than half of the *groups* may hold a malicious hospital; one is enough to spoil its group.
+    A group is a list of its own: its key shares open its sum and no other. All hospitals get and open all sums, and
+    apply the rule to the groups' means. With a median, fewer than half of the *groups* may hold a malicious hospital.
 
-    The price in privacy: a hospital hides among the others of its group only. Hospitals read G means instead of one;
-    the members of a group of two would read each other. So small groups are refused. Groups drawn anew each round
-    (`regroup`) make it worse: sums over overlapping groups can be subtracted from each other, and updates change little
-    between rounds (So et al., "Securing Secure Aggregation", AAAI 2023). The price in robustness of groups that stay:
-    who shares one with a malicious hospital is not heard in any round.
-
-    What it cannot do: check one hospital. Nobody but the hospital sees its update, so "please clip before you encrypt"
-    binds the honest only; a bound that the server can check needs proofs on ciphertexts (Lycklama et al., "RoFL", IEEE
-    S&P 2023), which this kit does not have.
+    The price in privacy: a hospital hides among the others of its group only, so small groups are refused. Groups drawn
+    anew each round make it worse: sums over overlapping groups can be subtracted from each other, and updates change
+    little between rounds (So et al., "Securing Secure Aggregation", AAAI 2023). The price in robustness of groups that
+    stay: who shares one with a malicious hospital is not heard in any round. And nobody can check one hospital: "please
+    clip before you encrypt" binds the honest only, a bound that the server can check needs proofs on ciphertexts
+    (Lycklama et al., "RoFL", IEEE S&P 2023), which this kit does not have.
 
     Groups that are averaged before a robust rule: Karimireddy et al., "Byzantine-Robust Learning on Heterogeneous
     Datasets via Bucketing", ICLR 2022, Algorithm 1. With sums the server cannot look into: Velicheti et al., "Secure
     Byzantine-Robust Distributed Learning via Clustering", arXiv:2110.02940.
 
     inner : an aggregator that gives a sum a group: `EncryptedMean()`
-    groups : how many groups G, 3 or more: a median of two is their mean, and compares nothing
+    groups : how many, 3 or more: a median of two is their mean, and compares nothing
     rule : `Median()` or `TrimmedMean(trim)`; a group is one vote, however many patients it has
     least : hospitals in the smallest group, 3 or more: of two, each would read the other
-    regroup : whether groups are drawn anew each round
-    seed : decides the groups, together with the round if `regroup`
+    regroup : whether groups are drawn anew each round, from `seed` and round
     """
 
     def __init__(
@@ -230,15 +215,11 @@ class GroupwiseEncrypted(Wrapped):
         if groups < 3:
             raise ValueError(f"With {groups} groups there is no majority to go by: take 3 or more.")
         if least < FEWEST:
-            raise ValueError(
-                f"A group of {least} hides nothing, its sum tells what the others sent: `least` is {FEWEST} or more."
-            )
+            why = f"its sum tells what the others sent: `least` is {FEWEST} or more"
+            raise ValueError(f"A group of {least} hides nothing, {why}.")
         self.groups, self.rule, self.least, self.regroup, self.seed = groups, rule or Median(), least, regroup, seed
-        self._check(groups)
-        self.name = f"{self.rule.name} of {groups} x {inner.name}"  # "median of 3 x BFV"
-
-    def _check(self, groups: int) -> None:
         self.rule.check([f"group {number}" for number in range(groups)])
+        self.name = f"{self.rule.name} of {groups} x {inner.name}"  # "median of 3 x BFV"
 
     def members(self, hospitals: Sequence[str], round: int) -> list[tuple[str, ...]]:
         """Put hospitals, in any order, into groups of sizes that differ by one at most; ValueError if too small."""
@@ -247,8 +228,7 @@ class GroupwiseEncrypted(Wrapped):
                 f"{len(hospitals)} hospitals cannot make {self.groups} groups of {self.least} or more, and a smaller "
                 "group would show too much of its members: take fewer groups, or an aggregator without groups."
             )
-        generator = np.random.default_rng([self.seed, round if self.regroup else 0])
-        order = generator.permutation(sorted(hospitals))
+        order = np.random.default_rng([self.seed, round if self.regroup else 0]).permutation(sorted(hospitals))
         return [tuple(str(name) for name in part) for part in np.array_split(order, self.groups)]
 
     def begin(self, hospitals: Sequence[str]) -> None:
@@ -260,14 +240,11 @@ class GroupwiseEncrypted(Wrapped):
         groups = self.members(list(updates), ledger.round)
         inner, sums = self.inner.sums(state.inner, updates, weights, ledger, groups)
         if len(sums) < 3:
-            raise ValueError(
-                f"Of {len(groups)} groups {len(sums)} were heard: with those there is no majority to go by."
-            )
-        self._check(len(sums))
-        means = np.stack([divided(each)[0] for each in sums])
-        return state._replace(inner=inner), self.rule.join(
-            [str(at) for at in range(len(means))], means, np.ones(len(means))
-        )
+            why = "with those there is no majority to go by"
+            raise ValueError(f"Of {len(groups)} groups {len(sums)} were heard: {why}.")
+        names, means = [f"group {number}" for number in range(len(sums))], np.stack([divided(each)[0] for each in sums])
+        self.rule.check(names)
+        return state._replace(inner=inner), self.rule.join(names, means, np.ones(len(sums)))
 
 
 def _count(value: int, name: str, least: int = 0) -> int:

@@ -23,6 +23,7 @@ from fedkit.records import Ledger
 
 _COLUMNS = ["training", "round", "hospital", "cosine", "influence", "flagged", "excluded"]
 _MOST = 1e6
+Note = Callable[[dict[str, Any]], object]
 
 
 def cosines(updates: Vectors, patients: Weights) -> dict[str, float]:
@@ -31,10 +32,9 @@ def cosines(updates: Vectors, patients: Weights) -> dict[str, float]:
     Xu et al., "Gradient Driven Rewards to Guarantee Fairness in Collaborative Machine Learning", NeurIPS 2021, section
     3 (there to the mean of all, the hospital's own included).
     """
-    total = sum(patients[name] * np.asarray(update, dtype=np.float64) for name, update in updates.items())
-    found = {}
-    for name, sent in updates.items():
-        update = np.asarray(sent, dtype=np.float64)
+    sent, found = {name: np.asarray(update, dtype=np.float64) for name, update in updates.items()}, {}
+    total = sum(patients[name] * update for name, update in sent.items())
+    for name, update in sent.items():
         others = total - patients[name] * update
         lengths = np.linalg.norm(update) * np.linalg.norm(others)
         found[name] = float(update @ others / lengths) if lengths > 0 else 0.0
@@ -84,6 +84,12 @@ class Rule:
     strikes: int = 2  # excluded when flagged in so many rounds
     rounds: int = 10  # later nobody is flagged: updates get small, and what they differ by is chance
 
+    def flags(self, cosine: float, influence: float | None, round: int) -> bool:
+        """Say whether a hospital with these scores is flagged; `influence` is None where it was not measured."""
+        points_away = self.cosine is not None and cosine < self.cosine
+        harms = self.influence is not None and influence is not None and influence < self.influence
+        return round <= self.rounds and (points_away or harms)
+
 
 class _Memory(NamedTuple):
     training: int
@@ -98,7 +104,6 @@ class Screened(Wrapped):
     Fewer than half of the hospitals are ever excluded, the worst first: beyond that it would be the rule that is wrong.
 
     inner : joins what is left; its server must read the updates
-    rule : when to flag and exclude
     held_out : for a rule about influence, with the weights that the training starts from. The model is followed by
         adding the means: FedAvg, and no other server optimizer
     note : called with one dict a hospital and round, `audit.Log(path).append`, say. Each names the training (0, 1, ...
@@ -106,11 +111,7 @@ class Screened(Wrapped):
     """
 
     def __init__(
-        self,
-        inner: Aggregator,
-        rule: Rule | None = None,
-        held_out: HeldOut | None = None,
-        note: Callable[[dict[str, Any]], object] | None = None,
+        self, inner: Aggregator, rule: Rule | None = None, held_out: HeldOut | None = None, note: Note | None = None
     ) -> None:
         super().__init__(inner)
         self.rule, self.held_out, self.note = rule or Rule(), held_out, note
@@ -125,9 +126,7 @@ class Screened(Wrapped):
         """Nobody is suspected yet."""
         return _Memory(next(self._trainings), dict.fromkeys(hospitals, 0), frozenset(), self.held_out)
 
-    def before(
-        self, own: _Memory, updates: Vectors, weights: Weights, ledger: Ledger
-    ) -> tuple[_Memory, Vectors, Weights]:
+    def before(self, own: _Memory, updates: Vectors, weights: Weights, ledger: Ledger) -> tuple[Any, Vectors, Weights]:
         """Score, flag, exclude and note; the updates that are left go in."""
         with np.errstate(over="ignore"):  # as they travel
             arrived = {name: np.asarray(update, dtype="<f4") for name, update in updates.items()}
@@ -137,7 +136,7 @@ class Screened(Wrapped):
             cosine = cosines(heard, weights)
             measured = own.held_out and len(heard) > 1
             influence = influences(heard, weights, own.held_out) if measured else {}
-        flagged = [name for name in heard if self._flags(cosine[name], influence.get(name), ledger.round)]
+        flagged = [name for name in heard if self.rule.flags(cosine[name], influence.get(name), ledger.round)]
         flagged += [name for name in present if name not in heard]  # no numbers: nothing to join
         strikes = {name: own.strikes[name] + (name in flagged) for name in updates}
         worst = sorted(flagged, key=lambda name: (name in heard, influence.get(name, 0.0), cosine.get(name, 0.0)))
@@ -158,12 +157,6 @@ class Screened(Wrapped):
         """Follow the model."""
         return own._replace(held_out=own.held_out and own.held_out.moved(mean)), mean
 
-    def _flags(self, cosine: float, influence: float | None, round: int) -> bool:
-        rule = self.rule
-        points_away = rule.cosine is not None and cosine < rule.cosine
-        harms = rule.influence is not None and influence is not None and influence < rule.influence
-        return round <= rule.rounds and (points_away or harms)
-
 
 def table(events: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Return what `Screened` noted, a row a hospital and round; its last row is that of the round that excluded it.
@@ -173,6 +166,5 @@ def table(events: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     events : from `audit.verify`, or a list that was appended to; other events are left out
     """
     rows = [[event[column] for column in _COLUMNS] for event in events if set(_COLUMNS) <= set(event)]
-    return pd.DataFrame(rows, columns=_COLUMNS).astype(
-        {"cosine": float, "influence": float, "flagged": bool, "excluded": bool}
-    )
+    types = {"cosine": float, "influence": float, "flagged": bool, "excluded": bool}
+    return pd.DataFrame(rows, columns=_COLUMNS).astype(types)

@@ -51,13 +51,19 @@ def untested() -> list[str]:
 
 
 def install(lock: Path = LOCK) -> None:
-    """Install what is missing, and say so in one line; in another, what is here and was never tested.
-
-    Raises RuntimeError on a platform that TensorFlow Federated has no package for, or if pip fails.
-    """
-    _check_platform()
-    entries = missing(lock)
-    if entries:
+    """Install what is missing, and say so in a line, in another what was never tested; RuntimeError if that fails."""
+    here, machine = sys.version_info[:2], platform.machine()
+    if not PYTHONS[0] <= here <= PYTHONS[1]:
+        raise RuntimeError(
+            f"fedkit needs Python 3.{PYTHONS[0][1]} to 3.{PYTHONS[1][1]}, and this is Python {here[0]}.{here[1]}. "
+            "Install one of those beside it and start again with that."
+        )
+    if sys.platform != "linux" or machine != "x86_64":
+        raise RuntimeError(
+            f"TensorFlow Federated runs on Linux on x86_64 only, and this is {platform.system()} on {machine}. "
+            "Open the notebooks in Google Colab, or on Windows in WSL 2."
+        )
+    if entries := missing(lock):
         print(f"fedkit installs {', '.join(entries)} (about a minute) ... ", end="", flush=True)
         _install(entries)
     else:
@@ -75,7 +81,7 @@ def _install(entries: dict[str, str]) -> None:
         pip = subprocess.run(command, capture_output=True, text=True)
     if pip.returncode != 0:
         print("failed.", flush=True)
-        lines = [line.strip() for line in pip.stderr.splitlines() if line.strip()]
+        lines = [*filter(None, map(str.strip, pip.stderr.splitlines()))]
         errors = [line for line in lines if line.startswith("ERROR") or "No module named pip" in line]
         raise RuntimeError(
             f"pip could not install {', '.join(entries)}. Check the internet connection, and that this Python "
@@ -112,20 +118,6 @@ def _requirement(text: str):
     except ImportError:
         from pip._vendor.packaging.requirements import Requirement
     return Requirement(text)
-
-
-def _check_platform() -> None:
-    here, machine = sys.version_info[:2], platform.machine()
-    if not PYTHONS[0] <= here <= PYTHONS[1]:
-        raise RuntimeError(
-            f"fedkit needs Python 3.{PYTHONS[0][1]} to 3.{PYTHONS[1][1]}, and this is Python {here[0]}.{here[1]}. "
-            "Install one of those beside it and start again with that."
-        )
-    if sys.platform != "linux" or machine != "x86_64":
-        raise RuntimeError(
-            f"TensorFlow Federated runs on Linux on x86_64 only, and this is {platform.system()} on {machine}. "
-            "Open the notebooks in Google Colab, or on Windows in WSL 2."
-        )
 
 
 if __name__ == "__main__":

@@ -12,9 +12,8 @@ from fedkit.compat.tff import tf
 
 
 def convert(model: Callable[[tf.Tensor], tf.Tensor], rows: np.ndarray, whole: bool = False) -> bytes:
-    """Write a model for one row at a time as a file of TensorFlow Lite: the same bytes each time.
+    """Write a model, of tensors [1, d] to [1, K], as a file of TensorFlow Lite: the same bytes each time.
 
-    model : of tensors, [1, d] to [1, K]
     rows : examples, float32 [n, d]: their ranges say what a step of the whole numbers is
     whole : count in int8 inside, while rows and answers stay float32; in float32 throughout if False
     """

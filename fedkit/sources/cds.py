@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import jwt
 import pandas as pd
 import uvicorn
-from pydantic import AwareDatetime, BaseModel, Field, ValidationError
+from pydantic import AliasPath, AwareDatetime, BaseModel, Field, ValidationError
 from pydantic.alias_generators import to_camel
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -33,7 +33,6 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from fedkit import records
-from fedkit.records import Run
 from fedkit.sources import fhir, files, mapping
 from fedkit.sources.mapping import Mapping
 
@@ -41,6 +40,7 @@ ID = "fedkit"
 LARGEST = 2**20  # bytes of a request
 REMEMBERED = 10_000  # tokens, and cards, at a time: what is older is forgotten
 LONGEST = 300  # seconds that a token may be good for
+LOOPBACK = ("127.0.0.1", "localhost", "::1")  # where only this machine reaches a service
 NOT_FOR_CARE = "For teaching, not for care."
 ASYMMETRIC = ["ES256", "ES384", "RS256", "RS384"]  # never "none", and no secret that two would share
 
@@ -49,19 +49,13 @@ class Form(BaseModel, alias_generator=to_camel):
     """What the specification wants of a request; what else is in it is not read."""
 
 
-class Context(Form):
-    """Who asks, about whom."""
-
-    user_id: str
-    patient_id: str
-
-
 class Question(Form):
     """What is asked when a patient is opened: a key of `prefetch` that is null was looked for, and there is nothing."""
 
     hook: Literal["patient-view"]
     hook_instance: uuid.UUID
-    context: Context
+    user_id: str = Field(validation_alias=AliasPath("context", "userId"))
+    patient_id: str = Field(validation_alias=AliasPath("context", "patientId"))
     prefetch: dict[str, dict | None] = {}
 
 
@@ -82,26 +76,17 @@ class Feedback(Form):
 
 @dataclass
 class Service:
-    """What answers, and to whom.
+    """What answers, and to whom."""
 
-    run : the model, with its preparation
-    fingerprint : hexadecimal SHA-256 of the run's run.json, which names all its other files
-    hospital : where it answers; whose own model it takes, if there is one
-    mapping : which record becomes which column
-    url : where it is called, such as http://127.0.0.1:8000; a token must be for exactly what it calls
-    keys : of who may call: issuer -> key id -> public key, a JSON Web Key. Without any, whoever reaches it
-    origins : of web pages that may call it
-    feedback : file to which feedback is appended, a line each; none is kept if None
-    """
-
-    run: Run
-    fingerprint: str
-    hospital: str
-    mapping: Mapping
-    url: str
+    run: records.Run  # the model, with its preparation
+    fingerprint: str  # hexadecimal SHA-256 of the run's run.json, which names all its other files
+    hospital: str  # where it answers; whose own model it takes, if there is one
+    mapping: Mapping  # which record becomes which column
+    url: str  # where it is called, such as http://127.0.0.1:8000; a token must be for exactly what it calls
+    # Of who may call: issuer -> key id -> public key, a JSON Web Key. Without any, whoever reaches it.
     keys: Of[str, Of[str, dict]] = field(default_factory=dict)
-    origins: tuple[str, ...] = ()
-    feedback: Path | None = None
+    origins: tuple[str, ...] = ()  # of web pages that may call it
+    feedback: Path | None = None  # file to which feedback is appended, a line each; none is kept if None
 
     def __post_init__(self) -> None:
         how, features = self.run.preparation, self.mapping.columns("feature")
@@ -112,12 +97,13 @@ class Service:
             raise ValueError(f"The mapping has no row for {', '.join(lacking)}, and the model was trained with it.")
         needed = (one for one in self.mapping.entries if one.role == "index" or one.column in wanted)
         self.mapping = Mapping(tuple(needed))  # nothing else is asked for, or looked at
-        if not self.keys and not is_loopback(self.url):
+        if not self.keys and urlsplit(self.url).hostname not in LOOPBACK:
             raise ValueError(f"{self.url} can be reached from other machines: say whose tokens to take (--keys).")
-        self._keys = {issuer: {kid: jwt.PyJWK(key) for kid, key in own.items()} for issuer, own in self.keys.items()}
+        self._keys: dict[tuple[str, str], jwt.PyJWK] = {}
         for issuer, own in self.keys.items():
             for kid, key in own.items():
-                if "d" in key or self._keys[issuer][kid].algorithm_name not in ASYMMETRIC:
+                self._keys[issuer, kid] = read = jwt.PyJWK(key)
+                if "d" in key or read.algorithm_name not in ASYMMETRIC:
                     raise ValueError(f"The key {kid} is no public key for one of {', '.join(ASYMMETRIC)}.")
         self._tokens: dict[tuple[str, str], float] = {}
         self._cards: dict[str, None] = {}
@@ -141,15 +127,13 @@ class Service:
         try:
             scheme, _, token = request.headers["authorization"].partition(" ")
             issuer = jwt.decode(token, options={"verify_signature": False})["iss"]  # only to find the key
-            key = self._keys[issuer][jwt.get_unverified_header(token)["kid"]]
-            if scheme != "Bearer":
-                raise KeyError
+            key = self._keys[issuer, jwt.get_unverified_header(token)["kid"]]
             must = {"require": ["iss", "aud", "exp", "iat", "jti"], "strict_aud": True}
             claims = jwt.decode(token, key, [key.algorithm_name], must, audience=url, issuer=issuer)
             self._tokens = {one: until for one, until in self._tokens.items() if until > now}
             once = issuer, str(claims["jti"])
-            long = claims["exp"] - claims["iat"] > LONGEST
-            if long or once in self._tokens or len(once[1]) > 100 or len(self._tokens) >= REMEMBERED:
+            long = claims["exp"] - claims["iat"] > LONGEST or len(once[1]) > 100
+            if scheme != "Bearer" or long or once in self._tokens or len(self._tokens) >= REMEMBERED:
                 raise KeyError
             self._tokens[once] = claims["exp"]
         except (KeyError, OverflowError, RecursionError, TypeError, jwt.PyJWTError):
@@ -167,15 +151,19 @@ class Service:
         """Answer when a patient is opened: with one card."""
         self.trust(request)
         asked, told = await _asked(request, Question)
-        told, who = told.get("prefetch", {}), asked.context.patient_id
+        told, who = told.get("prefetch", {}), asked.patient_id
         failed = {name for name, one in told.items() if one.get("resourceType") == "OperationOutcome"}
         if lacking := [name for name in self.prefetch if name not in asked.prefetch.keys() - failed]:
             raise HTTPException(412, f"This service asks no FHIR server. Prefetch {', '.join(lacking)}.")
-        resources = [one for name in self.prefetch for one in _resources(told.get(name))]
-        owners = {str(one["id"]) for one in resources if one.get("resourceType") == "Patient" and "id" in one}
+        try:
+            given = [told[name] for name in self.prefetch if told.get(name)]
+            resources = [one for each in given for one, *_ in files.parts(each, "The prefetch")]
+        except ValueError as problem:
+            raise HTTPException(400, str(problem)) from None
+        owners = {f"Patient/{one['id']}" for one in resources if one.get("resourceType") == "Patient" and "id" in one}
         abouts = [one["subject"] for one in resources if "subject" in one]
         subjects = {str(one.get("reference") if isinstance(one, dict) else one) for one in abouts}
-        if owners - {who} or subjects - {f"Patient/{who}"}:
+        if (owners | subjects) - {f"Patient/{who}"}:
             raise HTTPException(400, "What was prefetched is about another patient than the context.")
         return JSONResponse({"cards": [self.card(resources)]})
 
@@ -186,21 +174,14 @@ class Service:
         except ValueError as problem:
             raise HTTPException(422, str(problem)) from None
         name = str(uuid.uuid4())
-        self._cards[name] = None
-        for old in [*self._cards][:-REMEMBERED]:
-            del self._cards[old]
-        table = pd.DataFrame([row])
-        table[self._numeric] = table[self._numeric].astype(float)
+        self._cards = dict.fromkeys([*self._cards, name][-REMEMBERED:])
+        table = pd.DataFrame([row]).astype(dict.fromkeys(self._numeric, float))
         probability = self.run.predict(table, self.hospital)[0]
         missing = [column for column, cell in row.items() if cell is None]
+        summary = f"{self.run.provenance['data']}: {probability:.0%} by the model. {NOT_FOR_CARE}"[:139]
         said = [self.about, f"Not known, and guessed: {', '.join(missing) or 'nothing'}.", *problems, NOT_FOR_CARE]
-        return {
-            "uuid": name,
-            "summary": f"{self.run.provenance['data']}: {probability:.0%} by the model. {NOT_FOR_CARE}"[:139],
-            "indicator": "info",
-            "detail": "\n\n".join(said),
-            "source": {"label": f"fedkit, model {self.fingerprint[:12]}"},
-        }
+        shown = {"summary": summary, "indicator": "info", "detail": "\n\n".join(said)}
+        return {"uuid": name, **shown, "source": {"label": f"fedkit, model {self.fingerprint[:12]}"}}
 
     @property
     def about(self) -> str:
@@ -208,13 +189,11 @@ class Service:
         run, here = self.run, self.hospital
         trained = run.metrics[(run.metrics["metric"] == "train rows") & (run.metrics["value"] > 0)]["hospital"]
         told = f"Trained by {run.method} ({', '.join(dict.fromkeys(trained))}), {run.settings['rounds']} rounds."
-        scores = {name: run.final(name).get(here) for name in ("auroc", "calibration_intercept")}
-        if None in scores.values():
+        auroc, intercept = (run.final(name).get(here) for name in ("auroc", "calibration_intercept"))
+        if auroc is None or intercept is None:
             return f"{told} It was never tested at {here}."
-        return (
-            f"{told} On test patients of {here}: AUROC {scores['auroc']:.2f}, calibration intercept "
-            f"{scores['calibration_intercept']:+.2f} (0 is right on average)."
-        )
+        scores = f"AUROC {auroc:.2f}, calibration intercept {intercept:+.2f} (0 is right on average)"
+        return f"{told} On test patients of {here}: {scores}."
 
     async def hear(self, request: Request) -> JSONResponse:
         """Keep what became of a card: its name, the outcome and when, and nothing that somebody wrote."""
@@ -246,17 +225,12 @@ def application(service: Service) -> Starlette:
     return Starlette(routes=routes, middleware=[called, named], exception_handlers={HTTPException: _refused})
 
 
-def load(folder: Path, fingerprint: str = "") -> tuple[Run, str]:
+def load(folder: Path, fingerprint: str = "") -> tuple[records.Run, str]:
     """Read a run, and its fingerprint; ValueError if it is not the one that was named by 12 digits of it, or more."""
     run, found = records.load(folder), hashlib.sha256(Path(folder, "run.json").read_bytes()).hexdigest()
     if fingerprint and (len(fingerprint) < 12 or not found.startswith(fingerprint)):
         raise ValueError(f"The run in {Path(folder).name} is {found[:12]}, and not {fingerprint[:64]}.")
     return run, found
-
-
-def is_loopback(url: str) -> bool:
-    """Whether only this machine reaches an address."""
-    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
 async def _refused(request: Request, error: HTTPException) -> JSONResponse:
@@ -281,14 +255,6 @@ async def _asked(request: Request, form: type[Form]) -> tuple[Any, dict]:
         raise HTTPException(400, str(problem)) from None
 
 
-def _resources(told: Any) -> list[dict]:
-    """Return the resource, or those of a Bundle."""
-    try:
-        return [one for one, *_ in files.parts(told, "The prefetch")] if told else []
-    except ValueError as problem:
-        raise HTTPException(400, str(problem)) from None
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run the service until it is stopped."""
     parser = argparse.ArgumentParser(prog="python -m fedkit.sources.cds", description="Answer a record system.")
@@ -301,15 +267,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--origin", action="append", default=[], help="of a web page that may call; may be repeated")
     parser.add_argument("--feedback", type=Path, help="file to which feedback is appended")
     given = parser.parse_args(arguments)
-    where = urlsplit(given.url)
     try:
-        run, fingerprint = load(given.run, given.fingerprint)
         keys = json.loads(given.keys.read_text(encoding="utf-8")) if given.keys else {}
-        told = run, fingerprint, given.hospital, mapping.read(given.mapping), given.url.rstrip("/"), keys
-        service = Service(*told, tuple(given.origin), given.feedback)
+        told = *load(given.run, given.fingerprint), given.hospital, mapping.read(given.mapping), given.url.rstrip("/")
+        service = Service(*told, keys, tuple(given.origin), given.feedback)
     except (OSError, ValueError, jwt.PyJWTError) as problem:
         parser.error(str(problem))
-    print(f"Model {fingerprint[:12]} answers at {service.url}/cds-services. {NOT_FOR_CARE}", flush=True)
+    where = urlsplit(service.url)
+    print(f"Model {service.fingerprint[:12]} answers at {service.url}/cds-services. {NOT_FOR_CARE}", flush=True)
     uvicorn.run(application(service), host=where.hostname, port=where.port, log_level="warning", server_header=False)
 
 

@@ -8,23 +8,20 @@ fails our own checks is left out and said, with its file and line, and with no v
 import re
 from calendar import monthrange
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-from fhir.resources.R4B.condition import Condition
-from fhir.resources.R4B.encounter import Encounter
-from fhir.resources.R4B.observation import Observation
-from fhir.resources.R4B.patient import Patient
+from fhir.resources.R4B import get_fhir_model_class
 
 from fedkit.sources import files
 from fedkit.sources.mapping import Entry, Mapping
 from fedkit.tables import Complaint
 
 UCUM = "http://unitsofmeasure.org"
-FORMS = {"Patient": Patient, "Encounter": Encounter, "Condition": Condition, "Observation": Observation}
 # A Patient's gender, or the status of the others: what counts, and what is FHIR and does not count.
 CODES = {
     "Patient": ("female male other unknown", ""),
@@ -32,17 +29,14 @@ CODES = {
     "Condition": ("confirmed", "unconfirmed provisional differential refuted entered-in-error"),
     "Observation": ("final amended corrected", "registered preliminary cancelled entered-in-error unknown"),
 }
+FORMS = {kind: get_fhir_model_class(kind) for kind in CODES}
 
 
 class Export(NamedTuple):
-    """What was read of one hospital.
+    """What was read of one hospital."""
 
-    table : a row a patient, under the name in the files; numbers as they were written, None for nothing
-    complaints : what was left out and why, as in `hospitals.check`; "values" is the first place
-    """
-
-    table: pd.DataFrame
-    complaints: pd.DataFrame
+    table: pd.DataFrame  # a row a patient, under the name in the files; numbers as they were written, None for nothing
+    complaints: pd.DataFrame  # what was left out and why, as in `hospitals.check`; "values" is the first place
 
 
 class Span(NamedTuple):
@@ -52,10 +46,6 @@ class Span(NamedTuple):
     last: date
     second: float
     text: str
-
-    def known_on(self, other: "Span") -> bool:
-        """Say whether it was surely no later than the other's day. Twice "1988" is taken for one visit."""
-        return self.last <= other.first or self.text == other.text
 
 
 class Fact(NamedTuple):
@@ -73,51 +63,44 @@ class Unusable(Exception):  # noqa: N818 - what became of the resource
 
 
 def read(export: Path | Iterable[dict], mapping: Mapping, *, hospital: str, exported: date) -> Export:
-    """Read a hospital's export into a row a patient, in the order of the Patients.
+    """Read a hospital's export, a folder or its resources, into a row a patient; ValueError as of `files.resources`.
 
     A value counts if its day is no later than the index date and within the window; of several, the latest. A Condition
     is 1 or 0. A label that is a Condition is 1 if it was first told after the index date, within the window. Who is
-    ill already is left out, and so is whose window ends after the export.
-
-    export : its folder, or its resources; ValueError as of `files.resources`
-    hospital : its name, for complaints
-    exported : the day of the export; nothing can be of a later day
+    ill already is left out, and so is whose window ends after the day of the export; nothing can be of a later day.
     """
-    said, patients, facts, rows, names = {}, {}, [], {}, set()
+    said, patients, facts, own, rows, names = {}, [], [], {}, {}, set()
 
-    def say(why: Unusable, about: str, place: str) -> None:
-        said.setdefault((about, *why.args), []).append(place)
+    @contextmanager
+    def noted(about: str, place: str) -> Iterator[None]:
+        try:
+            yield
+        except Unusable as why:
+            said.setdefault((about, *why.args), []).append(place)
 
     for content, called, place in files.resources(export):
         if (kind := content["resourceType"]) not in FORMS:
             continue
-        try:
+        with noted(kind, place):
             _check(kind, content, called, names)
-        except Unusable as why:
-            say(why, kind, place)
-            continue
-        names.update(called)
-        if kind == "Patient":
-            patients[called] = content, place
-        for part in [content, *content.get("component", [])]:
-            try:
-                facts += _facts(kind, content, part, mapping, exported, place)
-            except Unusable as why:
-                say(why, kind, place)
-    of, own = {name: called for called in patients for name in called}, {called: [] for called in patients}
+            names.update(called)
+            if kind == "Patient":
+                own |= dict.fromkeys(called, mine := [])
+                patients.append((called[0].removeprefix("Patient/"), content, mine, place))
+            for part in [content, *content.get("component", [])]:
+                with noted(kind, place):
+                    facts += _facts(kind, content, part, mapping, exported, place)
     for fact in facts:
-        if fact.whose in of:
-            own[of[fact.whose]].append(fact)
-        else:
-            say(Unusable("is about a Patient who is not here", "export all Patients"), fact.entry.resource, fact.place)
-    for called, (content, place) in patients.items():
-        try:
-            rows[called[0].removeprefix("Patient/")], later = _row(content, own[called], mapping, exported)
-        except Unusable as why:
-            say(why, "Patient", place)
-            continue
-        for fact in later:
-            say(Unusable("is later than the index date", "nothing", "look"), fact.entry.resource, fact.place)
+        with noted(fact.entry.resource, fact.place):
+            if fact.whose not in own:
+                raise Unusable("is about a Patient who is not here", "export all Patients")
+            own[fact.whose].append(fact)
+    for name, content, mine, place in patients:
+        with noted("Patient", place):
+            rows[name], later = _row(content, mine, mapping, exported)
+            for fact in later:
+                with noted(fact.entry.resource, fact.place):
+                    raise Unusable("is later than the index date", "nothing", "look")
     made = [
         Complaint((*more, "refused")[0], about, hospital, problem, places[0], write, len(places))
         for (about, problem, write, *more), places in said.items()
@@ -128,10 +111,7 @@ def read(export: Path | Iterable[dict], mapping: Mapping, *, hospital: str, expo
 
 
 def known(resources: Iterable[dict], mapping: Mapping, day: date) -> tuple[dict[str, str | None], list[str]]:
-    """Return what is known of one patient on a day: a cell for each feature, None for nothing; and what is of no use.
-
-    resources : the Patient, and what is about that patient; ValueError if there is no one Patient that can be read
-    """
+    """Return what is known of one Patient on a day, a cell a feature, and what is of no use; or ValueError."""
     told = [one for one in resources if one.get("resourceType") != "Encounter"]
     whose = {f"Patient/{one.get('id')}" for one in told if one.get("resourceType") == "Patient"}
     visit = {"resourceType": "Encounter", "id": "now", "status": "finished", "class": {"code": "AMB"}}
@@ -205,8 +185,7 @@ def _span(text: object, name: str, exported: date) -> Span:
 def _value(part: dict, entries: list[Entry]) -> str:
     """Return an Observation's value as the table has it."""
     given = [name for name in part if name.startswith("value") or name == "dataAbsentReason"]
-    fit = [entry for entry in entries if [entry.path] == given]
-    if not fit:
+    if not (fit := [entry for entry in entries if [entry.path] == given]):
         raise Unusable(f"has not one {entries[0].path}", "give it, or a dataAbsentReason, not both")
     value = part[fit[0].path]
     if "valueQuantity" in part:
@@ -217,8 +196,7 @@ def _value(part: dict, entries: list[Entry]) -> str:
         value = value.get("value")
     entry, number = fit[0], isinstance(value, int | Decimal) and not isinstance(value, bool)
     if "valueCodeableConcept" in part:
-        system = entry.answer_system
-        codes = [coding.get("code") for coding in value.get("coding", []) if coding.get("system") == system]
+        codes = [each.get("code") for each in value.get("coding", []) if each.get("system") == entry.answer_system]
         value = codes[0] if len(codes) == 1 else None
     elif "valueBoolean" in part:
         value = str(value).lower()
@@ -233,8 +211,7 @@ def _value(part: dict, entries: list[Entry]) -> str:
 
 def _row(content: dict, facts: list[Fact], mapping: Mapping, exported: date) -> tuple[dict, list[Fact]]:
     """Return a patient's row, and what is about its columns and later than the index date."""
-    visits = [fact.when for fact in facts if fact.entry.role == "index"]
-    if not visits:
+    if not (visits := [fact.when for fact in facts if fact.entry.role == "index"]):
         raise Unusable("has no visit that counts, so no index date", "export all Encounters")
     index, birth = min(visits), _span(content.get("birthDate"), "birthDate", exported)
     death = _span(content.get("deceasedDateTime", str(exported)), "deceasedDateTime", exported)
@@ -244,7 +221,8 @@ def _row(content: dict, facts: list[Fact], mapping: Mapping, exported: date) -> 
     age, row, later = index.first.year - birth.first.year - young, {}, []
     for entry in mapping.entries:
         mine = [fact for fact in facts if fact.entry.column == entry.column]
-        early = [fact for fact in mine if fact.when.known_on(index)]
+        # Those of surely no later than the index date; "1988" twice is taken for one visit.
+        early = [fact for fact in mine if fact.when.last <= index.first or fact.when.text == index.text]
         within = [one for one in early if entry.window is None or (index.first - one.when.last).days <= entry.window]
         if entry.path == "birthDate":
             if not entry.least <= age <= entry.most:
@@ -253,21 +231,15 @@ def _row(content: dict, facts: list[Fact], mapping: Mapping, exported: date) -> 
         elif entry.path == "gender":
             row[entry.column] = entry.answers.get(content.get("gender"), content.get("gender"))
         elif entry.role == "label" and entry.resource == "Condition":
-            row[entry.column] = _outcome(mine, early, index, entry.window, exported)
+            if early:
+                raise Unusable("has the disease already on the index date", "nothing", "look")
+            if any(fact.when.first <= index.last for fact in mine):
+                raise Unusable("has a diagnosis whose date is too coarse", "give its day")
+            if (end := index.last + timedelta(entry.window)) > exported:
+                raise Unusable("was not followed to the end of the window", "nothing", "look")
+            row[entry.column] = str(int(any(fact.when.first <= end for fact in mine)))
         elif entry.column not in row and entry.role != "index":
             later += [fact for fact in mine if fact not in early]
             last = max(within, key=lambda fact: fact.when[1:3], default=None)
             row[entry.column] = last.value if last else "0" if entry.resource == "Condition" else None
     return row, later
-
-
-def _outcome(mine: list[Fact], early: list[Fact], index: Span, window: int, exported: date) -> str:
-    """Say whether a disease was first told after the index date and within the window."""
-    end = index.last + timedelta(window)
-    if early:
-        raise Unusable("has the disease already on the index date", "nothing", "look")
-    if any(fact.when.first <= index.last for fact in mine):
-        raise Unusable("has a diagnosis whose date is too coarse", "give its day")
-    if end > exported:
-        raise Unusable("was not followed to the end of the window", "nothing", "look")
-    return str(int(any(fact.when.first <= end for fact in mine)))

@@ -21,10 +21,9 @@ ENDINGS = (".ndjson", ".ndjson.gz", ".json", ".json.gz")
 def resources(export: Path | Iterable[dict]) -> Iterator[tuple[dict[str, Any], tuple[str, ...], str]]:
     """Read a hospital's export: a folder, or resources that are here already, as a server answers with them.
 
-    In the folder are files of Bulk Data (.ndjson) or Bundles (.json, or one a line), packed (.gz) or not.
-    Each resource comes as JSON has it, with `Decimal` for numbers with a point, so that they keep their digits; with
-    what references may call it ("Patient/p1", and its `fullUrl` in a Bundle); and with its place, "Patient.ndjson, line
-    7". ValueError, with the place, if there is no file, or one is too large, damaged, no JSON, or holds no resource.
+    In the folder are files of Bulk Data (.ndjson) or Bundles (.json, or one a line), packed (.gz) or not. Each resource
+    comes with `Decimal` for numbers with a point, with what references may call it ("Patient/p1", and its `fullUrl`),
+    and with its place, "Patient.ndjson, line 7". ValueError, with the place, for what is none, damaged or too large.
     """
     if not isinstance(export, str | Path):
         for number, one in enumerate(export, 1):
@@ -59,10 +58,7 @@ def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def parse(text: bytes, place: str) -> dict[str, Any]:
-    """Read one object, strictly: no name twice, no NaN, nothing so deep that Python gives up; null is nothing.
-
-    ValueError, with the place, if it cannot be read.
-    """
+    """Read one object, or say ValueError: no name twice, no NaN, nothing too deep for Python; null is nothing."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(dict(pairs)) < len(pairs):
@@ -71,10 +67,9 @@ def parse(text: bytes, place: str) -> dict[str, Any]:
 
     try:
         # `int` refuses NaN and Infinity, and numbers of more digits than anybody needs.
-        found = json.loads(text.decode(), parse_float=Decimal, parse_constant=int, object_pairs_hook=once)
+        return json.loads(text.decode(), parse_float=Decimal, parse_constant=int, object_pairs_hook=once)
     except (ValueError, RecursionError, InvalidOperation):
         raise ValueError(f"{place} is no JSON, or says something twice: export it again.") from None
-    return found
 
 
 def parts(found: Any, place: str) -> Iterator[tuple[dict[str, Any], tuple[str, ...], str]]:

@@ -18,37 +18,28 @@ PATHS = {
     "Condition": ("recordedDate", "onsetDateTime"),
     "Observation": ("valueQuantity", "valueInteger", "valueBoolean", "valueCodeableConcept"),
 }
+# The day after which nothing is known; what may be learnt from; what is learnt; and what the label was decided by.
 ROLES = ("index", "feature", "label", "defines label")
+_USUAL = {"times": "1", "least": "-inf", "most": "inf"}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A row of the mapping.
+    """A row of the mapping."""
 
-    column : of the table; of `birthDate` it is the age in years on the index date
-    role : "index" (the day after which nothing is known), "feature", "label", or "defines label": no feature, since
-        the label was decided by it
-    resource, path : where it stands, one of `PATHS`
-    system, code : what was measured or found; "E11*" are all codes that begin so
-    unit, times : in UCUM, and what makes a number one of the column's unit
-    least, most : what can be, in the column's unit
-    answer_system, answers : where the answer is a code: code -> cell
-    window : days before the index date that count, or of the label after it; None is any
-    """
-
-    column: str
-    role: str
-    resource: str
-    path: str
-    system: str
-    code: str
-    unit: str
-    times: float
-    least: float
+    column: str  # of the table; of `birthDate` it is the age in years on the index date
+    role: str  # one of `ROLES`
+    resource: str  # where it stands: one of `PATHS`, and
+    path: str  # one of its own
+    system: str  # what was measured or found:
+    code: str  # "E11*" are all codes that begin so
+    unit: str  # in UCUM
+    times: float  # what makes a number one of the column's unit
+    least: float  # what can be, in the column's unit
     most: float
-    answer_system: str
-    answers: dict[str, str]
-    window: int | None
+    answer_system: str  # where the answer is a code
+    answers: dict[str, str]  # code -> cell
+    window: int | None  # days before the index date that count, or of the label after it; None is any
 
 
 @dataclass(frozen=True)
@@ -93,6 +84,3 @@ def read(path: Path) -> Mapping:
     if [entry.role for entry in entries].count("index") != 1 or len(found.columns("label")) != 1:
         raise ValueError(f"{Path(path).name} must have one row for the index date, and one column for the label.")
     return found
-
-
-_USUAL = {"times": "1", "least": "-inf", "most": "inf"}

@@ -58,8 +58,7 @@ class Seen(NamedTuple):
 def overheard(aggregator: Callable[..., Aggregator], rounds: Sequence[Vectors], patients: Weights) -> tuple[Seen, Any]:
     """Play the sums of a few rounds: what is seen of them, and the hospitals' state.
 
-    aggregator : called with ``network=``: `EncryptedMean`, whose letters carry every bit here, also the lowest ones,
-        which are else not sent; or `SharedKeyMean`
+    aggregator : called with ``network=``: `SharedKeyMean`, or `EncryptedMean`, whose letters carry even the lowest bits
     """
     sums: list[dict[str, list[bytes]]] = []
 
@@ -81,9 +80,8 @@ def overheard(aggregator: Callable[..., Aggregator], rounds: Sequence[Vectors], 
 
 
 def scene(aggregator: Callable[..., Aggregator], insider: bool = False) -> Callable[[bool], Seen]:
-    """Return what plays a few sums, the coin in the last one, and returns what is seen.
+    """Return what plays a few sums of an aggregator (see `overheard`), the coin in the last one: what is seen.
 
-    aggregator : see `overheard`
     insider : whether C hands its keys to the attacker; B's update is then the opposite of A's, as C reads the sum
     """
 

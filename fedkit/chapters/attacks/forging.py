@@ -49,8 +49,7 @@ class Boost:
 class SignFlip:
     """Send the opposite of what was trained, perhaps many times over: the model unlearns.
 
-    The "omniscient" attack of Blanchard et al., NIPS 2017, section 5, of one who knows only its own update; so in Li et
-    al., "RSA", AAAI 2019, section 5.
+    The "omniscient" attack of Blanchard et al., NIPS 2017, section 5, of one who knows only its own update.
     """
 
     factor: float = 1.0
@@ -62,10 +61,9 @@ class SignFlip:
 
 @dataclass(frozen=True)
 class FreeRider:
-    """Train nothing, and send the last mean back with a little noise, to get the model for free.
+    """Train nothing, and send the last mean back with a little noise, to get the model for free ("disguised").
 
-    Fraboni et al., "Free-rider Attacks on Model Aggregation in Federated Learning", AISTATS 2021, section 3
-    ("disguised").
+    Fraboni et al., "Free-rider Attacks on Model Aggregation in Federated Learning", AISTATS 2021, section 3.
     """
 
     noise: float = 0.1  # its length / length of the mean
@@ -81,14 +79,11 @@ class LittleIsEnough:
     """Collude, and stay just inside what honest hospitals differ by, in each number.
 
     All attackers send their common mean, moved by z standard deviations against its direction. A lone attacker has
-    nothing to estimate the spread from, and sends what it trained.
-
-    z : None: the largest at which, were the updates normal, enough honest hospitals lie further out for the attackers
-        to hold a majority with them (Baruch et al., "A Little Is Enough: Circumventing Defenses For Distributed
-        Learning", NeurIPS 2019, Algorithm 3)
+    nothing to estimate the spread from, and sends what it trained. Baruch et al., "A Little Is Enough: Circumventing
+    Defenses For Distributed Learning", NeurIPS 2019, Algorithm 3.
     """
 
-    z: float | None = None
+    z: float | None = None  # None: `largest_z`
 
     def __call__(self, view: View) -> np.ndarray:
         """Return the update that is sent."""
@@ -98,9 +93,8 @@ class LittleIsEnough:
 
     @staticmethod
     def largest_z(hospitals: int, attackers: int) -> float:
-        """Return z of the paper's Algorithm 3, line 3, at least 0."""
-        honest = hospitals - attackers
-        needed = hospitals // 2 + 1 - attackers
+        """Return z of its line 3, at least 0: in a normal distribution, enough honest updates lie beyond it."""
+        honest, needed = hospitals - attackers, hospitals // 2 + 1 - attackers
         share = (honest - needed) / honest
         return max(NormalDist().inv_cdf(min(max(share, 1e-6), 1 - 1e-6)), 0.0)
 
@@ -129,10 +123,8 @@ class Poisoned(Wrapped):
         if strangers := [name for name in self.attackers | self.claims if name not in hospitals]:
             raise ValueError(f"{strangers[0]!r} cannot attack, since it does not train: name one of {list(hospitals)}.")
 
-    def before(
-        self, own: np.ndarray | None, updates: Vectors, weights: Weights, ledger: Ledger
-    ) -> tuple[Any, Vectors, Weights]:
-        """Swap the attackers' updates and claims; what is remembered is the last mean."""
+    def before(self, own: Any, updates: Vectors, weights: Weights, ledger: Ledger) -> tuple[Any, Vectors, Weights]:
+        """Swap the attackers' updates and claims; what is remembered is the last mean, shape [p]."""
         last_mean = np.zeros_like(next(iter(updates.values()))) if own is None else own
         accomplices = np.stack([updates[name] for name in self.attackers]) if self.attackers else np.empty((0, 0))
         sent, claimed = dict(updates), {name: self.claims.get(name, weight) for name, weight in weights.items()}

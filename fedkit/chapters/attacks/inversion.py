@@ -3,10 +3,8 @@
 For a dense layer z = x W + b, the chain rule gives dL/dW = x^T dL/dz and dL/db = dL/dz. After one step with one
 patient, each column of the kernel's update divided by the bias's update is therefore the row x itself, exactly. With
 more patients it is a mixture of their rows, each weighted with its own dL/dz; a hidden ReLU unit that only one patient
-switches on still gives that patient's row.
-
-Phong et al., "Privacy-Preserving Deep Learning via Additively Homomorphic Encryption", IEEE TIFS 13(5), 2018, section
-3. Geiping et al., "Inverting Gradients", NeurIPS 2020, Proposition 3.1.
+switches on still gives that patient's row (Phong et al., "Privacy-Preserving Deep Learning via Additively Homomorphic
+Encryption", IEEE TIFS 13(5), 2018, section 3; Geiping et al., "Inverting Gradients", NeurIPS 2020, Proposition 3.1).
 """
 
 from collections.abc import Mapping
@@ -39,10 +37,7 @@ def rows(kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
 
 
 def label(last_bias: np.ndarray) -> int:
-    """Label of the one patient of one step: the logit's bias, shape [1], moves up for 1, down for 0.
-
-    Zhao et al., "iDLG: Improved Deep Leakage from Gradients", arXiv:2001.02610, 2020.
-    """
+    """Label of the one patient of one step: the logit's bias, shape [1], moves up for 1 (iDLG, arXiv:2001.02610)."""
     return int(np.asarray(last_bias).item() > 0)
 
 
@@ -52,13 +47,12 @@ def as_measured(row: np.ndarray, statistics: Statistics) -> dict[str, float | st
     The statistics are known to everybody who trains, and to a server that added them up. A missing value shows as the
     mean that stood in for it.
     """
-    moments = statistics.moments
-    known = np.isfinite(moments["std"])
-    numbers = moments["mean"] + np.where(known, moments["std"], 0) * np.asarray(row[: len(moments)], dtype=np.float64)
+    moments, row = statistics.moments, np.asarray(row, dtype=np.float64)
+    numbers = moments["mean"] + moments["std"].where(np.isfinite(moments["std"]), 0) * row[: len(moments)]
     found: dict[str, float | str] = {str(column): float(value) for column, value in numbers.items()}
     at = len(moments)
     for column, levels in statistics.levels.items():
-        coded = np.asarray(row[at : at + len(levels) - 1], dtype=np.float64)
+        coded = row[at : at + len(levels) - 1]
         # The reference level is where all the others are 0: the nearest corner.
         found[column] = levels[int(np.argmax([0.5, *coded]))]
         at += len(levels) - 1

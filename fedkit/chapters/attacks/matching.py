@@ -4,6 +4,7 @@ Where no dense layer sees the image itself (a convolution does), or several pati
 divided. But whoever knows the model can try images until their gradient points the way the update did.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,30 +12,26 @@ from functools import lru_cache
 import numpy as np
 
 from fedkit.compat.tff import tf, tff
-from fedkit.models import cross_entropy
+from fedkit.models import Arrays, cross_entropy
 
 _SMOOTHNESS = 1e-3  # what a unit of total variation costs, in cosines
-_RATE = 0.05  # the first step of the search, in units of a row's numbers
+_RATE, _STEPS = 0.05, 500  # the first step of the search, in units of a row's numbers, and their number
 
 
 @dataclass(frozen=True)
 class Convolutional:
-    """A small convolutional network for square images and a yes-or-no label, after LeNet.
+    """A small convolutional network, after LeNet, for square images (one row a patient) and a yes-or-no label.
 
-    Three convolutions (5 x 5, the first two with stride 2) and one dense layer, smooth in between as in Zhu et al.;
-    pixels arrive as one row a patient, as with other models.
+    Three convolutions (5 x 5, the first two with stride 2) and one dense layer, smooth in between as in Zhu et al.
     """
 
     channels: int = 12  # of each convolution
 
     def initial_weights(self, features: int, seed: int) -> list[np.ndarray]:
         """Weights before the first round, uniform in -0.5 to 0.5 (Zhu et al.); ValueError unless they are a square."""
-        side = _side(features)
-        generator = np.random.default_rng(seed)
-        quarter = -(-side // 4)
-        shapes = [(5, 5, 1, self.channels), *[(5, 5, self.channels, self.channels)] * 2]
-        shapes = [shape for kernel in shapes for shape in (kernel, (self.channels,))]
-        shapes += [(quarter * quarter * self.channels, 1), (1,)]
+        quarter, generator, bias = -(-_side(features) // 4), np.random.default_rng(seed), (self.channels,)
+        first, further = (5, 5, 1, self.channels), (5, 5, self.channels, self.channels)
+        shapes = [first, bias, further, bias, further, bias, (quarter * quarter * self.channels, 1), (1,)]
         return [generator.uniform(-0.5, 0.5, shape).astype(np.float32) for shape in shapes]
 
     def loss(self, weights: Sequence[tf.Tensor], features: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
@@ -48,32 +45,23 @@ class Convolutional:
 
 
 def reconstruct(
-    model: Convolutional,
-    weights: Sequence[np.ndarray],
-    update: Sequence[np.ndarray],
-    labels: Sequence[int],
-    features: int,
-    *,
-    steps: int = 500,
-    seed: int = 0,
+    model: Convolutional, weights: Arrays, update: Arrays, labels: Sequence[int], features: int, *, seed: int = 0
 ) -> np.ndarray:
-    """Search for the images whose gradient points where an update points.
+    """Search for the images whose gradient points where an update points: float32, shape [n, d], in no order.
 
     Minimises 1 - cosine(gradient, -update), plus a little total variation (mean absolute difference of neighbouring
     pixels), with Adam on the gradient's sign, the rate falling to nothing. The length of the update is not looked at,
     so neither learning rate nor number of steps need be known; but the further local steps move the model, the less an
-    update points like a gradient. Returns float32, shape [n, d]; several images are in no particular order.
+    update points like a gradient.
 
     Zhu, Liu and Han, "Deep Leakage from Gradients", NeurIPS 2019 (the search). Geiping et al., "Inverting Gradients",
     NeurIPS 2020, equation 4 and section 5 (cosine, total variation, signed Adam, falling rate).
 
     model : what the update is of; any that has such a `loss` will do, as `models.Model` has
-    update : what the hospital sent: one array a weight
     labels : of the n images. Of a single one, `inversion.label` reads it from the update
     features : pixels, d, from 0 to 1; ValueError if the image is not square
-    seed : of the random images that the search starts from
     """
-    search = _search(model, len(labels), _side(features), steps)
+    search = _search(model, len(labels), _side(features))
     start = np.random.default_rng(seed).uniform(0, 1, (len(labels), features)).astype(np.float32)
     target = tuple(-tf.constant(part, tf.float32) for part in update)
     given = tuple(tf.constant(weight) for weight in weights)
@@ -81,7 +69,7 @@ def reconstruct(
 
 
 @lru_cache(maxsize=16)
-def _search(model: Convolutional, rows: int, side: int, steps: int) -> Callable:
+def _search(model: Convolutional, rows: int, side: int) -> Callable:
     """Return the whole search as one graph, so that a second image costs no second compilation."""
     adam = tff.learning.optimizers.build_adam(_RATE)
 
@@ -102,13 +90,13 @@ def _search(model: Convolutional, rows: int, side: int, steps: int) -> Callable:
         state = adam.initialize(tf.TensorSpec(start.shape, start.dtype))
         guess = best = start
         nearest = tf.constant(np.inf, tf.float32)
-        for step in tf.range(steps):
+        for step in tf.range(_STEPS):
             with tf.GradientTape() as tape:
                 tape.watch(guess)
                 now = distance(weights, target, guess, labels)
             if now < nearest:
                 nearest, best = now, guess
-            state["learning_rate"] = _RATE * (1 - tf.cast(step, tf.float32) / steps)
+            state["learning_rate"] = _RATE * (1 - tf.cast(step, tf.float32) / _STEPS)
             state, guess = adam.next(state, guess, tf.sign(tape.gradient(now, guess)))
             guess = tf.clip_by_value(guess, 0, 1)
         return best
@@ -117,7 +105,6 @@ def _search(model: Convolutional, rows: int, side: int, steps: int) -> Callable:
 
 
 def _side(pixels: int) -> int:
-    side = int(np.sqrt(pixels))
-    if side * side != pixels:
+    if (side := math.isqrt(pixels)) ** 2 != pixels:
         raise ValueError(f"{pixels} pixels are no square image: cut or resize it.")
     return side

@@ -1,12 +1,9 @@
 """Membership inference: whether a patient is among those a model was trained on.
 
-The attacker has the final model, which every hospital gets, and a patient's row. It needs no update, so encrypting
-updates does not touch it.
-
-Shadow models come for free here: runs of the same training with other seeds split the same patients otherwise, so each
-patient was trained on in most runs, and not in the others. One run is the target, the others the attacker's shadows: an
-attacker with as much data of the same kind, which is the worst case (Carlini et al., "Membership Inference Attacks From
-First Principles", IEEE S&P 2022, assume it too).
+The attacker has the final model, which every hospital gets, and a patient's row: encrypting updates does not touch it.
+Shadow models come for free here: runs of the same training with other seeds split the same patients otherwise. One run
+is the target, the others the attacker's shadows: an attacker with as much data of the same kind, which is the worst
+case (Carlini et al., "Membership Inference Attacks From First Principles", IEEE S&P 2022, assume it too).
 """
 
 from collections.abc import Sequence
@@ -37,10 +34,9 @@ class Signals:
 
 
 def signals(runs: Sequence[Run], federation: Federation, model: Model | None = None) -> Signals:
-    """Ask each run's model about every patient of the federation.
+    """Ask each run's model (logistic regression, if no other is given) about every patient of the federation.
 
     runs : of one method, each with another seed (else a ValueError): `learning.train_...(seed=range(33))`
-    model : what was trained; `models.logistic_regression` if None
     """
     model = model or logistic_regression()
     if len(federation.classes) > 2:
@@ -80,9 +76,8 @@ def by_likelihood_ratio(found: Signals, target: int, online: bool = True) -> np.
 
     A patient whom every model gets right tells nothing by a small loss. So each is compared with itself: with the
     models that were trained on it, and those that were not, both as normal distributions (Carlini et al., Algorithm 1).
+    Some shadows must be trained on each patient (if `online`), and others not (else a ValueError): 33 seeds are enough.
 
-    found : from `signals`; all runs but the target are shadows. Each patient must be trained on in some of them (if
-        `online`), and not in others (else a ValueError): 33 seeds are enough
     online : whether the attacker's shadows may be trained on the patient: a log likelihood ratio. Else it only asks how
         surprising the confidence is for a model that was not (equation 4), in standard deviations
     """
@@ -101,8 +96,7 @@ def detection(truth: ArrayLike, scores: ArrayLike, at: Sequence[float] = (0.1, 0
 
     truth : whether it is so, shape [n]; ValueError unless both occur
     scores : higher for "it is so", shape [n]; ValueError unless all are finite
-    at : false positive rates, from 0 to 1: "tpr at R" is the highest true positive rate at R or less (Carlini et al.,
-        section II-C)
+    at : false positive rates R, 0 to 1, at (or below) which it gives the highest true positive one (their section II-C)
     """
     so, values = np.asarray(truth, dtype=bool), np.asarray(scores, dtype=np.float64)
     if so.ndim != 1 or so.shape != values.shape or not 0 < so.sum() < so.size or not np.isfinite(values).all():

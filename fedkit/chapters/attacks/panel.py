@@ -26,8 +26,7 @@ def panel(runs: Sequence[Run], federation: Federation) -> pd.DataFrame:
     0.05, from one step over all rows. "member or not": AUROC of the offline likelihood ratio, the other seeds being
     shadows; NaN with fewer than three. What ciphertexts give away depends on their random keys.
 
-    runs : logistic regressions, of each method one a seed: the same seeds for all
-    federation : what they were trained on
+    runs : logistic regressions on the federation, of each method one a seed: the same seeds for all
     """
     methods = list(dict.fromkeys(run.method for run in runs))
     seeds, success = list(dict.fromkeys(run.settings["seed"] for run in runs)), {}

@@ -1,8 +1,7 @@
 """Malicious hospitals that train on other rows than those they have: labels flipped, or a trigger planted."""
 
-import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -19,13 +18,9 @@ def flip_labels(federation: Federation, attackers: Collection[str], share: float
     Tolpegin et al., "Data Poisoning Attacks Against Federated Learning Systems", ESORICS 2020, section 3.
 
     attackers : names of hospitals; KeyError if one is none
-    share : of their rows, chosen at random by the seed: above 0 and at most 1, else a ValueError
-    seed : a hospital's rows follow from it and the hospital's name
+    share : of their rows, above 0 and at most 1 (else a ValueError), chosen at random by seed and hospital's name
     """
-
-    def flip(hospital: Hospital, rows: np.ndarray) -> Hospital:
-        return dataclasses.replace(hospital, labels=np.where(rows, 1 - hospital.labels, hospital.labels))
-
+    flip = lambda one, rows: replace(one, labels=np.where(rows, 1 - one.labels, one.labels))  # noqa: E731
     return _poison(federation, attackers, share, seed, flip)
 
 
@@ -41,9 +36,8 @@ class Backdoor:
         rows = np.ones(len(table), dtype=bool) if rows is None else rows
         changed = table.copy()
         for column, value in self.trigger.items():
-            if column not in table or (
-                isinstance(table[column].dtype, pd.CategoricalDtype) and value not in table[column].cat.categories
-            ):
+            levels = getattr(table.get(column), "dtype", None)
+            if column not in table or (isinstance(levels, pd.CategoricalDtype) and value not in levels.categories):
                 raise ValueError(f"The trigger {column} = {value!r} does not fit the table: check column and level.")
             changed.loc[rows, column] = value
         return changed
@@ -55,7 +49,7 @@ class Backdoor:
 
         def plant(hospital: Hospital, rows: np.ndarray) -> Hospital:
             labels = np.where(rows, self.target, hospital.labels)
-            return dataclasses.replace(hospital, table=self.show(hospital.table, rows), labels=labels)
+            return replace(hospital, table=self.show(hospital.table, rows), labels=labels)
 
         return _poison(federation, attackers, share, seed, plant)
 
@@ -73,18 +67,16 @@ def evaluate(
     A run scores each hospital on the test rows *of the federation it was given*, and an attacker's are poisoned. Here
     they are the same rows, as they were before.
 
-    clean : the honest federation
-    trained_on : the poisoned one that the run was given; `clean` if None
+    trained_on : the poisoned federation that the run was given; the `clean`, honest one if None
     backdoor : if given, two more metrics. "backdoor": of the patients whose label is not the target, the share that is
         predicted the target once the trigger is shown; "no trigger": the same share without it (NaN: no such patient)
     wanted : which of `evaluation.METRICS`
     """
     if backdoor and len(clean.classes) > 2:
         raise ValueError(f"A backdoor is measured between two classes, and here are {len(clean.classes)}.")
-    model, trained_on = model or logistic_regression(), trained_on or clean
+    model, trained_on, rows = model or logistic_regression(), trained_on or clean, []
     split = preparation.split(trained_on, run.settings["seed"], leave_out=run.settings["leave_out"])
     (weights,) = run.weights.values()
-    rows = []
 
     def predict(table: pd.DataFrame) -> np.ndarray:
         return model.predict(weights, preparation.prepare(table, split.statistics)).astype(float)
@@ -101,24 +93,12 @@ def evaluate(
     return pd.DataFrame(rows, columns=["hospital", "metric", "value"])
 
 
-def _poison(
-    federation: Federation,
-    attackers: Collection[str],
-    share: float,
-    seed: int,
-    change: Callable[[Hospital, np.ndarray], Hospital],
-) -> Federation:
-    """Change a share of the attackers' rows."""
-    for name in attackers:
-        federation[name]  # a KeyError that names who is there
+def _poison(federation: Federation, who: Collection[str], share: float, seed: int, change: Callable) -> Federation:
+    """Change a share of the attackers' rows: `change` is called with each attacker, and a mask of its rows."""
+    poisoned = {name: federation[name] for name in who}  # a KeyError names who is there
     if not 0 < share <= 1:
         raise ValueError(f"The share of poisoned rows must be above 0 and at most 1, and is {share}.")
-
-    def poisoned(hospital: Hospital) -> Hospital:
-        if hospital.name not in attackers:
-            return hospital
-        generator = np.random.default_rng([seed, *hospital.name.encode()])
-        rows = generator.permutation(len(hospital)) < round(share * len(hospital))
-        return change(hospital, rows)
-
-    return dataclasses.replace(federation, hospitals=tuple(poisoned(hospital) for hospital in federation))
+    for name, hospital in poisoned.items():
+        generator = np.random.default_rng([seed, *name.encode()])
+        poisoned[name] = change(hospital, generator.permutation(len(hospital)) < round(share * len(hospital)))
+    return replace(federation, hospitals=tuple(poisoned.get(each.name, each) for each in federation))

@@ -1,8 +1,5 @@
 """Pictures of attacks and of what is done against them: what an attacker reads, poison, who is excluded."""
 
-from collections.abc import Mapping
-
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -11,7 +8,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MultipleLocator
 
 from fedkit import plots
-from fedkit.plots import BLACK, BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, SKY, STYLE, VERMILLION, Look, looks, sheet
+from fedkit.plots import BLACK, BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, SKY, VERMILLION, Look, looks, sheet, styled
 
 # Rules that join updates; the mean looks as federated training does everywhere.
 _LOOKS = {
@@ -27,10 +24,9 @@ _LOOKS = {
 
 def _lines(axes: Axes, rows: pd.DataFrame, names: str, amount: str) -> None:
     """Draw a line a name, with an interval at each amount, side by side, and a legend inside."""
-    present = list(dict.fromkeys(rows[names]))
-    amounts = sorted(rows[amount].unique())
-    looks = zip([ORANGE, SKY, BLUE, PURPLE, GREEN], "sDov^", strict=True)
-    for (color, marker), name, lane in zip(looks, present, plots.lanes(len(present), 0.3), strict=False):
+    present = rows[names].unique()
+    amounts, colors = sorted(rows[amount].unique()), [ORANGE, SKY, BLUE, PURPLE, GREEN]
+    for color, marker, name, lane in zip(colors, "sDov^", present, plots.lanes(len(present), 0.3), strict=False):
         mine = rows[rows[names] == name].sort_values(amount)
         places = np.array([amounts.index(value) for value in mine[amount]]) + lane
         axes.vlines(places, mine["low"], mine["high"], color=color, alpha=0.6)
@@ -40,12 +36,11 @@ def _lines(axes: Axes, rows: pd.DataFrame, names: str, amount: str) -> None:
     plots.word(axes, rows["mean"])
 
 
-@matplotlib.rc_context(STYLE)
+@styled
 def rows_read(table: pd.DataFrame) -> Figure:
-    """Draw the share of patients whose row is read exactly, against how many were in one update.
+    """Draw the share of patients whose row is read exactly, against how many were in one update, a line a model.
 
-    What to see: alone in a step, a patient is read by any model. In company, the wide network
-    gives most away, and a ciphertext nothing. Columns model, patients, mean, low, high: a line a model.
+    What to see: alone in a step, a patient is read by any model. Columns model, patients, mean, low, high.
     """
     figure, ((axes,),) = sheet("Patients whose row is read exactly from one update", 8, 3.7)
     _lines(axes, table.round(plots.DECIMALS), "model", "patients")
@@ -55,27 +50,11 @@ def rows_read(table: pd.DataFrame) -> Figure:
     return figure
 
 
-@matplotlib.rc_context(STYLE)
-def images(pictures: Mapping[str, np.ndarray], notes: Mapping[str, str]) -> Figure:
-    """Draw square images in a row, each with a note below. Measured: a search's last bits differ.
-
-    pictures : name -> pixels from 0 (black) to 1 (white), shape [side, side]
-    notes : name -> what stands below it
-    """
-    figure, axes = sheet("What a search finds from one update, and from its ciphertext", 8, 2.8, columns=len(pictures))
-    for panel, (name, pixels) in zip(axes[0], pictures.items(), strict=True):
-        panel.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        panel.set(title=plots.shown(name, 480 / len(pictures)), xlabel=notes[name], xticks=[], yticks=[])
-        panel.spines[:].set_visible(False)
-    return figure
-
-
-@matplotlib.rc_context(STYLE)
+@styled
 def remedies(table: pd.DataFrame, prices: pd.DataFrame) -> Figure:
     """Draw what remedies leave to an attacker, a panel a remedy, and what they cost in AUROC.
 
-    What to see: a remedy works where its line leaves its start; it is cheap where its
-    interval in the last panel holds zero.
+    What to see: a remedy works where its line leaves its start; it is cheap where its last interval holds zero.
 
     table : columns remedy, attack (a line), amount, measure (of the y axis), mean, low, high; three remedies
     prices : columns remedy, mean, low, high: AUROC minus that without remedies
@@ -95,12 +74,11 @@ def remedies(table: pd.DataFrame, prices: pd.DataFrame) -> Figure:
     return figure
 
 
-@matplotlib.rc_context(STYLE)
+@styled
 def privacy_panel(table: pd.DataFrame) -> Figure:
-    """Draw how often each attack succeeds against each method, with intervals.
+    """Draw how often attacks succeed against each method: columns attack, method, mean, low, high (0 to 1), chance.
 
-    What to see: encryption ends what the server reads from messages, and leaves what the
-    finished model tells. Columns attack, method, mean, low, high (from 0 to 1), chance.
+    What to see: encryption ends what the server reads from messages, and leaves what the finished model tells.
     """
     rows = table.round(plots.DECIMALS)
     attacks, styles = list(dict.fromkeys(rows["attack"])), looks(rows["method"])
@@ -118,7 +96,7 @@ def privacy_panel(table: pd.DataFrame) -> Figure:
     return figure
 
 
-@matplotlib.rc_context(STYLE)
+@styled
 def auroc_by_attackers(table: pd.DataFrame) -> Figure:
     """Draw AUROC (mean of hospitals) against the number of malicious hospitals, a line a rule.
 
@@ -146,35 +124,32 @@ def auroc_by_attackers(table: pd.DataFrame) -> Figure:
     return figure
 
 
-@matplotlib.rc_context(STYLE)
+@styled
 def backdoor(table: pd.DataFrame) -> Figure:
     """Draw, a row a case, the AUROC that everybody looks at beside the backdoor's success, which nobody does.
 
     What to see: left the points stand in one column; right they do not. Columns method (a case, in order),
     metric ("auroc" and "backdoor"; ValueError if one has no rows), mean, low, high, n.
     """
-    panels = {
-        "auroc": ("AUROC: what is looked at", BLUE, "o"),
-        "backdoor": ("Backdoor: trigger shown, target predicted", VERMILLION, "s"),
-    }
+    panels = {"auroc": ("AUROC: what is looked at", BLUE, "o")}
+    panels |= {"backdoor": ("Backdoor: trigger shown, target predicted", VERMILLION, "s")}
     cases = list(dict.fromkeys(table["method"]))
     heading = f"A backdoor hides behind a good AUROC ({plots.splits(plots.rows_of(table, 'auroc'))})"
     figure, axes = sheet(heading, 8, 1.3 + 0.34 * len(cases), columns=2, sharey=True)
     for panel, (metric, (title, color, marker)) in zip(axes[0], panels.items(), strict=True):
         rows = plots.rows_of(table, metric).set_index("method").loc[cases]
         plots.banded(panel, [plots.shown(case) for case in cases])
-        places = range(len(cases))
-        panel.hlines(places, rows["low"], rows["high"], color=color)
-        panel.plot(rows["mean"], places, color=color, marker=marker, linestyle="none")
-        for y, value in enumerate(rows["mean"].fillna(0.5)):
-            text = "not defined" if rows["mean"].isna().iloc[y] else f"{value:.2f}"
-            panel.annotate(text, (value, y), (0, 5), textcoords="offset points", ha="center", fontsize=8)
+        panel.hlines(range(len(cases)), rows["low"], rows["high"], color=color)
+        panel.plot(rows["mean"], range(len(cases)), color=color, marker=marker, linestyle="none")
+        for y, value in enumerate(rows["mean"]):
+            text, x = ("not defined", 0.5) if np.isnan(value) else (f"{value:.2f}", value)
+            panel.annotate(text, (x, y), (0, 5), textcoords="offset points", ha="center", fontsize=8)
         panel.set(title=title, xlim=(-0.03, 1.03), xlabel="mean of hospitals (95% interval)")
         panel.grid(axis="x")
     return figure
 
 
-@matplotlib.rc_context(STYLE)
+@styled
 def exclusions(table: pd.DataFrame) -> Figure:
     """Draw how often each hospital is excluded, a panel a case: rightly or wrongly.
 
@@ -198,7 +173,6 @@ def exclusions(table: pd.DataFrame) -> Figure:
             panel.text(x, y, said, va="center", fontsize=8, weight="bold" if malicious else "normal", **style)
         panel.set(xlim=(0, 1), xticks=(0, 0.5, 1), xticklabels=("0%", "50%", "100%"), title=plots.shown(case, 115))
     plots.outer_labels(axes, "excluded, share of trainings", "")
-    patches = [Patch(color=BLUE, label="malicious, caught")]
-    patches.append(Patch(facecolor=VERMILLION, edgecolor="white", hatch="//", label="honest, excluded"))
-    plots.below(figure, patches)
+    wrongly = Patch(facecolor=VERMILLION, edgecolor="white", hatch="//", label="honest, excluded")
+    plots.below(figure, [Patch(color=BLUE, label="malicious, caught"), wrongly])
     return figure

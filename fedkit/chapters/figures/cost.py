@@ -1,16 +1,15 @@
-"""Pictures of what encryption costs: bytes a number, step by step, by size, and against accuracy."""
+"""Pictures of what encryption costs: bytes a number, step by step, by size, against accuracy, and of one training."""
 
 from collections.abc import Mapping
 from textwrap import fill
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 
 from fedkit import plots
-from fedkit.plots import BLUE, FAINT, INK, STYLE, VERMILLION, looks, sheet
+from fedkit.plots import BLUE, FAINT, INK, VERMILLION, looks, sheet, styled
 
 PLAIN = 4.0  # bytes of a float32
 _INTERVAL = ("mean", "low", "high")
@@ -21,12 +20,11 @@ def _significant(values: pd.Series | np.ndarray, digits: int = 3) -> np.ndarray:
     return np.array([float(f"{value:.{digits}g}") for value in np.asarray(values, dtype=float)])
 
 
-@matplotlib.rc_context(STYLE)
+@styled
 def staircase(steps: pd.DataFrame, lines: Mapping[str, float] | None = None) -> Figure:
     """Draw the bytes that one number costs, an idea a step, from the dearest to the cheapest.
 
-    What to see: the scale is logarithmic, so a step that is twice as high saves the square. Steps
-    above the line of plain float32 cost more than no encryption at all, steps below it less.
+    What to see: steps above the line of plain float32 cost more than no encryption at all, steps below it less.
 
     steps : columns step (what was done) and bytes_per_number, in order
     lines : name -> bytes a number of what to compare with, beside plain float32
@@ -50,8 +48,8 @@ def staircase(steps: pd.DataFrame, lines: Mapping[str, float] | None = None) -> 
         place = {"transform": axes.get_yaxis_transform(), "fontsize": 8.5, "va": "bottom" if value == PLAIN else "top"}
         axes.text(0.008, value * (1.04 if value == PLAIN else 0.96), f"{plots.shown(name)}: {value:g}", **place)
     axes.set(yscale="log", ylim=(foot, heights.max() * 1.6), ylabel="bytes a number (log scale)")
-    names = [fill(plots.shown(step), 11) for step in steps["step"]]
-    axes.set(xlim=(-0.5, count - 0.5), xticks=range(count), xticklabels=names)
+    axes.set_xticks(range(count), [fill(plots.shown(step), 11) for step in steps["step"]])
+    axes.set_xlim(-0.5, count - 0.5)
     axes.tick_params(axis="x", length=0)
     axes.yaxis.set_major_locator(FixedLocator([1, 2, 4, 8, 16, 32, 64, 128]))
     axes.yaxis.set_minor_locator(NullLocator())
@@ -59,13 +57,12 @@ def staircase(steps: pd.DataFrame, lines: Mapping[str, float] | None = None) -> 
     return figure
 
 
-@matplotlib.rc_context(STYLE)
+@styled
 def cost_by_size(table: pd.DataFrame) -> Figure:
     """Draw the bytes a number, against the size of the model (fewest hospitals) and their number (largest model).
 
-    What to see: left, small models pay for what every message has; right, hardly anything grows with the hospitals: a
-    sum needs a few bits more, and the list that comes down names them all. Columns method, numbers, hospitals, up,
-    down (both in bytes a number): every method with every size and number of hospitals.
+    What to see: left, small models pay for what every message has; right, hardly anything grows with the hospitals.
+    Columns method, numbers, hospitals, up, down (both in bytes a number), of every method, size and number of them.
     """
     styles = looks(table["method"])
     figure, ((left, right),) = sheet("What a message costs, by size of the model and number of hospitals", 8, 4.1, 1, 2)
@@ -92,14 +89,13 @@ def cost_by_size(table: pd.DataFrame) -> Figure:
     return figure
 
 
-@matplotlib.rc_context(STYLE)
-def accuracy_by_bits(table: pd.DataFrame, metric: str = "auroc") -> Figure:
-    """Draw what few bits do to a model: its accuracy, and its distance from the one of plain training.
+@styled
+def accuracy_by_bits(table: pd.DataFrame) -> Figure:
+    """Draw what few bits do to a model: its accuracy, minus that of plain training, and its distance from that model.
 
-    What to see: left, the paired difference from plain training with its interval; right, how
-    far away the weights end up, which shows a change long before the accuracy does.
+    What to see: the distance of the weights shows a change long before the accuracy does.
 
-    table : columns rounding, bits, mean, low, high (difference of the metric), distance (relative, of the weights)
+    table : columns rounding, bits, mean, low, high (difference of AUROC), distance (relative, of the weights)
     """
     styles, widths = looks(table["rounding"]), sorted(table["bits"].unique())
     figure, ((left, right),) = sheet("Few bits: what rounding does to the model", 8, 3.9, columns=2)
@@ -116,9 +112,56 @@ def accuracy_by_bits(table: pd.DataFrame, metric: str = "auroc") -> Figure:
         panel.set(xticks=range(len(widths)), xticklabels=widths, xlabel="bits of one number's sum")
         panel.set_xlim(-0.5, len(widths) - 0.5)
         plots.word(panel, table[column])
-    left.set(title=f"Mean of hospitals: {plots.NAMES[metric]} minus plain", ylabel="difference (95% interval)")
+    left.set(title="Mean of hospitals: AUROC minus plain", ylabel="difference (95% interval)")
     right.set(title="Distance of the weights from plain", yscale="log", ylabel="share of their length (log scale)")
     right.grid()
     right.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g}%")
     plots.legend(figure, styles)
+    return figure
+
+
+def _amount(value: float, unit: str) -> str:
+    """Write 12300000 bytes as "12.3 MB", 0.0031 seconds as "3.1 ms"."""
+    steps = [(1e9, "G"), (1e6, "M"), (1e3, "k"), (1, "")] + ([(1e-3, "m"), (1e-6, "µ")] if unit == "s" else [])
+    for step, prefix in steps:
+        if value >= step:
+            return f"{value / step:.3g} {prefix}{unit}"
+    return f"{value:.2g} {unit}"
+
+
+@styled
+def cost_by_method_and_phase(costs: pd.DataFrame) -> Figure:
+    """Draw the bytes and seconds of one whole training (`evaluation.costs`), by what they went into. Measured.
+
+    What to see: encryption costs bytes first of all; both scales are logarithmic.
+    """
+    directions = {"up": "to the server", "down": "to hospitals", "peer": "between hospitals"}
+    order = ["keys", "train", "encrypt", "share", "add", "decrypt", "apply"]
+    phases = sorted(costs["phase"].unique(), key=lambda phase: order.index(phase) if phase in order else len(order))
+    styles = looks(costs["method"])
+    sent, work = costs[costs["bytes"] > 0], costs[costs["seconds"] > 0]
+    what = sent["phase"].map(lambda phase: f"\n({phase})" * (phase != "send"))
+    sent = sent.assign(place=sent["direction"].map(directions) + what)
+    work = work.assign(place=pd.Categorical(work["phase"], phases)).sort_values("place")
+    height = 1.5 + max(sent["place"].nunique(), work["place"].nunique()) * (0.15 + 0.145 * len(styles))
+    figure, ((left, right),) = sheet("The price of one training: all hospitals, all rounds", 8, height, columns=2)
+    for panel, rows, column, unit in [(left, sent, "bytes", "B"), (right, work, "seconds", "s")]:
+        places = list(dict.fromkeys(rows["place"]))
+        plots.banded(panel, places)
+        plots.word(panel, rows[column])
+        for y, place in enumerate(places):
+            amounts = rows[rows["place"] == place].groupby("method")[column].sum()
+            drawn = [method for method in styles if method in amounts]
+            for method, lane in zip(drawn, plots.lanes(len(drawn), 0.16 * (len(styles) - 1)), strict=True):
+                look, text = styles[method], "  " + _amount(amounts[method], unit)
+                panel.plot(amounts[method], y + lane, marker=look.marker, color=look.color, linestyle="none")
+                panel.text(amounts[method], y + lane, text, va="center", fontsize=8)
+        low, high = (rows[column].min() / 3, rows[column].max()) if len(rows) else (1, 10)
+        panel.set(xscale="log", xlabel=f"{column} (log scale)", xlim=(low, high * (high / low) ** 0.32))
+        panel.xaxis.set_major_locator(LogLocator(numticks=5))
+        panel.xaxis.set_major_formatter(lambda amount, _, unit=unit: _amount(amount, unit))
+        panel.grid(axis="x")
+    left.set_title("Bytes sent")
+    right.set_title("Seconds of work, by phase")
+    plots.legend(figure, styles, line=False)
     return figure

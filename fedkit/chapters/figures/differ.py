@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -10,21 +9,20 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from fedkit import plots
-from fedkit.plots import BLUE, FAINT, INK, ORANGE, SKY, STYLE, VERMILLION
+from fedkit.evaluation import MEAN
+from fedkit.plots import BLUE, FAINT, INK, ORANGE, SKY, VERMILLION, styled
 
 
-@matplotlib.rc_context(STYLE)
+@styled
 def against_chance(found: pd.DataFrame) -> Figure:
     """Draw how far hospitals are apart, a panel a measure, beside where shuffled patients bring them by chance.
 
-    What to see: a point beyond its bar is a difference that chance does not make.
-
-    found : columns measure, hospital, value, low, high (of the shuffled ones)
+    What to see: a point beyond its bar is no chance. Columns measure, hospital, value, low, high (of shuffled ones).
     """
     rows, names = plots.rows_of(found), plots.places_of(found)
     measures = list(dict.fromkeys(rows["measure"]))
-    size = (8, 1.6 + 0.4 * len(names), 1, len(measures))
-    figure, (panels,) = plots.sheet("How far each hospital is from all, and from all by chance", *size, sharey=True)
+    heading, height = "How far each hospital is from all, and from all by chance", 1.6 + 0.4 * len(names)
+    figure, (panels,) = plots.sheet(heading, 8, height, 1, len(measures), sharey=True)
     for axes, measure in zip(panels, measures, strict=True):
         plots.banded(axes, [plots.shown(name) for name in names])
         for y, row in enumerate(rows[rows["measure"] == measure].itertuples()):
@@ -37,13 +35,11 @@ def against_chance(found: pd.DataFrame) -> Figure:
     return figure
 
 
-@matplotlib.rc_context(STYLE)
+@styled
 def partitions(parts: Mapping[str, pd.DataFrame], feature: str) -> Figure:
     """Draw pretend hospitals: above, how many patients they have and how many are ill; below, a feature.
 
-    What to see: each way of dividing patients makes hospitals differ in one thing.
-
-    parts : what it is called -> rows with "hospital", "label" (0 or 1) and the feature
+    What to see: each way of dividing makes hospitals differ in one thing. Rows have "hospital", "label" and a feature.
     """
     figure, axes = plots.sheet("One table of patients, divided on purpose", 8, 4.2, 2, len(parts), sharey="row")
     for (above, below), (name, rows) in zip(axes.T, parts.items(), strict=True):
@@ -64,11 +60,9 @@ def partitions(parts: Mapping[str, pd.DataFrame], feature: str) -> Figure:
     return figure
 
 
-@matplotlib.rc_context(STYLE)
+@styled
 def side_by_side(differences: Mapping[str, pd.DataFrame], metrics: Mapping[str, str], reference: str) -> Figure:
-    """Draw methods minus a reference in several metrics, with intervals, on two sets of splits.
-
-    What to see: where both intervals of a method leave out 0.
+    """Draw methods minus a reference in several metrics: what to see is where both sets' intervals leave out 0.
 
     differences : set of splits -> `evaluation.paired_differences`, of the mean of hospitals
     metrics : metric -> how it is called, and which way is better
@@ -76,40 +70,57 @@ def side_by_side(differences: Mapping[str, pd.DataFrame], metrics: Mapping[str, 
     names = list(dict.fromkeys(next(iter(differences.values()))["method"]))
     heading = f"Each method minus {reference}, on the same splits: mean of hospitals"
     figure, (panels,) = plots.sheet(heading, 8, 1.4 + 0.27 * len(names), 1, len(metrics), sharey=True)
-    looks = [plots.Look(BLUE, "o"), plots.Look(ORANGE, "s")]
+    looks = dict(zip(differences, [plots.Look(BLUE, "o"), plots.Look(ORANGE, "s")], strict=True))
     for axes, (metric, title) in zip(panels, metrics.items(), strict=True):
         plots.banded(axes, [plots.shown(name) for name in names])
         axes.axvline(0, color=INK, linewidth=1)
-        for lane, look, table in zip(plots.lanes(2, 0.8), looks, differences.values(), strict=True):
+        for lane, look, table in zip(plots.lanes(2, 0.8), looks.values(), differences.values(), strict=True):
             for row in plots.rows_of(table, metric).itertuples():
                 plots.interval(axes, names.index(row.method) + lane, row, look, markersize=4.5)
         axes.set_title(title, fontsize=10)
         axes.grid(axis="x")
-    plots.legend(figure, dict(zip(differences, looks, strict=True)))
+    plots.legend(figure, looks)
     return figure
 
 
-@matplotlib.rc_context(STYLE)
+@styled
 def heat(values: pd.DataFrame, heading: str, what: str, most: float, decimals: int = 2) -> Figure:
     """Draw a table of differences as colours with their numbers: purple is below 0, orange above.
 
-    What to see: which row, and which column, stands out.
-
-    values : a row of the picture each, a column each
-    what : is written below
-    most : beyond which the colour no longer changes
+    What to see: which row, and which column, stands out. `what` is written below, beyond `most` no colour changes.
     """
-    height, (rows, columns) = 1.3 + 0.3 * len(values), values.shape
-    figure, ((axes,),) = plots.sheet(heading, 8, height)
-    numbers = values.to_numpy().round(plots.DECIMALS)
-    axes.pcolormesh(numbers, cmap="PuOr_r", vmin=-most, vmax=most, edgecolor="white", linewidth=1.5)
-    for (row, column), value in np.ndenumerate(numbers):
-        text = "-" if np.isnan(value) else f"{value:+z.{decimals}f}".replace("-", "−")
-        ink = "white" if value < -0.58 * most or value > 0.72 * most else INK  # the more legible on this purple, orange
-        axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=9, color=ink)
-    axes.set_xticks(np.arange(columns) + 0.5, [plots.shown(name).replace(" ", "\n", 1) for name in values])
-    axes.set_yticks(np.arange(rows) + 0.5, [plots.shown(name) for name in values.index])
+    figure, ((axes,),) = plots.sheet(heading, 8, 1.3 + 0.3 * len(values))
+    table = values.round(plots.DECIMALS).rename(columns=lambda name: plots.shown(name).replace(" ", "\n", 1))
+    write = lambda value, _: f"{value:+z.{decimals}f}".replace("-", "−")  # noqa: E731
+    white = (-0.58 * most, 0.72 * most)  # where it is the more legible, on this purple and orange
+    plots.tiles(axes, table, write, "PuOr_r", most, dark=white, size=9)
     axes.set_xlabel(what)
-    axes.invert_yaxis()
-    axes.tick_params(length=0)
+    return figure
+
+
+@styled
+def local_global_distance(metrics: pd.DataFrame) -> Figure:
+    """Draw how far each hospital's model moves in a round, from metrics of `evaluation.stack`, mean over seeds.
+
+    What to see: whether a hospital moves farther than where the same patients are shuffled among the hospitals.
+    """
+    rows = plots.rows_of(metrics[metrics["hospital"] != MEAN], "distance")
+    styles, places = plots.looks(rows["method"]), plots.places_of(rows)
+    strokes = ["-", (0, (6, 2)), (0, (4, 1.5, 1, 1.5)), (0, (1, 1.5))]
+    # From the fifth hospital on, the strokes come again, with a marker.
+    marks = ["", "o", "s", "^", "D", "v", "X", "P"]
+    shapes = [{"linestyle": strokes[n % 4], "marker": marks[n // 4 % 8], "markersize": 4} for n in range(len(places))]
+    figure, every = plots.panels("How far local models move from the global one", len(styles), height=2.9)
+    for axes, (method, look) in zip(every, styles.items(), strict=True):
+        mine = rows[rows["method"] == method]
+        for place, shape in zip(places, shapes, strict=True):
+            values = mine[mine["hospital"] == place].groupby("round")["value"].mean()
+            axes.plot(values.index, values, color=look.color, markevery=5, **shape)
+        axes.set_title(plots.shown(method))
+        axes.grid()
+        plots.word(axes, mine["value"])
+    every[0].set_ylim(bottom=0)  # last: it ends the scaling that all panels share
+    parts = zip(places, shapes, strict=True)
+    plots.below(figure, [Line2D([], [], color=INK, label=plots.label(place), **shape) for place, shape in parts])
+    plots.outer_labels(every, "round", plots.NAMES["distance"])
     return figure

@@ -1,23 +1,20 @@
-"""Pictures of what there is: the hospitals' data, the price of a training, what the server sees."""
+"""Pictures of what there is: the hospitals' data, when records are from, what the server sees, what a search finds."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
 
 from fedkit import plots
-from fedkit.plots import BLUE, FAINT, INK, SKY, STYLE, VERMILLION, looks, sheet
+from fedkit.plots import BLUE, FAINT, INK, SKY, VERMILLION, Look, looks, sheet, styled
 
 
-@matplotlib.rc_context(STYLE)
+@styled
 def hospitals_at_a_glance(federation: Iterable, column: str = "age") -> Figure:
     """Draw what each hospital of a federation holds: patients ill and not, quartiles of a numeric column, gaps.
 
-    What to see: hospitals differ in size, in how common the disease is, in age, and
-    in what they did not measure. No two draw from the same distribution.
+    What to see: hospitals differ in size, in how common the disease is, in age, and in what they did not measure.
     """
     hospitals = list(federation)
     columns = list(hospitals[0].table.columns)
@@ -29,10 +26,9 @@ def hospitals_at_a_glance(federation: Iterable, column: str = "age") -> Figure:
     size = (8, 1.7 + 0.62 * len(names), 2, 2)
     figure, axes = sheet("What each hospital holds", *size, width_ratios=[1.25, 1], sharey=True)
     ((patients, values), (missing, spare)) = axes
-    grid = missing.get_gridspec()
     missing.remove()
     spare.remove()
-    missing = figure.add_subplot(grid[1, :])
+    missing = figure.add_subplot(spare.get_gridspec()[1, :])
 
     ill = np.array([int(np.sum(hospital.labels)) for hospital in hospitals])
     total = np.array([len(hospital.labels) for hospital in hospitals])
@@ -68,68 +64,19 @@ def hospitals_at_a_glance(federation: Iterable, column: str = "age") -> Figure:
     missing.set_title("Missing values (share of the hospital's patients; empty: none)")
     missing.set(xticks=range(len(columns)), xticklabels=labels, yticks=places, yticklabels=names)
     missing.tick_params(length=0)
-    missing.tick_params(axis="x", rotation=90 if many else 0)
+    missing.xaxis.set_tick_params(rotation=90 if many else 0)
     missing.spines[:].set_visible(False)
     missing.hlines(np.arange(len(names) + 1) - 0.5, -0.5, len(columns) - 0.5, color="#dddddd", linewidth=0.7)
     missing.vlines(np.arange(len(columns) + 1) - 0.5, -0.5, len(names) - 0.5, color="#dddddd", linewidth=0.7)
     return figure
 
 
-def _amount(value: float, unit: str) -> str:
-    """Write 12300000 bytes as "12.3 MB", 0.0031 seconds as "3.1 ms"."""
-    steps = [(1e9, "G"), (1e6, "M"), (1e3, "k"), (1, "")] + ([(1e-3, "m"), (1e-6, "µ")] if unit == "s" else [])
-    for step, prefix in steps:
-        if value >= step:
-            return f"{value / step:.3g} {prefix}{unit}"
-    return f"{value:.2g} {unit}"
-
-
-@matplotlib.rc_context(STYLE)
-def cost_by_method_and_phase(costs: pd.DataFrame) -> Figure:
-    """Draw the bytes and seconds of one whole training (`evaluation.costs`), by what they went into. Measured.
-
-    What to see: both scales are logarithmic, a tick is ten times the one before.
-    Encryption costs bytes first of all.
-    """
-    directions = {"up": "to the server", "down": "to hospitals", "peer": "between hospitals"}
-    order = ["keys", "train", "encrypt", "share", "add", "decrypt", "apply"]
-    phases = sorted(costs["phase"].unique(), key=lambda phase: order.index(phase) if phase in order else len(order))
-    styles = looks(costs["method"])
-    sent, work = costs[costs["bytes"] > 0], costs[costs["seconds"] > 0]
-    what = sent["phase"].map(lambda phase: f"\n({phase})" * (phase != "send"))
-    sent = sent.assign(place=sent["direction"].map(directions) + what)
-    work = work.assign(place=pd.Categorical(work["phase"], phases)).sort_values("place")
-    height = 1.5 + max(sent["place"].nunique(), work["place"].nunique()) * (0.15 + 0.145 * len(styles))
-    figure, ((left, right),) = sheet("The price of one training: all hospitals, all rounds", 8, height, columns=2)
-    for panel, rows, column, unit in [(left, sent, "bytes", "B"), (right, work, "seconds", "s")]:
-        places = list(dict.fromkeys(rows["place"]))
-        plots.banded(panel, places)
-        plots.word(panel, rows[column])
-        for y, place in enumerate(places):
-            amounts = rows[rows["place"] == place].groupby("method")[column].sum()
-            drawn = [method for method in styles if method in amounts]
-            for method, lane in zip(drawn, plots.lanes(len(drawn), 0.16 * (len(styles) - 1)), strict=True):
-                look, text = styles[method], "  " + _amount(amounts[method], unit)
-                panel.plot(amounts[method], y + lane, marker=look.marker, color=look.color, linestyle="none")
-                panel.text(amounts[method], y + lane, text, va="center", fontsize=8)
-        low, high = (rows[column].min() / 3, rows[column].max()) if len(rows) else (1, 10)
-        panel.set(xscale="log", xlabel=f"{column} (log scale)", xlim=(low, high * (high / low) ** 0.32))
-        panel.xaxis.set_major_locator(LogLocator(numticks=5))
-        panel.xaxis.set_major_formatter(lambda amount, _, unit=unit: _amount(amount, unit))
-        panel.grid(axis="x")
-    left.set_title("Bytes sent")
-    right.set_title("Seconds of work, by phase")
-    plots.legend(figure, styles, line=False)
-    return figure
-
-
-@matplotlib.rc_context(STYLE)
+@styled
 def encryption_error(errors: pd.DataFrame) -> Figure:
     """Draw the error that encryption adds, against the number of parameters, a line a scheme.
 
-    What to see: CKKS computes with noisy real numbers, BFV exactly, on numbers that were rounded before. Both lie
-    far below what training could notice. Columns scheme ("CKKS", "BFV" or a method's name), parameters, error
-    (largest absolute difference from the plain mean; one of 0 is drawn at the foot), averaged over rows alike.
+    What to see: CKKS computes with noise, BFV on rounded numbers, both far below what training could notice. Columns
+    scheme ("CKKS", "BFV" or a method), parameters, error (the largest; means are drawn, and one of 0 at the foot).
     """
     named = errors.assign(method=["federated + " + s if s in ("CKKS", "BFV") else s for s in errors["scheme"]])
     styles = looks(named["method"])
@@ -147,15 +94,13 @@ def encryption_error(errors: pd.DataFrame) -> Figure:
     return figure
 
 
-@matplotlib.rc_context(STYLE)
+@styled
 def server_view(update: np.ndarray, ciphertext: bytes, names: Sequence[str]) -> Figure:
     """Draw one hospital's update as the server sees it: without encryption, and with. Measured: noise differs.
 
-    What to see: left, every number can be read; right, the bytes of the ciphertext,
-    one grey pixel each, which look like noise and tell nothing but their length.
+    What to see: left, every number can be read; right, the bytes look like noise and tell nothing but their length.
 
-    update : in the clear, shape [p]
-    ciphertext : the message that the hospital sends instead
+    ciphertext : the message that the hospital sends instead of the update, shape [p]
     names : what each of the p numbers belongs to; about 30 can be read
     """
     figure, axes = sheet("One hospital's update, as the server sees it", 8, 4.4, columns=2, width_ratios=[1, 1.1])
@@ -176,12 +121,42 @@ def server_view(update: np.ndarray, ciphertext: bytes, names: Sequence[str]) -> 
     side = int(np.ceil(np.sqrt(shown.size)))
     square = np.pad(shown.astype(float), (0, side**2 - shown.size), constant_values=np.nan).reshape(side, side)
     secret.imshow(square, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    shares = np.bincount(content)[np.bincount(content) > 0] / content.size
+    shares = np.unique(content, return_counts=True)[1] / content.size
     entropy = -np.sum(shares * np.log2(shares))
     part = f"{'all' if shown.size == content.size else 'the first'} {shown.size:,} bytes"
+    below = f"{part}, a pixel each (black 0, white 255)\nentropy over all bytes: {entropy:.3f} of 8 bits a byte"
     secret.spines[:].set_visible(False)
-    secret.set(title=f"Encrypted: {content.size:,} bytes", xticks=[], yticks=[])
-    secret.set_xlabel(
-        f"{part}, a pixel each (black 0, white 255)\nentropy over all bytes: {entropy:.3f} of 8 bits a byte"
-    )
+    secret.set(title=f"Encrypted: {content.size:,} bytes", xticks=[], yticks=[], xlabel=below)
+    return figure
+
+
+@styled
+def images(pictures: Mapping[str, np.ndarray], notes: Mapping[str, str]) -> Figure:
+    """Draw square images [side, side] in a row, pixels from 0 (black) to 1, with notes. Measured: last bits differ."""
+    figure, axes = sheet("What a search finds from one update, and from its ciphertext", 8, 2.8, columns=len(pictures))
+    for panel, (name, pixels) in zip(axes[0], pictures.items(), strict=True):
+        panel.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        panel.set(title=plots.shown(name, 480 / len(pictures)), xlabel=notes[name], xticks=[], yticks=[])
+        panel.spines[:].set_visible(False)
+    return figure
+
+
+@styled
+def around_index(records: pd.DataFrame) -> Figure:
+    """Draw records by their day, counted from their patient's index date: a line of dots a kind and an outcome.
+
+    What to see: who has dots right of the line, of later. Columns kind, diabetes ("yes", "no"), days, records (number).
+    """
+    kinds, looks = list(dict.fromkeys(records["kind"])), {"no": Look(BLUE, "o"), "yes": Look(VERMILLION, "s")}
+    figure, ((axes,),) = sheet("Records around the index date", 8, 2.6)
+    for number, kind in enumerate(kinds):
+        for (outcome, look), lane in zip(looks.items(), (0.2, -0.2), strict=True):
+            rows = records[(records["kind"] == kind) & (records["diabetes"] == outcome)]
+            size = 14 + 6 * rows["records"].clip(upper=30)
+            place = [number + lane] * len(rows)
+            axes.scatter(rows["days"], place, s=size, c=look.color, marker=look.marker, alpha=0.5, linewidths=0)
+    axes.axvline(0, color=FAINT, linewidth=1.5)
+    axes.set(xlabel="days from the index date (larger dots: more records)", ylim=(len(kinds) - 0.5, -0.5))
+    axes.set_yticks(range(len(kinds)), kinds)
+    plots.legend(figure, {f"diabetes: {outcome}": look for outcome, look in looks.items()}, line=False)
     return figure

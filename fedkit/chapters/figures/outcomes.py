@@ -1,18 +1,21 @@
-"""Pictures of what came out: how well each method does, where, and how sure that is."""
+"""Pictures of what came out, in the end and round by round: how well each method does, where, and how sure that is."""
 
-from collections.abc import Mapping
-
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from fedkit import evaluation, plots
 from fedkit.evaluation import MEAN
-from fedkit.plots import FAINT, STYLE, looks, sheet
+from fedkit.plots import FAINT, looks, sheet, styled
 
 
-@matplotlib.rc_context(STYLE)
+def _title(metric: str) -> str:
+    """Write a metric's name with a capital, unit left out."""
+    name = plots.NAMES[metric].split(" (")[0]
+    return name[0].upper() + name[1:]
+
+
+@styled
 def auroc_forest(summary: pd.DataFrame, metric: str = "auroc", heading: str = "") -> Figure:
     """Draw how well each method does at each hospital, with intervals, from `evaluation.summary`: a forest plot.
 
@@ -20,19 +23,17 @@ def auroc_forest(summary: pd.DataFrame, metric: str = "auroc", heading: str = ""
     That intervals overlap shows no equality: `paired_differences` compares on the same splits.
     """
     rows = plots.rows_of(summary, metric)
-    figure, axes = plots.forest(heading or f"{plots.title(metric)} of each method at each hospital", rows)
+    figure, axes = plots.forest(heading or f"{_title(metric)} of each method at each hospital", rows)
     axes.set_xlabel(f"{plots.NAMES[metric]} on held-out patients (mean and 95% interval over {plots.splits(rows)})")
     return figure
 
 
-@matplotlib.rc_context(STYLE)
+@styled
 def paired_differences(differences: pd.DataFrame, reference: str, margin: float, metric: str = "auroc") -> Figure:
-    """Draw each method minus the reference on the same splits, against a non-inferiority margin.
+    """Draw each method minus the reference (`evaluation.paired_differences`), against a non-inferiority margin.
 
-    What to see: an interval wholly right of the dashed line is non-inferior, one
-    wholly left of it inferior; one that crosses it settles nothing.
+    What to see: right of the dashed line is non-inferior, left of it inferior; an interval across it settles nothing.
 
-    differences : from `evaluation.paired_differences` with that reference
     margin : the largest loss that would be accepted, in units of the metric
     metric : one whose higher values are better; ValueError otherwise, as the margin would be on the wrong side
     """
@@ -40,8 +41,7 @@ def paired_differences(differences: pd.DataFrame, reference: str, margin: float,
         raise ValueError(f"Higher values of {metric!r} are not better: choose auroc, auprc or accuracy.")
     rows = plots.rows_of(differences, metric)
     words = {(row.method, row.hospital): evaluation.verdict(row.low, row.high, margin) for row in rows.itertuples()}
-    heading = f"{plots.title(metric)} compared with {reference}, on the same splits"
-    figure, axes = plots.forest(heading, rows, words)
+    figure, axes = plots.forest(f"{_title(metric)} compared with {reference}, on the same splits", rows, words)
     reach = [*rows["low"], *rows["high"], *rows["mean"], -margin]
     left = np.nanmin(reach) - 0.1 * (np.nanmax(reach) - np.nanmin(reach))
     axes.axvline(0, color=FAINT, linewidth=1)
@@ -52,18 +52,16 @@ def paired_differences(differences: pd.DataFrame, reference: str, margin: float,
     return figure
 
 
-@matplotlib.rc_context(STYLE)
+@styled
 def calibration(curve: pd.DataFrame) -> Figure:
     """Draw predicted against observed shares, a panel a hospital, from `evaluation.calibration_curve`.
 
-    What to see: on the diagonal, 30 of 100 patients at "30%" fall ill. Above it the probabilities
-    are too low, below it too high; a line flatter than the diagonal is too extreme.
+    What to see: above the diagonal the probabilities are too low, below it too high; a line flatter is too extreme.
     """
     rows = plots.rows_of(curve)
     styles, places = looks(rows["method"]), plots.places_of(rows)
-    heading = "Calibration: predicted and observed share with disease"
-    width, height = (6.8, 3.05) if len(places) in (1, 2, 4) else (8, 2.55)
-    figure, panels = plots.panels(heading, len(places), width, height)
+    size = (6.8, 3.05) if len(places) in (1, 2, 4) else (8, 2.55)
+    figure, panels = plots.panels("Calibration: predicted and observed share with disease", len(places), *size)
     # Later methods get smaller marks, so that one that lies below them shows.
     sizes = np.linspace(8, 4, len(styles))
     for axes, place in zip(panels, places, strict=True):
@@ -81,17 +79,15 @@ def calibration(curve: pd.DataFrame) -> Figure:
     return figure
 
 
-@matplotlib.rc_context(STYLE)
+@styled
 def spread(table: pd.DataFrame, metric: str = "auroc") -> Figure:
     """Draw every split's value in `evaluation.table`, a column a method and hospital, with a box over the middle half.
 
-    What to see: how much the value depends on which patients happen to be held out,
-    which at a small hospital can be more than on the method.
+    What to see: how much depends on which patients are held out: at a small hospital, perhaps more than on the method.
     """
     rows = plots.rows_of(table, metric)
     styles, places = looks(rows["method"]), plots.places_of(rows)
-    heading = f"{plots.title(metric)} of every split: spread over hospitals and seeds"
-    figure, ((axes,),) = sheet(heading, 8, 4.4)
+    figure, ((axes,),) = sheet(f"{_title(metric)} of every split: spread over hospitals and seeds", 8, 4.4)
     plots.banded(axes, places, upright=True)
     for (method, look), lane in zip(styles.items(), plots.lanes(len(styles), 0.74), strict=True):
         ink = {part: {"color": look.color} for part in ("boxprops", "whiskerprops")}
@@ -118,40 +114,32 @@ def spread(table: pd.DataFrame, metric: str = "auroc") -> Figure:
     return figure
 
 
-@matplotlib.rc_context(STYLE)
-def training_gain(
-    table: pd.DataFrame, patients: Mapping[str, int], before: str = "local", after: str = "federated"
-) -> Figure:
-    """Draw what each hospital gains by training together, the smallest hospital on top.
+@styled
+def convergence(metrics: pd.DataFrame, metric: str = "auroc") -> Figure:
+    """Draw a metric of `evaluation.stack` over the rounds, a panel a hospital, each with a scale of its own.
 
-    What to see: left, both values; right, their paired difference with its interval.
-    Who has few patients of their own has most to gain.
-
-    table : from `evaluation.table`, holding AUROC of the methods `before` and `after`
-    patients : hospital -> number of its patients
+    What to see: after how many rounds nothing moves any more, and whether encrypted training goes the way of plain.
+    Lines are means over seeds; the bars behind the last round hold the middle 90% of the seeds there.
     """
-    rows = plots.rows_of(table[table["method"].isin([before, after]) & (table["hospital"] != MEAN)], "auroc")
-    gain = evaluation.paired_differences(rows, before).round(plots.DECIMALS)
-    gain = gain.sort_values("hospital", key=lambda names: names.map(patients), kind="stable")
-    means = rows.groupby(["hospital", "method"])["value"].mean()
-    styles = looks([before, after])
-    heading = f"Who gains by training together: AUROC, {before} to {after}"
-    figure, ((left, right),) = sheet(heading, 8, 1.5 + 0.5 * len(gain), columns=2, sharey=True)
-    for panel in (left, right):
-        plots.banded(panel, [f"{plots.shown(place)}\n{patients[place]} patients" for place in gain["hospital"]])
-        panel.grid(axis="x")
-    for y, row in enumerate(gain.itertuples()):
-        start, end = (means[row.hospital, method] for method in (before, after))
-        if np.isfinite(row.mean):
-            arrow = {"arrowstyle": "-|>", "color": FAINT, "shrinkA": 4, "shrinkB": 4}
-            left.annotate("", (end, y), (start, y), arrowprops=arrow, zorder=1)
-            text = f"{row.mean:+z.3f}".replace("-", "−")
-            right.text(row.mean, y - 0.22, text, ha="center", va="bottom", fontsize=8.5)
-        for value, method in ((start, before), (end, after)):
-            left.plot(value, y, marker=styles[method].marker, color=styles[method].color, markersize=8)
-        plots.interval(right, y, row, styles[after], markersize=8)
-    right.axvline(0, color=FAINT, linewidth=1)
-    left.set_xlabel(f"AUROC (mean over {plots.splits(gain)})")
-    right.set_xlabel("gain in AUROC (paired, 95% interval)")
-    plots.legend(figure, styles, line=False)
+    rows = plots.rows_of(metrics[metrics["hospital"] != MEAN], metric)
+    mean = rows.groupby(["method", "seed", "round"], sort=False)["value"].mean().reset_index()
+    rows = pd.concat([rows, mean.assign(hospital=MEAN)])
+    styles, places = looks(rows["method"]), plots.places_of(rows)
+    # Later methods are drawn thinner, so that one that lies below them shows through.
+    widths = np.linspace(3, 1.8, len(styles))
+    behind = rows["round"].max() * (1.03 + 0.03 * np.arange(len(styles)))
+    figure, every = plots.panels(f"{_title(metric)} at each hospital, round by round", len(places), sharey=False)
+    for axes, place in zip(every, places, strict=True):
+        for (method, look), width, bar in zip(styles.items(), widths, behind, strict=True):
+            values = rows[(rows["method"] == method) & (rows["hospital"] == place)].groupby("round")["value"]
+            middle = values.mean().round(plots.DECIMALS)
+            axes.plot(middle.index, middle, color=look.color, linestyle=look.line, linewidth=width)
+            if values.size().max() > 1:
+                ends = values.quantile([0.05, 0.95]).loc[middle.index[-1]]
+                axes.plot([bar, bar], ends, color=look.color, linewidth=2, solid_capstyle="butt")
+        axes.set_title(plots.label(place))
+        axes.grid()
+        plots.word(axes, rows.loc[rows["hospital"] == place, "value"])
+    plots.outer_labels(every, "round", plots.NAMES[metric])
+    plots.legend(figure, styles, marker=False)
     return figure
