@@ -189,6 +189,8 @@ SECRET = "191.7"
         ("a.ndjson", b"[" * 100_000, "line 1 is no JSON"),
         ("a.ndjson", b"\xff191.7", "line 1 is no JSON"),
         ("a.ndjson", b"9" * 5000, "line 1 is no JSON"),
+        ("a.ndjson", b'{"resourceType": "Patient", "id": "a", "multipleBirthInteger": 1e10000}', "line 1 is no JSON"),
+        ("a.ndjson", b'{"resourceType": "Patient", "x": 1.' + b"9" * 5000 + b"}", "line 1 is no JSON"),
         ("a.ndjson", b"{}\n[191.7]", "line 1 holds something that is no FHIR"),
         ("a.json", b'{"resourceType": "Bundle", "entry": 191.7}', "no FHIR resource"),
         (
