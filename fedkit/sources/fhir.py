@@ -218,11 +218,11 @@ def _row(content: dict, facts: list[Fact], mapping: Mapping, exported: date) -> 
     if birth.first > min(fact.when.last for fact in facts) or death.last < index.first:
         raise Unusable("has a record from before birth or a visit after death", "mend birthDate, or the record")
     young = len(birth.text) > 7 and (index.first.month, index.first.day) < (birth.first.month, birth.first.day)
-    age, row, later = index.first.year - birth.first.year - young, {}, []
+    age, row, later, sides = index.first.year - birth.first.year - young, {}, [], {True: [], False: []}
+    for fact in facts:  # on one side are those of surely no later than the index date; "1988" twice is one visit
+        sides[fact.when.last <= index.first or fact.when.text == index.text].append(fact)
     for entry in mapping.entries:
-        mine = [fact for fact in facts if fact.entry.column == entry.column]
-        # Those of surely no later than the index date; "1988" twice is taken for one visit.
-        early = [fact for fact in mine if fact.when.last <= index.first or fact.when.text == index.text]
+        early, late = ([one for one in sides[at] if one.entry.column == entry.column] for at in (True, False))
         within = [one for one in early if entry.window is None or (index.first - one.when.last).days <= entry.window]
         if entry.path == "birthDate":
             if not entry.least <= age <= entry.most:
@@ -233,13 +233,13 @@ def _row(content: dict, facts: list[Fact], mapping: Mapping, exported: date) -> 
         elif entry.role == "label" and entry.resource == "Condition":
             if early:
                 raise Unusable("has the disease already on the index date", "nothing", "look")
-            if any(fact.when.first <= index.last for fact in mine):
+            if any(fact.when.first <= index.last for fact in late):
                 raise Unusable("has a diagnosis whose date is too coarse", "give its day")
             if (end := index.last + timedelta(entry.window)) > exported:
                 raise Unusable("was not followed to the end of the window", "nothing", "look")
-            row[entry.column] = str(int(any(fact.when.first <= end for fact in mine)))
+            row[entry.column] = str(int(any(fact.when.first <= end for fact in late)))
         elif entry.column not in row and entry.role != "index":
-            later += [fact for fact in mine if fact not in early]
+            later += late
             last = max(within, key=lambda fact: fact.when[1:3], default=None)
             row[entry.column] = last.value if last else "0" if entry.resource == "Condition" else None
     return row, later
