@@ -72,6 +72,10 @@ def test_a_row_holds_the_latest_of_what_was_known_on_the_index_date_and_a_plante
     assert row(measured("o", "2022-05-09"))["cholesterol"] is None, "outside the window"
 
 
+def test_what_nobody_reads_is_neither_checked_nor_kept():
+    assert read(person=PERSON | {"photo": "no Attachment"}).table.equals(read().table)
+
+
 def test_no_fact_is_compared_with_all_others(monkeypatch):
     monkeypatch.setattr(fhir, "Fact", type("Alone", (fhir.Fact,), {"__eq__": None}))
     assert problems(measured("o", "2023-01-02"), measured("l", "2023-06-01")) == ["is later than the index date"]

@@ -35,8 +35,7 @@ def resources(export: Path | Iterable[dict]) -> Iterator[tuple[dict[str, Any], t
         raise ValueError(f"{Path(export).name} holds no export. Its files must end with {', '.join(ENDINGS)}.")
     for path in paths:
         for place, text in _lines(path):
-            left -= len(text)
-            if left < 0:
+            if (left := left - len(text)) < 0:
                 raise ValueError(f"{place}: the files hold more than {LARGEST:,} bytes. Export fewer people at a time.")
             if text.strip():
                 yield from parts(parse(text, place), place)
