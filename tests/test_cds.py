@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fedkit import learning, records
 from fedkit.chapters.heterogeneity import AtHome
-from fedkit.sources import cds, mapping
+from fedkit.sources import cds, fhir, mapping
 
 PLACE, HERE = "/cds-services", "/cds-services/fedkit"
 ISSUER = "https://records.example"
@@ -232,6 +233,19 @@ def test_a_wrong_question_is_answered_with_a_sentence(there, code, wrong):
     assert response.status_code == code
     assert said(response).endswith(".")
     assert "145" not in response.text
+
+
+def test_a_question_that_takes_long_keeps_nobody_else_waiting(there, monkeypatch):
+    begun, free, known = threading.Event(), threading.Event(), fhir.known
+    monkeypatch.setattr(fhir, "known", lambda *told: (begun.set(), free.wait(8), known(*told))[2])
+    with ThreadPoolExecutor(1) as pool:
+        late = pool.submit(answer, there, question(there))
+        assert begun.wait(8)
+        there.client.get(PLACE, headers=token(there, PLACE), timeout=4).raise_for_status()
+        free.set()
+        late.result().raise_for_status()
+    full = dict.fromkeys(there.service.prefetch, pressure() | {"link": "x" * 8_000})  # of what a server adds, much
+    assert len(json.dumps(question(there) | {"prefetch": full})) < cds.LARGEST <= 2**17
 
 
 def test_who_has_no_good_token_is_refused(there):

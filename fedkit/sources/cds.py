@@ -24,6 +24,7 @@ import uvicorn
 from pydantic import AliasPath, AwareDatetime, BaseModel, Field, ValidationError
 from pydantic.alias_generators import to_camel
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -37,7 +38,7 @@ from fedkit.sources import fhir, files, mapping
 from fedkit.sources.mapping import Mapping
 
 ID = "fedkit"
-LARGEST = 2**20  # bytes of a request
+LARGEST = 2**17  # bytes of a request
 REMEMBERED = 10_000  # tokens, and cards, at a time: what is older is forgotten
 LONGEST = 300  # seconds that a token may be good for
 LOOPBACK = ("127.0.0.1", "localhost", "::1")  # where only this machine reaches a service
@@ -165,14 +166,14 @@ class Service:
         subjects = {str(one.get("reference") if isinstance(one, dict) else one) for one in abouts}
         if (owners | subjects) - {f"Patient/{who}"}:
             raise HTTPException(400, "What was prefetched is about another patient than the context.")
-        return JSONResponse({"cards": [self.card(resources)]})
-
-    def card(self, resources: list[dict]) -> dict[str, Any]:
-        """Say what the model says of a patient, and how much that is worth here."""
-        try:
-            row, problems = fhir.known(resources, self.mapping, date.today())
+        try:  # in a thread, since it may take seconds: others are answered meanwhile
+            known = await run_in_threadpool(fhir.known, resources, self.mapping, date.today())
         except ValueError as problem:
             raise HTTPException(422, str(problem)) from None
+        return JSONResponse({"cards": [self.card(*known)]})
+
+    def card(self, row: dict[str, str | None], problems: list[str]) -> dict[str, Any]:
+        """Say what the model says of what is known of a patient, and how much that is worth here."""
         name = str(uuid.uuid4())
         self._cards = dict.fromkeys([*self._cards, name][-REMEMBERED:])
         table = pd.DataFrame([row]).astype(dict.fromkeys(self._numeric, float))
