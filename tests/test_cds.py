@@ -287,6 +287,9 @@ def test_only_named_pages_may_call_it_and_only_by_its_name(there, pages):
     assert other.status_code == 400
     assert "access-control-allow-origin" not in other.headers
     assert there.client.get(PLACE, headers=token(there, PLACE) | {"host": "else.example"}).status_code == 400
+    for page, code in {"https://else.example": 403, "null": 403, pages[0]: 200}.items():  # what no browser asks before
+        simple = token(there) | {"origin": page, "content-type": "text/plain"}
+        assert there.client.post(HERE, content=json.dumps(question(there)), headers=simple).status_code == code
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium here")

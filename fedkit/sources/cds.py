@@ -121,7 +121,9 @@ class Service:
         return {name: query.rstrip(",") for name, query in found.items()}
 
     def trust(self, request: Request) -> None:
-        """Refuse a call without a token of a known issuer, made for this address, and never seen before: 401."""
+        """Refuse a page that was not named: 403; and who has no new token of a known issuer for this address: 401."""
+        if request.headers.get("origin") not in (None, *self.origins):
+            raise HTTPException(403, "This page may not call the service: start it with --origin, if it should.")
         if not self.keys:
             return
         now, url = time.time(), self.url + request.url.path
@@ -138,8 +140,7 @@ class Service:
                 raise KeyError
             self._tokens[once] = claims["exp"]
         except (KeyError, OverflowError, RecursionError, TypeError, jwt.PyJWTError):
-            why = "The token was refused: see what a token needs, in the page of this service."
-            raise HTTPException(401, why) from None
+            raise HTTPException(401, "The token was refused: the page of this service says what it needs.") from None
 
     async def services(self, request: Request) -> JSONResponse:
         """Say what there is to call."""
