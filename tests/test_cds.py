@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -366,6 +367,20 @@ def test_the_command_says_in_a_sentence_what_is_wrong(there, capsys):
         with pytest.raises(SystemExit):
             cds.main([*wrong, "--hospital", "Hungary"])
         assert re.search(sentence, capsys.readouterr().err)
+
+
+def test_a_hostile_run_fails_before_there_is_a_patient_and_puts_nothing_but_words_onto_a_card(there):
+    told, run = there.service, there.service.run
+    parts = {"provenance": {}}, {"provenance": {"data": ["x"]}}, {"weights": {name: [] for name in run.weights}}
+    for part in (*parts, {"settings": {"rounds": "many"}}, {"settings": {"rounds": [[1]]}}, {"method": "\ud800"}):
+        with pytest.raises(ValueError, match="This run cannot be asked"):
+            cds.Service(replace(run, **part), told.fingerprint, "Hungary", told.mapping, told.url)
+    hostile = replace(run, method="![x](http://else.example)\n\n# Y", provenance={"data": "long" * 50})
+    service = cds.Service(hostile, told.fingerprint, "Hungary", told.mapping, told.url)
+    card = service.card(dict.fromkeys(service.mapping.columns("feature")), [])
+    assert r"Trained by \!\[x\](http\:\/\/else\.example) \# Y (Cleveland, Hungary," in card["detail"]
+    assert len(card["summary"]) < 140
+    assert card["summary"].endswith("by the model. For teaching, not for care.")
 
 
 def test_a_damaged_run_is_not_answered_with(there, tmp_path):

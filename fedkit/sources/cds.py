@@ -9,6 +9,7 @@ question, and nothing else: it asks nobody, and keeps nothing of a patient. For 
 import argparse
 import hashlib
 import json
+import re
 import time
 import uuid
 from collections.abc import Mapping as Of
@@ -108,6 +109,10 @@ class Service:
                     raise ValueError(f"The key {kid} is no public key for one of {', '.join(ASYMMETRIC)}.")
         self._tokens: dict[tuple[str, str], float] = {}
         self._cards: dict[str, None] = {}
+        try:  # of nobody: what a run of strangers cannot say is found now, and beside no patient
+            JSONResponse(self.card(dict.fromkeys(wanted), []))
+        except Exception:  # whatever is in it
+            raise ValueError("This run cannot be asked: its settings, provenance or weights do not fit.") from None
 
     @property
     def prefetch(self) -> dict[str, str]:
@@ -175,22 +180,22 @@ class Service:
 
     def card(self, row: dict[str, str | None], problems: list[str]) -> dict[str, Any]:
         """Say what the model says of what is known of a patient, and how much that is worth here."""
-        name = str(uuid.uuid4())
-        self._cards = dict.fromkeys([*self._cards, name][-REMEMBERED:])
+        self._cards = dict.fromkeys([*self._cards, name := str(uuid.uuid4())][-REMEMBERED:])
         table = pd.DataFrame([row]).astype(dict.fromkeys(self._numeric, float))
         probability = self.run.predict(table, self.hospital)[0]
         missing = [column for column, cell in row.items() if cell is None]
-        summary = f"{self.run.provenance['data']}: {probability:.0%} by the model. {NOT_FOR_CARE}"[:139]
+        summary = f"{self.run.provenance['data'][:80]:s}: {probability:.0%} by the model. {NOT_FOR_CARE}"
         said = [self.about, f"Not known, and guessed: {', '.join(missing) or 'nothing'}.", *problems, NOT_FOR_CARE]
         shown = {"summary": summary, "indicator": "info", "detail": "\n\n".join(said)}
         return {"uuid": name, **shown, "source": {"label": f"fedkit, model {self.fingerprint[:12]}"}}
 
     @property
     def about(self) -> str:
-        """Which model it is, whose, and how it did at this hospital."""
+        """Which model it is, whose, and how it did at this hospital; what would be Markdown is escaped."""
         run, here = self.run, self.hospital
         trained = run.metrics[(run.metrics["metric"] == "train rows") & (run.metrics["value"] > 0)]["hospital"]
-        told = f"Trained by {run.method} ({', '.join(dict.fromkeys(trained))}), {run.settings['rounds']} rounds."
+        told = " ".join(f"Trained by {run.method} ({', '.join(dict.fromkeys(trained))})".split())
+        told = re.sub(r"[!-'*./:-@\[-`{-~]", r"\\\g<0>", told) + f", {run.settings['rounds']:d} rounds."
         auroc, intercept = (run.final(name).get(here) for name in ("auroc", "calibration_intercept"))
         if auroc is None or intercept is None:
             return f"{told} It was never tested at {here}."
