@@ -263,7 +263,7 @@ async def _asked(request: Request, form: type[Form]) -> tuple[Any, dict]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the service until it is stopped."""
+    """Run the service until it is stopped. Before it must stand a proxy that ends slow requests: nothing here does."""
     parser = argparse.ArgumentParser(prog="python -m fedkit.sources.cds", description="Answer a record system.")
     parser.add_argument("run", type=Path, help="folder to which a run was saved")
     parser.add_argument("--hospital", required=True, help="where it answers, as in the run")
