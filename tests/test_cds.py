@@ -7,6 +7,8 @@ import subprocess
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fedkit import learning, records
 from fedkit.chapters.heterogeneity import AtHome
-from fedkit.sources import cds, mapping
+from fedkit.sources import cds, fhir, mapping
 
 PLACE, HERE = "/cds-services", "/cds-services/fedkit"
 ISSUER = "https://records.example"
@@ -234,6 +236,19 @@ def test_a_wrong_question_is_answered_with_a_sentence(there, code, wrong):
     assert "145" not in response.text
 
 
+def test_a_question_that_takes_long_keeps_nobody_else_waiting(there, monkeypatch):
+    begun, free, known = threading.Event(), threading.Event(), fhir.known
+    monkeypatch.setattr(fhir, "known", lambda *told: (begun.set(), free.wait(8), known(*told))[2])
+    with ThreadPoolExecutor(1) as pool:
+        late = pool.submit(answer, there, question(there))
+        assert begun.wait(8)
+        there.client.get(PLACE, headers=token(there, PLACE), timeout=4).raise_for_status()
+        free.set()
+        late.result().raise_for_status()
+    full = dict.fromkeys(there.service.prefetch, pressure() | {"link": "x" * 8_000})  # of what a server adds, much
+    assert len(json.dumps(question(there) | {"prefetch": full})) < cds.LARGEST <= 2**17
+
+
 def test_who_has_no_good_token_is_refused(there):
     mine, other = there.key, ec.generate_private_key(ec.SECP256R1())
     now = int(time.time())
@@ -273,6 +288,9 @@ def test_only_named_pages_may_call_it_and_only_by_its_name(there, pages):
     assert other.status_code == 400
     assert "access-control-allow-origin" not in other.headers
     assert there.client.get(PLACE, headers=token(there, PLACE) | {"host": "else.example"}).status_code == 400
+    for page, code in {"https://else.example": 403, "null": 403, pages[0]: 200}.items():  # what no browser asks before
+        simple = token(there) | {"origin": page, "content-type": "text/plain"}
+        assert there.client.post(HERE, content=json.dumps(question(there)), headers=simple).status_code == code
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium here")
@@ -349,6 +367,20 @@ def test_the_command_says_in_a_sentence_what_is_wrong(there, capsys):
         with pytest.raises(SystemExit):
             cds.main([*wrong, "--hospital", "Hungary"])
         assert re.search(sentence, capsys.readouterr().err)
+
+
+def test_a_hostile_run_fails_before_there_is_a_patient_and_puts_nothing_but_words_onto_a_card(there):
+    told, run = there.service, there.service.run
+    parts = {"provenance": {}}, {"provenance": {"data": ["x"]}}, {"weights": {name: [] for name in run.weights}}
+    for part in (*parts, {"settings": {"rounds": "many"}}, {"settings": {"rounds": [[1]]}}, {"method": "\ud800"}):
+        with pytest.raises(ValueError, match="This run cannot be asked"):
+            cds.Service(replace(run, **part), told.fingerprint, "Hungary", told.mapping, told.url)
+    hostile = replace(run, method="![x](http://else.example)\n\n# Y", provenance={"data": "long" * 50})
+    service = cds.Service(hostile, told.fingerprint, "Hungary", told.mapping, told.url)
+    card = service.card(dict.fromkeys(service.mapping.columns("feature")), [])
+    assert r"Trained by \!\[x\](http\:\/\/else\.example) \# Y (Cleveland, Hungary," in card["detail"]
+    assert len(card["summary"]) < 140
+    assert card["summary"].endswith("by the model. For teaching, not for care.")
 
 
 def test_a_damaged_run_is_not_answered_with(there, tmp_path):

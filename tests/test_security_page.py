@@ -51,6 +51,7 @@ def test_each_claim_has_a_test_and_faults_that_turn_its_file_red(row):
         "a study in a folder does not have it",
         "Who can delete, can stop, and with a budget can read.",
         "Traffic is seen.",
+        "The service at the bedside needs a proxy before it.",
         "Not tried on a real Google Drive.",
         "The simulation hands keys out.",
     ],

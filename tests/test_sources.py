@@ -72,6 +72,15 @@ def test_a_row_holds_the_latest_of_what_was_known_on_the_index_date_and_a_plante
     assert row(measured("o", "2022-05-09"))["cholesterol"] is None, "outside the window"
 
 
+def test_what_nobody_reads_is_neither_checked_nor_kept():
+    assert read(person=PERSON | {"photo": "no Attachment"}).table.equals(read().table)
+
+
+def test_no_fact_is_compared_with_all_others(monkeypatch):
+    monkeypatch.setattr(fhir, "Fact", type("Alone", (fhir.Fact,), {"__eq__": None}))
+    assert problems(measured("o", "2023-01-02"), measured("l", "2023-06-01")) == ["is later than the index date"]
+
+
 @pytest.mark.parametrize(
     ("day", "label", "problem"),
     [
@@ -189,6 +198,8 @@ SECRET = "191.7"
         ("a.ndjson", b"[" * 100_000, "line 1 is no JSON"),
         ("a.ndjson", b"\xff191.7", "line 1 is no JSON"),
         ("a.ndjson", b"9" * 5000, "line 1 is no JSON"),
+        ("a.ndjson", b'{"resourceType": "Patient", "id": "a", "multipleBirthInteger": 1e10000}', "line 1 is no JSON"),
+        ("a.ndjson", b'{"resourceType": "Patient", "x": 1.' + b"9" * 5000 + b"}", "line 1 is no JSON"),
         ("a.ndjson", b"{}\n[191.7]", "line 1 holds something that is no FHIR"),
         ("a.json", b'{"resourceType": "Bundle", "entry": 191.7}', "no FHIR resource"),
         (

@@ -9,6 +9,7 @@ question, and nothing else: it asks nobody, and keeps nothing of a patient. For 
 import argparse
 import hashlib
 import json
+import re
 import time
 import uuid
 from collections.abc import Mapping as Of
@@ -24,6 +25,7 @@ import uvicorn
 from pydantic import AliasPath, AwareDatetime, BaseModel, Field, ValidationError
 from pydantic.alias_generators import to_camel
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -37,7 +39,7 @@ from fedkit.sources import fhir, files, mapping
 from fedkit.sources.mapping import Mapping
 
 ID = "fedkit"
-LARGEST = 2**20  # bytes of a request
+LARGEST = 2**17  # bytes of a request
 REMEMBERED = 10_000  # tokens, and cards, at a time: what is older is forgotten
 LONGEST = 300  # seconds that a token may be good for
 LOOPBACK = ("127.0.0.1", "localhost", "::1")  # where only this machine reaches a service
@@ -107,6 +109,10 @@ class Service:
                     raise ValueError(f"The key {kid} is no public key for one of {', '.join(ASYMMETRIC)}.")
         self._tokens: dict[tuple[str, str], float] = {}
         self._cards: dict[str, None] = {}
+        try:  # of nobody: what a run of strangers cannot say is found now, and beside no patient
+            JSONResponse(self.card(dict.fromkeys(wanted), []))
+        except Exception:  # whatever is in it
+            raise ValueError("This run cannot be asked: its settings, provenance or weights do not fit.") from None
 
     @property
     def prefetch(self) -> dict[str, str]:
@@ -120,7 +126,9 @@ class Service:
         return {name: query.rstrip(",") for name, query in found.items()}
 
     def trust(self, request: Request) -> None:
-        """Refuse a call without a token of a known issuer, made for this address, and never seen before: 401."""
+        """Refuse a page that was not named: 403; and who has no new token of a known issuer for this address: 401."""
+        if request.headers.get("origin") not in (None, *self.origins):
+            raise HTTPException(403, "This page may not call the service: start it with --origin, if it should.")
         if not self.keys:
             return
         now, url = time.time(), self.url + request.url.path
@@ -137,8 +145,7 @@ class Service:
                 raise KeyError
             self._tokens[once] = claims["exp"]
         except (KeyError, OverflowError, RecursionError, TypeError, jwt.PyJWTError):
-            why = "The token was refused: see what a token needs, in the page of this service."
-            raise HTTPException(401, why) from None
+            raise HTTPException(401, "The token was refused: the page of this service says what it needs.") from None
 
     async def services(self, request: Request) -> JSONResponse:
         """Say what there is to call."""
@@ -165,30 +172,30 @@ class Service:
         subjects = {str(one.get("reference") if isinstance(one, dict) else one) for one in abouts}
         if (owners | subjects) - {f"Patient/{who}"}:
             raise HTTPException(400, "What was prefetched is about another patient than the context.")
-        return JSONResponse({"cards": [self.card(resources)]})
-
-    def card(self, resources: list[dict]) -> dict[str, Any]:
-        """Say what the model says of a patient, and how much that is worth here."""
-        try:
-            row, problems = fhir.known(resources, self.mapping, date.today())
+        try:  # in a thread, since it may take seconds: others are answered meanwhile
+            known = await run_in_threadpool(fhir.known, resources, self.mapping, date.today())
         except ValueError as problem:
             raise HTTPException(422, str(problem)) from None
-        name = str(uuid.uuid4())
-        self._cards = dict.fromkeys([*self._cards, name][-REMEMBERED:])
+        return JSONResponse({"cards": [self.card(*known)]})
+
+    def card(self, row: dict[str, str | None], problems: list[str]) -> dict[str, Any]:
+        """Say what the model says of what is known of a patient, and how much that is worth here."""
+        self._cards = dict.fromkeys([*self._cards, name := str(uuid.uuid4())][-REMEMBERED:])
         table = pd.DataFrame([row]).astype(dict.fromkeys(self._numeric, float))
         probability = self.run.predict(table, self.hospital)[0]
         missing = [column for column, cell in row.items() if cell is None]
-        summary = f"{self.run.provenance['data']}: {probability:.0%} by the model. {NOT_FOR_CARE}"[:139]
+        summary = f"{self.run.provenance['data'][:80]:s}: {probability:.0%} by the model. {NOT_FOR_CARE}"
         said = [self.about, f"Not known, and guessed: {', '.join(missing) or 'nothing'}.", *problems, NOT_FOR_CARE]
         shown = {"summary": summary, "indicator": "info", "detail": "\n\n".join(said)}
         return {"uuid": name, **shown, "source": {"label": f"fedkit, model {self.fingerprint[:12]}"}}
 
     @property
     def about(self) -> str:
-        """Which model it is, whose, and how it did at this hospital."""
+        """Which model it is, whose, and how it did at this hospital; what would be Markdown is escaped."""
         run, here = self.run, self.hospital
         trained = run.metrics[(run.metrics["metric"] == "train rows") & (run.metrics["value"] > 0)]["hospital"]
-        told = f"Trained by {run.method} ({', '.join(dict.fromkeys(trained))}), {run.settings['rounds']} rounds."
+        told = " ".join(f"Trained by {run.method} ({', '.join(dict.fromkeys(trained))})".split())
+        told = re.sub(r"[!-'*./:-@\[-`{-~]", r"\\\g<0>", told) + f", {run.settings['rounds']:d} rounds."
         auroc, intercept = (run.final(name).get(here) for name in ("auroc", "calibration_intercept"))
         if auroc is None or intercept is None:
             return f"{told} It was never tested at {here}."
@@ -256,7 +263,7 @@ async def _asked(request: Request, form: type[Form]) -> tuple[Any, dict]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the service until it is stopped."""
+    """Run the service until it is stopped. Before it must stand a proxy that ends slow requests: nothing here does."""
     parser = argparse.ArgumentParser(prog="python -m fedkit.sources.cds", description="Answer a record system.")
     parser.add_argument("run", type=Path, help="folder to which a run was saved")
     parser.add_argument("--hospital", required=True, help="where it answers, as in the run")

@@ -1,6 +1,6 @@
 """FHIR R4, as hospitals export it -> a row a patient, of what was known on that patient's index date.
 
-`fhir.resources` says whether a resource has the form of FHIR (of R4B, which is R4 in all that is read here:
+`fhir.resources` says whether all that is read of a resource has the form of FHIR (of R4B, which is R4 in this:
 https://hl7.org/fhir/R4B). Much has it and is of no use: a status that is none, an unknown unit, a year to come. What
 fails our own checks is left out and said, with its file and line, and with no value of a patient.
 """
@@ -30,6 +30,11 @@ CODES = {
     "Observation": ("final amended corrected", "registered preliminary cancelled entered-in-error unknown"),
 }
 FORMS = {kind: get_fhir_model_class(kind) for kind in CODES}
+# What is read of them. What else FHIR knows may be large: it is neither checked nor kept.
+READ = "id|class|status|subject|period|code|component|gender|verificationStatus|dataAbsentReason|[a-z]+Date.*|value.+"
+UNREAD = {
+    kind: {at.alias for at in FORMS[kind].model_fields.values() if not re.fullmatch(READ, at.alias)} for kind in CODES
+}
 
 
 class Export(NamedTuple):
@@ -81,6 +86,7 @@ def read(export: Path | Iterable[dict], mapping: Mapping, *, hospital: str, expo
     for content, called, place in files.resources(export):
         if (kind := content["resourceType"]) not in FORMS:
             continue
+        content = {name: part for name, part in content.items() if name not in UNREAD[kind]}
         with noted(kind, place):
             _check(kind, content, called, names)
             names.update(called)
@@ -148,10 +154,9 @@ def _check(kind: str, content: dict[str, Any], called: tuple[str, ...], names: s
 def _facts(kind: str, content: dict, part: dict, mapping: Mapping, exported: date, place: str) -> Iterator[Fact]:
     """Return what a resource, or a component of it, says for the mapping: nothing or one fact."""
     codings = part.get("code", {}).get("coding", [])
-    found = [entry for coding in codings for entry in mapping.find(kind, coding.get("system"), coding.get("code"))]
+    coded = [entry for coding in codings for entry in mapping.find(kind, coding.get("system"), coding.get("code"))]
     mine = [entry for entry in mapping.entries if entry.resource == kind != "Patient"]
-    if kind == "Encounter":
-        found = mine
+    found = mine if kind == "Encounter" else coded
     codes = {str(coding.get("code")).strip() for coding in codings}
     if systems := [entry.system for entry in mine if not found and entry.code in codes]:
         raise Unusable("has a code of the mapping, under another system", f"write {systems[0]} as its system")
@@ -218,11 +223,11 @@ def _row(content: dict, facts: list[Fact], mapping: Mapping, exported: date) -> 
     if birth.first > min(fact.when.last for fact in facts) or death.last < index.first:
         raise Unusable("has a record from before birth or a visit after death", "mend birthDate, or the record")
     young = len(birth.text) > 7 and (index.first.month, index.first.day) < (birth.first.month, birth.first.day)
-    age, row, later = index.first.year - birth.first.year - young, {}, []
+    age, row, later, sides = index.first.year - birth.first.year - young, {}, [], {True: [], False: []}
+    for fact in facts:  # on one side are those of surely no later than the index date; "1988" twice is one visit
+        sides[fact.when.last <= index.first or fact.when.text == index.text].append(fact)
     for entry in mapping.entries:
-        mine = [fact for fact in facts if fact.entry.column == entry.column]
-        # Those of surely no later than the index date; "1988" twice is taken for one visit.
-        early = [fact for fact in mine if fact.when.last <= index.first or fact.when.text == index.text]
+        early, late = ([one for one in sides[at] if one.entry.column == entry.column] for at in (True, False))
         within = [one for one in early if entry.window is None or (index.first - one.when.last).days <= entry.window]
         if entry.path == "birthDate":
             if not entry.least <= age <= entry.most:
@@ -233,13 +238,13 @@ def _row(content: dict, facts: list[Fact], mapping: Mapping, exported: date) -> 
         elif entry.role == "label" and entry.resource == "Condition":
             if early:
                 raise Unusable("has the disease already on the index date", "nothing", "look")
-            if any(fact.when.first <= index.last for fact in mine):
+            if any(fact.when.first <= index.last for fact in late):
                 raise Unusable("has a diagnosis whose date is too coarse", "give its day")
             if (end := index.last + timedelta(entry.window)) > exported:
                 raise Unusable("was not followed to the end of the window", "nothing", "look")
-            row[entry.column] = str(int(any(fact.when.first <= end for fact in mine)))
+            row[entry.column] = str(int(any(fact.when.first <= end for fact in late)))
         elif entry.column not in row and entry.role != "index":
-            later += [fact for fact in mine if fact not in early]
+            later += late
             last = max(within, key=lambda fact: fact.when[1:3], default=None)
             row[entry.column] = last.value if last else "0" if entry.resource == "Condition" else None
     return row, later

@@ -8,13 +8,14 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterable, Iterator
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Inexact, InvalidOperation
 from pathlib import Path
 from typing import Any
 
 LONGEST = 2**20  # bytes of a line
 BUNDLE = 2**25  # bytes of a file that is one Bundle
 LARGEST = 2**28  # bytes of a hospital's files together, unpacked
+NUMBERS = Context(prec=400, Emin=-400, Emax=400, traps=[Inexact, InvalidOperation])  # who writes 1e999999999 out?
 ENDINGS = (".ndjson", ".ndjson.gz", ".json", ".json.gz")
 
 
@@ -34,8 +35,7 @@ def resources(export: Path | Iterable[dict]) -> Iterator[tuple[dict[str, Any], t
         raise ValueError(f"{Path(export).name} holds no export. Its files must end with {', '.join(ENDINGS)}.")
     for path in paths:
         for place, text in _lines(path):
-            left -= len(text)
-            if left < 0:
+            if (left := left - len(text)) < 0:
                 raise ValueError(f"{place}: the files hold more than {LARGEST:,} bytes. Export fewer people at a time.")
             if text.strip():
                 yield from parts(parse(text, place), place)
@@ -58,7 +58,7 @@ def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def parse(text: bytes, place: str) -> dict[str, Any]:
-    """Read one object, or say ValueError: no name twice, no NaN, nothing too deep for Python; null is nothing."""
+    """Read one object, or say ValueError: no name twice, no NaN, nothing too deep or too long; null is nothing."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(dict(pairs)) < len(pairs):
@@ -67,8 +67,8 @@ def parse(text: bytes, place: str) -> dict[str, Any]:
 
     try:
         # `int` refuses NaN and Infinity, and numbers of more digits than anybody needs.
-        return json.loads(text.decode(), parse_float=Decimal, parse_constant=int, object_pairs_hook=once)
-    except (ValueError, RecursionError, InvalidOperation):
+        return json.loads(text.decode(), parse_float=NUMBERS.create_decimal, parse_constant=int, object_pairs_hook=once)
+    except (ValueError, RecursionError, ArithmeticError):
         raise ValueError(f"{place} is no JSON, or says something twice: export it again.") from None
 
 
