@@ -301,6 +301,15 @@ def test_the_server_takes_no_more_than_eight_letters_of_one_kind(net):
     net.board.answer(eight[-1])
 
 
+def test_nobody_sends_anothers_letter_and_copies_of_ones_own_count_as_one(net):
+    """Eight of them, in the place of the other's next letter, would keep that one out."""
+    with pytest.raises(MessageError, match="is for Hospital 1 alone to send"):
+        net.board.answer(asks(letter(PEOPLE["Hospital 1"], "two-00003", number=3)))
+    net.board.groups = []
+    net.board.answer(asks(*((GOOD[0], f"{GOOD[1][:-7]} ({at}).letter", GOOD[2]) for at in range(9))))
+    assert [place for place, *_ in net.board.answer(asks())["letters"]] == ["invitation", "request"]
+
+
 NONE = [None, [], {}, {"name": "Hospital 0"}, asks(name=["Hospital 0"]), asks(letters=3), asks(more=1)]
 FALSE = [asks(name="Eve"), *(asks(board="here", after=after) for after in (-1, 10**9, "0"))]
 QUESTIONS = [(each, said) for those, said in ((NONE, "what is no"), (FALSE, "who is on no roster")) for each in those]
