@@ -375,6 +375,10 @@ def test_a_server_that_promises_more_for_ever_or_names_absurd_times_stops_nobody
     one = mirror(net, lambda question: ANSWER | {"again": 1e300})
     one.fetch()
     assert one.again == 600.0
+    old = {"letters": [letter(PEOPLE["Hospital 1"], "one-00001", number=1)], "more": True}
+    answers = iter([ANSWER | old | {"board": str(at)} for at in range(3)])
+    mirror(net, lambda question: next(answers)).fetch()
+    assert next(answers)["board"] == "2", "the same letter once more is no reason to go on"
 
 
 def test_second_letters_are_shown_to_nobody_else_and_first_ones_to_the_group(net):

@@ -132,8 +132,7 @@ class Board(_Side):
         if proven not in (None, site(self._roster[name])):
             raise MessageError(f"Somebody asks as {name}, with the certificate of another.")
         self.heard[name] = time.monotonic()
-        taken = self._take(letters, {name})
-        self._pin(taken)
+        self._pin(taken := self._take(letters, {name}))
         order = self._order if self.groups is not None else []
         fellows = next((group for group in self.groups or [] if name in group), set())
         found, size, own = [], 0, {each[:2] for each in taken}
@@ -181,10 +180,12 @@ class Mirror(_Side):
         try:
             if said["board"] != self._board:  # a server that was started again: does it have our letters?
                 self._known.clear()
+            before = sum(map(len, self._taken.values()))
             given = self._take(said["letters"], self._roster)
             if type(said["after"]) is not int or not 0 <= said["after"] < 1 << 32:
                 raise ValueError("It is no number of letters.")
-            self._board, self._after, more = said["board"], said["after"], said["more"] and bool(given)
+            more = said["more"] and sum(map(len, self._taken.values())) > before  # or it would keep us here for ever
+            self._board, self._after = said["board"], said["after"]
             self.again = min(max(0.1, float(said["again"])), 600.0)
         except MessageError:
             raise
