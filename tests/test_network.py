@@ -23,9 +23,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from exchange_parts import Logistic
 from network_parts import DATA, Trial, letter, rehearsed
 
-from fedkit.encryption.identities import Identity, fingerprint
+from fedkit.encryption.identities import Identity, exchange_key, fingerprint
 from fedkit.encryption.messages import MessageError
-from fedkit.exchange import Folder, Maker, Settings
+from fedkit.exchange import Folder, Maker, Settings, joining
 from fedkit.exchange.folder import quoted
 from fedkit.exchange.study import Study
 from fedkit.network import __main__, consent, kits, parties, post
@@ -202,6 +202,16 @@ def test_another_hospital_in_the_opening_is_noticed_before_a_key_is_given(net, m
         assert "with others, or other keys, than were agreed to: Hospital 2" in net.diaries[name].said["wrong"]
         assert net.done[name] is False
         assert net.at_the_server(name) == ["request"]
+
+
+def test_hospitals_that_ask_with_one_key_are_named_and_nothing_is_opened(net, monkeypatch):
+    request, same = joining.request, exchange_key().public_key().public_bytes_raw()
+    monkeypatch.setattr(joining, "request", lambda settings, table, own: request(settings, table, same))
+    net.play(seconds=4)
+    wrong = net.diaries["Boss"].said["wrong"]
+    assert wrong.startswith("They cannot begin. Of those chosen, two have one name or key, or")
+    assert ", ".join(DATA.names) in wrong
+    assert not Folder(net.folder).names("opening")
 
 
 @pytest.mark.parametrize("kept", ["update", "two", "request"])
