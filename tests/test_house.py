@@ -25,10 +25,10 @@ ROOMS = {
     "chapters": (3840, {"core", "compat", "encryption"}),
     "studies": (881, {"core", "compat", "encryption", "chapters"}),
     "exchange": (2811, {"core", "compat", "encryption", "chapters"}),
-    "network": (1005, {"core", "compat", "encryption", "exchange"}),
+    "network": (1009, {"core", "compat", "encryption", "exchange"}),
     "sources": (782, {"core"}),
 }
-WHOLE = 15_503  # the most lines of all rooms together
+WHOLE = 15_507  # the most lines of all rooms together
 # The core in the order in which it is read, and the one module of it that opens the door to an engine.
 CORE = ["hospitals", "tables", "preparation", "models", "learning", "aggregators", "records", "evaluation", "plots"]
 BEHIND = {"encryption": "aggregators", "reading": "hospitals"}

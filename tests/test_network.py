@@ -158,6 +158,8 @@ def test_it_goes_on_where_anybody_was_started_again_and_a_hospital_may_lose_what
 
 
 REFUSALS = [
+    ({"label": "relapse"}, "It predicts label (0, 1), and that was not agreed to"),
+    ({"classes": ["1", "0"]}, "It predicts label (0, 1), and"),
     ({"columns": ["x0", "x1"]}, "learns from grade, x2"),
     ({"most_rounds": 2}, "takes 3 rounds, and 2 are the most"),
     ({"fewest_hospitals": 4}, "fewer than 4 hospitals"),
@@ -539,6 +541,10 @@ def test_the_commands_of_the_page_make_kits_and_say_how_things_are(tmp_path, mon
     printed = said("provision", tmp_path / "Boss", plan, tmp_path / "out", *cards)
     assert all(spoken in printed for spoken in Consent.read(tmp_path / "Boss").hospitals.values())
     assert len(list((tmp_path / "out").iterdir())) == 3
+    names = "ca.crt", consent.FILE, "tls.crt"
+    assert {path.name for path in (tmp_path / "out").glob("*/*")} == {*names}
+    page = (Path(__file__).parents[1] / "notebooks" / "network.md").read_text()
+    assert f"/{{{','.join(names)}}} kit" in page, "a file of the server's that it does not name stays away"
     assert said("status", tmp_path / "Boss") == "Nothing was started here.\n"
     (tmp_path / "Boss" / parties.FILE).write_text("[]")
     with pytest.raises(SystemExit, match="is damaged"):
