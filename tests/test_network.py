@@ -23,9 +23,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from exchange_parts import Logistic
 from network_parts import DATA, Trial, letter, rehearsed
 
-from fedkit.encryption.identities import Identity, fingerprint
+from fedkit.encryption.identities import Identity, exchange_key, fingerprint
 from fedkit.encryption.messages import MessageError
-from fedkit.exchange import Folder, Maker, Settings
+from fedkit.exchange import Folder, Maker, Settings, joining
 from fedkit.exchange.folder import quoted
 from fedkit.exchange.study import Study
 from fedkit.network import __main__, consent, kits, parties, post
@@ -158,6 +158,8 @@ def test_it_goes_on_where_anybody_was_started_again_and_a_hospital_may_lose_what
 
 
 REFUSALS = [
+    ({"label": "relapse"}, "It predicts label (0, 1), and that was not agreed to"),
+    ({"classes": ["1", "0"]}, "It predicts label (0, 1), and"),
     ({"columns": ["x0", "x1"]}, "learns from grade, x2"),
     ({"most_rounds": 2}, "takes 3 rounds, and 2 are the most"),
     ({"fewest_hospitals": 4}, "fewer than 4 hospitals"),
@@ -202,6 +204,16 @@ def test_another_hospital_in_the_opening_is_noticed_before_a_key_is_given(net, m
         assert "with others, or other keys, than were agreed to: Hospital 2" in net.diaries[name].said["wrong"]
         assert net.done[name] is False
         assert net.at_the_server(name) == ["request"]
+
+
+def test_hospitals_that_ask_with_one_key_are_named_and_nothing_is_opened(net, monkeypatch):
+    request, same = joining.request, exchange_key().public_key().public_bytes_raw()
+    monkeypatch.setattr(joining, "request", lambda settings, table, own: request(settings, table, same))
+    net.play(seconds=4)
+    wrong = net.diaries["Boss"].said["wrong"]
+    assert wrong.startswith("They cannot begin. Of those chosen, two have one name or key, or")
+    assert ", ".join(DATA.names) in wrong
+    assert not Folder(net.folder).names("opening")
 
 
 @pytest.mark.parametrize("kept", ["update", "two", "request"])
@@ -301,6 +313,15 @@ def test_the_server_takes_no_more_than_eight_letters_of_one_kind(net):
     net.board.answer(eight[-1])
 
 
+def test_nobody_sends_anothers_letter_and_copies_of_ones_own_count_as_one(net):
+    """Eight of them, in the place of the other's next letter, would keep that one out."""
+    with pytest.raises(MessageError, match="is for Hospital 1 alone to send"):
+        net.board.answer(asks(letter(PEOPLE["Hospital 1"], "two-00003", number=3)))
+    net.board.groups = []
+    net.board.answer(asks(*((GOOD[0], f"{GOOD[1][:-7]} ({at}).letter", GOOD[2]) for at in range(9))))
+    assert [place for place, *_ in net.board.answer(asks())["letters"]] == ["invitation", "request"]
+
+
 NONE = [None, [], {}, {"name": "Hospital 0"}, asks(name=["Hospital 0"]), asks(letters=3), asks(more=1)]
 FALSE = [asks(name="Eve"), *(asks(board="here", after=after) for after in (-1, 10**9, "0"))]
 QUESTIONS = [(each, said) for those, said in ((NONE, "what is no"), (FALSE, "who is on no roster")) for each in those]
@@ -366,6 +387,10 @@ def test_a_server_that_promises_more_for_ever_or_names_absurd_times_stops_nobody
     one = mirror(net, lambda question: ANSWER | {"again": 1e300})
     one.fetch()
     assert one.again == 600.0
+    old = {"letters": [letter(PEOPLE["Hospital 1"], "one-00001", number=1)], "more": True}
+    answers = iter([ANSWER | old | {"board": str(at)} for at in range(3)])
+    mirror(net, lambda question: next(answers)).fetch()
+    assert next(answers)["board"] == "2", "the same letter once more is no reason to go on"
 
 
 def test_second_letters_are_shown_to_nobody_else_and_first_ones_to_the_group(net):
@@ -437,7 +462,8 @@ PLAN = {"settings": Settings.of(DATA).to_json(), "host": "localhost", "port": 1}
 
 def test_a_card_that_was_changed_gets_no_certificate(made, tmp_path):
     said, other = (json.loads((one.kits["Hospital 0"] / "card.json").read_text()) for one in made)
-    for change in ({"tls": other["tls"]}, {"name": "Hospital 9"}, {"key": other["key"]}):
+    cut = {"name": "Hospital", "tls": f"0 {said['tls']}"}  # the same words; what stands before a key is no matter
+    for change in (cut, {"tls": other["tls"]}, {"name": "Hospital 9"}, {"key": other["key"]}):
         refused(made[0], tmp_path, json.dumps(said | change), "was changed on the way")
 
 
@@ -450,7 +476,7 @@ def refused(one, place, card, why):
 
 
 def carded(me, name, tls):
-    signed = me.sign(f"card {name} {tls}".encode()).hex()
+    signed = me.sign(json.dumps([name, tls]).encode()).hex()
     return json.dumps({"name": name, "key": me.public.hex(), "tls": tls, "signed": signed})
 
 
@@ -515,6 +541,10 @@ def test_the_commands_of_the_page_make_kits_and_say_how_things_are(tmp_path, mon
     printed = said("provision", tmp_path / "Boss", plan, tmp_path / "out", *cards)
     assert all(spoken in printed for spoken in Consent.read(tmp_path / "Boss").hospitals.values())
     assert len(list((tmp_path / "out").iterdir())) == 3
+    names = "ca.crt", consent.FILE, "tls.crt"
+    assert {path.name for path in (tmp_path / "out").glob("*/*")} == {*names}
+    page = (Path(__file__).parents[1] / "notebooks" / "network.md").read_text()
+    assert f"/{{{','.join(names)}}} kit" in page, "a file of the server's that it does not name stays away"
     assert said("status", tmp_path / "Boss") == "Nothing was started here.\n"
     (tmp_path / "Boss" / parties.FILE).write_text("[]")
     with pytest.raises(SystemExit, match="is damaged"):

@@ -23,6 +23,8 @@ class Consent(NamedTuple):
     hospitals: dict  # and of all who take part, this one included
     host: str  # where the server is
     port: int
+    label: str  # what is predicted,
+    classes: list  # and the names of its values, in order
     columns: list  # those that may be learned from
     most_rounds: int  # how often the model may be joined
     fewest_hospitals: int  # of how many a sum must be
@@ -32,8 +34,9 @@ class Consent(NamedTuple):
     @classmethod
     def to_all(cls, settings: Settings, **about: object) -> "Consent":
         """Return one to all that a study asks for: what is offered."""
-        asked = {"columns": [*joining.asked(settings)], "most_rounds": settings.rounds, "leaves": [*LEAVES]}
-        return cls(fewest_hospitals=settings.quorum, largest_letter=SMALL, **asked, **about).checked()
+        asked = {"label": settings.label, "classes": [*settings.classes], "columns": [*joining.asked(settings)]}
+        most = {"most_rounds": settings.rounds, "fewest_hospitals": settings.quorum, "largest_letter": SMALL}
+        return cls(leaves=[*LEAVES], **most, **asked, **about).checked()
 
     @classmethod
     def read(cls, kit: Path) -> "Consent":
@@ -71,6 +74,8 @@ class Consent(NamedTuple):
         settings, found = study.settings, []
         if study.invitation != self.invitation:
             found.append(f"The invitation is {study.invitation}, and {self.invitation} was agreed to.")
+        if (settings.label, [*settings.classes]) != (self.label, self.classes):
+            found.append(f"It predicts {settings.label} ({', '.join(settings.classes)}), and that was not agreed to.")
         if more := sorted(joining.asked(settings).keys() - {*self.columns}):
             found.append(f"The study learns from {', '.join(more)}, and that was not agreed to.")
         if settings.rounds > self.most_rounds:
@@ -79,8 +84,7 @@ class Consent(NamedTuple):
             found.append("After a sum that did not open another would follow (budget), and the two differ by somebody.")
         if min(settings.quorum, study.least) < self.fewest_hospitals:
             found.append(f"Sums may be of fewer than {self.fewest_hospitals} hospitals, and that was not agreed to.")
-        heads = [study.maker_is, *(each[:2] for each in study.coordinators)]
-        if (charge := {name: fingerprint(public) for name, public in heads}) != self.server:
+        if (charge := {who: fingerprint(key) for who, key, *_ in [study.maker_is, *study.coordinators]}) != self.server:
             found.append(f"In charge are {', '.join(charge)}, with other keys or others than were agreed to.")
         if study.roster is not None and (them := study.roster.fingerprints()) != self.hospitals:
             others = sorted({name for name, _ in them.items() ^ self.hospitals.items()})

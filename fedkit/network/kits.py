@@ -37,8 +37,8 @@ def make(kit: Path, name: str, passphrase: str) -> Identity:
     me = Identity.new(name)
     me.save(kit / "identity", passphrase)
     tls = _key(kit / "tls.key").public_key().public_bytes(_PEM, _SPKI).decode()
-    card = {"name": name, "key": me.public.hex(), "tls": tls, "signed": me.sign(f"card {name} {tls}".encode()).hex()}
-    (kit / "card.json").write_text(json.dumps(card, indent=1))
+    signed = me.sign(json.dumps([name, tls]).encode()).hex()
+    (kit / "card.json").write_text(json.dumps({"name": name, "key": me.public.hex(), "tls": tls, "signed": signed}))
     return me
 
 
@@ -85,7 +85,7 @@ def _card(path: Path) -> tuple[str, bytes, rsa.RSAPublicKey]:
     try:
         name, key, tls, signed = json.loads(path.read_text()).values()
         public, holder = bytes.fromhex(key), serialization.load_pem_public_key(tls.encode())
-        whole = verify(public, bytes.fromhex(signed), f"card {check_name(name)} {tls}".encode())
+        whole = verify(public, bytes.fromhex(signed), json.dumps([check_name(name), tls]).encode())
         if whole and holder.key_size >= _BITS:
             return name, public, holder
     except (AttributeError, RecursionError, TypeError, ValueError):

@@ -123,13 +123,16 @@ def server(kit: Path, me: Identity, board: Board, bell: Event, diary: Diary, rin
         bell.clear()
         try:
             said = coordinator.step()
-            sentence = str(said._replace(waits_for="the hospitals") if said.stage == "round" else said)
+            sentence, wrong = str(said._replace(waits_for="the hospitals") if said.stage == "round" else said), ""
             if said.stage == "opening":
                 here = wanted & {each.fingerprint for each in maker.step() if not each.problems}
                 sentence = f"{len(here)} of {len(wanted)} hospitals have asked to join."
                 if here == wanted:
-                    maker.open(wanted)
-                    continue
+                    try:
+                        maker.open(wanted)
+                        said = coordinator.step()  # who sees whose letters must be known before the board shows any
+                    except ValueError as problem:  # two have one key
+                        wrong = f"They cannot begin. {problem}"
             board.groups = [{*group} for group in coordinator.study.groups]
             if board.look():
                 ring()
@@ -139,7 +142,7 @@ def server(kit: Path, me: Identity, board: Board, bell: Event, diary: Diary, rin
             continue
         late = time.monotonic() - max(SILENT, 3 * board.again)
         absent = [name for name in agreed.hospitals if board.heard.get(name, began) < late and not said.ended]
-        wrong = f"Nothing is heard of {', '.join(absent)}: busy, or away." if absent else ""
+        wrong = f"Nothing is heard of {', '.join(absent)}: busy, or away." if absent else wrong
         diary.say(says=sentence, wrong=wrong, round=said.round)
         if not said.acted:
             bell.wait(1.0)

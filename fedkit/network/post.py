@@ -9,7 +9,7 @@ import re
 import secrets
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from threading import RLock
 
 from fedkit.encryption.identities import fingerprint
@@ -46,7 +46,7 @@ class _Side:
         self._folder, self._roster, self._numbers, self._largest = Folder.opened(folder), roster, numbers, largest
         self._server = next(iter(roster))
         self._known: set[tuple[str, str]] = set()  # of the letters: those that the other side has, or was shown
-        self._taken: dict[tuple[str, str], set[str]] = defaultdict(set)  # those from there, by place and sender
+        self._taken: dict[tuple[str, str], set[str]] = defaultdict(set)  # digests from there, by place and sender
 
     def _new(self, *senders: str) -> list[Letter]:
         """Read the letters that these have written since."""
@@ -71,14 +71,19 @@ class _Side:
             raise MessageError(f"{place}/{name:.80} is not what its name says: it is not taken.")
         return letter
 
-    def _take(self, given: list[Letter]) -> None:
-        """Put letters that came from outside in the folder."""
+    def _take(self, given: list[Letter], senders: Container[str]) -> list[Letter]:
+        """Put letters of these senders in the folder; return them under the names that they have there."""
+        taken = []
         for place, name, data in given:
-            at = place, self._read(place, name, data).sender
-            if len(self._taken[at] | {name}) > _MOST:
-                raise MessageError(f"{at[1]} sent more than {_MOST} letters to {place}: no more are taken.")
-            self._taken[at].add(name)
-            self._folder.post(*at, data)
+            letter = self._read(place, name, data)
+            if letter.sender not in senders:
+                raise MessageError(f"{place}/{name:.80} is for {letter.sender} alone to send: it is not taken.")
+            digests = self._taken[place, letter.sender]
+            if len(digests | {letter.digest}) > _MOST:
+                raise MessageError(f"{letter.sender} sent more than {_MOST} letters to {place}: no more are taken.")
+            digests.add(letter.digest)
+            taken.append((place, self._folder.post(place, letter.sender, data).name, data))
+        return taken
 
 
 class Board(_Side):
@@ -102,7 +107,7 @@ class Board(_Side):
             return self._pin(self._new(*([self._server] if self._order else self._roster)))
 
     def _pin(self, given: list[Letter]) -> bool:
-        new = [(place, name) for place, name, _ in given if (place, name) not in self._known]
+        new = [at for at in dict.fromkeys(each[:2] for each in given) if at not in self._known]
         self._known.update(new)
         self._order += new
         return bool(new)
@@ -127,11 +132,10 @@ class Board(_Side):
         if proven not in (None, site(self._roster[name])):
             raise MessageError(f"Somebody asks as {name}, with the certificate of another.")
         self.heard[name] = time.monotonic()
-        self._take(letters)
-        self._pin(letters)
+        self._pin(taken := self._take(letters, {name}))
         order = self._order if self.groups is not None else []
         fellows = next((group for group in self.groups or [] if name in group), set())
-        found, size, own = [], 0, {tuple(each[:2]) for each in letters}
+        found, size, own = [], 0, {each[:2] for each in taken}
         while after < len(order) and size < _ANSWER:
             at, after = order[after], after + 1
             kind, sender = at[0].partition("-")[0], parts(at[1])[1]
@@ -176,11 +180,12 @@ class Mirror(_Side):
         try:
             if said["board"] != self._board:  # a server that was started again: does it have our letters?
                 self._known.clear()
-            given = [(place, name, data) for place, name, data in said["letters"]]
-            self._take(given)
+            before = sum(map(len, self._taken.values()))
+            given = self._take(said["letters"], self._roster)
             if type(said["after"]) is not int or not 0 <= said["after"] < 1 << 32:
                 raise ValueError("It is no number of letters.")
-            self._board, self._after, more = said["board"], said["after"], said["more"] and bool(given)
+            more = said["more"] and sum(map(len, self._taken.values())) > before  # or it would keep us here for ever
+            self._board, self._after = said["board"], said["after"]
             self.again = min(max(0.1, float(said["again"])), 600.0)
         except MessageError:
             raise

@@ -161,24 +161,20 @@ from types import SimpleNamespace
 
 from fedkit import hospitals
 from fedkit.exchange import Settings
-from fedkit.network.consent import LEAVES, Consent
+from fedkit.network.consent import Consent
 
 federation = hospitals.load("heart_disease")
 plan = Settings.of(federation, rounds=ROUNDS, epochs=EPOCHS, budget=0)
 offered = SimpleNamespace(settings=plan, invitation="K7QM-2XHD-9P1A-4T6R", roster=None)
 offered.maker_is, offered.coordinators = ("Server", people["Server"].public), []
 offered.least = 3
-whole = Consent(
+whole = Consent.to_all(
+    plan,
     invitation=offered.invitation,
     server={"Server": roster["Server"]},
     hospitals={name: roster[name] for name in ("Cleveland", "Hungary")},
     host="127.0.0.1",
     port=8002,
-    columns=[*plan.numeric, *plan.categorical],
-    most_rounds=ROUNDS,
-    fewest_hospitals=3,
-    leaves=[*LEAVES],
-    largest_letter=LARGEST,
 )
 
 # %%
@@ -189,8 +185,8 @@ agreed = whole._replace(
 )
 
 # %% [markdown]
-# This hospital agrees to three columns and five rounds. It never says how good the model is on its patients: "scores" is
-# not among what leaves. See what the program says of our study, which wants more.
+# This hospital agrees to what is predicted, to three columns and five rounds. It never says how good the model is on its
+# patients: "scores" is not among what leaves. See what the program says of our study, which wants more.
 
 # %%
 for sentence in agreed.problems(offered):
@@ -412,7 +408,7 @@ if ready:
 #
 # - A notebook is to learn and plan, a folder to teach, a network for machines that trust nobody else with their rows.
 # - A question carries letters both ways. At each door, only letters signed by those who were agreed on are taken.
-# - Consent is a file: columns, rounds, who takes part, what may leave. It is compared before each step.
+# - Consent is a file: what is predicted, columns, rounds, who takes part, what may leave. It is compared before each step.
 # - Five processes trained one model. Two were killed, and all bytes are those of the rehearsal.
 # - A tap hears TLS and nothing else, and a certificate of another study is refused with a sentence.
 #
