@@ -190,10 +190,7 @@ def test_statistics_that_nobody_read_prepare_the_rows_alike(heart, secretly):
     far = dataclasses.replace(heart, hospitals=tuple(map(far_and_small, heart)))
     plain = preparation.split(far, 3, leave_out=["Hungary"])
     secret = preparation.split(
-        far,
-        3,
-        leave_out=["Hungary"],
-        add=lambda sums: aggregator.total(state, "statistics", sums, ledger),
+        far, 3, leave_out=["Hungary"], add=lambda sums: aggregator.total(state, "statistics", sums, ledger)
     )
     assert secret.columns == plain.columns
     assert secret.statistics.rows == plain.statistics.rows
@@ -473,10 +470,7 @@ def test_what_a_run_follows_from_is_in_its_name(train, heart, monkeypatch, tmp_p
     train()
     turned = dataclasses.replace(heart["Hungary"], labels=1 - heart["Hungary"].labels)
     others = [turned if each.name == "Hungary" else each for each in heart.hospitals]
-    changed = [
-        dataclasses.replace(heart, hospitals=tuple(others)),
-        heart.without("Hungary"),
-    ]
+    changed = [dataclasses.replace(heart, hospitals=tuple(others)), heart.without("Hungary")]
     for data in changed:
         assert train(data)[1] > 0
     plans = ({"rounds": 1}, {"epochs": 2}, {"batch_size": 16}, {"learning_rate": 0.1}, {"model": models.mlp((2,))},
