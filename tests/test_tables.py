@@ -184,7 +184,6 @@ REFUSED = {
     ),
     "sites alike": (table(clinic=[1, "1", 2] * 8), "'clinic' holds values that look alike: 1, '1'", {"min_rows": 5}),
     "sites alike but for a space": (table(clinic=["A", "A ", "B"] * 8), "look alike: 'A ', 'A'", {"min_rows": 5}),
-
     "tiny sites": (
         table(clinic=["A"] * 5 + ["B"] * 8 + ["C"] * 8 + ["D"] * 3),
         "min_rows=6 patients: A has 5, D has 3",
@@ -212,7 +211,6 @@ REFUSED = {
     ),
     "empty everywhere": (table(x=np.nan), "'x' has no value at any hospital"),
     "blank everywhere": (table(x=""), "'x' has no value at any hospital"),
-
     "dates with two digits": (x(words("31.1.20", "1.2.20", "")), DATES),
     "months as text": (x(words("2020-01", "2021-12")), DATES),
     "days of the week": (x(words("Mon, 3 Jan 2020", "Tuesday 4 Feb 2020")), DATES),
@@ -225,9 +223,7 @@ REFUSED = {
     "exponents": (x(words("1e3", "2.5E-2", "−8.5")), AS_TEXT),
     "a point for nothing": (x(words("1.5", "2.5", ".")), r"missing=\{'x': \['\.'\]\}, decimal=\{'x': '\.'\}"),
     "below detection": (x(words("<0.01", "0.02", ">50", "3")), "below=0.5, above=1"),
-
     "units in numbers": (x(words("70 kg", "81")), AS_TEXT, {"decimal": "."}),
-
     "numbers as long text": (x(shuffled([f"{n}.5" for n in range(90)])), AS_TEXT),
     "numbers and words": (x(words("250", "V45", "3")), "'x' is neither all numbers nor all text"),
     "below detection in words": (x(words(1, 2.5, "below")), "'x' is neither all numbers nor all text"),
@@ -235,7 +231,6 @@ REFUSED = {
     "words for nothing in a category": (x(pd.Categorical(words("a", "b", "?"))), rf"{WORDS}: '\?'"),
     "levels alike": (x(pd.Categorical(words(1, "1", 2))), ALIKE),
     "levels alike but for a point": (x(pd.Categorical(words(1, "1.0", 2))), f"{ALIKE}: 1, '1[.]0'"),
-
     "levels with odd spaces": (x(words("a b", "a\xa0b", "a  b", "c")), r"'a\\xa0b'"),
     "levels with nothing visible": (x(words("a", "a\u200b", "c")), r"look alike: 'a\\u200b', 'a'"),
     "too many levels": (x([f"code {n % 60}" for n in shuffled(range(90))]), "numbers or names"),
@@ -465,10 +460,8 @@ READ = {
     "whole measurements, all different": (shuffled(range(0, 90_000, 1000)), {}, range(0, 90_000, 1000)),
     "codes": (pd.Categorical(words("0", "1", "2")), {}, {"0", "1", "2"}),
     "codes and one point nothing": (pd.Categorical(words("1", "1.0", "2")), {}, {"1.0", "2"}),
-
     "codes of halves": (pd.Categorical(words(1.0, 2.5)), {}, {"1", "2.5"}),
     "codes that are kept": (words("0", "1", "?"), {"keep": ["x"]}, {"0", "1", "?"}),
-
     "truth and a word": (words(True, False, "unknown"), {"missing": ["unknown"]}, {"True", "False"}),
     "no pain": (words("none", "mild", "severe"), {}, {"none", "mild", "severe"}),
     "brackets": (words("[70-80)", "[80-90)", "<3a>"), {}, {"[70-80)", "[80-90)", "<3a>"}),
