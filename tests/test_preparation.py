@@ -79,11 +79,6 @@ def test_sums_travel_as_a_vector(hospitals, error):
     assert found.levels["pain"].dtype == np.int64
 
 
-def test_the_order_of_the_hospitals_does_not_matter():
-    tables = [frame([(age, 0.1, "none"), (age**2, None, "mild")]) for age in (1, 2, 4)]
-    pd.testing.assert_frame_equal(statistics(tables).moments, statistics(tables[::-1]).moments)
-
-
 @pytest.mark.parametrize("value", [0.1, -3e-7, 12345.678, 0.0])
 def test_a_column_that_never_varies_is_zero_and_is_not_blown_up(value):
     table = frame([(value, 1, "none")] * 7)
