@@ -24,9 +24,6 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 os.environ["PYTHONPATH"] = f"{Path(__file__).parents[2]}:{Path(__file__).parents[1]}"
@@ -40,7 +37,7 @@ from fedkit.encryption.identities import Identity, fingerprint
 from fedkit.exchange import Folder, Watch, letters
 from fedkit.exchange.folder import digest, quoted
 from fedkit.exchange.rounds import parameters
-from fedkit.network import environment, kits
+from fedkit.network import environment
 from fedkit.network.loopback import SERVER, Loopback
 from fedkit.network.post import Board
 
@@ -77,8 +74,8 @@ class Line:
 
 
 @contextlib.contextmanager
-def study(rounds: int = ROUNDS):
-    with tempfile.TemporaryDirectory() as place, Loopback(Path(place), DATA, work=WORK, rounds=rounds) as made:
+def study():
+    with tempfile.TemporaryDirectory() as place, Loopback(Path(place), DATA, work=WORK, rounds=ROUNDS) as made:
         yield made
 
 
@@ -90,8 +87,8 @@ def done(made: Loopback, seconds: float = 300) -> float:
     return made.until(lambda: all("model" in made.status(name) for name in DATA.names), seconds)
 
 
-def equal(made: Loopback, rounds: int = ROUNDS) -> bool:
-    wanted = [each.tobytes() for each in exchange.rehearse(DATA, rounds=rounds, work=Logistic)[0].weights]
+def equal(made: Loopback) -> bool:
+    wanted = [each.tobytes() for each in exchange.rehearse(DATA, rounds=ROUNDS, work=Logistic)[0].weights]
     found = [np.load(made.kits[name] / "model.npz") for name in DATA.names]
     return all([each[f"arr_{at}"].tobytes() for at in range(2)] == wanted for each in found)
 
@@ -186,63 +183,6 @@ def full_disk() -> str:
     return "; ".join(said)
 
 
-HOSTILE = """
-import sys
-from fedkit.encryption.envelopes import About
-from fedkit.encryption.identities import Identity
-from fedkit.exchange import letters
-from fedkit.exchange.folder import digest
-from fedkit.network import __main__, post
-kind, kit = sys.argv[1:]
-def answer(self, asked):
-    eve = Identity("Coordinator", b"E" * 32)
-    data = letters.signed(b"{}", About("0" * 32, "opening", 0, eve.name, (eve.name,)), eve)
-    foreign = ("opening", f"{digest(data)}.Coordinator.letter", data)
-    return 7 if kind == "garbage" else {"board": "x", "after": 0, "more": True, "again": 0, "letters": [foreign]}
-post.Board.answer = answer
-__main__.main(["serve", kit])
-"""
-
-
-def hostile_server() -> str:
-    """A server with the right certificate and hostile software; then the honest one."""
-    said = []
-    for kind, sentence in (("garbage", "The server's answer is none"), ("foreign", "that nobody agreed to")):
-        with study(6) as made:
-            kit = made.kits[SERVER]
-            one = subprocess.Popen([environment.PYTHON, "-c", HOSTILE, kind, kit], stdin=subprocess.PIPE)
-            try:
-                one.stdin.write(f"{made._secrets[SERVER]}\n".encode())
-                one.stdin.close()
-                made.start(*DATA.names)
-                made.until(lambda s=sentence: all(s in made.status(name)["wrong"] for name in DATA.names), 120)
-                taken = [path for name in DATA.names for path in (made.kits[name] / "study").rglob("*.letter")]
-            finally:
-                one.kill()
-                one.wait()
-            made.start(SERVER)
-            done(made)
-            said.append(f"{kind}: {len(taken)} letters taken, {equal(made, 6)} once the honest one is back")
-    return "; ".join(said)
-
-
-def expired() -> str:
-    """A hospital's certificate runs out, or its clock is wrong, which looks the same."""
-    with study(6) as made:
-        crt, secret = made.kits["Hospital 1"] / "tls.crt", made._secrets[SERVER].encode()
-        authority = serialization.load_pem_private_key((made.kits[SERVER] / "ca.key").read_bytes(), secret)
-        key, good = x509.load_pem_x509_certificate(crt.read_bytes()).public_key(), crt.read_bytes()
-        crt.write_bytes(kits._certificate("x", key, authority, 0.001, ExtendedKeyUsageOID.CLIENT_AUTH))
-        made.start()
-        here = made.until(lambda: "refuses the certificate" in made.status("Hospital 1")["wrong"], 120)
-        there = made.until(lambda: "certificate has expired" in made.status(SERVER)["wrong"], 30)
-        made.kill("Hospital 1")
-        crt.write_bytes(good)
-        made.start("Hospital 1")
-        done(made)
-        return f"said there {here:.0f} s after the start, {there:.0f} s later at the server; then: {equal(made, 6)}"
-
-
 def real() -> str:
     """Ten rounds of TensorFlow Federated on the four real hospitals: who posted when, the model at each, and bytes."""
     federation = hospitals.load("heart_disease")
@@ -322,8 +262,8 @@ FAULTS = {
     "slow": slow,
     "partition": partition,
     "full_disk": full_disk,
+    "real": real,
 }
-FAULTS |= {"hostile_server": hostile_server, "expired": expired, "real": real}
 
 
 def main() -> int:
