@@ -61,7 +61,7 @@ def buses(tmp_path):
 def test_every_data_set_of_the_kit_may_be_passed_on_and_is_whole():
     folders, absent = verify.with_rows(recipes.HOME)
     names = [folder.name for folder in folders] + absent
-    assert {"airports", "flamby", "heart_disease", "hospital_records", "loans", "schools"} <= set(names)
+    assert {"airports", "flamby", "heart_disease", "hospital_records", "loans", "schools", "watches"} <= set(names)
     for folder in folders:
         assert verify.check(folder).startswith(folder.name)
 
