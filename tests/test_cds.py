@@ -19,7 +19,7 @@ import pytest
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fedkit import learning, records
+from fedkit import learning
 from fedkit.chapters.heterogeneity import AtHome
 from fedkit.sources import cds, mapping
 
@@ -349,12 +349,3 @@ def test_the_command_says_in_a_sentence_what_is_wrong(there, capsys):
         with pytest.raises(SystemExit):
             cds.main([*wrong, "--hospital", "Hungary"])
         assert re.search(sentence, capsys.readouterr().err)
-
-
-def test_a_damaged_run_is_not_answered_with(there, tmp_path):
-    there.service.run.save(tmp_path)
-    text = (tmp_path / "preparation.json").read_text()
-    (tmp_path / "preparation.json").write_text(text.replace("5", "6", 1))
-    with pytest.raises(ValueError, match=r"preparation\.json is damaged"):
-        cds.load(tmp_path)
-    assert records.load(there.home / "run")
