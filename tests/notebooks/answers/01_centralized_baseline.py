@@ -24,10 +24,6 @@ auroc_is, accuracy_is = "same", "same"
 # %% Exercise 1: wrong
 auroc_is, accuracy_is = 0.5, 0.5
 
-# %% Exercise 1: wrong
-auroc_is, accuracy_is = "same", "larger"
-
-
 # %% Exercise 2: given
 import numpy as np
 
