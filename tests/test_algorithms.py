@@ -318,18 +318,6 @@ def test_a_layer_that_stays_at_home_does_not_travel(heart):
     assert left_out.final()["Hungary"] == 0.5, "nobody trained a last layer for it"
 
 
-def test_a_method_says_how_much_a_hospital_weighs(heart):
-    asked = []
-
-    class Listening(aggregators.Mean):
-        def aggregate(self, state, updates, weights, ledger):
-            asked.append(weights)
-            return super().aggregate(state, updates, weights, ledger)
-
-    learning.train_federated(heart, algorithm=Even(), aggregator=Listening(), rounds=1)
-    assert asked == [dict.fromkeys(heart.names, 1)]
-
-
 # In a folder, what a hospital keeps must follow from the folder and its rows.
 
 

@@ -366,12 +366,6 @@ def test_a_check_of_nothing_that_can_be_used_is_a_check_all_the_same():
     assert repr(found).count("The table has no column") == 2
 
 
-def test_an_example_to_try_at_once():
-    made = federation(hospitals.example(), site="hospital", label=("outcome", "died"))
-    assert (len(made), sum(map(len, made)), made.numeric) == (3, 180, ("age",))
-    assert all(0.3 < hospital.labels.mean() < 0.6 for hospital in made)
-
-
 # What cells mean
 
 
