@@ -27,6 +27,22 @@ def heart():
 
 
 @pytest.fixture(scope="session")
+def iris():
+    """Three hospitals, and labels of three classes."""
+    from playing import KINDS, flowers
+
+    from fedkit import hospitals
+
+    return hospitals.from_frame(flowers(), site="hospital", label="kind", classes=KINDS, name="iris")
+
+
+@pytest.fixture
+def federation(request):
+    """One of the two, by its name: for a test that is about both."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="session")
 def undisturbed():
     """The model of the study that `exchange_parts.Class` plays, when nothing goes wrong."""
     from exchange_parts import model_of

@@ -9,7 +9,7 @@ from exchange_parts import Class
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
-from fedkit import aggregators, exchange, hospitals, learning, models, preparation
+from fedkit import aggregators, exchange, learning, models, preparation
 from fedkit.chapters import heterogeneity
 from fedkit.chapters.clock import Steps
 from fedkit.chapters.heterogeneity import AFL, AtHome, ClassWeights, Ditto, FedProx, QFedAvg, Scaffold
@@ -18,7 +18,6 @@ from fedkit.exchange import results
 from fedkit.exchange.work import Training
 from fedkit.learning import Algorithm
 
-OPTIMIZERS = tff.learning.optimizers
 OWN = (("Cleveland", 3), ("Hungary", 9), ("Switzerland", 1), ("VA Long Beach", 6))
 METHODS = [None, FedProx(0.5), Scaffold(), AtHome(), QFedAvg(), AFL(), Ditto(0.5), ClassWeights((1.0, 3.0)), Steps(OWN)]
 HOW = {"rounds": 4, "epochs": 2, "seed": 3}
@@ -127,12 +126,8 @@ def test_a_pull_is_mu_times_the_way_from_the_shared_model(heart):
     assert all(np.allclose(a, b) for a, b in zip(both[:2], at_start, strict=True)), "the shared one is not pulled"
 
 
-SERVERS = {"momentum": partial(OPTIMIZERS.build_sgdm, momentum=0.9), "adam": OPTIMIZERS.build_adam}
-
-
-@pytest.mark.parametrize("build", [*SERVERS.values(), OPTIMIZERS.build_yogi], ids=[*SERVERS, "yogi"])
-def test_a_server_that_goes_its_own_way_may_do_so_with_an_encrypted_mean(heart, build):
-    how = HOW | {"server_optimizer": build(0.1)}
+def test_a_server_that_goes_its_own_way_may_do_so_with_an_encrypted_mean(heart):
+    how = HOW | {"server_optimizer": tff.learning.optimizers.build_adam(0.1)}
     plain = learning.train_federated(heart, **how)
     secret = learning.train_federated(heart, aggregator=aggregators.EncryptedMean(), **how)
     assert np.abs(vector(plain.weights) - vector(secret.weights)).max() < 2e-6
@@ -183,20 +178,6 @@ def test_where_losses_do_not_count_hospitals_count_alike_to_the_bit(heart, how):
     assert vector(none.weights).tobytes() == vector(even.weights).tobytes()
 
 
-@pytest.mark.parametrize("how", [QFedAvg(3.0), AFL(rate=1.0)], ids=str)
-def test_the_hospital_that_is_served_worst_gains_where_losses_count(how):
-    """Three hospitals agree, and at a fourth the label is turned around."""
-    rng, parts = np.random.default_rng(0), []
-    for name, sign in zip("ABCD", (1, 1, 1, -1), strict=True):
-        x = rng.normal(size=(200, 2))
-        label = (sign * x[:, 0] + x[:, 1] + rng.normal(size=200) > 0).astype(int)
-        parts.append(pd.DataFrame(x, columns=["x", "y"]).assign(site=name, label=label))
-    made = hospitals.from_frame(pd.concat(parts), site="site", label="label")
-    even, fair = (learning.train_federated(made, algorithm=each, rounds=50) for each in (Even(), how))
-    assert even.final("log_loss").idxmax() == "D"
-    assert fair.final("log_loss")["D"] < even.final("log_loss")["D"] - 0.1
-
-
 def test_ditto_trains_the_shared_model_as_ever_and_a_second_one_that_is_local_without_the_pull(heart, plain):
     free, tied = (learning.train_federated(heart, algorithm=Ditto(mu), **HOW) for mu in (0.0, 3.0))
     for run in (free, tied):
@@ -209,11 +190,10 @@ def test_ditto_trains_the_shared_model_as_ever_and_a_second_one_that_is_local_wi
 
 
 def test_an_intercept_of_ones_own_gives_right_probabilities_and_does_not_travel(heart):
-    how = {"rounds": 50, "seed": range(3)}
-    shared, own = (learning.train_federated(heart, algorithm=each, **how) for each in (None, AtHome()))
-    off = [np.mean([run.final("calibration_intercept").abs().mean() for run in runs]) for runs in (shared, own)]
+    shared, own = (learning.train_federated(heart, algorithm=each, rounds=50) for each in (None, AtHome()))
+    off = [run.final("calibration_intercept").abs().mean() for run in (shared, own)]
     assert off[1] < 0.6 * off[0]
-    assert set(own[0].ledger.query("direction == 'up' and round > 0")["bytes"]) == {4 * 13}
+    assert set(own.ledger.query("direction == 'up' and round > 0")["bytes"]) == {4 * 13}
     with pytest.raises(ValueError, match="2 cannot stay at home"):
         learning.train_federated(heart, algorithm=AtHome(2), rounds=1)
 
@@ -336,18 +316,6 @@ def test_a_layer_that_stays_at_home_does_not_travel(heart):
     assert results.run(participant).final()["Cleveland"] == pytest.approx(run.final()["Cleveland"], abs=1e-3)
     left_out = learning.train_federated(heart, leave_out=["Hungary"], **how)
     assert left_out.final()["Hungary"] == 0.5, "nobody trained a last layer for it"
-
-
-def test_a_method_says_how_much_a_hospital_weighs(heart):
-    asked = []
-
-    class Listening(aggregators.Mean):
-        def aggregate(self, state, updates, weights, ledger):
-            asked.append(weights)
-            return super().aggregate(state, updates, weights, ledger)
-
-    learning.train_federated(heart, algorithm=Even(), aggregator=Listening(), rounds=1)
-    assert asked == [dict.fromkeys(heart.names, 1)]
 
 
 # In a folder, what a hospital keeps must follow from the folder and its rows.

@@ -74,13 +74,9 @@ def test_the_pip_part_runs_as_conda_runs_it(tmp_path, monkeypatch):
     (tmp_path / "requirements.lock").write_text(FULL.read_text())
     offline(monkeypatch, NO_DEPS="1", IGNORE_REQUIRES_PYTHON="1", DISABLE_PIP_VERSION_CHECK="1")
     command = [sys.executable, "-m", "pip", "install", "-U", "-r", "some.txt", "--exists-action=b", "--dry-run"]
-    for pandas, said in (("2.2.3", ""), ("2.2.2", "pandas")):
-        lines = "\n".join(CONDA[-1]["pip"]).replace("pandas==2.2.3", f"pandas=={pandas}")
-        assert f"pandas=={pandas}" in lines
-        (tmp_path / "some.txt").write_text(lines)
-        ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-        assert (ended.returncode == 0) == (pandas == "2.2.3"), ended.stderr
-        assert said in ended.stderr
+    (tmp_path / "some.txt").write_text("\n".join(CONDA[-1]["pip"]))
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
 
 
 @pytest.mark.parametrize("file", ["README.md", "environment.yml"])

@@ -39,9 +39,8 @@ def again(rows, test):
 
 
 def test_their_numbers_are_the_published_file_and_count_whole_patients():
-    content = (FOLDER / "accuracy.csv").read_bytes()
-    assert f"{hashlib.sha256(content).hexdigest()}  accuracy.csv\n" == (FOLDER / "SHA256SUMS").read_text()
-    assert hashlib.sha256(content).hexdigest() in (FOLDER / "README.md").read_text()
+    digest = hashlib.sha256((FOLDER / "accuracy.csv").read_bytes()).hexdigest()
+    assert digest in (FOLDER / "README.md").read_text()
     table = flamby.published()
     assert list(table.columns) == ["seed", "method", *NAMES, flamby.POOLED]
     assert table.groupby("method").size().eq(5).all()

@@ -3,8 +3,10 @@
 import importlib
 import json
 import re
+import shutil
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,44 +32,63 @@ GRID = Grid("squares", rows, range(4))
 '''
 
 
+@pytest.fixture(scope="module")
+def computed(tmp_path_factory):
+    """A checkout whose table was computed by two processes."""
+    top = tmp_path_factory.mktemp("computed")
+    (top / "data" / "heart_disease").mkdir(parents=True)
+    (top / "data" / "heart_disease" / "SHA256SUMS").write_text("00  cleveland.csv\n")
+    (top / "squares.py").write_text(MODULE)
+    with pytest.MonkeyPatch.context() as patch:
+        enter(top, patch)
+        assert study.study("squares", top / "kept", processes=2)
+    return top
+
+
+def enter(home, patch):
+    patch.setattr(grids, "HOME", home / "data" / "grids")
+    patch.syspath_prepend(home)
+    patch.delitem(sys.modules, "squares", raising=False)
+
+
 @pytest.fixture
-def home(tmp_path, monkeypatch):
-    (tmp_path / "data" / "heart_disease").mkdir(parents=True)
-    (tmp_path / "data" / "heart_disease" / "SHA256SUMS").write_text("00  cleveland.csv\n")
-    monkeypatch.setattr(grids, "HOME", tmp_path / "data" / "grids")
-    monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "squares.py").write_text(MODULE)
-    yield tmp_path
+def home(computed, tmp_path, monkeypatch):
+    copy = Path(shutil.copytree(computed, tmp_path / "copy", ignore=shutil.ignore_patterns("__pycache__")))
+    enter(copy, monkeypatch)
+    yield copy
     sys.modules.pop("squares", None)
 
 
-def computed(home):
-    return study.study("squares", home / "kept", processes=2), importlib.import_module("squares").GRID
+def made(home):
+    return study.study("squares", home / "kept", processes=1)
 
 
-def test_a_study_is_computed_once_by_several_processes_and_goes_on_where_it_stopped(home):
-    done, grid = computed(home)
-    assert done
+@pytest.fixture
+def grid(home):
+    return importlib.import_module("squares").GRID
+
+
+def test_a_study_is_computed_once_by_several_processes_and_goes_on_where_it_stopped(home, grid):
     table = grid.table()
     assert table["seed"].tolist() == [0, 1, 2, 3]
     assert np.allclose(table["value"], np.arange(4) ** 2 + 1 / 3, rtol=1e-7)
     assert grids.same(grid.rows(2), table)
     assert not grids.same(grid.rows(2).assign(value=4.334), table)
     assert not grids.same(grid.rows(2).assign(more=1), table)
-    assert not computed(home)[0]
+    assert not made(home)
 
     (grids.HOME / "digests.json").unlink()
     for seed in (1, 2):
         (home / "kept" / grid.digest() / f"{seed}.csv").write_text(f"seed,value\n{seed},-1\n")
     (home / "kept" / grid.digest() / "3.csv").unlink()
-    assert computed(home)[0]
+    assert made(home)
     assert grid.table()["value"].tolist() == pytest.approx([1 / 3, -1, -1, 9 + 1 / 3])
 
 
 def test_a_process_that_fails_leaves_no_table(home):
     (home / "squares.py").write_text(MODULE.replace("seed**2", "seed // (seed - 3)"))
     with pytest.raises(RuntimeError, match="squares has failed"):
-        computed(home)
+        made(home)
     with pytest.raises(ValueError, match=r"'squares' of data/grids is missing.*make study"):
         importlib.import_module("squares").GRID.table()
 
@@ -83,8 +104,7 @@ def test_a_process_that_fails_leaves_no_table(home):
         ("range(4)", "range(5)", True),
     ],
 )
-def test_code_and_seeds_make_a_table_stale_and_a_comment_does_not(home, old, new, stale):
-    _, grid = computed(home)
+def test_code_and_seeds_make_a_table_stale_and_a_comment_does_not(home, grid, old, new, stale):
     (home / "squares.py").write_text(MODULE.replace(old, new))
     seeds = range(5) if "range(5)" in new else grid.seeds
     changed = replace(grid, seeds=seeds)
@@ -95,8 +115,7 @@ def test_code_and_seeds_make_a_table_stale_and_a_comment_does_not(home, old, new
         assert len(changed.table()) == 4
 
 
-def test_so_do_data_and_what_a_grid_follows_from(home):
-    _, grid = computed(home)
+def test_so_do_data_and_what_a_grid_follows_from(home, grid):
     assert replace(grid, follows=(learning,)).digest() != grid.digest()
     assert replace(grid, seeds=range(5)).digest() != grid.digest()
     (home / "data" / "heart_disease" / "SHA256SUMS").write_text("01  cleveland.csv\n")
@@ -105,9 +124,8 @@ def test_so_do_data_and_what_a_grid_follows_from(home):
 
 
 @pytest.mark.parametrize("name", grids.CORE)
-def test_every_grid_follows_from_what_computes(home, name, monkeypatch):
-    (home / "squares.py").write_text(MODULE)
-    grid, read = importlib.import_module("squares").GRID, grids.ast.parse
+def test_every_grid_follows_from_what_computes(grid, name, monkeypatch):
+    read = grids.ast.parse
     before, path = grid.digest(), grids.PACKAGE / f"{name}.py"
     text = path.read_text()
     monkeypatch.setattr(grids.ast, "parse", lambda code: read(code + "\nMORE = 1" * (code == text)))

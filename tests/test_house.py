@@ -29,6 +29,7 @@ ROOMS = {
     "sources": (711, {"core"}),
 }
 WHOLE = 15_183  # the most lines of all rooms together
+TESTED = 21_027  # and of the tests, with what measures and the answers to exercises
 # The core in the order in which it is read, and the one module of it that opens the door to an engine.
 CORE = ["hospitals", "tables", "preparation", "models", "learning", "aggregators", "records", "evaluation", "plots"]
 BEHIND = {"encryption": "aggregators", "reading": "hospitals"}
@@ -247,6 +248,11 @@ def test_a_line_too_many_is_found():
     found = over_budget({"compat.tff": "\n" * 355, "compat.tenseal": "\n" * 101})
     assert found == ["compat has 456 lines, and 455 at most."]
     assert [line.split()[0] for line in over_budget({"exchange.all": "\n" * (WHOLE + 1)})] == ["exchange", "fedkit"]
+
+
+def test_the_tests_keep_to_their_budget_as_well():
+    lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in TESTS.rglob("*.py"))
+    assert lines <= TESTED, f"The tests have {lines} lines, and {TESTED} at most: say once what two of them say."
 
 
 def test_every_fault_is_in_a_line_that_is_there_once_and_has_a_test():

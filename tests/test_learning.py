@@ -4,9 +4,8 @@ import dataclasses
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from fedkit import aggregators, learning, models, preparation, records
@@ -39,20 +38,15 @@ def stock_fed_avg(federation, model, rounds, server_optimizer, epochs=2, batch_s
     return models.flatten(process.get_model_weights(state).trainable)
 
 
-@pytest.mark.parametrize(
-    ("model", "server_optimizer"),
-    [
-        (models.logistic_regression(), None),
-        (models.mlp((5,)), None),
-        (models.logistic_regression(), tff.learning.optimizers.build_adam(0.05)),
-        (models.logistic_regression(), tff.learning.optimizers.build_yogi(0.05)),
-        (models.logistic_regression(), tff.learning.optimizers.build_sgdm(1.0, 0.9)),
-    ],
-    ids=["logistic", "mlp", "server adam", "server yogi", "server momentum"],
-)
-def test_it_equals_tffs_own_process(heart, model, server_optimizer):
-    stock = stock_fed_avg(heart, model, 3, server_optimizer or tff.learning.optimizers.build_sgdm(1.0))
-    ours = learning.train_federated(heart, rounds=3, epochs=2, model=model, server_optimizer=server_optimizer)
+LOGISTIC, NETWORK, ADAM = models.logistic_regression(), models.mlp((5,)), tff.learning.optimizers.build_adam(0.05)
+STOCK = [("heart", LOGISTIC, None), ("heart", NETWORK, None), ("heart", LOGISTIC, ADAM), ("iris", NETWORK, None)]
+
+
+@pytest.mark.parametrize(("federation", "model", "server_optimizer"), STOCK, indirect=["federation"])
+def test_it_equals_tffs_own_process(federation, model, server_optimizer):
+    counted = dataclasses.replace(model, classes=len(federation.classes))
+    stock = stock_fed_avg(federation, counted, 3, server_optimizer or tff.learning.optimizers.build_sgdm(1.0))
+    ours = learning.train_federated(federation, rounds=3, epochs=2, model=model, server_optimizer=server_optimizer)
     weights = models.flatten(ours.weights["shared"])
     assert np.abs(stock).max() > 0.1, "an oracle that stands still proves nothing"
     assert np.abs(weights - stock).max() <= 1e-6
@@ -68,18 +62,15 @@ def test_one_step_is_the_gradient_written_by_hand(heart):
     assert np.allclose(bias, -0.5 * errors.mean(), atol=1e-6)
 
 
-def test_a_federation_of_one_is_local_training(heart):
-    cleveland = only(heart, "Cleveland")
-    alone = learning.train_local(cleveland, rounds=5).weights["shared"]
-    federated = learning.train_federated(cleveland, rounds=5).weights["shared"]
-    assert np.abs(models.flatten(alone) - models.flatten(federated)).max() <= 1e-7
+BOTH = pytest.mark.parametrize("federation", ["heart", "iris"], indirect=True)
 
 
+@BOTH
 @pytest.mark.parametrize("penalty", [0.0, 100.0])
-def test_one_full_step_of_the_federation_is_one_centralized_step(heart, penalty):
+def test_one_full_step_of_the_federation_is_one_centralized_step(federation, penalty):
     how = {"rounds": 3, "epochs": 1, "batch_size": None, "penalty": penalty}
-    central = learning.train_centralized(heart, **how).weights["shared"]
-    federated = learning.train_federated(heart, **how).weights["shared"]
+    central = learning.train_centralized(federation, **how).weights["shared"]
+    federated = learning.train_federated(federation, **how).weights["shared"]
     assert np.abs(models.flatten(central) - models.flatten(federated)).max() <= 1e-6
 
 
@@ -90,10 +81,10 @@ def by_scikit_learn(rows, penalty):
     return np.append(model.coef_[0], model.intercept_)
 
 
-@pytest.mark.parametrize("penalty", [1.0, 30])
-def test_the_penalty_is_scikit_learns(heart, penalty):
+def test_the_penalty_is_scikit_learns(heart):
     """One over C; at each hospital over its own rows, together over all."""
-    to_the_end = {"rounds": 1, "epochs": 1500, "batch_size": None, "learning_rate": 1.0, "penalty": penalty}
+    penalty = 30
+    to_the_end = {"rounds": 1, "epochs": 500, "batch_size": None, "learning_rate": 1.0, "penalty": penalty}
     ours = learning.train_local(heart, prepared="alone", **to_the_end)
     for hospital in heart:
         rows = preparation.split(only(heart, hospital.name), 0).hospitals[hospital.name]
@@ -103,15 +94,8 @@ def test_the_penalty_is_scikit_learns(heart, penalty):
     right = by_scikit_learn([(rows.train_features, rows.train_labels) for rows in every], penalty)
     pooled = learning.train_centralized(heart, **to_the_end)
     assert np.abs(models.flatten(pooled.weights["shared"]) - right).max() < 2e-3
-
-
-def test_a_penalty_shrinks_kernels_and_not_biases(heart):
-    how = {"rounds": 20, "model": models.mlp((4,)), "epochs": 2}
-    free, held = (learning.train_federated(heart, penalty=penalty, **how) for penalty in (0.0, 2000.0))
-    kernels = [np.linalg.norm(models.flatten(run.weights["shared"][::2])) for run in (free, held)]
-    assert kernels[1] < 0.3 * kernels[0]
-    assert np.abs(held.weights["shared"][-1]).max() > 0.05
-    assert (free.settings.get("penalty"), held.settings["penalty"]) == (None, 2000.0)
+    assert pooled.settings["penalty"] == 30
+    assert "penalty" not in learning.train_centralized(heart, rounds=1).settings
 
 
 def test_alone_is_what_a_hospital_has_without_the_others(heart):
@@ -122,19 +106,6 @@ def test_alone_is_what_a_hospital_has_without_the_others(heart):
             ours, theirs = run.weights[name], lone.weights["shared"]
             assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True)), name
     assert every[0].settings["prepared"] == "alone"
-    other = dataclasses.replace(heart["Hungary"], table=heart["Hungary"].table.copy())
-    other.table[list(heart.numeric)] *= 3
-    changed = dataclasses.replace(heart, hospitals=(other, *(one for one in heart if one.name != "Hungary")))
-    same = learning.train_local(changed, prepared="alone", rounds=3, penalty=1.0)
-    for name in set(heart.names) - {"Hungary"}:
-        pairs = zip(every[0].weights[name], same.weights[name], strict=True)
-        assert all(np.array_equal(a, b) for a, b in pairs), "nothing of the others is in it"
-
-
-def test_the_order_of_hospitals_does_not_matter(heart):
-    turned = dataclasses.replace(heart, hospitals=heart.hospitals[::-1])
-    one, other = (learning.train_federated(each, rounds=5).weights["shared"] for each in (heart, turned))
-    assert np.abs(models.flatten(one) - models.flatten(other)).max() <= 1e-6
 
 
 def test_a_run_is_the_same_again_and_beside_others(heart):
@@ -150,8 +121,9 @@ def test_a_run_is_the_same_again_and_beside_others(heart):
 SECRETLY = [aggregators.EncryptedMean, aggregators.SharedKeyMean]
 
 
+@BOTH
 @pytest.mark.parametrize("secretly", SECRETLY)
-def test_encryption_leaves_the_model_where_it_was(heart, secretly):
+def test_encryption_leaves_the_model_where_it_was(federation, secretly):
     """That the server reads no number: `attacks/test_distinguishing`."""
     sent = []
 
@@ -160,12 +132,12 @@ def test_encryption_leaves_the_model_where_it_was(heart, secretly):
         return message
 
     encrypted = secretly(network=network)
-    plain = learning.train_federated(heart, rounds=5)
-    secret = learning.train_federated(heart, rounds=5, aggregator=encrypted)
+    plain = learning.train_federated(federation, rounds=5)
+    secret = learning.train_federated(federation, rounds=5, aggregator=encrypted)
     weights = models.flatten(secret.weights["shared"])
     assert np.abs(models.flatten(plain.weights["shared"]) - weights).max() <= 1e-6
     reads = secret.ledger.query("phase in ['decrypt', 'apply']")["hospital"]
-    assert set(reads) == set(heart.names), "the server must neither decrypt nor apply a mean that it cannot read"
+    assert set(reads) == set(federation.names), "the server must neither decrypt nor apply a mean that it cannot read"
     up = secret.ledger.query("direction == 'up' and phase != 'keys'")["bytes"].sum()
     if encrypted.name == "BFV":
         assert up == sum(len(m) for m in sent if b'"sender":"server"' not in m)
@@ -190,10 +162,7 @@ def test_statistics_that_nobody_read_prepare_the_rows_alike(heart, secretly):
     far = dataclasses.replace(heart, hospitals=tuple(map(far_and_small, heart)))
     plain = preparation.split(far, 3, leave_out=["Hungary"])
     secret = preparation.split(
-        far,
-        3,
-        leave_out=["Hungary"],
-        add=lambda sums: aggregator.total(state, "statistics", sums, ledger),
+        far, 3, leave_out=["Hungary"], add=lambda sums: aggregator.total(state, "statistics", sums, ledger)
     )
     assert secret.columns == plain.columns
     assert secret.statistics.rows == plain.statistics.rows
@@ -218,19 +187,6 @@ def test_layers_in_the_clear_go_by_the_models_names(heart):
     assert (clear.query("direction == 'down'")["bytes"] == 4 * (13 * 4 + 1)).all()
     with pytest.raises(ValueError, match=r"no layer 'kernel' .* it has kernel 1, bias 1, kernel 2, bias 2"):
         learning.train_federated(heart, aggregator=aggregators.EncryptedMean(in_the_clear=["kernel"]), **how)
-
-
-@pytest.mark.parametrize(("secretly", "noise"), [(SECRETLY[0], 0.0), (SECRETLY[1], 1e-5)])
-def test_two_encrypted_runs_of_one_seed_are_the_same_run(heart, secretly, noise):
-    """With CKKS up to its fresh noise; bytes are the same with both, though keys and ciphertexts are not."""
-    first, second = (learning.train_federated(heart, rounds=2, aggregator=secretly()) for _ in range(2))
-    if noise:  # what TenSEAL compresses varies in length
-        for run in (first, second):
-            run.ledger.loc[run.ledger["phase"] == "keys", "bytes"] = 1
-    assert records.compare(first, second, noise).empty
-    first.weights["shared"][0][0, 0] += 2e-5
-    first.ledger.loc[first.ledger["phase"] == "keys", "bytes"] += 1
-    assert records.compare(first, second, noise)["what"].tolist() == ["ledger", "weights: shared"]
 
 
 def test_a_hospital_left_out_is_tested_and_does_not_train(heart):
@@ -283,9 +239,9 @@ def test_the_order_of_rows_is_a_function_of_seed_round_and_client():
 
 
 def test_each_hospital_is_charged_the_seconds_of_its_own_training(heart):
-    """One has 5,000 times the rows of the other, and is named, and so served, first; then last."""
+    """One has 2,000 times the rows of the other, and is named, and so served, first; then last."""
     rng, plan = np.random.default_rng(0), learning.Plan(batch_size=4)
-    for large, sizes in ((0, (20_000, 4)), (1, (4, 20_000))):
+    for large, sizes in ((0, (8_000, 4)), (1, (4, 8_000))):
         tasks = [
             learning.Task(
                 plan.model.initial_weights(3, 0),
@@ -313,7 +269,7 @@ def test_another_learning_rate_is_no_other_computation(heart):
 
 @pytest.mark.parametrize("model", [models.logistic_regression(), models.mlp((5, 3))], ids=["logistic", "mlp"])
 def test_predictions_are_those_of_tensorflow_and_equal_rows_have_equal_ones(heart, model):
-    for seed in range(20):
+    for seed in range(5):
         split, random = preparation.split(heart, seed), np.random.default_rng(seed)
         weights = [w + random.normal(size=w.shape).astype(np.float32) for w in model.initial_weights(13, seed)]
         rows = np.concatenate([each.test_features for each in split.hospitals.values()])
@@ -393,9 +349,9 @@ def test_a_training_that_diverges_is_stopped_and_says_where(heart, train):
         train(heart, rounds=3, learning_rate=1e30, model=models.mlp((4,)))
 
 
-@given(st.lists(st.lists(st.integers(1, 4), max_size=3).map(tuple), min_size=1, max_size=5), st.integers(0, 1000))
-def test_unflatten_is_the_inverse_of_flatten(shapes, seed):
-    arrays = [np.random.default_rng(seed).standard_normal(shape).astype(np.float32) for shape in shapes]
+@pytest.mark.parametrize("shapes", [[()], [(3, 2), (2,), (2, 1), (1,)], [(1, 2, 3), (), (4,)]])
+def test_unflatten_is_the_inverse_of_flatten(shapes):
+    arrays = [np.random.default_rng(0).standard_normal(shape).astype(np.float32) for shape in shapes]
     again = models.unflatten(models.flatten(arrays), shapes)
     assert [array.shape for array in again] == shapes
     assert all(np.array_equal(one, other) for one, other in zip(arrays, again, strict=True))
@@ -430,35 +386,28 @@ def train(heart, tmp_path, monkeypatch):
 
     def trained(data=heart, kind=learning.train_federated, **how):
         count.clear()
-        run = kind(data, **{"rounds": 2} | how)
+        run = kind(data, **{"rounds": 1} | how)
         return run, len(count)
 
     return trained
-
-
-def same(one, other):
-    tables = all(getattr(one, name).equals(getattr(other, name)) for name in ("metrics", "ledger", "predictions"))
-    types = all(
-        (getattr(one, n).dtypes == getattr(other, n).dtypes).all() for n in ("metrics", "ledger", "predictions")
-    )
-    kinds = [[w.dtype for w in ws] for ws in one.weights.values()] == [
-        [w.dtype for w in ws] for ws in other.weights.values()
-    ]
-    return tables and types and kinds and one.settings == other.settings and records.compare(one, other).empty
 
 
 def test_a_run_that_is_kept_is_the_one_that_was_trained(train, tmp_path):
     for kind in (learning.train_federated, learning.train_centralized, learning.train_local):
         (first, trained), (again, twice) = train(kind=kind), train(kind=kind)
         assert (trained > 0, twice) == (True, 0)
-        assert same(first, again), "seconds and all"
+        assert records.compare(first, again).empty
+        for table in ("metrics", "ledger", "predictions"):  # seconds and all
+            pd.testing.assert_frame_equal(getattr(first, table), getattr(again, table), check_exact=True)
+        kinds = [[part.dtype for weights in run.weights.values() for part in weights] for run in (first, again)]
+        assert kinds[0] == kinds[1]
     runs, trained = train(seed=[1, 0, 2])
-    assert trained == 2 * 2 * 4, "seed 0 was there"
+    assert trained == 2 * 4, "seed 0 was there"
     assert [run.settings["seed"] for run in runs] == [1, 0, 2]
     for file in (tmp_path / "runs").glob("*/weights.npz"):
         file.write_bytes(file.read_bytes()[:-30])
     again, trained = train()
-    assert trained == 8, "all were damaged"
+    assert trained == 4, "all were damaged"
     assert records.compare(again, runs[1]).empty
 
 
@@ -473,13 +422,10 @@ def test_what_a_run_follows_from_is_in_its_name(train, heart, monkeypatch, tmp_p
     train()
     turned = dataclasses.replace(heart["Hungary"], labels=1 - heart["Hungary"].labels)
     others = [turned if each.name == "Hungary" else each for each in heart.hospitals]
-    changed = [
-        dataclasses.replace(heart, hospitals=tuple(others)),
-        heart.without("Hungary"),
-    ]
+    changed = [dataclasses.replace(heart, hospitals=tuple(others)), heart.without("Hungary")]
     for data in changed:
         assert train(data)[1] > 0
-    plans = ({"rounds": 1}, {"epochs": 2}, {"batch_size": 16}, {"learning_rate": 0.1}, {"model": models.mlp((2,))},
+    plans = ({"rounds": 2}, {"epochs": 2}, {"batch_size": 16}, {"learning_rate": 0.1}, {"model": models.mlp((2,))},
              {"algorithm": Slower()}, {"algorithm": Slower(0.25)}, {"leave_out": ["Hungary"]}, {"seed": 1},
              {"penalty": 1.0})  # fmt: skip
     for how in plans:

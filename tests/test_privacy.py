@@ -15,7 +15,6 @@ from fedkit import aggregators, learning, models, preparation
 from fedkit.aggregators import EncryptedMean, Mean
 from fedkit.chapters import clock, privacy
 from fedkit.chapters.privacy import STEPS, ClippedHospitals, ClippedPatients, Guarantee, Private
-from fedkit.compat.tff import tff
 from fedkit.encryption import MessageError
 from fedkit.encryption.together import Together
 from fedkit.learning import Plan, Task
@@ -373,19 +372,6 @@ def test_a_budget_and_its_noise_belong_together():
     assert privacy.spent(1.0, DELTA, 100, 0.01) < privacy.spent(1.0, DELTA, 100) / 5
 
 
-def test_tffs_own_aggregator_adds_as_much_noise():
-    size, clients, guarantee = 4000, 4, Guarantee(2.0, rounds=1)
-    factory = tff.aggregators.DifferentiallyPrivateFactory.gaussian_fixed(guarantee.multiplier, clients, clip=1.0)
-    process = factory.create(tff.TensorType(np.float32, [size]))
-    theirs = process.next(process.initialize(), [np.zeros(size, np.float32)] * clients).result
-    private = around(Mean(), guarantee)
-    private.honest = clients  # all noise in the sum, and nobody colludes
-    (ours,) = summed(private, dict.fromkeys(NAMES, np.zeros(size)))
-    ours = ours / (STEPS + size**0.5 / 2) / clients
-    assert ours.std() == pytest.approx(np.std(theirs), rel=0.06)
-    assert np.std(theirs) == pytest.approx(guarantee.multiplier / clients, rel=0.06)
-
-
 def test_the_sentences_say_what_the_guarantee_is():
     said = Guarantee(1.0).sentences(4, 1)
     for part in (
@@ -451,45 +437,6 @@ def test_the_audit_says_so_where_half_of_the_noise_is_missing(monkeypatch):
     whole = Guarantee.variance
     monkeypatch.setattr(Guarantee, "variance", lambda *given: whole(*given) // 4)
     assert audited(Guarantee(1.0, rounds=1)) > 1.0
-
-
-def test_the_audit_says_so_where_huge_patients_are_not_clipped():
-    count = 600
-    took_part = np.random.default_rng(3).random(count) < 0.5
-    plan = Plan(steps=1, batch_size=None, learning_rate=1.0, algorithm=ClippedPatients())
-    rows = (100 * np.eye(count, dtype=np.float32))[took_part]
-    labels, order = np.ones(len(rows), np.float32), np.arange(len(rows), dtype=np.int32)[None]
-    weights = plan.model.initial_weights(count, 0)
-    (local,) = learning.local_updates(plan, [Task(weights, [], rows, labels, order)])
-    whole = -np.rint(STEPS * budgets.gradients(weights, rows, labels).sum(axis=0))
-    found = []
-    for sent in (local.sent, whole):
-        vectors = dict.fromkeys(NAMES, np.zeros(count + 1)) | {"A": sent}
-        (total,) = summed(around(Mean(), Guarantee(1.0, rounds=1)), vectors)
-        found.append(privacy.lower_bound(took_part, total[:count] - STEPS / 2, DELTA, 200))
-    assert found[0] <= 1.0 < 3.0 < found[1]
-
-
-def test_the_audit_says_so_where_noise_comes_again():
-    def difference(private):
-        """Of two rounds; in the second one the canaries have nothing more to add, as when a model knows them."""
-        took_part = np.random.default_rng(4).random(1000) < 0.5
-        vectors, none = dict.fromkeys(NAMES, np.zeros(1000)), Ledger()
-        state = private.start(NAMES, {"kernel": (1000,)}, none)
-        means = [
-            private.aggregate(state, vectors | {"A": STEPS * took_part * factor}, dict.fromkeys(NAMES, 1), none)[1]
-            for factor in (1.0, 0.0)
-        ]
-        return privacy.lower_bound(took_part, (means[0] - means[1]) * 4 - STEPS / 2, DELTA, 300)
-
-    guarantee = Guarantee(1.0, rounds=2)
-    assert difference(around(Mean(), guarantee)) <= 1.0
-
-    class Again(Private):
-        def share(self, training, number, hospital, size):
-            return super().share(training, 0, hospital, size)
-
-    assert difference(Again(Mean(), guarantee, None, seed=0)) > 4.0
 
 
 # The tables

@@ -1,21 +1,17 @@
-"""Each rule against an oracle, and against one attacker more than it can bear; the same for groups under encryption."""
+"""Each rule against an oracle; the same for groups under encryption."""
 
 import numpy as np
 import pytest
 from playing import Training
 
-from fedkit import aggregators, learning
+from fedkit import aggregators
 from fedkit.aggregators import EncryptedMean, Mean, SharedKeyMean
-from fedkit.chapters.attacks import forging, poisoning
 from fedkit.chapters.robust import FLTrust, GroupwiseEncrypted, Krum, Median, NormClipped, TrimmedMean
 
-RULES = [Median(), TrimmedMean(2), Krum(2), Krum(2, keep=5), NormClipped(), FLTrust("hospital 0")]
-LOUD = np.full(4, 9.0)
 
-
-def updates(honest=5, malicious=(), spread=0.1):
+def updates(honest=5, malicious=()):
     """Honest hospitals around (1, -1, 2, 0), and malicious ones with given updates."""
-    vectors = np.array([1.0, -1, 2, 0]) + spread * np.random.default_rng(0).normal(size=(honest, 4))
+    vectors = np.array([1.0, -1, 2, 0]) + 0.1 * np.random.default_rng(0).normal(size=(honest, 4))
     return {f"hospital {number}": vector for number, vector in enumerate([*vectors, *malicious])}
 
 
@@ -63,40 +59,12 @@ def test_krum_counts_the_two_nearest_of_five():
     assert Krum(1).scores(numbers).tolist() == [5, 2, 5, 13, 46**2 + 48**2]
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-@pytest.mark.parametrize("poison", [np.full(4, 1e3), np.array([-10.0, 10, -20, 5])])
-def test_two_of_seven_cannot_steer_it_and_can_a_mean(rule, poison):
-    vectors = updates(5, [poison, poison])
-    assert off(joined(Mean(), vectors)) > 2
-    assert off(joined(rule, vectors)) < (1.7 if rule.name == "clipped" else 0.3)
-
-
-@pytest.mark.parametrize(("rule", "malicious"), [(Median(), 4), (TrimmedMean(2), 3), (Krum(2), 4)])
-def test_colluders_beyond_what_a_rule_bears_have_it(rule, malicious):
-    assert off(joined(rule, updates(7 - malicious, [LOUD] * malicious))) > 2
-
-
-def test_krum_falls_to_colluders_where_n_is_below_2f_plus_3():
-    """Of six hospitals three collude: assumed f = 1 passes the check, the true f = 3 asks for nine."""
-    assert off(joined(Krum(1), updates(3, [LOUD] * 3))) > 5
-    assert off(joined(Krum(1), updates(5, [LOUD]))) < 0.3
-    with pytest.raises(ValueError, match="needs 9 hospitals or more"):
-        joined(Krum(3), updates(3, [LOUD] * 3))
-
-
 def test_clipping_lets_a_liar_about_patients_through_and_votes_do_not():
     vectors = updates(6, [np.array([-1.0, 1, -2, 0])])
     lie = dict.fromkeys(vectors, 50) | {"hospital 6": 5000}
     assert off(joined(NormClipped(), vectors)) < 1.4 < 3 < off(joined(NormClipped(), vectors, lie))
     for rule in (Median(), TrimmedMean(2), Krum(2), FLTrust("hospital 0")):
         assert np.array_equal(joined(rule, vectors, lie), joined(rule, vectors))
-
-
-def test_a_minority_that_is_merely_different_is_not_heard():
-    """The price: two honest hospitals of seven whose patients differ are lost to the median and to Krum."""
-    vectors = updates(5, [np.array([1.0, -1, 2, 3])] * 2, spread=0.01)
-    assert joined(Mean(), vectors)[3] == pytest.approx(6 / 7, abs=0.02)
-    assert max(abs(joined(rule, vectors)[3]) for rule in (Median(), Krum(2))) < 0.05
 
 
 @pytest.mark.parametrize("poison", [np.nan, np.inf, 1e300])
@@ -114,21 +82,6 @@ def test_the_bytes_are_those_of_the_mean():
     for training in (mean, median):
         training.play(updates(), dict.fromkeys(updates(), 50))
     assert mean.ledger.frame().drop(columns="seconds").equals(median.ledger.frame().drop(columns="seconds"))
-
-
-def test_on_four_hospitals_the_median_bears_one_attacker_at_a_price_to_the_small_ones(heart):
-    attackers = {"Hungary": forging.SignFlip(4)}
-
-    def auroc(aggregator):
-        runs = learning.train_federated(heart, rounds=12, seed=range(3), aggregator=aggregator)
-        found = [poisoning.evaluate(run, heart, wanted=["auroc"]).set_index("hospital")["value"] for run in runs]
-        return sum(found) / 3
-
-    mean, median = auroc(Mean()), auroc(Median())
-    assert auroc(forging.Poisoned(Mean(), attackers)).mean() < 0.4
-    assert auroc(forging.Poisoned(Median(), attackers)).mean() > 0.7
-    assert auroc(forging.Poisoned(FLTrust("Cleveland"), attackers)).mean() > 0.75
-    assert (mean - median)["Switzerland"] > 0.02 > abs((mean - median)["Cleveland"])
 
 
 PATIENTS = {f"Zürich {number}": 20 + 10 * number for number in range(13)}
@@ -195,16 +148,6 @@ def test_what_cannot_be_robust_or_private_is_refused_at_the_start(make, sentence
         make()
 
 
-def test_it_bears_one_bad_group_of_three_and_not_two():
-    aggregator, loud = GroupwiseEncrypted(EncryptedMean(), 3), forging.SignFlip(50)
-    first, second, _ = aggregator.members(HOSPITALS, 1)
-    together = forging.Poisoned(aggregator, dict.fromkeys(first, loud))
-    apart = forging.Poisoned(aggregator, {first[0]: loud, second[0]: loud})
-    assert np.abs(train(together)[0] - 1).max() < 0.2, "three attackers who share one group spoil one vote"
-    assert train(apart)[0].min() < -5, "two attackers in two groups have the median"
-    assert train(forging.Poisoned(EncryptedMean(), {first[0]: loud}))[0].max() < 0, "a mean falls to one"
-
-
 def test_every_hospital_gets_and_opens_every_groups_sum_and_answers_for_its_own_group_only():
     inner = EncryptedMean()
     training = Training(GroupwiseEncrypted(inner, 3), HOSPITALS)
@@ -246,13 +189,3 @@ def test_a_group_that_is_not_heard_has_no_vote_and_two_groups_have_no_majority()
         else:
             with pytest.raises(ValueError, match="Of 4 groups 2 were heard"):
                 training.play(sent(2), PATIENTS)
-
-
-def test_redrawn_groups_leak_by_subtraction():
-    """How many updates, were they the same each round, follow from all the sums that every hospital decrypts."""
-    known = {}
-    for regroup in (False, True):
-        drawn = GroupwiseEncrypted(EncryptedMean(), 4, regroup=regroup)
-        groups = [group for round in range(1, 11) for group in drawn.members(HOSPITALS, round)]
-        known[regroup] = np.linalg.matrix_rank([[name in group for name in HOSPITALS] for group in groups])
-    assert known == {False: 4, True: len(HOSPITALS)}

@@ -9,7 +9,7 @@ from playing import SHAPES, Training
 from fedkit import aggregators, learning, models, preparation
 from fedkit.aggregators import EncryptedMean, Mean
 from fedkit.chapters import audit, screening
-from fedkit.chapters.attacks import forging, poisoning
+from fedkit.chapters.attacks import forging
 from fedkit.chapters.screening import HeldOut, Rule, Screened
 
 MODEL = models.logistic_regression()
@@ -64,35 +64,14 @@ def test_influence_is_the_loss_without_a_hospital_less_the_loss_with_it(held_out
     assert found["B"] == pytest.approx(loss("AC") - loss("ABC"), abs=1e-5)
 
 
-def noise(view):
-    """Twenty times as long as the trained update."""
-    drawn = view.generator.standard_normal(view.own.shape)
-    return 20 * np.linalg.norm(view.own) * drawn / np.linalg.norm(drawn)
-
-
-@pytest.mark.parametrize("attack", [forging.SignFlip(), noise])
-def test_an_attacker_is_excluded_and_nobody_else(heart, held_out, attack):
-    excluded, found, run = train(heart, Rule(), held_out, attack)
+def test_an_attacker_is_excluded_and_nobody_else(heart, held_out):
+    excluded, found, run = train(heart, Rule(), held_out, forging.SignFlip())
     assert excluded == {"Hungary"}
-    assert found.query("hospital == 'Hungary'")["round"].max() == 2, "two strikes, and it is not heard any more"
+    assert found.groupby("round").size().tolist() == [4, 4, *[3] * 10], "two strikes, and it is not heard any more"
     assert run.final("auroc").mean() > 0.72
-
-
-def test_what_it_finds_and_what_it_does_not(heart, held_out):
-    """A free rider harms nobody, and a backdoor harms only patients with the trigger."""
-    excluded, found, run = train(poisoning.flip_labels(heart, ["Hungary"]), Rule(), held_out)
-    assert (excluded, run.method) == ({"Hungary"}, "federated + mean, screened")
-    assert found.groupby("round").size().tolist() == [4, 4, *[3] * 10]
-    assert train(heart, Rule(), held_out, forging.FreeRider())[0] == set()
-    planted = poisoning.Backdoor({"fbs": 1.0, "restecg": "1", "sex": 0.0}).plant(heart, ["Hungary"], share=0.2)
-    assert "Hungary" not in train(planted, Rule(), held_out)[0]
-    assert train(heart, BY_COSINE, held_out)[0] == {"Switzerland"}, "the cosine convicts who is honest and differs"
-
-
-def test_influence_convicts_nobody_honest_and_close_to_the_end_each_points_against_the_others(heart, held_out):
-    excluded, found, _ = train(heart, Rule(), held_out, rounds=30)
-    assert excluded == set()
-    assert (found[found["round"] == 30]["cosine"] < 0).all()
+    assert train(heart, Rule(), held_out, forging.FreeRider())[0] == set(), "who harms nobody"
+    excluded, _, run = train(heart, BY_COSINE, held_out)
+    assert (excluded, run.method) == ({"Switzerland"}, "federated + mean, screened"), "who is honest and differs"
 
 
 def test_the_excluded_are_not_heard_and_are_never_half_nor_late():

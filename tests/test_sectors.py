@@ -61,7 +61,7 @@ def buses(tmp_path):
 def test_every_data_set_of_the_kit_may_be_passed_on_and_is_whole():
     folders, absent = verify.with_rows(recipes.HOME)
     names = [folder.name for folder in folders] + absent
-    assert {"airports", "flamby", "heart_disease", "hospital_records", "loans", "schools"} <= set(names)
+    assert {"airports", "flamby", "heart_disease", "hospital_records", "loans", "schools", "watches"} <= set(names)
     for folder in folders:
         assert verify.check(folder).startswith(folder.name)
 
@@ -83,9 +83,12 @@ def listed(name, old, new):
     return fault
 
 
-def unlisted(folder):
-    (folder / "more").mkdir()
-    (folder / "more" / "rows.csv").write_text("a\n1\n")
+def written(name, text="a\n1\n"):
+    def fault(folder):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+
+    return fault
 
 
 def linked(folder):
@@ -108,16 +111,6 @@ def pipe_outside(folder):
     listed("dataset.json", "buses.csv", "../pipe")(folder)
 
 
-def hidden(folder):
-    (folder / "__pycache__").mkdir()
-    (folder / "__pycache__" / "rows.csv").write_text("a\n1\n")
-
-
-def deep(folder):
-    (folder / "dataset.json").write_text("[" * 100_000)
-    sums(folder)
-
-
 def few(folder):
     rows = (folder / "buses.csv").read_text().splitlines(keepends=True)
     (folder / "buses.csv").write_text("".join(rows[:90]))
@@ -137,14 +130,14 @@ FAULTS = {
     "a file of the machine": (listed("dataset.json", "buses.csv", "/etc/hostname"), "does not fit .*no file in it"),
     "a pipe outside": (pipe_outside, "does not fit .*no file in it"),
     "a linked folder": (lambda folder: (folder / "sub").symlink_to("/etc"), "sub has no hash"),
-    "a hidden file": (hidden, "__pycache__/rows.csv has no hash"),
-    "deep JSON": (deep, "dataset.json does not fit"),
+    "a hidden file": (written("__pycache__/rows.csv"), "__pycache__/rows.csv has no hash"),
+    "deep JSON": (listed("dataset.json", "{", "[" * 100_000), "dataset.json does not fit"),
     "nobody knows": (rewrite("README.md", "CC0 1.0", "unknown"), "states no licence"),
     "nothing about changes": (rewrite("README.md", "## What was changed", "## More"), "lacks a part '## What was"),
     "a changed byte": (rewrite("buses.csv", "North", "Nord"), "buses.csv is not the file of SHA256SUMS: build"),
     "no hashes": (lambda folder: (folder / "SHA256SUMS").unlink(), "buses.csv has no hash.*sha256sum"),
     "a line that is none": (rewrite("SHA256SUMS", "  buses.csv", " buses.csv"), "write a hash, two spaces and a file"),
-    "a file too many": (unlisted, "more/rows.csv has no hash in SHA256SUMS: take the file away"),
+    "a file too many": (written("more/rows.csv"), "more/rows.csv has no hash in SHA256SUMS: take the file away"),
     "a file too few": (lambda folder: (folder / "buses.csv").unlink(), "is in SHA256SUMS and not in the folder"),
     "a link to elsewhere": (linked, "buses.csv is not the file of SHA256SUMS"),
     "no label": (listed("dataset.json", '"label"', '"lable"'), "dataset.json does not fit its files .it lacks 'label'"),

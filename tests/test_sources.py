@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import gzip
-import hashlib
 import json
 from datetime import date
 from pathlib import Path
@@ -290,13 +289,7 @@ def test_what_defines_the_label_is_no_feature():
     assert not {"glucose", "hba1c", "diabetes", "visit"} & set(WANTED.columns("feature"))
 
 
-def test_the_shipped_files_are_those_of_the_list_and_the_card_counts_them_right():
-    lines = (mapping.HOME / "SHA256SUMS").read_text().splitlines()
-    listed = {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}
-    there = {
-        str(path.relative_to(mapping.HOME)): path for path in mapping.HOME.rglob("*") if path.suffix in (".gz", ".csv")
-    }
-    assert {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in there.items()} == listed
+def test_the_card_counts_the_shipped_rows_right():
     found = fhir.read(mapping.HOME / "lake", WANTED, hospital="Lake", exported=EXPORTED)
     ill = (found.table["diabetes"] == "1").sum()
     assert f"| Lake | all others | {len(found.table)} | {ill} |" in Path(mapping.HOME / "README.md").read_text()

@@ -84,29 +84,26 @@ def refused(frame, sentence, **options):
     return caught.value.complaints
 
 
+def done(frame, line):
+    """Do what one complaint says to write: a line of pandas."""
+    made = {"frame": frame.copy(), "pd": pd, "np": np}
+    exec(line, made)
+    return made["frame"]
+
+
 def obeyed(frame, complaints, **options):
     """Do all that is said, at once: the federation of what is then there."""
     options = {"label": "ill"} | options
     for complaint in complaints:
-        write = complaint.write.partition("  # ")[0]
-        if write.startswith("frame"):
-            done = {"frame": frame.copy(), "pd": pd, "np": np}
-            exec(write, done)
-            frame = done["frame"]
+        if complaint.write.startswith("frame"):
+            frame = done(frame, complaint.write)
         else:
-            options |= eval(f"dict({write})", {"np": np})
+            options |= eval(f"dict({complaint.write}\n)", {"np": np})  # behind a comment, a new line
     return federation(frame, **options)
 
 
 def mended(frame, sentence, **options):
     return obeyed(frame, refused(frame, sentence, **options), **options)
-
-
-def done(frame, complaint):
-    """Do what one complaint says: a line of pandas."""
-    made = {"frame": frame.copy(), "pd": pd, "np": np}
-    exec(complaint.write.partition("  # ")[0], made)
-    return made["frame"]
 
 
 # What is refused: a table, a sentence, options.
@@ -151,21 +148,13 @@ ASKED = {
         x(np.repeat(np.array([1, "M", "F"], dtype=object), 30)),
         r"numbers at some hospitals \(A\) and text at others.*replace\(\{1: \.\.\.\}\)",
     ),
-    "a split without test rows": (
-        large(),
-        "no row to train on, or none to test on: 'C'",
-        {"test": range(0, 60, 3)},
-    ),
+    "a split without test rows": (large(), "no row to train on, or none to test on: 'C'", {"test": range(0, 60, 3)}),
     "a split without a class": (
         large(set=words("test", "train")).assign(set=lambda frame: frame["set"].mask(frame["ill"] == 1, "test")),
         "no row of a class to train on: 'A: 1', 'B: 1', 'C: 1'",
         {"test": "set"},
     ),
-    "patient missing": (
-        x(["p", None] * 45),
-        "patient 'x' is missing in 45 of 90",
-        {"patient": "x", "min_rows": 1},
-    ),
+    "patient missing": (x(["p", None] * 45), "patient 'x' is missing in 45 of 90", {"patient": "x", "min_rows": 1}),
     "few patients": (x([f"p{n // 6}" for n in range(90)]), "A has 5, B has 5, C has 5", {"patient": "x"}),
     "a split of other words": (x(words("train", "dev", "test")), "'x' must be 'train' or 'test'", {"test": "x"}),
     "positions that are none": (large(), "positions of rows, from 0 to 89: 3, 90", {"test": [3, 90]}),
@@ -193,26 +182,15 @@ REFUSED = {
         "'ill' holds values that look alike",
         {"label": ("ill", "Yes")},
     ),
-    "sites alike": (
-        table(clinic=[1, "1", 2] * 8),
-        "'clinic' holds values that look alike: 1, '1'",
-        {"min_rows": 5},
-    ),
+    "sites alike": (table(clinic=[1, "1", 2] * 8), "'clinic' holds values that look alike: 1, '1'", {"min_rows": 5}),
     "sites alike but for a space": (table(clinic=["A", "A ", "B"] * 8), "look alike: 'A ', 'A'", {"min_rows": 5}),
-    "sites alike but for an encoding": (
-        large(clinic=np.repeat(["Zürich", "Zu\u0308rich", "Bern"], 30)),
-        r"'clinic' holds values that look alike: 'Zu\\u0308rich', 'Z\\xfcrich'",
-    ),
     "tiny sites": (
         table(clinic=["A"] * 5 + ["B"] * 8 + ["C"] * 8 + ["D"] * 3),
         "min_rows=6 patients: A has 5, D has 3",
         {"min_rows": 6},
     ),
     "site with a long name": (table(clinic=["A", "B" * 101] * 12), "too long, or cannot be printed"),
-    "site in the index": (
-        large().set_index("clinic"),
-        r"no column 'clinic'.*Write: frame = frame[.]reset_index\(\)",
-    ),
+    "site in the index": (large().set_index("clinic"), r"no column 'clinic'.*Write: frame = frame[.]reset_index\(\)"),
     "no such feature": (table(), "no column 'Age', and there are: 'age'", {"features": ["Age"]}),
     "site column twice": (pd.concat([table(), table()[["clinic"]]], axis=1), "column 'clinic' more than once"),
     "label column twice": (pd.concat([table(), table()[["ill"]]], axis=1), "column 'ill' more than once"),
@@ -233,7 +211,6 @@ REFUSED = {
     ),
     "empty everywhere": (table(x=np.nan), "'x' has no value at any hospital"),
     "blank everywhere": (table(x=""), "'x' has no value at any hospital"),
-    "dates": (table(x=pd.Timestamp("2020-02-02")), "'x' holds dates"),
     "dates with two digits": (x(words("31.1.20", "1.2.20", "")), DATES),
     "months as text": (x(words("2020-01", "2021-12")), DATES),
     "days of the week": (x(words("Mon, 3 Jan 2020", "Tuesday 4 Feb 2020")), DATES),
@@ -246,11 +223,7 @@ REFUSED = {
     "exponents": (x(words("1e3", "2.5E-2", "−8.5")), AS_TEXT),
     "a point for nothing": (x(words("1.5", "2.5", ".")), r"missing=\{'x': \['\.'\]\}, decimal=\{'x': '\.'\}"),
     "below detection": (x(words("<0.01", "0.02", ">50", "3")), "below=0.5, above=1"),
-    "thousands": (x(words("1,234.5", "27.0", "12,000.0")), AS_TEXT),
-    "points and commas": (x(words("27,5", "27.0")), AS_TEXT),
-    "units": (x(words("70 kg", "81 kg")), AS_TEXT),
     "units in numbers": (x(words("70 kg", "81")), AS_TEXT, {"decimal": "."}),
-    "pressures": (x(words("120/80", "140/90")), AS_TEXT),
     "numbers as long text": (x(shuffled([f"{n}.5" for n in range(90)])), AS_TEXT),
     "numbers and words": (x(words("250", "V45", "3")), "'x' is neither all numbers nor all text"),
     "below detection in words": (x(words(1, 2.5, "below")), "'x' is neither all numbers nor all text"),
@@ -258,7 +231,6 @@ REFUSED = {
     "words for nothing in a category": (x(pd.Categorical(words("a", "b", "?"))), rf"{WORDS}: '\?'"),
     "levels alike": (x(pd.Categorical(words(1, "1", 2))), ALIKE),
     "levels alike but for a point": (x(pd.Categorical(words(1, "1.0", 2))), f"{ALIKE}: 1, '1[.]0'"),
-    "levels of other case": (x(words("m", "M", "f")), ALIKE),
     "levels with odd spaces": (x(words("a b", "a\xa0b", "a  b", "c")), r"'a\\xa0b'"),
     "levels with nothing visible": (x(words("a", "a\u200b", "c")), r"look alike: 'a\\u200b', 'a'"),
     "too many levels": (x([f"code {n % 60}" for n in shuffled(range(90))]), "numbers or names"),
@@ -289,10 +261,7 @@ REFUSED = {
     "a code among codes": (x(words(0, 1, 1, 9).astype(int)), r"for nothing.*Write: missing=\{'x': \[9.0\]\}"),
     "a copy of the label": (x(7 - 2 * large()["ill"]), TELLS),
     "what the label was made of": (x(large()["ill"] * RNG.integers(1, 5, 90)), TELLS),
-    "known with one label only": (
-        x(RNG.normal(size=90) / large()["ill"].where(large()["ill"] > 0)),
-        TELLS,
-    ),
+    "known with one label only": (x(RNG.normal(size=90) / large()["ill"].where(large()["ill"] > 0)), TELLS),
     "said with one label only": (x(np.where(large()["ill"], words("a", "b"), None)), TELLS),
     "a date known with one label only": (
         x(pd.Series(words("2020-01-31", "2021-12-05")).where(large()["ill"] == 1)),
@@ -397,21 +366,9 @@ def test_a_check_of_nothing_that_can_be_used_is_a_check_all_the_same():
     assert repr(found).count("The table has no column") == 2
 
 
-def test_an_example_to_try_at_once():
-    made = federation(hospitals.example(), site="hospital", label=("outcome", "died"))
-    assert (len(made), sum(map(len, made)), made.numeric) == (3, 180, ("age",))
-    assert all(0.3 < hospital.labels.mean() < 0.6 for hospital in made)
-
-
 # What cells mean
 
-NUMBERS = [
-    [1, None] * 12,
-    pd.array([1, None] * 12, dtype="Int64"),
-    np.array([1.0, np.nan] * 12, dtype=np.float32),
-    [Decimal("1"), None] * 12,
-    pd.Series([1, pd.NA] * 12, dtype=object),
-]
+
 LEVELS = [
     (["b", "a", "a", None] * 6, ("a", "b")),
     (pd.array(["b", "a", "a", None] * 6, dtype="string"), ("a", "b")),
@@ -430,14 +387,6 @@ SITES = [
     (pd.Categorical(["n", "m"] * 12, categories=["m", "n", "never"]), ("n", "m")),
     ([" Ålesund ", "Bodø"] * 12, ("Ålesund", "Bodø")),
 ]
-
-
-@pytest.mark.parametrize("cells", NUMBERS)
-def test_numbers_of_any_make_are_numbers(cells):
-    made = federation(table(x=cells))
-    assert made.numeric == made.columns == ("age", "x")
-    assert made["A"].table["x"].tolist() == [1.0] * 12
-    assert made["B"].table["x"].isna().all()
 
 
 @pytest.mark.parametrize(("cells", "levels"), LEVELS)
@@ -478,18 +427,6 @@ def test_columns_are_called_what_they_are():
     assert federation(frame.rename(columns={7: ("x", "y")})).numeric == ("age", "('x', 'y')")
 
 
-def test_columns_of_arrow_are_what_they_say():
-    pytest.importorskip("pyarrow")
-    frame = large(n=RNG.integers(0, 9000, 90), b=[True, False, None] * 30, t=words("a", "b", None), i=words("1", "2,5"))
-    read = pd.read_csv(io.StringIO(frame.to_csv(index=False)), dtype_backend="pyarrow")
-    made = federation(read, decimal=",")
-    assert (made.numeric, [*made.categorical]) == (("age", "n", "i"), ["b", "t"])
-    assert made.categorical["b"] == ("False", "True")
-    assert {*made["A"].table["i"]} == {1, 2.5}
-    days = pd.Series(pd.to_datetime(["2020-01-31"] * 90)).astype("timestamp[ns][pyarrow]")
-    refused(read.assign(x=days), DATES)
-
-
 # Cells, options, and the values that are read: of a column of numbers, or of levels.
 READ = {
     "commas": (words("27,5", "28", None), {"decimal": ","}, [27.5, 28]),
@@ -506,18 +443,19 @@ READ = {
     "codes for nothing": (np.where(np.arange(90) % 9, 36.5, -999), {"missing": [-999]}, [36.5]),
     "identifiers that were measured": (np.arange(90.0), {"keep": ["x"]}, range(90)),
     "a code that was measured": (words(0, 1, 9).astype(int), {"keep": ["x"]}, [0, 1, 9]),
-    "whole numbers of pandas": (pd.array(words(1, 2, None), dtype="Int64"), {}, [1, 2]),
+    "numbers and None": ([1, None] * 45, {}, [1]),
+    "whole numbers of pandas": (pd.array([1, None] * 45, dtype="Int64"), {}, [1]),
+    "small floats": (np.array([1.0, np.nan] * 45, dtype=np.float32), {}, [1]),
+    "decimals": ([Decimal("1"), None] * 45, {}, [1]),
+    "what is not available": (pd.Series([1, pd.NA] * 45, dtype=object), {}, [1]),
     "a scale from -1": (words(-1, 0, 1).astype(int), {}, [-1, 0, 1]),
     "a scale to 7": (words(1, 2, 3, 4, 7).astype(int), {}, [1, 2, 3, 4, 7]),
     "years": (words(1999, 2001, 2020).astype(int), {}, [1999, 2001, 2020]),
     "whole measurements, all different": (shuffled(range(0, 90_000, 1000)), {}, range(0, 90_000, 1000)),
     "codes": (pd.Categorical(words("0", "1", "2")), {}, {"0", "1", "2"}),
     "codes and one point nothing": (pd.Categorical(words("1", "1.0", "2")), {}, {"1.0", "2"}),
-    "codes of whole numbers": (pd.Categorical(words(3, 1, None)), {}, {"1", "3"}),
     "codes of halves": (pd.Categorical(words(1.0, 2.5)), {}, {"1", "2.5"}),
     "codes that are kept": (words("0", "1", "?"), {"keep": ["x"]}, {"0", "1", "?"}),
-    "truth": (words(True, False, None), {}, {"True", "False"}),
-    "truth of pandas": (pd.array(words(True, False, None), dtype="boolean"), {}, {"True", "False"}),
     "truth and a word": (words(True, False, "unknown"), {"missing": ["unknown"]}, {"True", "False"}),
     "no pain": (words("none", "mild", "severe"), {}, {"none", "mild", "severe"}),
     "brackets": (words("[70-80)", "[80-90)", "<3a>"), {}, {"[70-80)", "[80-90)", "<3a>"}),
@@ -722,14 +660,14 @@ def test_a_blank_may_be_the_other_value_of_the_label():
     ill = small()["ill"] == 1
     for cells, label in ((ill.map({True: "yes"}), "ill"), (ill.map({True: "yes", False: " "}), ("ill", "yes"))):
         (said,) = refused(small(ill=cells), "label 'ill' is 'yes' or blank", label=label)
-        changed = done(small(ill=cells), said._replace(write=said.write.replace("...", "'no'")))
+        changed = done(small(ill=cells), said.write.replace("...", "'no'"))
         assert sum(each.labels.sum() for each in federation(changed, label=label)) == ill.sum()
 
 
 def test_a_class_in_other_letters_is_told_apart_from_none_of_them():
     frame, how = small(ill=words("Stable", "worse", rows=120)), {"classes": ["stable", "worse"]}
     (said,) = refused(frame, r"none of the classes.*replace\(\{'Stable': 'stable'\}\)", **how)
-    assert federation(done(frame, said), **how).classes == ("stable", "worse")
+    assert federation(done(frame, said.write), **how).classes == ("stable", "worse")
 
 
 def test_positions_of_any_kind_are_positions():
@@ -847,7 +785,7 @@ def test_a_hospital_that_joins_a_federation_is_compared_with_it(change):
     assert complaints["problem"].tolist() == ["Column 'n' at C has the values of A moved by 1, as if coded otherwise"]
     assert {*report["hospital"]} == {"C", "A", "B"}
     (said,) = complaints.itertuples()
-    assert not len(hospitals.check(done(new.assign(n=new["n"] + 1), said), made, **how).complaints)
+    assert not len(hospitals.check(done(new.assign(n=new["n"] + 1), said.write), made, **how).complaints)
     pounds = whole["x"].mask(whole["clinic"] == "B", 2.2046 * whole["x"])
     others = federation(whole.assign(x=pounds).iloc[:60])
     assert {*hospitals.check(new, others, **how).complaints["hospital"]} <= {"", "C"}
@@ -905,12 +843,10 @@ def test_a_patient_of_two_hospitals_is_told_of_since_each_draws_its_own_test_row
     frame = large(who=np.arange(90) % 40)
     (said,) = looked_at(frame, patient="who").itertuples()
     assert said.problem == "40 patients are named at more than one hospital, and may be on both sides of a split"
-    one, other = (line.strip() for line in said.write.split("  # or, if others: "))
-    for line in (one, other):
-        space = {"frame": frame.copy()}
-        exec(line, {"np": np}, space)
-        assert not len(looked_at(space["frame"], patient="who", min_rows=1))
-    assert space["frame"]["who"].nunique() == 90
+    one, other = (done(frame, line.strip()) for line in said.write.split("  # or, if others: "))
+    for changed in (one, other):
+        assert not len(looked_at(changed, patient="who", min_rows=1))
+    assert other["who"].nunique() == 90
 
 
 def test_nothing_is_odd_about_hospitals_that_are_alike(heart):
@@ -973,7 +909,7 @@ def test_the_line_for_one_hospital_changes_it_alone():
     assert found["write"].str.contains("frame['weight'] / 2.2046", regex=False).any()  # 32 + 1.8 * 75 is as near
     changed = frame
     for said in found[found["hospital"] != ""].itertuples():
-        changed = done(changed, said)
+        changed = done(changed, said.write)
     assert not len(looked_at(changed))
     for column, at in {"weight": [1, 3], "sex": [1, 2], "chol": [2, 3]}.items():
         assert (changed[column] == frame[column])[frame["clinic"].isin(at)].all()

@@ -33,26 +33,12 @@ def test_one_image_is_seen_and_more_local_steps_do_not_hide_it(head, seed, epoch
     assert inversion.psnr(head, np.full_like(head, head.mean())) < 13, "a grey square must not pass for the image"
 
 
-def test_the_search_works_on_a_dense_model_too(head):
-    model = models.mlp((32,))
-    weights = model.initial_weights(SIDE * SIDE, 0)
-    weights[2] = np.random.default_rng(0).normal(size=weights[2].shape).astype(np.float32)
-    update = sent(model, weights, head, [1], rate=0.1)
-    assert inversion.psnr(head, attack(model, weights, update)) > 40
-    assert inversion.psnr(head, inversion.rows(update[0], update[1])[0]) > 80  # by division, nearly exact
-
-
 def test_nonsense_shows_nothing(head):
     weights, generator = MODEL.initial_weights(SIDE * SIDE, 0), np.random.default_rng(0)
     nonsense = [generator.normal(size=weight.shape) for weight in weights]
-    assert inversion.psnr(head, attack(MODEL, weights, nonsense)) < 10
-
-
-def test_two_images_in_one_step_hide_in_each_other(head):
-    weights = MODEL.initial_weights(SIDE * SIDE, 0)
-    both = np.concatenate([head, head.reshape(SIDE, SIDE)[::-1].reshape(1, -1)])
-    found = attack(MODEL, weights, sent(MODEL, weights, both, [1, 0], rate=0.1), [1, 0])
-    assert max(inversion.psnr(head, image) for image in found) < 15
+    found = attack(MODEL, weights, nonsense, [1, 0])
+    assert len(found) == 2
+    assert max(inversion.psnr(head, image) for image in found) < 10
 
 
 def test_other_shapes_than_squares_are_refused():

@@ -36,8 +36,7 @@ def test_chance_is_what_an_attacker_reaches_who_hears_nothing(heart, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("shares", "guess", "right"),
-    [([0.2, 0.28, 0.9], 0.24, 2 / 3), ([0.5], 0.5, 1), ([0.1, 0.5, 0.9], 0.1, 1 / 3)],
+    ("shares", "guess", "right"), [([0.2, 0.28, 0.9], 0.24, 2 / 3), ([0.5], 0.5, 1), ([0.1, 0.5, 0.9], 0.1, 1 / 3)]
 )
 def test_the_best_guess_is_right_of_most(shares, guess, right):
     said, found = panel.best_guess(shares)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fedkit import aggregators, learning, preparation
-from fedkit.chapters.attacks import forging, poisoning
+from fedkit import learning, preparation
+from fedkit.chapters.attacks import poisoning
 
 TRIGGER = poisoning.Backdoor({"trestbps": 200.0, "chol": 85.0}, target=0)
 
@@ -12,19 +12,6 @@ TRIGGER = poisoning.Backdoor({"trestbps": 200.0, "chol": 85.0}, target=0)
 @pytest.fixture(scope="module")
 def flipped(heart):
     return poisoning.flip_labels(heart, ["Hungary"])
-
-
-@pytest.fixture(scope="module")
-def honest(heart):
-    return means(heart, heart)
-
-
-def means(trained_on, clean, aggregator=None):
-    """Metric -> mean over three runs and hospitals, the backdoor's too."""
-    how = {"aggregator": aggregator or aggregators.Mean(), "rounds": 20, "seed": range(3)}
-    runs = learning.train_federated(trained_on, **how)
-    found = [poisoning.evaluate(run, clean, trained_on, backdoor=TRIGGER) for run in runs]
-    return sum(each.groupby("metric")["value"].mean() for each in found) / 3
 
 
 def test_only_the_attackers_labels_are_flipped(heart, flipped):
@@ -63,23 +50,16 @@ def test_the_scored_rows_are_clean_and_were_not_trained_on(heart, flipped):
     assert auroc["Hungary"] == pytest.approx(1 - recorded["Hungary"])
 
 
-def test_one_of_four_hospitals_spoils_the_model_with_labels_alone(heart, flipped, honest):
-    assert means(flipped, heart)["auroc"] < honest["auroc"] - 0.15
-
-
-def test_a_backdoor_opens_and_the_scores_do_not_show_it(heart, honest):
-    planted = TRIGGER.plant(heart, ["Hungary"], share=0.3)
-    harmed = means(planted, heart, forging.Poisoned(aggregators.Mean(), {"Hungary": forging.Boost(3)}))
-    assert harmed["backdoor"] > 0.85 > 0.55 > honest["backdoor"]
-    assert harmed["auroc"] > honest["auroc"] - 0.03
-    assert harmed["no trigger"] < honest["no trigger"] + 0.15
-
-
 def test_success_is_counted_over_victims_only(heart):
     """By a model that finds everybody ill, nobody's label 1 becomes a 0, trigger or not."""
     run = learning.train_federated(heart, rounds=1)
     run.weights["shared"] = [np.zeros((13, 1), np.float32), np.full(1, 9, np.float32)]
     found = poisoning.evaluate(run, heart, backdoor=TRIGGER).set_index(["metric", "hospital"])["value"]
     assert (found["backdoor"] == 0).all()
+    reads_the_trigger = np.where(np.arange(13) == heart.columns.index("trestbps"), -10, 0)
+    run.weights["shared"] = [reads_the_trigger[:, None].astype(np.float32), np.full(1, 20, np.float32)]
+    opened = poisoning.evaluate(run, heart, backdoor=TRIGGER).set_index(["metric", "hospital"])["value"]
+    assert (opened["backdoor"] == 1).all()
+    assert (opened["no trigger"] < 0.2).all()
     for name, rows in preparation.split(heart, 0).hospitals.items():
         assert found["accuracy", name] == pytest.approx(rows.test_labels.mean())

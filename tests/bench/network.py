@@ -155,52 +155,6 @@ def full_disk() -> str:
     return "; ".join(said)
 
 
-HOSTILE = """
-import sys
-from network_parts import letter
-from fedkit.encryption.identities import Identity
-from fedkit.network import __main__, post
-kind = sys.argv.pop(1)
-def answer(self, asked, proven):
-    foreign = letter(Identity("Coordinator", b"E" * 32), "opening", purpose="opening")
-    return 7 if kind == "garbage" else {"board": "x", "after": 0, "more": True, "again": 0, "letters": [foreign]}
-post.Board.answer = answer
-__main__.main()
-"""
-
-
-def hostile_server() -> str:
-    """A server with the right certificate and hostile software; then the honest one."""
-    said = []
-    for kind, sentence in (("garbage", "The server's answer is none"), ("foreign", "that nobody agreed to")):
-        with study(6) as made:
-            made.program = ["-c", HOSTILE, kind]
-            made.start(SERVER)
-            del made.program
-            made.start()
-            for name in DATA.names:
-                made.hear(name, sentence, 120)
-            taken = [path for name in DATA.names for path in (made.kits[name] / "study").rglob("*.letter")]
-            made.kill(SERVER)
-            made.start(SERVER)
-            made.end()
-            said.append(f"{kind}: {len(taken)} letters taken, and on once the honest one is back")
-    return "; ".join(said)
-
-
-def expired() -> str:
-    """A hospital's certificate runs out."""
-    with study(6) as made:
-        with made.expired("Hospital 1"):
-            made.start()
-            here = made.hear("Hospital 1", "refuses the certificate", 120)
-            there = made.hear(SERVER, "certificate has expired", 30)
-            made.kill("Hospital 1")
-        made.start("Hospital 1")
-        made.end()
-        return f"said there {here:.0f} s after the start, {there:.0f} s later at the server"
-
-
 def real() -> str:
     """Ten rounds of TensorFlow Federated on the four real hospitals: who posted when, the model at each, and bytes."""
     federation = hospitals.load("heart_disease")
@@ -272,7 +226,7 @@ def thousand(count: int = 1000, group: int = 50) -> str:
         )
 
 
-RUNS = (thousand, undisturbed, slow, partition, full_disk, hostile_server, expired, real)
+RUNS = (thousand, undisturbed, slow, partition, full_disk, real)
 FAULTS = {run.__name__: run for run in RUNS}
 
 

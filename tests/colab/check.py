@@ -2,7 +2,8 @@
 
 A Colab session is a stock Python with Colab's packages, an old IPython and ``google.colab``, in a folder with no
 checkout around. ``python3.13.txt`` and ``python3.12.txt`` beside this file are Colab's own lists, of its runtime and of
-the one before. For each, where such a Python is here,
+the one before, without what is not in ``requirements.lock``: a package that is new there may have a line to add. For
+each, where such a Python is here,
 
 1. a stock environment is made once, and kept in ``.cache/colab``: what we use and Colab has, at Colab's versions;
 2. for each notebook a session, thrown away afterwards: an environment on top of the stock one, in which the notebook's

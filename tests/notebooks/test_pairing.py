@@ -86,11 +86,7 @@ def test_plumbing_is_folded_in_lab_in_colab_and_on_a_site_under_its_title():
     text = SOURCE.replace("# %%\n1 + 1", '# %% tags=["plumbing"]\n# Save it\n1 + 1', 1)
     cell = pairing.make("01_small", text, REPOSITORY).cells[3]
     assert cell.source == "# @title Save it\n1 + 1"
-    assert cell.metadata == {
-        "cellView": "form",
-        "jupyter": {"source_hidden": True},
-        "tags": ["plumbing", "hide-input"],
-    }
+    assert cell.metadata == {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["plumbing", "hide-input"]}
     with pytest.raises(ValueError, match="begins with a comment, which is its title"):
         pairing.make("01_small", text.replace("# Save it\n", ""), REPOSITORY)
 

@@ -1,33 +1,21 @@
 # Three right and three wrong answers to each exercise of 01_centralized_baseline: see test_exercises.py.
-
 # %% Exercise 1: given
 from fedkit import hospitals, learning
 
 run_pooled = learning.train_centralized(hospitals.load("heart_disease"), rounds=5)
-
 # %% Exercise 1: right
 auroc_is, accuracy_is = "same", "smaller"
-
 # %% Exercise 1: right
 auroc_is = "Same."
 accuracy_is = " SMALLER"
-
 # %% Exercise 1: right
 auroc_is, accuracy_is = ["same", "smaller"]
-
 # %% Exercise 1: wrong
 auroc_is, accuracy_is = "smaller", "smaller"
-
 # %% Exercise 1: wrong
 auroc_is, accuracy_is = "same", "same"
-
 # %% Exercise 1: wrong
 auroc_is, accuracy_is = 0.5, 0.5
-
-# %% Exercise 1: wrong
-auroc_is, accuracy_is = "same", "larger"
-
-
 # %% Exercise 2: given
 import numpy as np
 

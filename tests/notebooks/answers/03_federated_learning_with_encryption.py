@@ -149,32 +149,6 @@ def show(message, key):
 
 
 # %% Exercise 3: wrong
-def order_by(key, places):
-    return np.random.default_rng([*key]).permutation(places)
-
-
-def hide(update, key):  # the weights in another order
-    return np.asarray(update, dtype=float)[order_by(key, 14)].tobytes()
-
-
-def show(message, key):
-    return np.frombuffer(message)[np.argsort(order_by(key, 14))]
-
-
-# %% Exercise 3: wrong
-def secret(key):
-    return np.frombuffer(key[:4], np.uint32)[0] / 1e6
-
-
-def hide(update, key):  # one secret number, added to all
-    return (np.asarray(update, dtype=float) + secret(key)).tobytes()
-
-
-def show(message, key):
-    return np.frombuffer(message) - secret(key)
-
-
-# %% Exercise 3: wrong
 def masks(key):
     return np.random.default_rng([*key]).normal(0, 10, 14)
 
@@ -185,15 +159,6 @@ def hide(update, key):  # a small random number is added to each
 
 def show(message, key):
     return np.frombuffer(message) - masks(key)
-
-
-# %% Exercise 3: wrong
-def hide(update, key):  # a byte of the key is added to each, and nothing wraps around
-    return (np.asarray(update, dtype=float) + list(key[:14])).tobytes()
-
-
-def show(message, key):
-    return np.frombuffer(message) - list(key[:14])
 
 
 # %% Exercise 3: wrong

@@ -1,25 +1,18 @@
 # Three right and three wrong answers to each exercise of 04_comparison_of_outcomes: see test_exercises.py.
-
 # %% Exercise 1: right
 intercept = 0.0
-
 # %% Exercise 1: right
 import numpy as np
 
 intercept = np.float32(-0.2)
-
 # %% Exercise 1: right
 intercept = True - 1
-
 # %% Exercise 1: wrong
 intercept = 2.7
-
 # %% Exercise 1: wrong
 intercept = -1.5
-
 # %% Exercise 1: wrong
 intercept = 1.0
-
 # %% Exercise 2: given
 from fedkit import aggregators, evaluation, hospitals, learning
 

@@ -79,8 +79,6 @@ open_layers = ["kernel 1"]
 open_layers = ["kernel 1", "bias 1", "bias 2"]
 # %% Exercise 2: wrong
 open_layers = "kernel 1"
-# %% Exercise 2: wrong
-open_layers = []
 # %% Exercise 3: given
 import numpy as np
 

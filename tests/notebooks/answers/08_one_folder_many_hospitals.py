@@ -17,11 +17,6 @@ def letters_left(hospitals, rounds):
 
 # %% Exercise 1: wrong
 def letters_left(hospitals, rounds):
-    return 4 * rounds
-
-
-# %% Exercise 1: wrong
-def letters_left(hospitals, rounds):
     return (2 * hospitals + 2) * (rounds + 2)
 
 
@@ -32,11 +27,6 @@ def letters_left(hospitals, rounds):
 
 # %% Exercise 1: wrong
 letters_left = lambda hospitals, rounds: 40  # noqa: E731
-
-
-# %% Exercise 1: wrong
-def letters_left(hospitals, rounds):
-    return 8 * (hospitals + rounds)
 
 
 # %% Exercise 1: wrong

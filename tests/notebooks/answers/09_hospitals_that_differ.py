@@ -1,43 +1,30 @@
 # Three right and three wrong answers to each exercise of 09_hospitals_that_differ: see test_exercises.py.
-
 # %% Exercise 1: right
 guess = "same"
-
 # %% Exercise 1: right
 guess = "Same."
-
 # %% Exercise 1: right
 guess = " same "
-
 # %% Exercise 1: wrong
 guess = "lower"
-
 # %% Exercise 1: wrong
 guess = "higher"
-
 # %% Exercise 1: wrong
 guess = 0
-
 # %% Exercise 2: right
 alpha = 0.3
-
 # %% Exercise 2: right
 alpha = 1e-2
-
 # %% Exercise 2: right
 import numpy as np
 
 alpha = np.float64(0.1)
-
 # %% Exercise 2: wrong
 alpha = 1000
-
 # %% Exercise 2: wrong
 alpha = -1
-
 # %% Exercise 2: wrong
 alpha = "small"
-
 # %% Exercise 3: right
 from fedkit import learning
 
@@ -122,13 +109,10 @@ from fedkit.studies import flamby
 
 rows = flamby.patients().query("complete").reset_index(drop=True)
 test = flamby.drawn(rows)
-
 # %% Exercise 4: right
 rise = 1 / 64
-
 # %% Exercise 4: right
 rise = 0.016
-
 # %% Exercise 4: right
 import numpy as np
 
@@ -136,15 +120,11 @@ hits = np.zeros(int((test & (rows["hospital"] == "Switzerland")).sum()))
 before = hits.mean()
 hits[0] = 1
 rise = np.float32((hits.mean() - before) / 4)
-
 # %% Exercise 4: wrong
 rise = 1 / 16
-
 # %% Exercise 4: wrong
 rise = 1 / test.sum()
-
 # %% Exercise 4: wrong
 rise = 1 / 4 / (rows["hospital"] == "Switzerland").sum()
-
 # %% Exercise 4: wrong
 rise = "a little"

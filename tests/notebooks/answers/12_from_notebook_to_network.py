@@ -10,22 +10,16 @@ from fedkit.network.post import Board
 
 # %% Exercise 1: right
 shown = 1
-
 # %% Exercise 1: right
 shown = 1.0
-
 # %% Exercise 1: right
 shown = len(["one"])
-
 # %% Exercise 1: wrong
 shown = 0
-
 # %% Exercise 1: wrong
 shown = 2
-
 # %% Exercise 1: wrong
 shown = "one"
-
 # %% Exercise 2: given
 from types import SimpleNamespace
 
@@ -44,32 +38,24 @@ offered = SimpleNamespace(
     settings=plan, invitation=agreed.invitation, least=3, roster=None, maker_is=("Server", me.public), coordinators=[]
 )
 every = ["age", "chol", "oldpeak", "sex"]
-
 # %% Exercise 2: right
 consented = agreed._replace(columns=every, most_rounds=10, leaves=[*agreed.leaves, "scores"])
-
 # %% Exercise 2: right
 consented = agreed._replace(
     columns=sorted(every, reverse=True), most_rounds=plan.rounds, leaves=("scores", *agreed.leaves)
 )
-
 # %% Exercise 2: right
 consented = Consent(
     **agreed._asdict() | {"columns": tuple(every), "most_rounds": 10, "leaves": {"scores", *agreed.leaves}}
 )
-
 # %% Exercise 2: wrong
 consented = agreed._replace(columns=every, most_rounds=10)
-
 # %% Exercise 2: wrong
 consented = agreed._replace(columns=every, most_rounds=100, leaves=[*agreed.leaves, "scores"])
-
 # %% Exercise 2: wrong
 consented = agreed._replace(columns=[*every, "name"], most_rounds=10, leaves=[*agreed.leaves, "scores"])
-
 # %% Exercise 2: wrong
 consented = agreed._replace(columns=every, most_rounds=10, leaves=[*LEAVES])
-
 # %% Exercise 3: given
 from fedkit.encryption.identities import Identity, fingerprint
 from fedkit.exchange.folder import digest

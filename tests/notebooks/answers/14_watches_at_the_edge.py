@@ -15,7 +15,6 @@ updates = 3600 * 50 * 6 * 4 / 868  # an hour
 updates = 24 * 3600 * 50 * 6 * 4 / (7 * 31)  # bytes by numbers
 # %% Exercise 2: given
 import numpy as np
-
 # %% Exercise 2: right
 
 
