@@ -13,15 +13,12 @@ import pandas as pd
 
 from fedkit.encryption.envelopes import About
 from fedkit.encryption.identities import Identity
-from fedkit.exchange import EVERYBODY, Coordinator, Folder, Maker, Participant, Settings, joining, letters, rounds
+from fedkit.exchange import EVERYBODY, Coordinator, Folder, Maker, Participant, Settings, letters, rounds
 from fedkit.exchange.folder import quoted
 from fedkit.exchange.journal import events
 from fedkit.exchange.rounds import LIST, ONE, SUM
 from fedkit.hospitals import Federation, Hospital
 from fedkit.preparation import Prepared
-
-# Each request to join looks up versions, which takes as long as a third of a small study.
-joining.versions = functools.cache(joining.versions)
 
 
 class Logistic:

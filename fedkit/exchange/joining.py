@@ -1,5 +1,6 @@
 """Letters by which people come together: invitation, request, opening, handover."""
 
+import functools
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -127,6 +128,7 @@ def asked(settings: Settings) -> dict[str, str]:
     return dict.fromkeys(settings.numeric, "numbers") | dict.fromkeys(settings.categorical, "categories")
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """Of what must be the same everywhere."""
     return {name: environment.versions()[name] for name in ("fedkit", "tenseal")}
