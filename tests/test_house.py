@@ -22,13 +22,13 @@ ROOMS = {
     "encryption": (1957, {"compat"}),
     "core": (2800, {"compat", "encryption", "reading"}),
     "reading": (970, {"core"}),
-    "chapters": (3582, {"core", "compat", "encryption"}),
+    "chapters": (3583, {"core", "compat", "encryption"}),
     "studies": (881, {"core", "compat", "encryption", "chapters"}),
-    "exchange": (2822, {"core", "compat", "encryption", "chapters"}),
+    "exchange": (2823, {"core", "compat", "encryption", "chapters"}),
     "network": (1009, {"core", "compat", "encryption", "exchange"}),
     "sources": (711, {"core"}),
 }
-WHOLE = 15_185  # the most lines of all rooms together
+WHOLE = 15_187  # the most lines of all rooms together
 TESTED = 21_027  # and of the tests, with what measures and the answers to exercises
 # The core in the order in which it is read, and the one module of it that opens the door to an engine.
 CORE = ["hospitals", "tables", "preparation", "models", "learning", "aggregators", "records", "evaluation", "plots"]

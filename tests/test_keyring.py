@@ -369,18 +369,21 @@ def test_after_a_list_that_did_not_open_nobody_new_is_listed():
 
 
 def test_nobody_new_is_listed_in_a_group_that_was_given_up_though_others_moved_the_model():
-    here = Parties(names := (*NAMES, "Erlach", "Frick"), budget=2)
+    here = Parties(names := (*NAMES, *(others := ("Erlach", "Frick", "Genf"))), budget=2)
+    for name in names:  # two groups
+        one = here[name]._state
+        one["pairs"] = {who: key for who, key in one["pairs"].items() if (who in others) == (name in others)}
     for number in range(3):
         letters, listed = here.send({name: np.ones(3) for name in names})
-        given_up, added = ({name: listed[name] for name in group} for group in (names[:3], names[3:]))
-        if number == 1:
+        group, first, added = ({name: listed[name] for name in of} for of in (NAMES, NAMES[:3], others))
+        if number:
             with pytest.raises(MessageError, match="Davos was not in the last list, which did not open"):
-                here["Basel"].share({name: listed[name] for name in NAMES})
-        here["Basel"].share(listed if number == 2 else given_up) if number != 1 else None
-        if number < 2:
-            here["Basel"].open([(here.add(letters, added), added)])
-            for name in (*names[:1], *names[2:]):
-                here[name].accept([(here.add(letters, added), added)])
+                here["Basel"].share(group)
+        else:
+            here["Basel"].share(first)
+        total = here.add(letters, added)
+        for one in here.keys.values():
+            one.open([(total, added)])
 
 
 def test_what_opened_and_what_nobody_shared_costs_nothing():

@@ -226,7 +226,7 @@ class Keyring:
         seen = {self._label(now["about"], of).hex(): hashlib.sha256(total).digest() for total, of in sums}
         if now["opened"] not in ({}, seen) or len(seen) < len(sums):
             raise MessageError("Other sums were opened for this number: no second ones are.")
-        now["opened"] = seen
+        now |= {"opened": seen, "ours": any({self.name, *self._state["pairs"]} & of.keys() for _, of in sums)}
         self.save()  # before it is known whether they open: who asks learns that once
 
     def _opened(self, data: bytes, label: bytes, hospitals: int) -> np.ndarray:
@@ -252,7 +252,7 @@ class Keyring:
         state, now = self._state, self._state["now"]
         if not now:
             return
-        if failed := "share" in now and ("refused" in now or now["label"] not in now["opened"]):
+        if "share" in now and ("refused" in now or now["label"] not in now["opened"]):
             if state["failed"] >= (0 if now["purpose"] in _WITHOUT else state["budget"]):
                 what = f"a sum that did not open ({now['purpose']}, number {self.number})"
                 said = f"Shares of {self.name} went out for {what}, and no more of that is allowed"
@@ -262,8 +262,8 @@ class Keyring:
         if now["opened"] and "refused" not in now:
             each = [(bytes.fromhex(label), seen) for label, seen in sorted(now["opened"].items())]
             head = _hash(state["head"], "sum", self.number.to_bytes(8), *itertools.chain(*each))
-            # Where others moved the model, much of what did not open is sent again, too.
-            state |= {"head": head, "within": state["within"] if failed or now["purpose"] == "bounds" else None}
+            # Where only other groups moved the model, much of what did not open would be sent again.
+            state |= {"head": head, "within": None if now["ours"] and now["purpose"] != "bounds" else state["within"]}
         state["now"] = {}
 
     def _order(self, listed: Listed) -> list[str]:

@@ -235,14 +235,15 @@ class Study:
         return names, fresh
 
     def failed(self, group: Collection[str]) -> dict[Step, Listed]:
-        """Return a group's lists that were given up, back to where the model moved: much of it would be sent again."""
+        """Return a group's lists that were given up since an update of it was added: much would be sent again."""
         found = {}
         for step, closed, added in self.steps()[-2::-1]:
             for at, listed in enumerate(closed.groups):
-                if listed.keys() <= {*group} and at not in added.which:
-                    found[step] = listed
-            if closed.groups and added.which and step.purpose != "bounds":
-                break
+                if listed.keys() <= {*group}:
+                    if at not in added.which:
+                        found[step] = listed
+                    elif step.purpose != "bounds":
+                        return found
         return found
 
     def in_charge(self, number: int) -> Named:

@@ -105,6 +105,7 @@ def _search(model: Convolutional, rows: int, side: int) -> Callable:
 
 
 def _side(pixels: int) -> int:
-    if (side := math.isqrt(pixels)) ** 2 != pixels:
+    side = math.isqrt(pixels)
+    if side * side != pixels:
         raise ValueError(f"{pixels} pixels are no square image: cut or resize it.")
     return side
