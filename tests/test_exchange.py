@@ -12,6 +12,7 @@ from fedkit import aggregators, exchange, hospitals, learning, models, records
 from fedkit.chapters.figures.studies import study_grid
 from fedkit.encryption import messages
 from fedkit.encryption.identities import Identity, fingerprint
+from fedkit.encryption.keyring import label_of
 from fedkit.exchange import Maker, Participant, Settings, joining, letters, results, rounds
 from fedkit.exchange.__main__ import main
 from fedkit.exchange.arrivals import OUTGROWN
@@ -460,6 +461,35 @@ def test_a_list_that_was_answered_before_a_handover_is_listed_again(tmp_path):
     assert {status.stage for status in room.play()} == {"done"}
     assert len(room.models()) == 1
     assert room.counted[2] == ("update", others)
+
+
+@pytest.mark.parametrize(("number", "listed"), [(2, False), (3, True)])
+def test_who_added_up_before_decides_about_no_list_that_is_not_answered(tmp_path, number, listed):
+    """A hospital helps: what it says is no answer to that list; and one counts in the handover's own number alone."""
+    room = Class(tmp_path, federation(5)).open().until(1, TWO)
+    (late, friend, *_), others = room.federation.names, room.federation.names[1:]
+    other = Identity.new("Assistant")
+    room.coordinator.step()
+    assert room.maker.hand_over(other.name, other.public) == 2
+    room.restart(coordinator=other)
+    if number == 3:
+        room.until(2, TWO).coordinator.step()
+    room.step(*others)
+    closed(room, number, *others)
+    hospital, step = room.hospitals[friend], Step(number, "update", number - 1)
+    about, ones = hospital._keys.about, {each.sender: each.code for each in hospital._arrivals.look(ONE, step)}
+    said = label_of(room.maker.study.members, about, ones) if listed else bytes(64)
+    room.post(room.identities[friend], rounds.place(TWO, number), said, TWO, number, room.maker.study.id + about.hex())
+    assert room.coordinator.step().waits_for == late
+
+
+def test_where_there_is_no_deadline_a_list_that_is_short_is_not_answered(tmp_path):
+    room = Class(tmp_path, federation(4)).open().until(1, TWO)
+    late, *others = room.federation.names
+    room.coordinator.step()
+    room.step(*others)
+    closed(room, 2, *others)
+    assert f"The list leaves {late} out" in room.step(others[0])[others[0]].note
 
 
 # To look at, and to tidy up

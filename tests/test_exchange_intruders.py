@@ -166,7 +166,7 @@ def test_a_second_list_of_a_number_is_not_answered(tmp_path):
 
 def test_a_list_of_hospitals_that_nobody_here_knows_is_not_answered(tmp_path):
     """Rule 11: the coordinator enrols three of its own, and lists them with A."""
-    room = Class(tmp_path, federation(6))
+    room = Class(tmp_path, federation(6), deadline_seconds=60.0)
     mine, prints = room.federation.names[3:], [fingerprint(each.public) for each in room.identities.values()]
     for room.known, names in ((prints[:3], NAMES), (prints, mine)):
         room.restart(*names)

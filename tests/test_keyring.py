@@ -22,6 +22,7 @@ from tampering import nearly
 
 from fedkit import encryption
 from fedkit.encryption import Member, MessageError, Server, digest, keyring, ring
+from fedkit.encryption.keyring import label_of
 from fedkit.encryption.messages import PRIME, Letter, Share, Sum
 from fedkit.encryption.schemes import COINS
 
@@ -98,7 +99,7 @@ def test_a_list_is_who_with_which_keys_and_which_letter():
     def named(listed, **keys):
         rest = [name for name in NAMES if name != "Basel"]
         members = {"Basel": Parties().members["Basel"]._replace(**keys)}
-        return Parties(rest, members=members)["Davos"]._label(bytes(32), listed)
+        return label_of(Parties(rest, members=members).members, bytes(32), listed)
 
     good = {name: secret(name) for name in NAMES}
     lists = [good, good | {"Chur": secret("x")}, good | {"Basel": good["Chur"], "Chur": good["Basel"]}]
@@ -124,7 +125,7 @@ def test_hospitals_that_hold_different_models_are_never_added():
     hidden = sum(Letter.from_bytes(letter, WHOLE).hidden for letter in letters.values()) % np.uint64(WHOLE.modulus)
     key, check = sum(share.key for share in shares) & np.uint32(511), sum(share.tag for share in shares) % PRIME
     for keys in here.keys.values():
-        total = Sum(keys._label(keys.about, listed), 4, hidden, key, check)
+        total = Sum(label_of(keys.members, keys.about, listed), 4, hidden, key, check)
         with pytest.raises(MessageError, match=REFUSED):
             keys.open([(total.to_bytes(WHOLE), listed)])
 

@@ -154,7 +154,7 @@ class Keyring:
                 raise MessageError(f"{self.name} gave its share for another list: a number is answered once.")
             return now["share"]
         self._check(listed, now)
-        label, order = self._label(now["about"], listed), self._order(listed)
+        label, order = label_of(self.members, now["about"], listed), _order(self.members, listed)
         key, values = (np.frombuffer(now.pop(each), np.int64) for each in ("key", "values"))
         tag, mine = _tag(now["group"], label, values, self._ring.size), order.index(self.name)
         masks = [(now["pairs"][name], 1 if mine < at else -1) for at, name in enumerate(order) if at != mine]
@@ -223,7 +223,7 @@ class Keyring:
                 raise MessageError(f"{strangers[0]!r:.120} is in a sum, and not on the roster.")
             if len(listed) < FEWEST:
                 raise MessageError(f"A sum of {len(listed)} hospitals would show what each sent: it is not opened.")
-        seen = {self._label(now["about"], of).hex(): hashlib.sha256(total).digest() for total, of in sums}
+        seen = {label_of(self.members, now["about"], of).hex(): hashlib.sha256(total).digest() for total, of in sums}
         if now["opened"] not in ({}, seen) or len(seen) < len(sums):
             raise MessageError("Other sums were opened for this number: no second ones are.")
         now |= {"opened": seen, "ours": any({self.name, *self._state["pairs"]} & of.keys() for _, of in sums)}
@@ -265,13 +265,6 @@ class Keyring:
             # Where only other groups moved the model, much of what did not open would be sent again.
             state |= {"head": head, "within": None if now["ours"] and now["purpose"] != "bounds" else state["within"]}
         state["now"] = {}
-
-    def _order(self, listed: Listed) -> list[str]:
-        return sorted(listed, key=lambda name: self.members[name].identity)
-
-    def _label(self, about: bytes, listed: Listed) -> bytes:
-        each = [(name.encode(), *self.members[name], listed[name]) for name in self._order(listed)]
-        return _hash(about, "list", *itertools.chain(*each))
 
     def _masks(self, secret: bytes, label: bytes) -> tuple[np.ndarray, int]:
         """Stretch a secret into what hides a share for a list: of its coefficients, and of its tag."""
@@ -354,6 +347,16 @@ def divided(numbers: np.ndarray) -> tuple[np.ndarray, float]:
 def public_seed(about: bytes) -> bytes:
     """Return what everybody stretches into the public polynomials of the letters of a sum."""
     return _hash(about, "public")
+
+
+def label_of(members: Mapping[str, Member], about: bytes, listed: Listed) -> bytes:
+    """Return what stands for a list of letters of a sum in all shares for it."""
+    each = [(name.encode(), *members[name], listed[name]) for name in _order(members, listed)]
+    return _hash(about, "list", *itertools.chain(*each))
+
+
+def _order(members: Mapping[str, Member], listed: Listed) -> list[str]:
+    return sorted(listed, key=lambda name: members[name].identity)
 
 
 def _hash(key: bytes, what: str, *parts: bytes) -> bytes:

@@ -51,7 +51,7 @@ def play(
     """Play one part until the study is done. Stopped and started again, it goes on where the study is.
 
     role : one of `ROLES`. The maker also adds up, unless somebody else is named when asked
-    name : "hospital 7" for seat 7, or one of the four real hospitals; others are called as they like
+    name : "hospital 7" for seat 7; others are called as they like
     where : path of the shared folder
     invitation : its fingerprint, as the maker reads it aloud; asked for if empty
     rounds, seats, group_size, deadline_seconds : of the study; the maker's count, and `seats` must be the same
@@ -85,7 +85,7 @@ def play(
         return
 
     def trained(settings: Settings) -> Training:  # with other seats, patients would be dealt out twice
-        if federation.name.endswith(" seats") and settings.title != federation.name:
+        if settings.title != federation.name:
             raise ValueError(f"The study has {settings.title}, and SEATS is {seats} here: write what the maker wrote.")
         return work(settings)
 
@@ -138,10 +138,9 @@ def identify(name: str, where: str, home: str | os.PathLike | None = None) -> Id
 
 
 def federation_of(name: str, seats: int) -> Federation:
-    """Return the real hospitals, or the seats, whichever the name is among; ValueError if it is among neither."""
-    for federation in (hospitals.load("heart_disease"), seat_federation(seats)):
-        if name in federation.names:
-            return federation
+    """Return the seats, if the name is among them, else a ValueError."""
+    if name in (federation := seat_federation(seats)).names:
+        return federation
     raise ValueError(f"HOSPITAL is {name!r}: write hospital 1 to hospital {seats}, as your seat says.")
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from typing import Any
 
 from fedkit.encryption.identities import Identity
+from fedkit.encryption.keyring import label_of
 from fedkit.encryption.messages import MessageError
 from fedkit.encryption.server import Server
 from fedkit.exchange import rounds
@@ -73,10 +74,8 @@ class Coordinator(Player):
     def _list(self, step: Step) -> tuple[list[str], bytes | None]:
         """Close the list of a number: who is waited for, or what is to be said."""
         study, settings, number = self.study, self.study.settings, step.number
-        # What was listed here before a handover, and answered, is listed again: a hospital answers nothing else.
-        for before in study.said.get((LIST, number), {}).values():
-            if self._arrivals.answered([step]) & set().union(*before.groups):
-                return [], Closed.content(before.about, before.groups)
+        if before := self._answered(step):
+            return [], Closed.content(before.about, before.groups)
         found, (promised, fresh) = self._arrivals.look(ONE, step), study.promised
         if not fresh and any(not each.about for each in found):  # an update outgrew its bound
             return [], Closed.content()
@@ -104,6 +103,17 @@ class Coordinator(Player):
             if each.sender not in arrived:
                 study.refused(each.file, each.sender, f"{each.sender} follows another sum than most.")
         return [], Closed.content(bytes.fromhex(about), groups)
+
+    def _answered(self, step: Step) -> Closed | None:
+        """Return the list that most answered before this number was handed over: they answer no other one."""
+        study, number, votes = self.study, step.number, Counter()
+        lists = study.said.get((LIST, number), {}) if study.in_charge(number).from_number == number else {}
+        for each in self._arrivals.look(TWO, step) if lists else ():
+            share = self._arrivals.content(TWO, number, each)
+            for digest, said in lists.items():
+                votes[digest] += label_of(study.members, said.about, said.of(each.sender)) in share[:64]
+        best = max(sorted(votes), key=votes.get, default="")
+        return lists[best] if votes[best] else None
 
     def _away(self) -> set[str]:
         """Whom nobody waits for, where there is a deadline: who was not in the last list, nor has come back since."""

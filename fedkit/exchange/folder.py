@@ -195,7 +195,9 @@ class Folder:
     def remove(self, place: str, name: str) -> None:
         """Remove a letter, which `prune` alone does."""
         if parts(name):
-            self.filesystem.rm_file(f"{self.root}/{place}/{name}")
+            for where in (place, *self._twins.get(place, [])):
+                with contextlib.suppress(FileNotFoundError):
+                    self.filesystem.rm_file(f"{self.root}/{where}/{name}")
 
     def _complain(self, place: str, name: str, why: str) -> None:
         self.notice(f"{place}/{name}", f"{place}/{name} is not read: {why}.")

@@ -291,6 +291,7 @@ class Participant(Player):
         could = set(study.group(me)) if keys.within is None else set(study.group(me)) & {*keys.within}
         shown = self.folder.digests(rounds.place(ONE, step.number))
         long_here = {each.sender for each in here if each.since < late and each.file in shown}
+        long_here = could if study.settings.deadline_seconds is None else long_here
         if left_out := sorted(could & long_here - listed.keys()):
             return f"The list leaves {', '.join(left_out)} out, whose letter has long been here: it is not answered."
         # Who answered a list that did not open is in the next one: else the two sums would differ by what they sent.

@@ -178,13 +178,16 @@ class Mirror(_Side):
         """Ask once; say whether there is more."""
         said = self._ask({"name": self._name, "board": self._board, "after": self._after, "letters": new})
         try:
-            if said["board"] != self._board:  # a server that was started again: does it have our letters?
+            if anew := said["board"] != self._board:  # a server that was started again: does it have our letters?
                 self._known.clear()
             before = sum(map(len, self._taken.values()))
             given = self._take(said["letters"], self._roster)
             if type(said["after"]) is not int or not 0 <= said["after"] < 1 << 32:
                 raise ValueError("It is no number of letters.")
-            more = said["more"] and sum(map(len, self._taken.values())) > before  # or it would keep us here for ever
+            new_here = not anew and any(each[:2] not in self._known for each in given)
+            more = said["more"] and (
+                new_here or sum(map(len, self._taken.values())) > before
+            )  # or it keeps us for ever
             self._board, self._after = said["board"], said["after"]
             self.again = min(max(0.1, float(said["again"])), 600.0)
         except MessageError:
