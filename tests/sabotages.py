@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 FAULTS = Path(__file__).with_suffix(".txt")
-COPIED = ["fedkit", "tests", "data", "figures", "notebooks/source", "notebooks/tools"]
+COPIED = ["fedkit", "tests", "data", "figures", "notebooks/site", "notebooks/source", "notebooks/tools"]
 NOTEBOOK = "tests/notebooks/test_notebooks.py::test_it_runs_without_noise_and_finds_the_golden_numbers[{}]"
 SECONDS = 900  # a test that takes so long waits for ever, and is as good as red
 
