@@ -819,6 +819,16 @@ def test_a_log_that_somebody_wrote_is_read_or_refused_with_a_sentence(tmp_path):
             events(tmp_path)
 
 
+def test_an_opening_with_smaller_groups_than_were_agreed_on_is_refused(tmp_path, monkeypatch):
+    room = Class(tmp_path, federation(6), quorum=6)
+    names, post = list(room.federation.names), room.maker._post
+    room.step()
+    monkeypatch.setattr(room.maker, "_post", lambda what, said: post(what, said | {"groups": [names[:3], names[3:]]}))
+    room.maker.open()
+    assert {status.stage for status in room.step().values()} == {"opening"}
+    assert "It makes smaller groups than were agreed on." in room.sentences
+
+
 def test_a_group_s_key_for_another_opening_is_none(tmp_path, undisturbed):
     room = Class(tmp_path).open()
     said = {"opening": "0" * 32, "sealed": dict.fromkeys(NAMES, "")}

@@ -106,14 +106,14 @@ class Coordinator(Player):
 
     def _answered(self, step: Step) -> Closed | None:
         """Return the list that most answered before this number was handed over: they answer no other one."""
-        study, number, votes = self.study, step.number, Counter()
+        study, number, voted = self.study, step.number, {}
         lists = study.said.get((LIST, number), {}) if study.in_charge(number).from_number == number else {}
         for each in self._arrivals.look(TWO, step) if lists else ():
             share = self._arrivals.content(TWO, number, each)
             for digest, said in lists.items():
-                votes[digest] += label_of(study.members, said.about, said.of(each.sender)) in share[:64]
-        best = max(sorted(votes), key=votes.get, default="")
-        return lists[best] if votes[best] else None
+                if label_of(study.members, said.about, said.of(each.sender)) in share[:64]:
+                    voted.setdefault(digest, set()).add(each.sender)
+        return lists[max(sorted(voted), key=lambda digest: len(voted[digest]))] if voted else None
 
     def _away(self) -> set[str]:
         """Whom nobody waits for, where there is a deadline: who was not in the last list, nor has come back since."""

@@ -67,6 +67,8 @@ def opening(letter: Signed, settings: Settings) -> tuple[dict[str, Member], tupl
         groups = tuple(tuple(map(str, group)) for group in groups)
         if sorted(name for group in groups for name in group) != sorted(members) or min(map(len, groups)) < FEWEST:
             raise ValueError(f"Each hospital must be in one group, of {FEWEST} or more.")
+        if min(map(len, groups)) < min(settings.group_size or len(members), len(members)):
+            raise ValueError("It makes smaller groups than were agreed on.")
     except (AttributeError, TypeError, ValueError) as problem:
         raise MessageError(f"The opening by {letter.sender} cannot be used. {problem}") from None
     return members, groups, maker
