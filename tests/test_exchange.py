@@ -152,17 +152,19 @@ def test_without_what_it_keeps_at_home_a_hospital_cannot_go_on(room, tmp_path):
 
 def test_an_invitation_and_an_opening_are_repeated_without_harm(room):
     before = (invitation,), _ = room.files("invitation"), room.files("opening")
-    again = Maker(room.root, room.boss)
+    again, data = Maker(room.root, room.boss), invitation.read_bytes()
     assert again.invite(room.settings) == room.fingerprint
     with pytest.raises(ValueError, match="is open, with Hospital 0, Hospital 1, Hospital 2"):
         again.open()
     with pytest.raises(ValueError, match="holds another study of Teacher's"):
         again.invite(dataclasses.replace(room.settings, rounds=9))
+    invitation.unlink()  # its maker is not shown it
+    Maker(room.root, room.boss).invite(room.settings)
     assert (room.files("invitation"), room.files("opening")) == before
-    invitation.unlink()  # somebody emptied the folder, to begin anew
-    anew = Maker(room.root, room.boss)
-    assert anew.invite(room.settings) != room.fingerprint
-    assert anew.study.id != room.maker.study.id, "the same settings, on the same day"
+    assert invitation.read_bytes() == data
+    elsewhere = Maker(f"{room.root}/another", room.boss)
+    elsewhere.invite(room.settings)
+    assert elsewhere.study.id != room.maker.study.id, "the same settings in another folder"
 
 
 def test_a_sum_is_waited_for_and_read_under_any_of_its_names(room, undisturbed):

@@ -1,7 +1,7 @@
 """The maker of a study: invites, looks at who asks to join, opens it, and hands the coordination over."""
 
+import json
 import re
-import secrets
 import time
 from collections import Counter
 from collections.abc import Collection
@@ -48,7 +48,10 @@ class Maker(Party):
         if not self.resume():
             said = {"settings": settings.to_json(), "coordinator": name, "key": letters.packed(public)}
             said["versions"] = joining.versions()
-            said["day"], said["nonce"] = time.strftime("%Y-%m-%d", time.gmtime()), secrets.token_hex(16)
+            # No two studies have the same id; but a maker that is started again, and is not shown the invitation
+            # yet, writes the same one again: who begins anew on one day takes another folder.
+            said["day"] = time.strftime("%Y-%m-%d", time.gmtime())
+            said["nonce"] = self.identity.sign(json.dumps([said, self.folder.root]).encode())[:16].hex()
             self.journal.write("invited", title=settings.title)
             self._begin(self._post("invitation", said, NEW))
             numbers = range(settings.rounds + 3)  # statistics, bounds, each round, scores; more may be needed
