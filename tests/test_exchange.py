@@ -538,6 +538,15 @@ def test_old_letters_can_be_removed_and_the_study_goes_on(room, undisturbed):
         results.prune(room.coordinator.study, keep_numbers=0)
 
 
+def test_after_a_sum_that_did_not_open_nothing_more_is_sent_unless_the_maker_said_so(tmp_path):
+    room = Class(tmp_path, federation(4), deadline_seconds=60.0, share_seconds=60.0).open().until(3)
+    room.coordinator.step()
+    room.step(*NAMES)
+    room.wait()
+    assert {status.stage for status in room.step(*NAMES).values()} == {"stopped"}
+    assert not [name for name in NAMES if room.said(ONE, 4, name)]
+
+
 def test_who_answered_what_did_not_open_is_still_known_where_old_letters_were_removed(four):
     for number in (3, 4):
         four.until(number).coordinator.step()

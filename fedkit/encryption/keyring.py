@@ -29,7 +29,7 @@ from fedkit.encryption.schemes import COINS, Parameters
 
 FEWEST = 3  # hospitals in a list: in a sum of two, each sees the other's part
 KNOWN = 2  # of them that a person here compared fingerprints with
-BUDGET = 0  # numbers whose shares went out, and whose sum did not open, before a person decides
+BUDGET = 2  # numbers whose shares went out, and whose sum did not open, before a person decides
 # Purposes for which the budget is none: they hardly change, or a second sum would show their noise.
 _WITHOUT = ("statistics", "bounds", "scores", "noised")
 

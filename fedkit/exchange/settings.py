@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from fedkit.encryption.keyring import BUDGET, FEWEST
+from fedkit.encryption.keyring import FEWEST
 from fedkit.encryption.messages import MessageError
 from fedkit.hospitals import Federation
 from fedkit.models import Model
@@ -57,7 +57,7 @@ class Settings:
     group_size: int | None = None
     deadline_seconds: float | None = None
     share_seconds: float | None = None
-    budget: int = BUDGET
+    budget: int = 0
     most_change: float = 10.0
     most_hospitals: int = 100
     algorithm: str = ""
