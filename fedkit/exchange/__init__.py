@@ -13,8 +13,8 @@ A hospital's rows come from `hospitals.join`, which reads its own table for the 
 All that anybody writes is *letters*: signed files that are never changed (`folder`, `letters`). What counts follows
 from the letters alone (`study`), so every process can be stopped at any moment and started again; what it must not
 forget, it keeps at `home` (`keep`). A sum takes two letters of each hospital (`encryption.keyring`): the first is its
-hidden update; the coordinator lists whose arrived; the second opens exactly the sum of that list. To read one
-hospital's update, all others of its list would have to work together.
+hidden update; the coordinator lists whose arrived; the second opens exactly the sum of that list. One sum tells
+one hospital's update only to all others of its list together; what many sums tell stands in SECURITY.md.
 """
 
 from fedkit.exchange.coordinator import Coordinator
