@@ -155,7 +155,8 @@ def test_fingerprints_are_typed_before_a_hospital_asks_to_join(play, typed, monk
     assert asked.value.args == (known,)
 
 
-def test_who_deals_out_other_seats_than_the_maker_is_told_and_takes_no_part(shared, play, typed, capsys):
+def test_who_deals_out_other_seats_than_the_maker_is_told_and_takes_no_part(shared, play, typed, monkeypatch, capsys):
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("it waits to be let in"))
     settings = exchange.Settings.of(classroom.seat_federation(5))
     aloud = exchange.Maker(Folder(shared), Identity.new("Teacher")).invite(settings)
     play("hospital", "hospital 2", aloud, seats=4)
