@@ -25,11 +25,11 @@ ROOMS = {
     "chapters": (3583, {"core", "compat", "encryption"}),
     "studies": (881, {"core", "compat", "encryption", "chapters"}),
     "exchange": (2840, {"core", "compat", "encryption", "chapters"}),
-    "network": (1012, {"core", "compat", "encryption", "exchange"}),
+    "network": (1011, {"core", "compat", "encryption", "exchange"}),
     "sources": (711, {"core"}),
 }
-WHOLE = 15_210  # the most lines of all rooms together
-TESTED = 20_841  # and of the tests, with what measures and the answers to exercises
+WHOLE = 15_209  # the most lines of all rooms together
+TESTED = 20_852  # and of the tests, with what measures and the answers to exercises
 # The core in the order in which it is read, and the one module of it that opens the door to an engine.
 CORE = ["hospitals", "tables", "preparation", "models", "learning", "aggregators", "records", "evaluation", "plots"]
 BEHIND = {"encryption": "aggregators", "reading": "hospitals"}

@@ -393,6 +393,17 @@ def test_a_server_that_promises_more_for_ever_or_names_absurd_times_stops_nobody
     assert next(answers)["board"] == "2", "the same letter once more is no reason to go on"
 
 
+def test_a_hospital_reads_on_at_a_server_that_was_started_again(net):
+    """Page by page at once, though it took all of these letters before."""
+    one, other = ([letter(PEOPLE[who], "one-00001", number=1)] for who in ("Hospital 1", "Hospital 2"))
+    pages = iter([("0", one, True), ("0", other, False), ("1", one, True), ("1", other, True), ("1", one, True)])
+    asked = mirror(net, lambda question: ANSWER | dict(zip(("board", "letters", "more"), next(pages), strict=True)))
+    for left in (3, 2, 0):
+        asked.fetch()
+        pages, found = iter(rest := [*pages]), len(rest)
+        assert found == left
+
+
 def test_second_letters_are_shown_to_nobody_else_and_first_ones_to_the_group(net):
     def shown(groups):
         net.board.groups = groups

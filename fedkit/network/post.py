@@ -184,10 +184,9 @@ class Mirror(_Side):
             given = self._take(said["letters"], self._roster)
             if type(said["after"]) is not int or not 0 <= said["after"] < 1 << 32:
                 raise ValueError("It is no number of letters.")
-            new_here = not anew and any(each[:2] not in self._known for each in given)
-            more = said["more"] and (
-                new_here or sum(map(len, self._taken.values())) > before
-            )  # or it keeps us for ever
+            fresh = not anew and any(each[:2] not in self._known for each in given)
+            fresh |= sum(map(len, self._taken.values())) > before
+            more = said["more"] and fresh  # or it would keep us here for ever
             self._board, self._after = said["board"], said["after"]
             self.again = min(max(0.1, float(said["again"])), 600.0)
         except MessageError:
