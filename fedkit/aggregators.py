@@ -4,7 +4,6 @@ What changes the numbers before they are added up, or the mean after that, wraps
 a screening, noise, a clock.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
@@ -16,7 +15,7 @@ from fedkit import encryption
 from fedkit.encryption import quantization
 from fedkit.encryption.keyring import FEWEST, divided
 from fedkit.encryption.promises import Promises
-from fedkit.encryption.quantization import Layout
+from fedkit.encryption.quantization import DRAWS, Layout
 from fedkit.encryption.schemes import Parameters
 from fedkit.encryption.together import Network, Opened, Together
 from fedkit.records import Ledger
@@ -129,7 +128,8 @@ class Wrapped:
         return WrappedState(inner, own), mean
 
 
-ROUNDING = {"nearest": 0.5, "stochastic": 1.0, "feedback": 0.5}  # how far it moves a number at the most, in steps
+# Way of rounding -> uniform numbers that are added before: see `encryption.quantization`.
+ROUNDING = {"dithered": DRAWS, "nearest": 0, "stochastic": 1, "feedback": 0}
 
 
 @dataclass(frozen=True)
@@ -152,8 +152,10 @@ class EncryptedMean:
     once, and the seconds are noted at each hospital, which would spend them.
 
     bits : of the sum of one number: 26 are as fine as float32; 12 take less than half of its bytes (notebook 05)
-    rounding : to the "nearest" step; "stochastic", up or down at random, right on average (Alistarh et al. 2017); or
-        with "feedback", where what it left over is added to the hospital's next update (Seide et al. 2014)
+    rounding : "dithered", so that sums in steps of many sizes tell no more than one; the others do (SECURITY.md), and
+        leave more room in few bits: to the "nearest" step; "stochastic", up or down at random, right on average
+        (Alistarh et al. 2017); or with "feedback", where what it left over is added to the hospital's next update (Seide
+        et al. 2014)
     in_the_clear : layers of which the server reads patients x update (notebook 06); saves time, no bytes
     least : hospitals in a sum that is opened, three or more
     network : ``network(sender, message)`` returns what arrives of a message, to watch or to disturb it; all if None
@@ -165,7 +167,7 @@ class EncryptedMean:
         self,
         *,
         bits: int = 26,
-        rounding: str = "nearest",
+        rounding: str = "dithered",
         in_the_clear: Sequence[str] = (),
         least: int = FEWEST,
         network: Network | None = None,
@@ -174,16 +176,7 @@ class EncryptedMean:
         if rounding not in ROUNDING:
             raise ValueError(f"Rounding {rounding!r} is not one of {', '.join(ROUNDING)}.")
         self.bits, self.rounding, self.in_the_clear = bits, rounding, tuple(in_the_clear)
-        self.least, self.network, self.reach = least, network or _unchanged, ROUNDING[rounding]
-
-    def dither(self, vector: np.ndarray) -> np.random.Generator | None:
-        """Return whose random numbers are added to a vector, in steps, before it is rounded down; None: to the nearest.
-
-        They follow from it, so that a rerun gives the same bits. Who adds whole steps of noise here widens `reach`.
-        """
-        if self.rounding == "stochastic":
-            return np.random.default_rng(int.from_bytes(hashlib.sha256(vector.tobytes()).digest(), "big"))
-        return None
+        self.least, self.network = least, network or _unchanged
 
     def start(self, hospitals: Sequence[str], shapes: Shapes, ledger: Ledger) -> EncryptedState:
         """Make keys at each hospital."""
@@ -196,7 +189,8 @@ class EncryptedMean:
         parameters = encryption.choose(len(hospitals), numbers=int(hidden.sum()), bits=self.bits)
         parties = Together(hospitals, parameters, ledger, self.network, self.least)
         sizes = [size for layer, size in sizes.items() if layer not in self.in_the_clear]
-        return EncryptedState(parties, {name: Promises(sizes, parameters, self.reach) for name in hospitals}, hidden)
+        draws = ROUNDING[self.rounding]
+        return EncryptedState(parties, {name: Promises(sizes, parameters, draws) for name in hospitals}, hidden)
 
     def total(self, state: EncryptedState, purpose: str, numbers: Vectors, ledger: Ledger) -> np.ndarray:
         """Add up a few numbers, exactly; only the hospitals read them."""
@@ -262,7 +256,7 @@ class EncryptedMean:
             layout = next(iter(promises.values())).layout
             sent = {name: np.concatenate([own, vectors[name]]) for name, own in sent.items()}
         numbers = {name: (own, weights[name]) for name, own in sent.items()}
-        found = state.parties.sums(purpose, layout, numbers, ledger, self.dither, clear, groups)
+        found = state.parties.sums(purpose, layout, numbers, ledger, clear, groups)
         heard = {name for each in found for name in each.hospitals}
         total = np.sum([each.numbers for each in found], axis=0)[1 : 1 + len(promises[min(heard)].sizes)]
         for name, own in promises.items():

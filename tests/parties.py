@@ -63,8 +63,8 @@ def member(name, exchange):
 
 
 def packed(size=2000, bound=1000.0, parameters=SMALL):
-    """A layout that fills more than one polynomial."""
-    return Layout((packed_layer(size, bound, parameters),))
+    """A layout that fills more than one polynomial; to the nearest, so that a test knows the integers."""
+    return Layout((packed_layer(size, bound, parameters, 0),))
 
 
 def encoded(vector, layout, parameters=SMALL, weight=5):

@@ -6,7 +6,7 @@ from playing import PATIENTS, SHAPES, Training
 from tampering import Sent, flipped, inside
 
 from fedkit import aggregators
-from fedkit.aggregators import EncryptedMean, Mean, SharedKeyMean, Wrapped
+from fedkit.aggregators import ROUNDING, EncryptedMean, Mean, SharedKeyMean, Wrapped
 from fedkit.chapters.robust import Median
 from fedkit.encryption import promises, together
 from fedkit.encryption.messages import MessageError
@@ -69,36 +69,23 @@ def test_mean_is_the_weighted_mean_of_float32():
 @pytest.mark.parametrize("shapes", [{"bias": (1,)}, SHAPES, {"1": (70, 60), "2": (60,), "3": (60, 1), "4": (1,)}])
 def test_encrypted_mean_is_the_plain_mean(kind, shapes):
     means, plain, _, _ = train(kind(), 5, shapes)
-    assert np.abs(means - plain).max() < 1e-6
+    assert np.abs(means - plain).max() < 3e-6
 
 
-class Noisy(EncryptedMean):
-    """Where a hospital's noise joins, whole steps of it: on the integers that are encrypted."""
-
-    reach = property(lambda self: 8.5, lambda self, value: None)
-
-    def dither(self, vector):
-        return self
-
-    def random(self, size):
-        return 0.5 + np.resize([8, -8], size)
-
-
-@pytest.mark.parametrize(("kind", "noise"), [(EncryptedMean, 0), (Noisy, 8)])
-def test_the_integers_are_exact_noise_included(kind, noise):
+@pytest.mark.parametrize("rounding", ["dithered", "nearest", "stochastic"])
+def test_the_integers_are_exact(rounding):
     """Round 2 by hand, without encryption, from what the hospitals agreed on in round 1: equal to the last bit."""
-    training = Training(kind())
+    training = Training(EncryptedMean(rounding=rounding))
     training.play(updates(1))
     layers, vectors = layout(training).layers[1:], {name: 0.5 * vector for name, vector in updates(1).items()}
     mean = training.play(vectors)
     assert training.state.agreements == 1
     agreed = together.Layout(layers)
-    added = np.concatenate([np.resize([noise, -noise], layer.size) * layer.step for layer in layers])
-    whole = [agreed.encode(PATIENTS[name] * vectors[name]) + agreed.encode(added) for name in PATIENTS]
+    whole = [agreed.encode(PATIENTS[name] * own) for name, own in vectors.items()]
     assert np.array_equal(mean, agreed.decode(np.sum(whole, axis=0)) / np.float64(sum(PATIENTS.values())))
 
 
-@pytest.mark.parametrize("rounding", ["nearest", "stochastic", "feedback"])
+@pytest.mark.parametrize("rounding", ROUNDING)
 def test_it_is_reproducible_although_keys_and_letters_are_random(rounding):
     networks = Network(), Network()
     first, second = (train(EncryptedMean(bits=12, rounding=rounding, network=each), 5)[0] for each in networks)
@@ -144,14 +131,15 @@ def test_bounds_are_agreed_on_when_updates_outgrow_them_or_hospitals_change(roun
 
 
 @pytest.mark.parametrize("bits", [5, 12, 26, 52])
-@pytest.mark.parametrize("rounding", ["nearest", "stochastic", "feedback"])
+@pytest.mark.parametrize("rounding", ROUNDING)
 def test_updates_that_stay_at_their_bound_fit(bits, rounding, monkeypatch):
     """Without growth, everybody is at the bound at once, round after round, all on the same side."""
     monkeypatch.setattr(promises, "_GROWTH", 1.0)
+    bits = max(bits, 7 if rounding == "dithered" else 5)
     for size in (1e-7, 0.1, 1e5):
         training = Training(EncryptedMean(bits=bits, rounding=rounding), THREE)
         means = [training.play(dict.fromkeys(THREE, np.full(14, size)), THREE) for _ in range(3)]
-        assert np.abs(np.array(means) / size - 1).max() < 3 / 2 ** (bits - 2)
+        assert np.abs(np.array(means) / size - 1).max() < (8 if rounding == "dithered" else 3) / 2 ** (bits - 2)
 
 
 def test_fewer_bits_make_fewer_bytes_and_coarser_steps():
@@ -159,7 +147,7 @@ def test_fewer_bits_make_fewer_bytes_and_coarser_steps():
     coarse, _, _, coarse_ledger = train(EncryptedMean(bits=12), 2, {"kernel": (300, 200)})
     for ledger, most in [(fine_ledger, 3.9), (coarse_ledger, 1.75)]:
         assert ledger.query("round == 2 and phase == 'send'")["bytes"].max() < most * 60_000
-    assert np.abs(fine - plain).max() < 1e-6 < np.abs(coarse - plain).max() < 0.02
+    assert np.abs(fine - plain).max() < 3e-6 < np.abs(coarse - plain).max() < 0.05
 
 
 def test_patients_are_never_rounded_at_random():
@@ -225,7 +213,7 @@ def test_groups_of_one_number_are_lists_of_their_own():
         for numbers, names in zip(found, heard, strict=True):
             own = {name: weights[name] for name in names}
             assert numbers[0] == sum(own.values())
-            assert np.abs(numbers[1:] / numbers[0] - plain_mean(vectors, own)).max() < 1e-6
+            assert np.abs(numbers[1:] / numbers[0] - plain_mean(vectors, own)).max() < 3e-6
         letters = [about(m) for name, m in network.sent if name != "server" and about(m)["purpose"] == "update"]
         assert len(letters) == 9
         assert len({(each["study"], each["round"]) for each in letters}) == 1
@@ -358,7 +346,7 @@ def test_a_sum_of_the_lowest_digits_opens_each_time():
     ("settings", "hospitals", "sentence"),
     [
         ({"bits": 53}, THREE, "4 to 52 bits"),
-        ({"rounding": "up"}, THREE, "'up' is not one of nearest, stochastic, feedback"),
+        ({"rounding": "up"}, THREE, "'up' is not one of dithered, nearest, stochastic, feedback"),
         ({"bits": 12}, [f"hospital {number}" for number in range(600)], "no room for the sum of 600 hospitals"),
         ({}, ["Basel", "Bern"], "needs 3 hospitals or more"),
         ({}, [*THREE, "server"], "none may be called 'server'"),

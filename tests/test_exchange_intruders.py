@@ -490,13 +490,13 @@ def nonsense(monkeypatch):
     def sent_by(change):
         honest = Keyring.encrypt
 
-        def encrypt(keys, purpose, vector, weight, layout=None, dither=None, scale=None):
+        def encrypt(keys, purpose, vector, weight, layout=None, scale=None, dither=None):
             if keys.name != C:
-                return honest(keys, purpose, vector, weight, layout, dither, scale)
+                return honest(keys, purpose, vector, weight, layout, scale, dither)
             for shrink in range(0, 400, 2):
                 vector_, weight_ = change(keys, np.array(vector) * scale, weight, 2.0**-shrink)
                 with contextlib.suppress(ValueError):
-                    return honest(keys, purpose, vector_, Unchecked(weight_), layout, dither, 1.0)
+                    return honest(keys, purpose, vector_, Unchecked(weight_), layout, 1.0, dither)
 
         monkeypatch.setattr(Keyring, "encrypt", encrypt)
 

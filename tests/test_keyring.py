@@ -24,6 +24,7 @@ from fedkit import encryption
 from fedkit.encryption import Member, MessageError, Server, digest, keyring, ring
 from fedkit.encryption.keyring import label_of
 from fedkit.encryption.messages import PRIME, Letter, Share, Sum
+from fedkit.encryption.quantization import PUBLIC, Layout, packed_layer
 from fedkit.encryption.schemes import COINS
 
 REFUSED = "^This is not the sum of the letters in its list: it was changed, or one was left out.$"  # and no number
@@ -281,6 +282,21 @@ def test_if_all_memory_of_a_letter_is_lost_the_same_numbers_give_the_same_letter
     read = ring.Ring(SMALL).show(difference, bytes(32), np.zeros(1024, np.int64))
     assert np.mean(read == encoded(own["Aarau"], LAYOUT) - encoded(own["Chur"], LAYOUT)) < 0.1
     assert Parties(own=secret("another"))["Aarau"].encrypt("update", own["Aarau"], 5, LAYOUT) != one
+
+
+def test_what_rounding_draws_is_known_to_the_hospital_alone_and_is_never_the_same():
+    """Whoever guesses its numbers does not know how they were rounded. But a letter that was lost is the same."""
+    layout, own = Layout((packed_layer(2000, 1000.0, SMALL),)), vectors(size=2000)["Aarau"]
+
+    def rounded(keys, **how):
+        keys.encrypt("update", own, 5, layout, **how)
+        return np.frombuffer(keys._state["now"]["values"], np.int64)
+
+    keys, stranger = (Parties(**how)["Aarau"] for how in ({}, {"own": secret("another own")}))
+    apart = [rounded(keys), rounded(keys), rounded(stranger), encoded(own, layout)]
+    assert max(np.mean(one == other) for one, other in combinations(apart, 2)) < 0.4
+    assert np.array_equal(apart[0], rounded(Parties()["Aarau"]))
+    assert np.array_equal(apart[3], rounded(keys, dither=PUBLIC))
 
 
 def test_a_share_is_given_for_one_list():

@@ -234,7 +234,7 @@ def neighbours(heart):
 def test_rows_changed_and_noise_kept_nothing_else_that_leaves_changes_by_a_bit(neighbours, unit, monkeypatch):
     asked, inside = [], Together.sums
 
-    def sums(self, purpose, layout, numbers, ledger, dither=None, clear=None, groups=None):
+    def sums(self, purpose, layout, numbers, ledger, clear=None, groups=None):
         asked[-1].append((purpose, layout, {name: (len(own), weight) for name, (own, weight) in numbers.items()}))
         asked[-1].append((clear, groups, {name: own for name, (own, _) in numbers.items()}))
         return inside(self, purpose, layout, numbers, ledger)

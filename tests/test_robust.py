@@ -110,7 +110,7 @@ def test_it_is_the_rule_over_the_groups_plain_means(regroup, rule):
     aggregator = GroupwiseEncrypted(EncryptedMean(), 3, rule, regroup=regroup)
     for round, mean in enumerate(train(aggregator, 3)[0], start=1):
         groups = [plain_mean(group, sent(round)) for group in aggregator.members(HOSPITALS, round)]
-        assert np.abs(mean - np.median(groups, axis=0)).max() < 1e-6  # of three, trimming one leaves the median too
+        assert np.abs(mean - np.median(groups, axis=0)).max() < 3e-6  # of three, trimming one leaves the median too
 
 
 def test_groups_cover_everybody_once_and_follow_seed_and_round():
@@ -185,7 +185,7 @@ def test_a_group_that_is_not_heard_has_no_vote_and_two_groups_have_no_majority()
         network.cut = True
         if count == 3:
             heard = [plain_mean(group, sent(2)) for group in groups[1:]]
-            assert np.abs(training.play(sent(2), PATIENTS) - np.median(heard, axis=0)).max() < 1e-6
+            assert np.abs(training.play(sent(2), PATIENTS) - np.median(heard, axis=0)).max() < 3e-6
         else:
             with pytest.raises(ValueError, match="Of 4 groups 2 were heard"):
                 training.play(sent(2), PATIENTS)

@@ -111,8 +111,8 @@ class Keyring:
         vector: np.ndarray,
         weight: float,
         layout: Layout | None = None,
-        dither: np.random.Generator | None = None,
         scale: float | None = None,
+        dither: bytes | None = None,
     ) -> bytes:
         """Begin the next number with the first letter: the weight, and weight x vector, hidden.
 
@@ -122,13 +122,14 @@ class Keyring:
         vector : an update, shape [p]
         weight : number of patients: a whole number, not negative
         layout : the same at all hospitals; `plain_layout` if None
-        dither : see `quantization.Layout.encode`
         scale : what the vector is multiplied with in place of the weight
+        dither : what rounding is drawn from, where a study is played that all may hear; this number's secret if None
         """
         if not (0 <= weight < np.inf and weight == int(weight)):
             raise ValueError(f"A weight is a whole number of patients, and {weight} is not.")
         vector = np.asarray(vector, dtype=np.float64)
-        values = (layout or self.plain_layout(vector.size)).encode(vector, dither, weight if scale is None else scale)
+        secret = _hash(self._state["own"], "dither") if dither is None else dither
+        values = (layout or self.plain_layout(vector.size)).encode(vector, secret, weight if scale is None else scale)
         values = np.concatenate([quantization.weight_layer(self.parameters).encode(np.array([weight])), values])
         now = self._begin(purpose, len(values))
         # Should all memory of this letter be lost, the same numbers give the same letter, others another key.

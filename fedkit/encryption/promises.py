@@ -23,7 +23,7 @@ class Promises:
 
     sizes : how many numbers each layer of an update has
     parameters : of the encryption
-    reach : how far rounding moves a number at the most, in steps
+    draws : see `quantization.DRAWS`
     layout : attribute, of an update with its bounds; None before the first sum of bounds
     own : attribute, what is promised next, shape [layers]: to be kept where a process may end
     """
@@ -32,8 +32,8 @@ class Promises:
     # Layout: of bounds alone
     bounds_layout = property(lambda self: Layout((quantization.exact_layer(len(self.sizes), self._parameters),)))
 
-    def __init__(self, sizes: Sequence[int], parameters: Parameters, reach: float = 0.5) -> None:
-        self.sizes, self._parameters, self._reach = list(sizes), parameters, reach
+    def __init__(self, sizes: Sequence[int], parameters: Parameters, draws: int = quantization.DRAWS) -> None:
+        self.sizes, self._parameters, self._draws = list(sizes), parameters, draws
         self._bounds, self._weight = np.zeros(len(self.sizes)), 0.0  # kept, and heard by the others
         self.own = self._bounds
         self.layout: Layout | None = None
@@ -67,6 +67,6 @@ class Promises:
         if fresh and not alone:  # what was promised alone holds
             return
         pairs = zip(self.sizes, sums, strict=True)
-        layers = (quantization.packed_layer(*pair, self._parameters, self._reach) for pair in pairs)
+        layers = (quantization.packed_layer(*pair, self._parameters, self._draws) for pair in pairs)
         self.layout = Layout((*self.bounds_layout.layers, *layers))
         self._bounds, self._weight = (self.own, weight) if weight else (self._bounds, 0.0)

@@ -9,8 +9,14 @@ to stay inside its field, or it spills into the next one and nobody notices. Two
   agreement; for the few numbers that are agreed on.
 - `packed_layer`: few bits. Each hospital promises a bound on its own numbers, the bounds are added up, encrypted like
   everything else, and the step is their sum divided by what is left of a field once all have rounded.
+
+A sum of numbers that were rounded to the nearest step tells more than their sum: in steps of other sizes it comes out
+differently, and who makes others promise much chooses the steps. So `DRAWS` uniform numbers, of one step each, are added
+before: then the first `DRAWS` moments of what rounding changes depend on the number no more, nor, nearly, does anything
+else (Wannamaker et al., "A theory of nonsubtractive dither", IEEE Transactions on Signal Processing 48, 2000).
 """
 
+import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,9 +25,32 @@ from itertools import accumulate
 import numpy as np
 
 from fedkit.encryption.packing import BLOCK, gather, pack, spread, unpack
-from fedkit.encryption.schemes import EXACT_BITS, Parameters
+from fedkit.encryption.ring import stream
+from fedkit.encryption.schemes import EXACT_BITS, TAIL, Parameters
 
 EXACT_STEP = 2.0**-128
+DRAWS = 12  # of two numbers, of which the sum is known, a sum in steps of anybody's choice then tells 1.5e-10 bits more
+
+PUBLIC = b""  # a secret where there is none: in one process the same numbers always give the same sums
+
+
+class Dither:
+    """What is added to numbers, in steps, before they are rounded: uniform numbers between -1/2 and 1/2.
+
+    They follow from the numbers, so that the same ones, in the same steps, are always rounded alike, others never.
+
+    secret : whoever knows it, and can guess the numbers, knows them
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret, self._blocks = secret, 0
+
+    def draw(self, steps: np.ndarray, draws: int) -> np.ndarray:
+        """Return the sum of so many uniform numbers for each of the next ones: float64, shape [n]."""
+        self._blocks += 1
+        key = hmac.digest(self._secret, self._blocks.to_bytes(8) + steps.tobytes(), "sha256")
+        uniform = np.frombuffer(stream(key)(2 * draws * len(steps)), "<u2").reshape(draws, -1)
+        return uniform.sum(axis=0, dtype=np.uint32) * 2.0**-16 - draws * (1 - 2.0**-16) / 2
 
 
 @dataclass(frozen=True)
@@ -35,19 +64,20 @@ class Layer:
     fields: int = 1  # to a coefficient; or ...
     digits: int = 1  # ... coefficients to a number,
     digit_bits: int = 0  # and bits of a digit
+    draws: int = 0  # uniform numbers that are added before rounding
 
     coefficients = property(lambda self: -(-self.size // self.fields) * self.digits)  # int: how many the layer fills
 
-    def round(self, numbers: np.ndarray, dither: np.random.Generator | None = None) -> np.ndarray:
-        """Return whole steps, to the nearest, or up or down at random in proportion; ValueError beyond the limit."""
+    def round(self, numbers: np.ndarray, dither: Dither | None = None) -> np.ndarray:
+        """Return whole steps, the nearest once the layer's draws are added; ValueError beyond the limit."""
         steps = numbers / self.step
         if not max(steps.max(initial=0), -steps.min(initial=0)) <= self.limit:  # NaN is not, either
             raise too_large(numbers)
-        if dither is None or self.bits >= EXACT_BITS:  # what is exact is not left to chance
-            return np.rint(steps, out=steps)
-        return np.floor(steps + dither.random(len(steps)))
+        if self.draws:
+            steps += dither.draw(steps, self.draws)
+        return np.rint(steps, out=steps)
 
-    def encode(self, numbers: np.ndarray, dither: np.random.Generator | None = None, weight: float = 1.0) -> np.ndarray:
+    def encode(self, numbers: np.ndarray, dither: Dither | None = None, weight: float = 1.0) -> np.ndarray:
         """Round and pack weight x numbers: int64, shape [coefficients]."""
         if self.digits == 1:
             each = BLOCK * self.fields
@@ -90,23 +120,25 @@ def weight_layer(parameters: Parameters) -> Layer:
     return whole_layer(1, parameters)
 
 
-def packed_layer(size: int, bound: float, parameters: Parameters, rounding: float = 0.5) -> Layer:
+def packed_layer(size: int, bound: float, parameters: Parameters, draws: int = DRAWS) -> Layer:
     """Layer of few bits, with a step as fine as the hospitals' bounds allow.
 
-    ValueError if the hospitals' rounding alone fills the field.
+    ValueError if the hospitals' rounding alone fills the field. How far it moves their sum is bounded by the worst case,
+    or by what is not exceeded but with a probability below 2^-64: uniform numbers are sub-Gaussian.
 
     size : how many numbers
     bound : sum over hospitals of the largest number, up or down, that each may send; it was itself rounded to steps of
         `EXACT_STEP`, and computed in float64: what that may have cut off is added
     parameters : their `bits` are the width of the field
-    rounding : how far it moves a number at the most: half a step to the nearest, a whole one at random
+    draws : uniform numbers that each hospital adds before it rounds
     """
     bits, hospitals = parameters.bits, parameters.hospitals
-    room = 2 ** (bits - 1) - 1 - int(np.ceil(hospitals * rounding))  # for the sum of bounds, in steps
+    moved = hospitals / 2 + min(hospitals * draws / 2, TAIL * np.sqrt(hospitals * draws / 12))
+    room = 2 ** (bits - 1) - 1 - int(np.ceil(moved))  # for the sum of bounds, in steps
     if room < 1:
         raise ValueError(f"{bits} bits have no room for the sum of {hospitals} hospitals: use more, or fewer of them.")
-    step = (bound + hospitals * EXACT_STEP * rounding) * (1 + 2.0**-50) / room
-    return Layer(size, step, bits, room, parameters.fields, parameters.digits(bits), parameters.digit_bits)
+    step = (bound + hospitals * EXACT_STEP / 2) * (1 + 2.0**-50) / room
+    return Layer(size, step, bits, room, parameters.fields, parameters.digits(bits), parameters.digit_bits, draws)
 
 
 @dataclass(frozen=True)
@@ -118,19 +150,21 @@ class Layout:
     size = property(lambda self: sum(layer.size for layer in self.layers))  # int: numbers of the vector
     coefficients = property(lambda self: sum(layer.coefficients for layer in self.layers))  # int: that it fills
 
-    def encode(self, numbers: np.ndarray, dither: np.random.Generator | None = None, weight: float = 1.0) -> np.ndarray:
+    def encode(self, numbers: np.ndarray, secret: bytes = PUBLIC, weight: float = 1.0) -> np.ndarray:
         """Round and pack weight x numbers: int64, shape [coefficients].
 
         numbers : ValueError if their shape is not [size], or one is beyond its layer's limit
-        dither : rounds up or down at random, not to the nearest step: the error of many rounds is zero on average
+        secret : see `Dither`: where others hear the sum, one that nobody else knows
         """
+        dither = Dither(secret)
         if numbers.shape != (self.size,):
             raise ValueError(f"{self.size} numbers in a row were agreed on, and this has shape {numbers.shape}.")
         return np.concatenate([layer.encode(part, dither, weight) for layer, part in self._parts(numbers, "size")])
 
     def rounded(self, numbers: np.ndarray) -> np.ndarray:
-        """Return what arrives of the numbers when they are rounded to the nearest step: shape [size]."""
-        return np.concatenate([layer.round(part) * layer.step for layer, part in self._parts(numbers, "size")])
+        """Return what arrives of the numbers: shape [size]."""
+        dither = Dither(PUBLIC)
+        return np.concatenate([layer.round(part, dither) * layer.step for layer, part in self._parts(numbers, "size")])
 
     def decode(self, coefficients: np.ndarray) -> np.ndarray:
         """Turn a sum of encoded vectors into numbers: float64, shape [size]."""

@@ -26,7 +26,7 @@ MODULUS_BITS = {128: {1024: 27, 2048: 54, 4096: 60}, 192: {2048: 37, 4096: 60}, 
 MOST_HOSPITALS = 100_000
 EXACT_BITS = 256  # of the few numbers that must be exact, see `quantization`
 
-_TAIL = math.sqrt(2 * math.log(2 * 2.0**64))  # 9.5 standard deviations: P < 2^-64 if sub-Gaussian
+TAIL = math.sqrt(2 * math.log(2 * 2.0**64))  # 9.5 standard deviations: P < 2^-64 if sub-Gaussian
 _MOST_ROOM = 55  # the check of a sum (see `keyring`) wants coefficients far below 2^61
 
 
@@ -137,4 +137,4 @@ def _noise(hospitals: int, dropped: int) -> float:
     """Bound on a coefficient's noise: what is always, or but for 2^-64, not exceeded, whichever is smaller."""
     rounding = 4.0**dropped / 12 if dropped else 0.0
     variance = hospitals * (COINS / 2 + rounding) + rounding
-    return min(_worst_noise(hospitals, dropped), _TAIL * math.sqrt(variance))
+    return min(_worst_noise(hospitals, dropped), TAIL * math.sqrt(variance))

@@ -13,7 +13,7 @@ from fedkit.encryption.envelopes import About, Roster
 from fedkit.encryption.identities import Identity
 from fedkit.encryption.keyring import FEWEST, Keyring, Listed, Member
 from fedkit.encryption.messages import MessageError
-from fedkit.encryption.quantization import Layout
+from fedkit.encryption.quantization import PUBLIC, Layout
 from fedkit.encryption.schemes import Parameters
 from fedkit.encryption.server import Server
 
@@ -39,7 +39,6 @@ class _Asked(NamedTuple):
     layout: Layout
     numbers: Mapping[str, tuple[np.ndarray, float]]
     ledger: Any
-    dither: Callable[[np.ndarray], np.random.Generator | None]
     clear: Mapping[str, np.ndarray]
 
 
@@ -87,7 +86,6 @@ class Together:
         layout: Layout,
         numbers: Mapping[str, tuple[np.ndarray, float]],
         ledger: Any,
-        dither: Callable[[np.ndarray], np.random.Generator | None] = lambda vector: None,
         clear: Mapping[str, np.ndarray] | None = None,
         groups: Sequence[Sequence[str]] | None = None,
     ) -> list[Opened]:
@@ -99,7 +97,7 @@ class Together:
         numbers = {name: numbers[name] for group in groups for name in group if name in numbers}
         while silent and not found:
             numbers, silent = {name: own for name, own in numbers.items() if name not in silent}, set()
-            asked = _Asked(purpose, layout, numbers, ledger, dither, clear or {})
+            asked = _Asked(purpose, layout, numbers, ledger, clear or {})
             for keys in (keys for name, keys in self.keyrings.items() if name not in numbers):
                 keys.begin(purpose, keys.coefficients(layout))
             sent = {name: self._sent(asked, name) for name in numbers}
@@ -116,7 +114,7 @@ class Together:
         vector, weight = asked.numbers[name]
         with asked.ledger.timed(name, "encrypt"):
             try:
-                letter = self.keyrings[name].encrypt(asked.purpose, vector, weight, asked.layout, asked.dither(vector))
+                letter = self.keyrings[name].encrypt(asked.purpose, vector, weight, asked.layout, dither=PUBLIC)
             except ValueError as problem:  # or a MessageError
                 raise type(problem)(f"{name}: {problem}") from problem
             contents = {asked.purpose: letter}

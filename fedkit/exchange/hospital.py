@@ -38,7 +38,10 @@ class Participant(Player):
     rows : its patients, under the name of its identity, else a ValueError
     known : fingerprints that a person here compared with hospitals' of its group, or `EVERYBODY`
     work : makes what trains from the settings: `Training`, or what has its methods
+    dither : attribute, see `Keyring.encrypt`
     """
+
+    dither: bytes | None = None
 
     def __init__(
         self,
@@ -253,7 +256,7 @@ class Participant(Player):
             if (numbers := self.replica.numbers(step)) is None:
                 return self._put(ONE, number, {"number": number}, OUTGROWN)
             layout = rounds.layout(self.study.settings, self.study.parameters, step.purpose, self.replica.promises)
-            keys.encrypt(step.purpose, *numbers, layout, scale=1.0)
+            keys.encrypt(step.purpose, *numbers, layout, scale=1.0, dither=self.dither)
         if keys.number > number or keys.letter is None:  # the folder shows less than it did, or nothing was sent
             return False
         return self._put(ONE, number, keys.letter, step.purpose, keys.about.hex())
