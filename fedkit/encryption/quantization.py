@@ -48,7 +48,8 @@ class Dither:
     def draw(self, steps: np.ndarray, draws: int) -> np.ndarray:
         """Return the sum of so many uniform numbers for each of the next ones: float64, shape [n]."""
         self._blocks += 1
-        key = hmac.digest(self._secret, self._blocks.to_bytes(8) + steps.tobytes(), "sha256")
+        same = (steps + 0.0).tobytes()  # -0.0 is 0.0
+        key = hmac.digest(self._secret, self._blocks.to_bytes(8) + same, "sha256")
         uniform = np.frombuffer(stream(key)(2 * draws * len(steps)), "<u2").reshape(draws, -1)
         return uniform.sum(axis=0, dtype=np.uint32) * 2.0**-16 - draws * (1 - 2.0**-16) / 2
 

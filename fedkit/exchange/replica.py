@@ -149,7 +149,7 @@ class Replica:
             return held
         pairs = total[1:] if step.purpose == "scores" else total[-2:]
         self.scores[step.round - 1] = {
-            metric: (float(part / tests) if tests > 0.5 else np.nan, round(tests))
+            metric: (float(part / round(tests)) if tests > 0.5 else np.nan, round(tests))
             for metric, (part, tests) in zip(METRICS, np.nan_to_num(pairs).reshape(-1, 2), strict=False)
         }
         if step.purpose == "scores":

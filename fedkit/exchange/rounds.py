@@ -5,13 +5,14 @@ next ones (and how good the model is that they start from); the last one the sco
 update, and when an update outgrew what its hospital promised, bounds are added up alone.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from fedkit.encryption import quantization, schemes
 from fedkit.encryption.promises import Promises
-from fedkit.encryption.quantization import Layout
+from fedkit.encryption.quantization import Layer, Layout
 from fedkit.encryption.schemes import Parameters
 from fedkit.exchange.settings import Settings
 from fedkit.preparation import NUMBERS
@@ -64,11 +65,18 @@ def parameters(settings: Settings, hospitals: int) -> Parameters:
 def layout(settings: Settings, parameters: Parameters, purpose: str, promises: Promises | None = None) -> Layout:
     """How the numbers of a sum become integers; how many there are does not depend on the promises, if any."""
     numeric, levels = len(settings.numeric), sum(map(len, settings.categorical.values()))
-    sizes = {"statistics": 1 + NUMBERS * numeric + levels, "bounds": len(settings.layers), "scores": 2 * len(METRICS)}
+    sizes = {"statistics": 1 + NUMBERS * numeric + levels, "bounds": len(settings.layers)}
+    if purpose == "scores":
+        return Layout((_scores_layer(2 * len(METRICS), parameters),))
     if purpose != "update":
         layer = quantization.whole_layer if purpose == "statistics" else quantization.exact_layer
         return Layout((layer(sizes[purpose], parameters),))
     if promises is None or promises.layout is None:
         promises = Promises(settings.layers, parameters)
         promises.heard(np.ones(len(settings.layers)), 0.0)
-    return Layout((*promises.layout.layers, quantization.exact_layer(2, parameters)))
+    return Layout((*promises.layout.layers, _scores_layer(2, parameters)))
+
+
+def _scores_layer(size: int, parameters: Parameters) -> Layer:
+    """Layer of scores x patients, dithered: the last digits of an exact sum tell what fractions it is made of."""
+    return replace(quantization.exact_layer(size, parameters, 2.0**-10, 64), draws=quantization.DRAWS)

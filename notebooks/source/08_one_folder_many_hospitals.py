@@ -477,8 +477,9 @@ print("Cleveland:", me.step())
 
 # %% [markdown]
 # Do all hold the same model? They compare its fingerprint aloud. And is it the model that notebook 02 trains, with no
-# folder, no encryption and no accident? Not to the last bit: an update is rounded to small steps, to be encrypted. But
-# against a study *without* an accident there should be no difference. For this we play one in memory.
+# folder, no encryption and no accident? Not to the last bit: an update is rounded to small steps, to be encrypted, and
+# [dither](glossary.md#dither) makes it never the same twice. A study *without* an accident is as near. We play one in
+# memory.
 
 # %%
 from fedkit import learning
@@ -487,11 +488,12 @@ assert {say(name)[-1] for name in three} == {str(me.step())}, "One model."
 run_plain = learning.train_federated(federation, rounds=ROUNDS, seed=0)
 pairs = zip(me.weights, run_plain.weights["shared"], strict=True)
 gap = max(np.abs(mine - plain).max() for mine, plain in pairs)
-assert gap < 1e-6, "The study should train the model of notebook 02."
+assert gap < 1e-5, "The study should train the model of notebook 02."
 undisturbed = exchange.rehearse(federation, rounds=ROUNDS)[0]
 pairs = zip(me.weights, undisturbed.weights, strict=True)
-assert all(mine.tobytes() == other.tobytes() for mine, other in pairs), "No bit."
-print(f"from notebook 02: {gap:.0e}; from a study without an accident: the same bytes")
+gap = max(gap, *(np.abs(mine - other).max() for mine, other in pairs))
+assert gap < 1e-5, "An accident should change nothing."
+print("from notebook 02, and from a study without an accident: less than 1e-5")
 
 # %% [markdown]
 # ## A coordinator who lies
@@ -704,7 +706,7 @@ one_split[[run.method for run in beside]].round(3)
 # - A letter is signed, named by its hash, renamed into place, never changed. So no lock and no server is needed,
 #   but a coordinator, who adds in each round.
 # - You started a study, compared fingerprints, joined, and saw Zurich refused with a reason.
-# - You followed two letters, killed Switzerland, and started it again: the same bytes of the model.
+# - You followed two letters, killed Switzerland, and started it again: all hold one model.
 # - An intruder can delete, a liar gets no second answer, an old backup is refused; all others of a list together read
 #   one hospital.
 # - You put a study beside four others. In a class, set `ROLE`, `HOSPITAL`, `FOLDER` and `FINGERPRINT`; then `STUDY`.

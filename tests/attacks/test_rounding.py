@@ -91,3 +91,15 @@ def test_one_hospital_that_promises_far_too_much(tmp_path, monkeypatch, draws, t
         found = read(steps, np.rint(sums / steps), truth[:, place].sum(), promised[layer] / 2, draws)
         right += abs(found - truth[:, place].max()) < 0.05 * np.abs(truth[:, place]).max()
     assert right > 5 if told else right < 4, f"{right} of {len(where)}"
+
+
+def test_what_scores_add_up_to_is_never_the_same_nor_as_fine_as_its_fractions(tmp_path):
+    """From exact sums one could work out of which fractions they are made: how many ill patients each tests on."""
+    found = set()
+    for study in range(4):
+        room = Class(tmp_path / str(study), rounds=1, dither=None).open()
+        room.play()
+        found.add(tuple(room.hospitals["Hospital 0"].replica.opened(2)[-2:] * 2**10))
+    assert len(found) > 1
+    assert all(np.rint(part) == part for pair in found for part in pair)
+    assert {round(tests / 2**10) for _, tests in found} == {room.hospitals["Hospital 0"].scores[0]["auroc"][1]}
