@@ -355,13 +355,12 @@ for _ in range(10):
 print("wanted 3.0; arrived", {how: round(float(n), 1) for how, n in arrived.items()})
 
 # %% [markdown]
-# There is a second trap: rounding tells something. Let two hospitals send 0.3 and 0.4, or 0.7 and 0. The sum is the
-# same, 0.7. But rounded first, it is 0 or 1. So sums in steps of many sizes show more than the sum. And one hospital
-# alone can choose the steps, when it promises too much.
+# Rounding also tells something. Let two hospitals send 0.3 and 0.4, or 0.7 and 0. Both sums are 0.7. But rounded first,
+# they are 0 and 1. So sums in steps of many sizes show more. And one hospital alone can choose the steps: it promises too
+# much.
 #
 # [Dither](glossary.md#dither) ends this: each hospital adds twelve random numbers before it rounds, each at most half a
-# step. Then sums look alike, whoever sent what (Wannamaker et al., 2000). `EncryptedMean` does this unless we say
-# otherwise.
+# step (Wannamaker et al., 2000). Then sums look alike, whoever sent what. `EncryptedMean` does it by itself.
 
 # %%
 for pair in ([0.3, 0.4], [0.7, 0.0]):
