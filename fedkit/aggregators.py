@@ -153,9 +153,8 @@ class EncryptedMean:
 
     bits : of the sum of one number: 26 are as fine as float32; 12 take less than half of its bytes (notebook 05)
     rounding : "dithered", so that sums in steps of many sizes tell no more than one; the others do (SECURITY.md), and
-        leave more room in few bits: to the "nearest" step; "stochastic", up or down at random, right on average
-        (Alistarh et al. 2017); or with "feedback", where what it left over is added to the hospital's next update (Seide
-        et al. 2014)
+        need fewer bits: to the "nearest" step; "stochastic", up or down at random, right on average (Alistarh et al.
+        2017); or with "feedback", where what it left over is added to the hospital's next update (Seide et al. 2014)
     in_the_clear : layers of which the server reads patients x update (notebook 06); saves time, no bytes
     least : hospitals in a sum that is opened, three or more
     network : ``network(sender, message)`` returns what arrives of a message, to watch or to disturb it; all if None

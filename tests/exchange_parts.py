@@ -77,7 +77,8 @@ class Class:
     boss = Identity("Teacher", b"B" * 32)
 
     def __init__(self, root, data=None, *, work=Logistic, coordinator=None, known=EVERYBODY, dither=PUBLIC, **settings):
-        self.dither, self.root, self.work, self.federation, self.known = dither, root, work, data or federation(3), known
+        self.root, self.work, self.federation, self.known = root, work, data or federation(3), known
+        self.dither = dither
         self.home = Path(f"{root} at home") if isinstance(root, Path) else None
         self.settings = Settings.of(self.federation, **{"rounds": 3} | settings)
         self.identities = {

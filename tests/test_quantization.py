@@ -1,4 +1,4 @@
-from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fedkit.encryption import quantization, schemes
 from fedkit.encryption.packing import BLOCK
-from fedkit.encryption.quantization import DRAWS, EXACT_STEP, Dither, Layer, Layout, exact_layer, packed_layer
+from fedkit.encryption.quantization import DRAWS, EXACT_STEP, PUBLIC, Dither, Layer, Layout, exact_layer, packed_layer
 
 PARAMETERS = schemes.choose(4, numbers=10**6)  # two numbers to a coefficient
 HOSPITALS = st.sampled_from([1, 2, 3, 8, 25, 1000])
@@ -94,18 +94,14 @@ def test_what_dither_changes_does_not_depend_on_the_number():
             assert np.ptp(found, axis=0).max() > 0.2
 
 
-def test_what_is_drawn_follows_from_the_secret_and_the_numbers_in_their_steps():
-    numbers, whole = np.zeros(3 * BLOCK), packed_layer(3 * BLOCK, 1.0, PARAMETERS)
-    first = whole.round(numbers, Dither(b"a"))
-    assert np.array_equal(first, whole.round(numbers, Dither(b"a")))
-    dither = Dither(b"a")
-    others = [whole.round(numbers, dither), whole.round(numbers, dither), whole.round(numbers, Dither(b"b"))]
-    finer = replace(whole, step=whole.step / 2)
-    others += [layer.round(numbers + whole.step, Dither(b"a")) - shift for layer, shift in ((whole, 1), (finer, 2))]
-    assert np.array_equal(first, others[0])
-    for at, other in enumerate(others):  # two that were drawn apart agree about once in four times
-        for more in others[at + 1 :]:
-            assert 0.2 < np.mean(other == more) < 0.35
+def test_what_is_drawn_follows_from_the_secret_and_where_there_is_none_from_the_numbers():
+    numbers, layer = np.zeros(3 * BLOCK), packed_layer(3 * BLOCK, 1.0, PARAMETERS)
+    apart = [layer.round(numbers, dither) for dither in [Dither(b"a")] * 2 + [Dither(b"b"), Dither(PUBLIC)]]
+    apart.append(layer.round(numbers + layer.step, Dither(PUBLIC)) - 1)
+    for secret, at in ((b"a", 0), (PUBLIC, 3)):
+        assert np.array_equal(apart[at], layer.round(-numbers, Dither(secret)))
+    for one, other in combinations(apart, 2):  # they agree about once in four times
+        assert 0.2 < np.mean(one == other) < 0.35
 
 
 def test_layers_keep_their_own_steps_and_places_and_rounded_is_what_arrives():

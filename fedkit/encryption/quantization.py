@@ -11,9 +11,9 @@ to stay inside its field, or it spills into the next one and nobody notices. Two
   everything else, and the step is their sum divided by what is left of a field once all have rounded.
 
 A sum of numbers that were rounded to the nearest step tells more than their sum: in steps of other sizes it comes out
-differently, and who makes others promise much chooses the steps. So `DRAWS` uniform numbers, of one step each, are added
-before: then the first `DRAWS` moments of what rounding changes depend on the number no more, nor, nearly, does anything
-else (Wannamaker et al., "A theory of nonsubtractive dither", IEEE Transactions on Signal Processing 48, 2000).
+differently, and who promises too much chooses the steps. So `DRAWS` uniform numbers, of a step each, are added before:
+then the first `DRAWS` moments of what rounding changes depend on the number no more, nor, nearly, does anything else
+(Wannamaker et al., "A theory of nonsubtractive dither", IEEE Transactions on Signal Processing 48, 2000).
 """
 
 import hmac
@@ -31,15 +31,13 @@ from fedkit.encryption.schemes import EXACT_BITS, TAIL, Parameters
 EXACT_STEP = 2.0**-128
 DRAWS = 12  # of two numbers, of which the sum is known, a sum in steps of anybody's choice then tells 1.5e-10 bits more
 
-PUBLIC = b""  # a secret where there is none: in one process the same numbers always give the same sums
+PUBLIC = b""  # where one process plays all, and a study that is played again is to give the same sums
 
 
 class Dither:
     """What is added to numbers, in steps, before they are rounded: uniform numbers between -1/2 and 1/2.
 
-    They follow from the numbers, so that the same ones, in the same steps, are always rounded alike, others never.
-
-    secret : whoever knows it, and can guess the numbers, knows them
+    secret : of one sum; where it is `PUBLIC` they follow from the numbers, so that the same ones are rounded alike
     """
 
     def __init__(self, secret: bytes) -> None:
@@ -48,10 +46,14 @@ class Dither:
     def draw(self, steps: np.ndarray, draws: int) -> np.ndarray:
         """Return the sum of so many uniform numbers for each of the next ones: float64, shape [n]."""
         self._blocks += 1
-        same = (steps + 0.0).tobytes()  # -0.0 is 0.0
-        key = hmac.digest(self._secret, self._blocks.to_bytes(8) + same, "sha256")
-        uniform = np.frombuffer(stream(key)(2 * draws * len(steps)), "<u2").reshape(draws, -1)
-        return uniform.sum(axis=0, dtype=np.uint32) * 2.0**-16 - draws * (1 - 2.0**-16) / 2
+        key = hmac.new(self._secret, self._blocks.to_bytes(8), "sha256")
+        if self._secret == PUBLIC:
+            key.update(steps + 0.0)  # so that -0.0 is 0.0
+        raw, count = np.frombuffer(stream(key.digest())((draws + 1) * len(steps)), np.uint8), len(steps)
+        fine = raw[: 2 * count].view("<u2")  # one of 16 bits fills the gaps of the others
+        others = raw[2 * count :].reshape(draws - 1, count)
+        middle = (draws - 2.0**-16 - (draws - 1) * 2.0**-8) / 2
+        return others.sum(axis=0, dtype=np.uint16) * 2.0**-8 + fine * 2.0**-16 - middle
 
 
 @dataclass(frozen=True)
@@ -124,8 +126,8 @@ def weight_layer(parameters: Parameters) -> Layer:
 def packed_layer(size: int, bound: float, parameters: Parameters, draws: int = DRAWS) -> Layer:
     """Layer of few bits, with a step as fine as the hospitals' bounds allow.
 
-    ValueError if the hospitals' rounding alone fills the field. How far it moves their sum is bounded by the worst case,
-    or by what is not exceeded but with a probability below 2^-64: uniform numbers are sub-Gaussian.
+    ValueError if the hospitals' rounding alone fills the field: how far it moves their sum at the most, or but with a
+    probability below 2^-64, since uniform numbers are sub-Gaussian.
 
     size : how many numbers
     bound : sum over hospitals of the largest number, up or down, that each may send; it was itself rounded to steps of

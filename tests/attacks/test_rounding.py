@@ -35,14 +35,14 @@ def read(steps, heard, total, most, draws):
 
 @pytest.mark.parametrize(("draws", "told"), WAYS)
 def test_two_hospitals_numbers_from_their_sum_in_many_steps(draws, told):
-    """The sum itself is given, too. Rounding at random in proportion is not enough where steps are as coarse as here."""
+    """The sum itself is given, too. Rounding at random in proportion is not enough in steps as coarse as here."""
     rng, parameters, right = np.random.default_rng(5), schemes.choose(3, bits=26), 0
     for game in range(40):
         numbers = rng.uniform(-1, 1, 2)
         layers = [packed_layer(1, step * 2**25, parameters, draws) for step in rng.uniform(0.2, 1, 200)]
         heard = [
-            sum(Layout((layer,)).encode(own[None], bytes([at, game])) for at, own in enumerate(numbers))[0]
-            for layer in layers
+            sum(Layout((layer,)).encode(own[None], bytes([at, round, game])) for at, own in enumerate(numbers))[0]
+            for round, layer in enumerate(layers)
         ]
         found = read(np.array([layer.step for layer in layers]), heard, numbers.sum(), 1.0, draws)
         right += abs(found - numbers.max()) < 0.05
@@ -81,8 +81,7 @@ def test_one_hospital_that_promises_far_too_much(tmp_path, monkeypatch, draws, t
     coarse = [number for number, steps in asked.items() if steps[0] > promised[0] / 1000]
     assert len(coarse) > 15
     assert {len(names) for _, names in room.counted} == {3}, "nobody was left out"
-    at, right = coarse[0], 0
-    where = np.repeat(np.arange(layers), room.settings.layers)
+    right, where = 0, np.repeat(np.arange(layers), room.settings.layers)
     truth = np.array([each._train(each.held, room.settings.rounds)[0] for each in others])
     truth *= np.array([[each._train(each.held, room.settings.rounds)[2]] for each in others])
     for place, layer in enumerate(where):

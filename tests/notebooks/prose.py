@@ -51,8 +51,8 @@ PROPER = set(
     """
     Goldstein Janosi Steinbrunn Pfisterer Detrano UCI Wolberg Mangasarian Aeberhard Forina
     McMahan Karimireddy Reddi Zhu Nadeau Bengio Bonawitz Regev Cheon Albrecht Diffie Hellman Vercauteren Micciancio
-    Vickers Elkin Nguyen Alistarh Wannamaker Seide Phong Zhao Geiping Carlini Blanchard Cao Lycklama Velicheti Bagdasaryan
-    Baruch Dwork Mironov Canonne Steinke Opacus
+    Vickers Elkin Nguyen Alistarh Wannamaker Seide Phong Zhao Geiping Carlini Blanchard Cao Lycklama Velicheti
+    Bagdasaryan Baruch Dwork Mironov Canonne Steinke Opacus
     Ogier Terrail FLamby BioMed OpenMined PyPI PyTorch NeurIPS ACORN BatchCrypt RoFL Scrypt AES GCM ePrint
     TensorFlow TenSEAL scikit fedkit Colab JupyterLab JupyterHub NVFlare Matplotlib conda README
     """.split()
