@@ -266,7 +266,10 @@ def test_another_server_or_invitation_than_was_agreed_to_is_said(net):
     assert "In charge are Boss" in said
 
 
-@pytest.mark.parametrize("spoil", [{"port": "1"}, {"server": {}}, {"leaves": "update"}, {"rows": 1}])
+@pytest.mark.parametrize(
+    "spoil",
+    [{"port": "1"}, {"server": {}}, {"leaves": "update"}, {"rows": 1}, {"columns": [[]]}, {"hospitals": {"A": []}}],
+)
 def test_a_consent_that_is_not_as_it_must_be_is_none(net, spoil):
     net.agree("Hospital 0", **spoil)
     with pytest.raises(ValueError, match="is not as it must be"):

@@ -53,6 +53,9 @@ class Consent(NamedTuple):
         wrong = [name for name, kind in type(self).__annotations__.items() if type(getattr(self, name)) is not kind]
         if not wrong and (len(self.server) != 1 or self.server.keys() & self.hospitals.keys()):
             wrong = ["server"]
+        lists = {name: held for name, held in self._asdict().items() if type(held) is list}
+        lists |= {"server": self.server.values(), "hospitals": self.hospitals.values()} if not wrong else {}
+        wrong += [name for name, texts in lists.items() if any(type(text) is not str for text in texts)]
         if not wrong and not (_HOST.fullmatch(self.host) and 0 < self.port < 1 << 16):
             wrong = ["host", "port"]
         if wrong:
