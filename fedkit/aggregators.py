@@ -14,10 +14,9 @@ import numpy as np
 from fedkit import encryption
 from fedkit.encryption import quantization
 from fedkit.encryption.keyring import FEWEST, divided
-from fedkit.encryption.promises import Promises
-from fedkit.encryption.quantization import DRAWS, Layout
+from fedkit.encryption.quantization import DRAWS, Counted, Layout
 from fedkit.encryption.schemes import Parameters
-from fedkit.encryption.together import Network, Opened, Together
+from fedkit.encryption.together import Network, Together
 from fedkit.records import Ledger
 
 Vectors = Mapping[str, np.ndarray]  # hospital -> its numbers
@@ -137,9 +136,10 @@ class EncryptedState:
     """What an encrypted training carries from round to round; here one process plays all parties."""
 
     parties: Together  # hospitals with their keys, which step forward with each sum, and the server
-    promises: Mapping[str, Promises]  # each hospital's own
     hidden: np.ndarray  # which numbers of an update are encrypted: bool, shape [p]
-    agreements: int = 0  # how often new bounds went first
+    weights: Weights = field(default_factory=dict)  # of those whose patients were added up last
+    counted: Counted | None = None  # their sum
+    agreements: int = 0  # how often they were added up
     residuals: Vectors = field(default_factory=dict)  # with feedback: what rounding left over, in patients x update
 
 
@@ -147,14 +147,15 @@ class EncryptedMean:
     """The weighted mean, of updates that nobody reads but their own hospital; see `encryption`.
 
     Each hospital hides its update under a key that is used for this sum alone, and only the sum of all keys becomes
-    known, to the hospitals. Integers are added, exactly; what a step is worth follows from what hospitals promise
-    (`encryption.promises`). A hospital whose letter cannot be taken is left out, and the round goes on. A sum is opened
-    once, and the seconds are noted at each hospital, which would spend them.
+    known, to the hospitals. Integers are added, exactly; what a step is worth follows from `most_change` and the number
+    of all patients, which is added up first. A hospital whose letter cannot be taken is left out, and the round goes
+    on. A sum is opened once, and the seconds are noted at each hospital, which would spend them.
 
-    bits : of the sum of one number: 26 are as fine as float32; 12 take less than half of its bytes (notebook 05)
+    bits : of the sum of one number: 28 take as many bytes as float32, 12 less than half of them (notebook 05)
     rounding : "dithered", so that sums in steps of many sizes tell no more than one; the others do (SECURITY.md), and
         need fewer bits: to the "nearest" step; "stochastic", up or down at random, right on average (Alistarh et al.
         2017); or with "feedback", where what it left over is added to the hospital's next update (Seide et al. 2014)
+    most_change : the most of any number of an update, up or down; a ValueError names who wants to send more
     in_the_clear : layers of which the server reads patients x update (notebook 06); saves time, no bytes
     least : hospitals in a sum that is opened, three or more
     network : ``network(sender, message)`` returns what arrives of a message, to watch or to disturb it; all if None
@@ -165,8 +166,9 @@ class EncryptedMean:
     def __init__(
         self,
         *,
-        bits: int = 26,
+        bits: int = 28,
         rounding: str = "dithered",
+        most_change: float = 10.0,
         in_the_clear: Sequence[str] = (),
         least: int = FEWEST,
         network: Network | None = None,
@@ -174,8 +176,10 @@ class EncryptedMean:
         encryption.choose(3, bits=bits)
         if rounding not in ROUNDING:
             raise ValueError(f"Rounding {rounding!r} is not one of {', '.join(ROUNDING)}.")
+        if not 0 < most_change < np.inf:
+            raise ValueError(f"`most_change` is the most of any number of an update: it cannot be {most_change!r}.")
         self.bits, self.rounding, self.in_the_clear = bits, rounding, tuple(in_the_clear)
-        self.least, self.network = least, network or _unchanged
+        self.most_change, self.least, self.network = most_change, least, network or _unchanged
 
     def start(self, hospitals: Sequence[str], shapes: Shapes, ledger: Ledger) -> EncryptedState:
         """Make keys at each hospital."""
@@ -186,10 +190,7 @@ class EncryptedMean:
             raise ValueError("Every layer would travel in the clear: use aggregators.Mean for that.")
         hidden = np.concatenate([np.full(size, layer not in self.in_the_clear) for layer, size in sizes.items()])
         parameters = encryption.choose(len(hospitals), numbers=int(hidden.sum()), bits=self.bits)
-        parties = Together(hospitals, parameters, ledger, self.network, self.least)
-        sizes = [size for layer, size in sizes.items() if layer not in self.in_the_clear]
-        draws = ROUNDING[self.rounding]
-        return EncryptedState(parties, {name: Promises(sizes, parameters, draws) for name in hospitals}, hidden)
+        return EncryptedState(Together(hospitals, parameters, ledger, self.network, self.least), hidden)
 
     def total(self, state: EncryptedState, purpose: str, numbers: Vectors, ledger: Ledger) -> np.ndarray:
         """Add up a few numbers, exactly; only the hospitals read them."""
@@ -222,45 +223,35 @@ class EncryptedMean:
         clear = {name: vector[~state.hidden] for name, vector in vectors.items() if self.in_the_clear}
         left = {name: state.residuals.get(name, 0.0) / max(weights[name], 1) for name in vectors}
         vectors = {name: vector[state.hidden] + left[name] for name, vector in vectors.items()}
-        if not all(state.promises[name].keeps(vector, weights[name]) for name, vector in vectors.items()):
-            vectors = self._agreed(state, "bounds", vectors, weights, ledger, groups)[0]
-            state = replace(state, agreements=state.agreements + 1)
+        for name, vector in vectors.items():
+            if not (largest := np.abs(vector).max()) <= self.most_change:  # NaN is not, either
+                said = f"{name}: a number of the update is {largest:.3g}, and {self.most_change:g} was agreed on"
+                raise ValueError(f"{said} (`most_change`): did the training diverge?")
+        if any(state.weights.get(name) != weights[name] for name in vectors):
+            own = {name: (np.empty(0), weights[name]) for name in vectors}
+            found = state.parties.sums("patients", Layout(()), own, ledger, groups=groups)
+            vectors = {name: vectors[name] for each in found for name in each.hospitals}
+            counted = Counted(sum(each.numbers[0] for each in found), len(vectors), len(state.parties.keyrings))
+            own = {name: weights[name] for name in vectors}
+            state = replace(state, weights=own, counted=counted, agreements=state.agreements + 1)
+        layout = self.layout(state)
         if self.rounding == "feedback":
             exact = {name: vector * weights[name] for name, vector in vectors.items()}
-            left = {name: own - state.promises[name].rounded(own) for name, own in exact.items()}
+            left = {name: own - layout.rounded(own) for name, own in exact.items()}
             state = replace(state, residuals=state.residuals | left)
-        _, found = self._agreed(state, "update", vectors, weights, ledger, groups, clear)
+        numbers = {name: (vector, weights[name]) for name, vector in vectors.items()}
         sums = []
-        for each in found:
+        for each in state.parties.sums("update", layout, numbers, ledger, clear, groups):
             whole = np.empty(1 + len(state.hidden))
-            whole[0], whole[1:][state.hidden] = each.numbers[0], each.numbers[-int(state.hidden.sum()) :]
+            whole[0], whole[1:][state.hidden] = each.numbers[0], each.numbers[1:]
             whole[1:][~state.hidden] = each.clear
             sums.append(whole)
         return state, sums
 
-    def _agreed(
-        self,
-        state: EncryptedState,
-        purpose: str,
-        vectors: Vectors,
-        weights: Weights,
-        ledger: Ledger,
-        groups: Sequence[Sequence[str]] | None = None,
-        clear: Vectors | None = None,
-    ) -> tuple[Vectors, list[Opened]]:
-        """Add up the next bounds, with or without updates; return the vectors of those who were heard, and the sums."""
-        promises, layout = state.promises, next(iter(state.promises.values())).bounds_layout
-        sent = {name: promises[name].bounds(vector, purpose == "bounds") for name, vector in vectors.items()}
-        if purpose == "update":
-            layout = next(iter(promises.values())).layout
-            sent = {name: np.concatenate([own, vectors[name]]) for name, own in sent.items()}
-        numbers = {name: (own, weights[name]) for name, own in sent.items()}
-        found = state.parties.sums(purpose, layout, numbers, ledger, clear, groups)
-        heard = {name for each in found for name in each.hospitals}
-        total = np.sum([each.numbers for each in found], axis=0)[1 : 1 + len(promises[min(heard)].sizes)]
-        for name, own in promises.items():
-            own.heard(total, weights[name] if name in heard else 0.0, purpose == "bounds")
-        return {name: vector for name, vector in vectors.items() if name in heard}, found
+    def layout(self, state: EncryptedState) -> Layout:
+        """Return how an update is written, once patients were counted."""
+        size, of = int(state.hidden.sum()), state.parties.parameters
+        return Layout((state.counted.layer(size, self.most_change, of, ROUNDING[self.rounding]),))
 
 
 class SharedKeyMean:

@@ -226,7 +226,7 @@ class Class:
     def ends_well(self, model, *why):
         """The study goes on to the same model with all hospitals, and the log says why something was refused."""
         assert self.one_model() == model
-        purposes = ["statistics", "bounds", *["update"] * self.settings.rounds, "scores"]
+        purposes = ["statistics", "patients", *["update"] * self.settings.rounds, "scores"]
         assert self.counted == [(purpose, sorted(self.federation.names)) for purpose in purposes]
         assert not twice(self.root, self.identities), "nobody posted two letters of one kind and number"
         assert not [each for each in why if each not in self.sentences]

@@ -91,7 +91,7 @@ TAMPERINGS = {
     "signed elsewhere": (lambda sent: enveloped(*inside(sent.data), sent.identity, b"other\0"), "is not signed with"),
     "an earlier round": (lambda sent: sent.earlier(), "it is an old one sent again"),
     "another study": (lambda sent: sent.again(study="f" * 16), "it belongs to another training"),
-    "another purpose": (lambda sent: sent.again(purpose="bounds"), "it was sent for something else"),
+    "another purpose": (lambda sent: sent.again(purpose="patients"), "it was sent for something else"),
     "another name": (lambda sent: sent.again(sender="Bern"), "it was signed under another name"),
     "a head that is written otherwise": (lambda sent: sent.otherwise(), "malformed head"),
     "a head with more in it": (lambda sent: sent.again(more=1), "malformed head"),

@@ -8,7 +8,7 @@ from tampering import Sent, flipped, inside
 from fedkit import aggregators
 from fedkit.aggregators import ROUNDING, EncryptedMean, Mean, SharedKeyMean, Wrapped
 from fedkit.chapters.robust import Median
-from fedkit.encryption import promises, together
+from fedkit.encryption import together
 from fedkit.encryption.messages import MessageError
 from fedkit.records import Ledger
 
@@ -56,7 +56,7 @@ def about(message):
 
 
 def layout(training):
-    return next(iter(training.state.promises.values())).layout
+    return training.aggregator.layout(training.state)
 
 
 def test_mean_is_the_weighted_mean_of_float32():
@@ -77,7 +77,7 @@ def test_the_integers_are_exact(rounding):
     """Round 2 by hand, without encryption, from what the hospitals agreed on in round 1: equal to the last bit."""
     training = Training(EncryptedMean(rounding=rounding))
     training.play(updates(1))
-    layers, vectors = layout(training).layers[1:], {name: 0.5 * vector for name, vector in updates(1).items()}
+    layers, vectors = layout(training).layers, {name: 0.5 * vector for name, vector in updates(1).items()}
     mean = training.play(vectors)
     assert training.state.agreements == 1
     agreed = together.Layout(layers)
@@ -100,44 +100,40 @@ def test_the_order_of_hospitals_does_not_matter():
     assert np.array_equal(*means)
 
 
-def test_a_small_hospital_with_large_updates_is_not_cut():
-    weights = {"large": 5000, "small": 12, "other": 900}
-    vectors = {"large": np.full(14, 1e-3), "small": np.full(14, 20.0), "other": np.zeros(14)}
-    training = Training(EncryptedMean(), weights)
-    means = [training.play(vectors, weights) for _ in range(2)]
-    assert np.abs(means - plain_mean(vectors, weights)).max() < 1e-6
-    assert training.state.agreements == 1
-
-
-CHANGING = [PATIENTS, without("Hungary"), PATIENTS | {"Switzerland": 8600}, PATIENTS]
+def test_an_update_beyond_what_was_agreed_on_is_refused_with_the_name_of_its_hospital():
+    for odd in (2.01, -5, np.nan, np.inf):
+        vectors = updates(2) | {"Hungary": np.append(np.zeros(13), odd)}
+        with pytest.raises(ValueError, match=r"Hungary: a number of the update is .*, and 2 was agreed on"):
+            Training(EncryptedMean(most_change=2)).play(
+                {name: np.clip(v, -2, 2) for name, v in vectors.items()} | {"Hungary": vectors["Hungary"]}
+            )
+    for wrong in (0, -1, np.inf, np.nan):
+        with pytest.raises(ValueError, match="`most_change` is the most of any number of an update"):
+            EncryptedMean(most_change=wrong)
 
 
 @pytest.mark.parametrize(
-    "rounds",  # who takes part, the size of the updates, and how often bounds were agreed on by then
+    "rounds",  # who takes part, and how often patients were added up by then
     [
-        [(PATIENTS, 0.0, 1), (PATIENTS, 5.0, 2), (PATIENTS, 5.0, 2), (PATIENTS, 9.9, 2)],
-        [(PATIENTS, 1e-3, 1), (PATIENTS, 5.0, 2), (PATIENTS, 9.9, 2), (PATIENTS, 10.0, 2), (PATIENTS, 21.0, 3)],
-        [(PATIENTS, 0.0, 1), (PATIENTS, 0.9, 1)],  # what did not move may move
-        [(PATIENTS, 1.0, 1), (PATIENTS, 0.1, 1), (PATIENTS, 0.9, 1)],  # an old bound is given up slowly
-        [(weights, 1.0, count) for weights, count in zip(CHANGING, [1, 1, 2, 3], strict=True) for _ in range(2)],
+        [(PATIENTS, 1), (PATIENTS, 1), (without("Hungary"), 1), (PATIENTS, 1)],
+        [(without("Hungary"), 1), (PATIENTS, 2), (PATIENTS | {"Switzerland": 8600}, 3), (PATIENTS, 4)],
     ],
 )
-def test_bounds_are_agreed_on_when_updates_outgrow_them_or_hospitals_change(rounds):
+def test_patients_are_added_up_where_somebody_has_others_or_is_new(rounds):
     training = Training(EncryptedMean())
-    for weights, size, agreements in rounds:
-        vectors = dict.fromkeys(weights, np.linspace(-size, size / 2, 14))
-        assert np.abs(training.play(vectors, weights) - plain_mean(vectors, weights)).max() < 1e-6 * max(size, 1)
+    for weights, agreements in rounds:
+        vectors = dict.fromkeys(weights, np.linspace(-5, 2.5, 14))
+        assert np.abs(training.play(vectors, weights) - plain_mean(vectors, weights)).max() < 5e-6
         assert training.state.agreements == agreements
 
 
-@pytest.mark.parametrize("bits", [5, 12, 26, 52])
-@pytest.mark.parametrize("rounding", ROUNDING)
-def test_updates_that_stay_at_their_bound_fit(bits, rounding, monkeypatch):
-    """Without growth, everybody is at the bound at once, round after round, all on the same side."""
-    monkeypatch.setattr(promises, "_GROWTH", 1.0)
+@pytest.mark.parametrize("bits", [5, 12, 28, 52])
+@pytest.mark.parametrize("rounding", ["dithered", "nearest", "stochastic"])
+def test_updates_as_large_as_was_agreed_on_fit(bits, rounding):
+    """Everybody is there at once, round after round, all on the same side."""
     bits = max(bits, 7 if rounding == "dithered" else 5)
     for size in (1e-7, 0.1, 1e5):
-        training = Training(EncryptedMean(bits=bits, rounding=rounding), THREE)
+        training = Training(EncryptedMean(bits=bits, rounding=rounding, most_change=size), THREE)
         means = [training.play(dict.fromkeys(THREE, np.full(14, size)), THREE) for _ in range(3)]
         assert np.abs(np.array(means) / size - 1).max() < (8 if rounding == "dithered" else 3) / 2 ** (bits - 2)
 
@@ -189,7 +185,7 @@ def test_feedback_wins_back_what_few_bits_cost():
     assert errors["feedback"] < 0.004  # a step, over all rounds
 
 
-@pytest.mark.parametrize(("hospitals", "bits", "tolerance"), [(3, 26, 1e-6), (25, 26, 1e-5), (203, 14, 0.02)])
+@pytest.mark.parametrize(("hospitals", "bits", "tolerance"), [(3, 26, 1e-6), (25, 26, 1e-5), (203, 14, 0.05)])
 def test_any_number_of_hospitals_in_lists_of_at_most_a_hundred(hospitals, bits, tolerance):
     weights = {f"hospital {number}": 1 + number % 50 for number in range(hospitals)}
     means, plain, training, _ = train(EncryptedMean(bits=bits, network=(network := Network())), 1, weights=weights)
@@ -236,15 +232,15 @@ def test_the_ledger_counts_every_byte():
     assert handed["up"].to_dict() == dict.fromkeys(PATIENTS, 128)
     assert handed["down"].to_dict() == dict.fromkeys(PATIENTS, 5 * 128)
     assert handed["peer"].to_dict() == {first: 3 * 80}
-    sent = {kind: [m for _, m in network.sent if about(m)["purpose"] in kind] for kind in ("bounds update", "share")}
+    sent = {kind: [m for _, m in network.sent if about(m)["purpose"] in kind] for kind in ("patients update", "share")}
     sent |= {what: [m for _, m in network.sent if about(m)["purpose"] == what] for what in ("list", "sum")}
     sizes = {kind: [len(message) for message in found] for kind, found in sent.items()}
     rows = ledger[ledger["bytes"] > 0].groupby(["phase", "direction"])["bytes"].agg(list)
-    assert rows["send", "up"] == sizes["bounds update"]
+    assert rows["send", "up"] == sizes["patients update"]
     assert rows["share", "up"] == sizes["share"]
     assert rows["send", "down"] == [size for size in sizes["sum"] for _ in PATIENTS]
     numbers = range(0, 4 * (2 + training.state.agreements), 4)
-    heads = [sum(len(m) - len(inside(m)[1]) + 32 for m in sent["bounds update"][at : at + 4]) for at in numbers]
+    heads = [sum(len(m) - len(inside(m)[1]) + 32 for m in sent["patients update"][at : at + 4]) for at in numbers]
     listed = [size + head for size, head in zip(sizes["list"], heads, strict=True) for _ in PATIENTS]
     assert rows["list", "down"] == listed
     work = ledger[ledger["seconds"] > 0].groupby("phase")["hospital"].agg(list)
@@ -267,11 +263,11 @@ def test_layers_in_the_clear_are_what_the_server_reads_and_no_more(kept):
     assert [len(message) for message in readable] == clear.query("direction == 'up'")["bytes"].tolist()
     expected = [PATIENTS[name] * updates(round_)[name][part] for round_ in (1, 2) for name in PATIENTS]
     assert np.allclose([np.frombuffer(inside(message)[1], "<f4") for message in readable], expected)
-    assert sum(layer.size for layer in layout(training).layers[1:]) == training.state.hidden.sum()
+    assert sum(layer.size for layer in layout(training).layers) == training.state.hidden.sum()
 
 
 def test_a_hospital_that_is_refused_leaves_no_trace_and_may_return():
-    """To the bit, and to what was agreed on: the same as if it had stayed away, and come back in round 3."""
+    """To the bit: the same as if it had stayed away, and come back in round 3."""
 
     def network(sender, message):
         return flipped(message) if sender == "Hungary" and training.ledger.round < 3 else message
@@ -285,7 +281,6 @@ def test_a_hospital_that_is_refused_leaves_no_trace_and_may_return():
         assert np.array_equal(mean, means[round_ - 1])
     assert np.array_equal(absent.play(updates(3)), means[2])
     assert np.abs(means[2] - plain_mean(updates(3))).max() < 1e-6
-    assert training.state.agreements == absent.state.agreements
 
 
 @pytest.mark.parametrize(
@@ -311,8 +306,8 @@ def test_what_its_own_hospital_signed_and_cannot_be_is_refused(purpose, forge):
     ("who", "sentence"),
     [
         (["server"], "not signed with server's key"),
-        (PATIENTS, r"No list of 3 hospitals could be heard \(bounds\)"),
-        (list(PATIENTS)[2:], r"No list of 3 hospitals could be heard \(bounds\)"),
+        (PATIENTS, r"No list of 3 hospitals could be heard \(patients\)"),
+        (list(PATIENTS)[2:], r"No list of 3 hospitals could be heard \(patients\)"),
     ],
 )
 def test_where_nothing_can_be_told_the_round_ends(who, sentence):

@@ -15,7 +15,6 @@ from fedkit.encryption.identities import Identity, fingerprint
 from fedkit.encryption.keyring import label_of
 from fedkit.exchange import Maker, Participant, Settings, joining, letters, results, rounds
 from fedkit.exchange.__main__ import main
-from fedkit.exchange.arrivals import OUTGROWN
 from fedkit.exchange.journal import events
 from fedkit.exchange.rounds import LIST, METRICS, ONE, SUM, TWO, Step
 from fedkit.exchange.study import Added, Closed
@@ -315,7 +314,7 @@ def test_a_hospital_takes_part_once_two_others_are_known_to_a_person(tmp_path, u
     room.ends_well(undisturbed)
 
 
-# Who is late, silent, or outgrows what was promised
+# Who is late, or silent, or wants to send too much
 
 
 @pytest.fixture
@@ -323,7 +322,7 @@ def four(tmp_path):
     return Class(tmp_path, federation(4), rounds=4, **PATIENCE).open()
 
 
-def test_a_late_hospital_counts_again_once_it_has_promised(four):
+def test_a_late_hospital_counts_again_in_the_next_sum(four):
     d, others = "Hospital 3", NAMES
     four.until(3)
     four.step(*others)
@@ -332,12 +331,9 @@ def test_a_late_hospital_counts_again_once_it_has_promised(four):
     four.step(*others)
     four.coordinator.step()
     assert four.counted[-1] == ("update", others)
-    before = four.hospitals[d].replica.promises.counts
     four.step(d)
-    assert (before, four.hospitals[d].replica.promises.counts) == (True, False)
     assert four.one_model()
     assert [len(names) for _, names in four.counted] == [4, 4, 4, 3, 4, 4, 4]
-    # In number 4 D's letter promises and counts no patient: the mean is the others'.
     assert four.hospitals[A].replica.scores.keys() == set(range(5))
 
 
@@ -348,28 +344,41 @@ def test_a_list_of_too_few_is_not_said_however_late_the_others_are(four):
 
 
 class Leaping(Logistic):
-    """In round 2, hospital 0 moves 50 times as far as in round 1."""
+    """In round 2, hospital 0 moves 500 times as far as in round 1."""
 
     def train(self, weights, state, rows, round, hospital):
         move, state, patients = super().train(weights, state, rows, round, hospital)
-        return (50 * move if (round, hospital) == (2, A) else move), state, patients
+        return (500 * move if (round, hospital) == (2, A) else move), state, patients
 
 
-def test_an_update_that_outgrew_its_promise_makes_the_number_void_and_bounds_go_first(tmp_path):
-    room = Class(tmp_path, work=Leaping, learning_rate=0.05).open().until(2, SUM)
-    room.step(A)
-    assert room.letter(ONE, 3, A).read_bytes().count(b"outgrown") == 1
-    for _ in range(12):  # at any moment, everybody may forget
-        room.restart(*NAMES)
-        room.restart()
-        room.step()
-        room.coordinator.step()
-    assert room.one_model()
-    steps = [step[:3] for step, _, _ in room.coordinator.study.steps()]
-    assert steps[2:6] == [(2, "update", 1), (3, "update", 2), (4, "bounds", 2), (5, "update", 2)]
-    assert [names for _, names in room.counted] == [NAMES] * 7
-    letters = Watch(room.root, room.fingerprint).look().letters
-    assert set(letters.query("number == 3")["state"]) == {"posted"}, "where nobody is listed, nobody is late"
+def test_an_update_beyond_what_was_agreed_on_stays_at_its_hospital(tmp_path):
+    """Cut, it would tell which of its numbers are large: one hospital alone can make others' updates so."""
+    room = Class(tmp_path, work=Leaping).open().until(2, SUM)
+    for _ in range(2):
+        said = room.step()
+        assert said[A].note.startswith(
+            "The update of round 2 has a number beyond what was agreed on (10, `most_change`)"
+        )
+        assert [each.stage for each in said.values()] == ["stopped", "round", "round"]
+        room.restart(A)
+    assert len(room.files(ONE, 3)) == 2
+
+
+def test_hospitals_that_come_after_patients_were_counted_count_and_too_many_end_the_study(tmp_path):
+    """A step is made for twice as many patients each: beyond that, sums could not be told from others."""
+    for rows, stage in ((150, "done"), (250, "stopped")):
+        data = federation(5)
+        late = federation(5, rows=rows)["Hospital 4"]
+        data = dataclasses.replace(data, hospitals=(*data.hospitals[:4], late))
+        room = Class(tmp_path / stage, data, **PATIENCE).open().until(1)
+        room.letter(ONE, 1, late.name).unlink()
+        room.wait()
+        room.step(*data.names[:4])
+        said = room.play()
+        assert {each.stage for each in said[:-1]} == {stage}
+        assert room.counted[1:3] == [("patients", [*data.names[:4]]), ("update", [*data.names])]
+        if stage == "stopped":
+            assert said[0].note.startswith("There are more patients in this sum than were counted on at the start")
 
 
 def test_a_number_whose_shares_do_not_come_is_given_up_until_the_budget_is_used_up(four):
@@ -386,7 +395,7 @@ def test_a_number_whose_shares_do_not_come_is_given_up_until_the_budget_is_used_
     assert four.step(A)[A].stage == "stopped"
 
 
-@pytest.mark.parametrize(("number", "purpose"), [(0, "statistics"), (1, "bounds"), (6, "scores")])
+@pytest.mark.parametrize(("number", "purpose"), [(0, "statistics"), (1, "patients"), (6, "scores")])
 def test_what_is_not_an_update_is_not_sent_twice(four, number, purpose):
     """Rule 12: they hardly change, so that a second list would show whose the difference is."""
     four.unanswered(number, A, B, C)
@@ -404,11 +413,10 @@ def test_groups_are_added_up_apart_and_one_that_fails_spoils_no_other(tmp_path):
     room.unanswered(3, *(name for name in names if name != silent))
     assert room.counted[3] == ("update", sorted(room.maker.study.groups[0]))
     assert room.one_model()
-    # bounds once more: the last update had none of a group
-    assert [len(of) for _, of in room.counted] == [7, 7, 7, 4, 7, 7, 7]
+    assert [len(of) for _, of in room.counted] == [7, 7, 7, 4, 7, 7]
     groups = [set(group) for group in room.maker.study.groups]
     lists = [[set(group) for group in closed.groups] for _, closed, _ in room.coordinator.study.steps()[:-1]]
-    assert all(each in ([], groups) for each in lists)
+    assert all(each == groups for each in lists)
 
 
 def test_a_group_sits_together_and_compares_fingerprints_in_itself(tmp_path):
@@ -622,38 +630,6 @@ def closed(room, number, *names):
     return room.say(LIST, number, {"about": about, "groups": [codes]})
 
 
-def test_of_a_list_enough_must_count_since_others_send_nothing_but_promises(tmp_path):
-    """Else a sum of five, of whom three were in the last sum, would be of those three: fewer than were agreed on."""
-    room = Class(tmp_path, federation(6), rounds=4, quorum=4, **PATIENCE).open().until(2, SUM)
-    names = room.federation.names
-    room.step(*names[:4])
-    room.wait()  # the others are late
-    room.step(*names[:4])
-    room.coordinator.step()
-    room.step(*names[:3], *names[4:])
-    assert room.coordinator.study.promised == ({*names[:4]}, False)
-    closed(room, 4, *names[:3], *names[4:])
-    said = room.step(names[0])[names[0]]
-    assert said.note.startswith("Of those listed 3 promised how large their update is")
-    assert not room.files(TWO, 4)
-
-
-def test_of_those_who_count_enough_must_be_known(tmp_path):
-    """Else two made-up hospitals take their updates off a sum of five, in which two whom A knows only promise."""
-    room = Class(tmp_path, federation(7), rounds=4, **PATIENCE)
-    names = room.federation.names
-    room.known = [fingerprint(room.identities[name].public) for name in names[:5]]
-    room.restart(A)
-    room.open().until(2, SUM)
-    for others in (names[1:3], names[3:5]):
-        room.step(A, *others, *names[5:])
-        room.wait()  # the others are late
-        said = room.step(A, *others, *names[5:])[A]
-        room.coordinator.step()
-    assert said.note.startswith("Of those listed 3 promised how large their update is")
-    assert not room.said(TWO, 4, A)
-
-
 def test_who_answered_a_list_that_did_not_open_is_in_the_next_one(four):
     four.unanswered(3, A, B, C)  # given up
     four.until(4)
@@ -673,30 +649,6 @@ def test_a_coordinator_also_one_that_was_restarted_waits_for_who_answered(four):
     four.step(C)
     four.wait()
     assert len(four.files(LIST, 4)) == 1
-
-
-def outgrown_after_one_that_did_not_open(room, number, *names):
-    """The last of these hospitals keeps its share back, and says next that its update outgrew its bound."""
-    room.step(*names)
-    room.wait()
-    room.step(*names[:-1])
-    room.wait()
-    room.step(*names[:-1])
-    identity, content = room.identities[names[-1]], {"number": number + 1}
-    room.post(identity, rounds.place(ONE, number + 1), content, OUTGROWN, number + 1)
-    room.coordinator.step()
-    assert [each.end for each in room.coordinator.study.steps()[number:]] == ["given up", "void", ""]
-
-
-def test_who_answered_a_list_that_did_not_open_is_in_the_next_one_also_after_new_bounds(four):
-    """Else who kept its share back reads the sum alone, has bounds made, and subtracts once somebody is late."""
-    four.until(3)
-    outgrown_after_one_that_did_not_open(four, 3, *NAMES, "Hospital 3")
-    four.until(6)
-    closed(four, 6, A, B, "Hospital 3")
-    four.letter(ONE, 6, C).unlink()
-    four.restart(A)
-    assert "Hospital 2 answered a list that did not open" in four.step(A)[A].note
 
 
 def test_who_answered_is_in_the_next_list_whatever_list_is_said_to_have_been_given_up(four):
@@ -729,12 +681,14 @@ def test_who_answered_in_a_group_that_was_given_up_is_in_its_next_list_though_ot
 
 
 def test_who_comes_after_a_list_that_did_not_open_waits_until_the_model_has_moved(tmp_path):
-    """New bounds move none: a coordinator that lists somebody new with them stops the study."""
     room = Class(tmp_path, federation(5), rounds=4, **PATIENCE).open().until(2, SUM)
-    outgrown_after_one_that_did_not_open(room, 3, *room.federation.names[:4])
+    names = room.federation.names
+    room.step(*names[:4])
+    room.wait()  # the fifth is late
+    room.step(*names[:3])
+    room.wait()  # the fourth keeps its share back
     assert room.one_model()
-    listed = [len(each.listed) for each in room.coordinator.study.steps()]
-    assert listed[:9] == [5, 5, 5, 4, 0, 4, 4, 5, 5]
+    assert [len(each.listed) for each in room.coordinator.study.steps()][:7] == [5, 5, 5, 4, 4, 5, 5]
 
 
 def handed_over(room, number):
@@ -757,21 +711,6 @@ def test_another_past_than_was_followed_is_not_gone_on_from(room):
     for _ in range(2):
         assert "Number 1 is told otherwise than it was followed here" in room.step(A)[A].note
         room.restart(A)
-
-
-def test_a_list_that_was_answered_is_not_called_off(room):
-    """Else who has added it up in secret has the same updates sent again, and leaves somebody out."""
-    room.until(3, TWO)
-    room.say(LIST, 3, {"about": "", "groups": []}, handed_over(room, 3))
-    assert "Number 3 is told otherwise than it was followed here" in room.step(A)[A].note
-
-
-def test_bounds_are_added_up_once_from_a_model(room):
-    room.until(2)
-    room.say(LIST, 2, {"about": "", "groups": []})
-    room.step()
-    assert room.hospitals[A].study.step[:2] == (2, "update")
-    assert room.one_model()
 
 
 def test_one_process_goes_on_with_a_home_and_in_it_what_came_last(room):

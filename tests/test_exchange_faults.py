@@ -340,7 +340,7 @@ class Adversary:
         self.room.coordinator.step()
 
     def any_list(self, step, number) -> None:
-        """Of any of the letters that are there, its own among them, and for any sum; or void."""
+        """Of any of the letters that are there, its own among them, and for any sum; or of nobody."""
         sent, abouts = {}, {"ab" * 32}
         for path in self.room.root.glob(f"{rounds.place(ONE, self.draw.choice([number, number, 1]))}/*.letter"):
             content, sender = path.read_bytes(), unquote(path.name.split(".")[1].split(" (")[0])

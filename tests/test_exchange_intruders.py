@@ -15,7 +15,7 @@ import warnings
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from exchange_parts import Class, Logistic, federation, model_of
+from exchange_parts import Class, federation, model_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tampering import ANYTHING, STRANGER, flipped
@@ -53,7 +53,7 @@ def test_letters_that_a_hospital_signed_and_that_are_none(room, undisturbed):
     path.write_bytes(flipped(path.read_bytes(), -100))
     made = [room.put(place, C, room.letter(ONE, 2, C).read_bytes())]
     for content, purpose, study in (
-        (honest, "bounds", about),
+        (honest, "patients", about),
         (honest, "update", b"\1" * 32),
         (room.content(ONE, 2, C), "update", about),
         (bytes(len(honest)), "update", about),
@@ -68,7 +68,7 @@ def test_letters_that_a_hospital_signed_and_that_are_none(room, undisturbed):
         (room.root / place / found.name).unlink()
     room.restart(*NAMES)
     said = "is signed with another key than theirs", "belongs to another training", "it is an old one sent again"
-    room.ends_well(undisturbed, *said, "'bounds' where something else is added up", "than its hidden numbers")
+    room.ends_well(undisturbed, *said, "'patients' where something else is added up", "than its hidden numbers")
 
 
 def listed(room):
@@ -89,7 +89,7 @@ def replaced_in(said, name, code):
 
 HOSTILE_LISTS = {
     "leaves C out": (lambda room, said: without(said, C), "leaves Hospital 2 out, whose letter has long been here"),
-    "two are no quorum": (lambda room, said: without(said, B, C), "no more would count"),
+    "two are no quorum": (lambda room, said: without(said, B, C), "are the fewest here"),
     "a letter that is not there": (lambda room, said: replaced_in(said, B, "ab" * 32), "that are listed are not in"),
     "an old letter": (
         lambda room, said: replaced_in(said, B, messages.digest(room.content(ONE, 2, B)).hex()),
@@ -286,27 +286,16 @@ def test_a_number_never_goes_back(room, undisturbed):
     room.ends_well(undisturbed)
 
 
-def test_a_list_that_is_void_is_not_given_up_by_a_sum_of_nothing(room):
-    """A number that was given up is charged; one that is void cost nobody a share."""
-    found = room.say(LIST, 3, {"about": "", "groups": [], "outgrown": [A]})
-    room.say(SUM, 3, Added.content(found.digest, {}))
-    study = room.hospitals[A].study
-    study.refresh()
-    assert study.steps()[3].end == "void"
-
-
-def test_only_updates_can_be_void(tmp_path, undisturbed):
-    """Rule 3: the coordinator says that something outgrew its bound where nothing can."""
+def test_a_list_of_nobody_is_none(tmp_path, undisturbed):
     room = Class(tmp_path).open()
-    for number in (0, 1, 5):
+    for number in (0, 2, 5):
         room.until(number)
-        void = {"about": "", "groups": [], "outgrown": [A]}
-        found = room.say(LIST, number, void)
+        found = room.say(LIST, number, {"about": "", "groups": []})
         room.say(SUM, number, Added.content(found.digest, {}))
         room.step()
         assert room.hospitals[A].study.step.number == number
         (room.root / found.place / found.name).unlink()
-    room.ends_well(undisturbed)
+    room.ends_well(undisturbed, "malformed, or not of the groups")
 
 
 def test_a_letter_that_vanishes_before_it_is_read_is_posted_again(tmp_path, undisturbed):
@@ -505,14 +494,12 @@ def nonsense(monkeypatch):
 
 @pytest.mark.parametrize("value", [5e5, -1e30])
 def test_one_poisoned_update_stops_nobody_and_the_model_is_finite(tmp_path, nonsense, value):
-    """Red team 6: bounds beyond what was agreed on are promised, then updates as large: what opens is cut."""
+    """Red team 6: an update beyond what was agreed on, of one who checks nothing: what opens is cut."""
     room = Class(tmp_path, rounds=4).open()
-    layers = len(room.settings.layers)
 
     def poison(keys, vector, weight, shrink):
-        if keys.number in (0, 1):  # the next is 1, the bounds, or 2, the first update with bounds
-            vector[:layers] = abs(value) * shrink
-            vector[layers:-2] = value * shrink
+        if keys.number == 1:  # the next is 2, the first update
+            vector[:-2] = value * shrink
         return vector, weight
 
     nonsense(poison)
@@ -523,32 +510,16 @@ def test_one_poisoned_update_stops_nobody_and_the_model_is_finite(tmp_path, nons
     assert all(np.isfinite(weight).all() for weight in room.hospitals[A].weights)
 
 
-def test_a_promise_of_more_than_was_agreed_on_costs_the_others_no_digits(tmp_path, nonsense, undisturbed):
-    def promise(keys, vector, weight, shrink):
-        if keys.number == 0:
-            vector[:2] = 1e30 * shrink
-        return vector, weight
-
-    nonsense(promise)
+@pytest.mark.parametrize(("patients", "stages"), [(10**12, ["done"] * 3), (-(10**6), ["stopped"] * 3)])
+def test_patients_that_nobody_has_cost_the_others_digits_or_are_not_trained_with(tmp_path, nonsense, patients, stages):
+    """Too many make steps coarse. Too few would show by whose letter is missing how many patients others have."""
+    nonsense(lambda keys, vector, weight, shrink: (vector, patients if keys.number == 0 else weight))
     room = Class(tmp_path).open()
-    model = room.one_model()
-    assert np.abs(np.frombuffer(model, np.float32) - np.frombuffer(undisturbed, np.float32)).max() < 1e-3
-
-
-class Spoiled(Logistic):
-    """From round 2 on, as a spoiled model makes it: every honest update is larger than anybody may promise."""
-
-    def train(self, weights, state, rows, round, hospital):
-        move, state, patients = super().train(weights, state, rows, round, hospital)
-        return (move if round == 1 else 1e4 * move), state, patients
-
-
-def test_an_honest_update_from_a_spoiled_model_is_cut_and_the_study_ends(tmp_path):
-    """The other half of red team 6: with hidden layers, it stopped every honest hospital, at each restart again."""
-    room = Class(tmp_path, work=Spoiled, rounds=2).open()
-    assert room.one_model()
-    assert 4 < max(np.abs(weight).max() for weight in room.hospitals[A].weights) <= 6
-    assert "The update of round 2 is cut to half of what was agreed on" in room.sentences
+    said = room.play(20)
+    assert [each.stage for each in said[:3]] == stages
+    assert all(np.isfinite(weight).all() for weight in room.hospitals[A].weights)
+    if "stopped" in stages:
+        assert said[0].note.startswith("There are said to be fewer patients in all than are here alone")
 
 
 def test_a_number_of_patients_that_is_none_changes_nothing_for_anybody(tmp_path, nonsense):

@@ -348,7 +348,7 @@ def test_a_share_is_for_a_list_that_hides_it(change, how, sentence):
 
 
 @pytest.mark.parametrize(
-    ("purpose", "budget"), [("update", 2), *[(each, 0) for each in "update statistics bounds scores noised".split()]]
+    ("purpose", "budget"), [("update", 2), *[(each, 0) for each in "update statistics patients scores noised".split()]]
 )
 @pytest.mark.parametrize("opened", ["none", "another list's", "one that is changed"])
 def test_a_number_whose_share_went_out_and_that_did_not_open_is_charged(purpose, budget, opened):
@@ -383,6 +383,19 @@ def test_after_a_list_that_did_not_open_nobody_new_is_listed():
                 here["Basel"].share(listed)
         else:
             here["Basel"].share(listed)
+
+
+def test_after_a_list_that_did_not_open_a_count_of_patients_moves_no_model():
+    here, three = Parties(budget=2), NAMES[:3]
+    _, listed = here.send(vectors())
+    for name in three:
+        here[name].share({each: listed[each] for each in three})
+    total, listed, _ = here.play(vectors(three), purpose="patients")
+    for keys in here.keys.values():
+        keys.open([(total, listed)])
+    _, listed = here.send(vectors())
+    with pytest.raises(MessageError, match="Davos was not in the last list, which did not open"):
+        here["Basel"].share(listed)
 
 
 def test_nobody_new_is_listed_in_a_group_that_was_given_up_though_others_moved_the_model():

@@ -64,15 +64,15 @@ def test_where_a_share_does_not_come_the_round_is_played_again_without_and_count
     assert (room.refused, room.hits) == ([[1, "Chur", "up"]], 1)
     assert room.failed == {1}
     rows = room.ledger.frame().query("round == 1 and direction == 'up'").groupby(["hospital", "phase"]).size()
-    assert rows["Basel"].to_dict() == {"send": 3, "share": 3}  # of bounds, of the update, and of the update again
+    assert rows["Basel"].to_dict() == {"send": 3, "share": 3}  # of patients, of the update, and of the update again
     assert rows["Chur"].to_dict() == {"send": 2, "share": 1, "refused": 1}
 
 
 @pytest.mark.parametrize(
-    ("numbers", "rounds", "sentence"), [((1, 3, 6), 2, r"\(update, number 6\)"), ((0,), 0, r"\(bounds, number 0\)")]
+    ("numbers", "rounds", "sentence"), [((1, 3, 5), 2, r"\(update, number 5\)"), ((0,), 0, r"\(patients, number 0\)")]
 )
-def test_the_third_update_that_does_not_open_ends_it_and_the_first_bounds(numbers, rounds, sentence):
-    """Chur, whose share was not heard, is back in the next round, with new bounds."""
+def test_the_third_update_that_does_not_open_ends_it_and_the_first_count_of_patients(numbers, rounds, sentence):
+    """Chur, whose share was not heard, is back in the next round."""
     room = Room(EVERY["cut"], "Chur", "share", numbers)
     for _ in range(rounds):
         room.play("Basel", "Bern", "Davos")

@@ -32,7 +32,7 @@ class About(NamedTuple):
     """What a message is."""
 
     study: str  # which training, and where it stands: hex digits
-    purpose: str  # what is inside: "statistics", "bounds", "update", "clear", "scores", "list", "share", "sum" ...
+    purpose: str  # what is inside: "statistics", "patients", "update", "clear", "scores", "list", "share", "sum" ...
     round: int  # 0 before the first; or the number of the sum
     sender: str  # who signs
     hospitals: tuple[str, ...]  # whose numbers are inside: (sender,) for a hospital's own

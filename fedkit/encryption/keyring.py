@@ -31,7 +31,7 @@ FEWEST = 3  # hospitals in a list: in a sum of two, each sees the other's part
 KNOWN = 2  # of them that a person here compared fingerprints with
 BUDGET = 2  # numbers whose shares went out, and whose sum did not open, before a person decides
 # Purposes for which the budget is none: they hardly change, or a second sum would show their noise.
-_WITHOUT = ("statistics", "bounds", "scores", "noised")
+_WITHOUT = ("statistics", "patients", "scores", "noised")
 
 Listed = Mapping[str, bytes]  # hospital -> digest of its first letter
 
@@ -118,7 +118,7 @@ class Keyring:
 
         ValueError if the weight is no whole number, or a number is none, or too large for the sum to hold.
 
-        purpose : what is added up: "statistics", "bounds", "update", "scores", or "noised"
+        purpose : what is added up: "statistics", "patients", "update", "scores", or "noised"
         vector : an update, shape [p]
         weight : number of patients: a whole number, not negative
         layout : the same at all hospitals; `plain_layout` if None
@@ -264,7 +264,7 @@ class Keyring:
             each = [(bytes.fromhex(label), seen) for label, seen in sorted(now["opened"].items())]
             head = _hash(state["head"], "sum", self.number.to_bytes(8), *itertools.chain(*each))
             # Where only other groups moved the model, much of what did not open would be sent again.
-            state |= {"head": head, "within": None if now["ours"] and now["purpose"] != "bounds" else state["within"]}
+            state |= {"head": head, "within": None if now["ours"] and now["purpose"] != "patients" else state["within"]}
         state["now"] = {}
 
     def _masks(self, secret: bytes, label: bytes) -> tuple[np.ndarray, int]:

@@ -7,20 +7,21 @@ to stay inside its field, or it spills into the next one and nobody notices. Two
 
 - `exact_layer`: a fixed, fine step, and so many bits that each hospital may use one K-th of the room. Needs no
   agreement; for the few numbers that are agreed on.
-- `packed_layer`: few bits. Each hospital promises a bound on its own numbers, the bounds are added up, encrypted like
-  everything else, and the step is their sum divided by what is left of a field once all have rounded.
+- `packed_layer`: few bits. How large a number of an update may be is agreed on, and how many patients there are is
+  added up; the step is their product divided by what is left of a field once all have rounded. No step follows from how
+  large updates are: sums of bounds would tell what the sum of updates hides, as soon as signs differ.
 
 A sum of numbers that were rounded to the nearest step tells more than their sum: in steps of other sizes it comes out
-differently, and who promises too much chooses the steps. So `DRAWS` uniform numbers, of a step each, are added before:
-then the first `DRAWS` moments of what rounding changes depend on the number no more, nor, nearly, does anything else
-(Wannamaker et al., "A theory of nonsubtractive dither", IEEE Transactions on Signal Processing 48, 2000).
+differently, and who says too many patients chooses the steps. So `DRAWS` uniform numbers, of a step each, are added
+before: then the first `DRAWS` moments of what rounding changes depend on the number no more, nor, nearly, does anything
+else (Wannamaker et al., "A theory of nonsubtractive dither", IEEE Transactions on Signal Processing 48, 2000).
 """
 
 import hmac
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,7 +30,7 @@ from fedkit.encryption.ring import stream
 from fedkit.encryption.schemes import EXACT_BITS, TAIL, Parameters
 
 EXACT_STEP = 2.0**-128
-DRAWS = 12  # of two numbers, of which the sum is known, a sum in steps of anybody's choice then tells 1.5e-10 bits more
+DRAWS = 12  # of two numbers of a known sum, a sum in steps of anybody's choice then tells 3e-10 bits at the most
 
 PUBLIC = b""  # where one process plays all, and a study that is played again is to give the same sums
 
@@ -123,6 +124,20 @@ def weight_layer(parameters: Parameters) -> Layer:
     return whole_layer(1, parameters)
 
 
+class Counted(NamedTuple):
+    """Patients that were added up, from which an update's step follows; a sum may not hold more than `most`."""
+
+    patients: float
+    hospitals: int  # whose they are,
+    of: int  # and how many there are in all: who comes later may have twice as many each
+
+    most = property(lambda s: max(s.patients, 1) * (1 if s.hospitals == s.of else 2 * s.of / s.hospitals))  # float
+
+    def layer(self, size: int, largest: float, parameters: Parameters, draws: int = DRAWS) -> Layer:
+        """Layer of patients x update, of which no number is beyond `largest`, up or down."""
+        return packed_layer(size, self.most * largest, parameters, draws)
+
+
 def packed_layer(size: int, bound: float, parameters: Parameters, draws: int = DRAWS) -> Layer:
     """Layer of few bits, with a step as fine as the hospitals' bounds allow.
 
@@ -130,8 +145,7 @@ def packed_layer(size: int, bound: float, parameters: Parameters, draws: int = D
     probability below 2^-64, since uniform numbers are sub-Gaussian.
 
     size : how many numbers
-    bound : sum over hospitals of the largest number, up or down, that each may send; it was itself rounded to steps of
-        `EXACT_STEP`, and computed in float64: what that may have cut off is added
+    bound : sum over hospitals of the largest number, up or down, that each may send
     parameters : their `bits` are the width of the field
     draws : uniform numbers that each hospital adds before it rounds
     """
@@ -140,7 +154,7 @@ def packed_layer(size: int, bound: float, parameters: Parameters, draws: int = D
     room = 2 ** (bits - 1) - 1 - int(np.ceil(moved))  # for the sum of bounds, in steps
     if room < 1:
         raise ValueError(f"{bits} bits have no room for the sum of {hospitals} hospitals: use more, or fewer of them.")
-    step = (bound + hospitals * EXACT_STEP / 2) * (1 + 2.0**-50) / room
+    step = bound * (1 + 2.0**-50) / room  # what float64 may have cut off is added
     return Layer(size, step, bits, room, parameters.fields, parameters.digits(bits), parameters.digit_bits, draws)
 
 
@@ -162,7 +176,8 @@ class Layout:
         dither = Dither(secret)
         if numbers.shape != (self.size,):
             raise ValueError(f"{self.size} numbers in a row were agreed on, and this has shape {numbers.shape}.")
-        return np.concatenate([layer.encode(part, dither, weight) for layer, part in self._parts(numbers, "size")])
+        parts = [layer.encode(part, dither, weight) for layer, part in self._parts(numbers, "size")]
+        return np.concatenate([np.empty(0, np.int64), *parts])
 
     def rounded(self, numbers: np.ndarray) -> np.ndarray:
         """Return what arrives of the numbers: shape [size]."""
@@ -183,9 +198,3 @@ def too_large(numbers: np.ndarray) -> ValueError:
     """Return the error that names the largest of the numbers that a hospital wanted to send."""
     said = f"A number of {np.abs(numbers).max():.3g} (patients x update) is beyond what one hospital has room for"
     return ValueError(f"{said}: did the training diverge?")
-
-
-def maxima(vector: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
-    """Return the largest absolute value of each layer: shape [layers]."""
-    parts = np.split(vector, np.cumsum(sizes)[:-1])
-    return np.array([max(part.max(initial=0.0), -part.min(initial=0.0)) for part in parts])

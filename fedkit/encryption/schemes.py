@@ -87,12 +87,12 @@ An update of {self.numbers:,} numbers takes {coefficients:,} coefficients and {s
 
 
 @cache
-def choose(hospitals: int = 16, *, numbers: int = 4096, bits: int = 26, security: int = 128) -> Parameters:
+def choose(hospitals: int = 16, *, numbers: int = 4096, bits: int = 28, security: int = 128) -> Parameters:
     """Choose the parameters that make the message of one hospital smallest; ValueError says what to relax.
 
     hospitals : the most that will be added up
     numbers : in an update: the parameters of the model
-    bits : of one number's sum, sign and headroom included: 12 are enough to train with, 26 are as fine as float32
+    bits : of one number's sum, sign and headroom included: 12 are enough to train with, 28 take 4 bytes
     security : 128, 192 or 256 bits
     """
     if security not in MODULUS_BITS:

@@ -10,7 +10,6 @@ from fedkit.exchange.folder import Found
 from fedkit.exchange.rounds import ONE, TWO, Step
 from fedkit.exchange.study import Study
 
-OUTGROWN = "outgrown"  # what a hospital says in place of its letter whose update is larger than it promised
 _MOST = 8  # letters of one hospital, one kind and one number that are looked at
 
 
@@ -19,7 +18,7 @@ class Arrived(NamedTuple):
 
     file: str  # digest of the letter
     sender: str
-    about: str  # which sum it is for; "" if an update outgrew its bound
+    about: str  # which sum it is for
     code: bytes  # digest of its content, which stands for a first letter in a list
     size: int  # bytes of its content
     since: float  # when it was first seen
@@ -70,11 +69,10 @@ class Arrivals:
         if not letter.study.startswith(study.id):
             raise MessageError(f"A letter by {sender} belongs to another training: it is an old one.")
         about = letter.study.removeprefix(study.id)
-        if not (purpose == "update" and letter.purpose == OUTGROWN and not about):
-            if letter.purpose != purpose:
-                raise MessageError(f"{sender} sent {letter.purpose!r:.40} where something else is added up.")
-            if what == ONE and (
-                len(content) != size or messages.Letter.from_bytes(content, study.parameters).about.hex() != about
-            ):
-                raise MessageError(f"{sender} sent something else than its hidden numbers for this sum.")
+        if letter.purpose != purpose:
+            raise MessageError(f"{sender} sent {letter.purpose!r:.40} where something else is added up.")
+        if what == ONE and (
+            len(content) != size or messages.Letter.from_bytes(content, study.parameters).about.hex() != about
+        ):
+            raise MessageError(f"{sender} sent something else than its hidden numbers for this sum.")
         return Arrived(found.digest, sender, about, messages.digest(content), len(content), self._clock())

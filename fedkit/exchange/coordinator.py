@@ -76,10 +76,8 @@ class Coordinator(Player):
         study, settings, number = self.study, self.study.settings, step.number
         if before := self._answered(step):
             return [], Closed.content(before.about, before.groups)
-        found, (promised, fresh) = self._arrivals.look(ONE, step), study.promised
-        if not fresh and any(not each.about for each in found):  # an update outgrew its bound
-            return [], Closed.content()
-        votes = Counter(about for _, about in {(each.sender, each.about) for each in found if each.about})
+        found = self._arrivals.look(ONE, step)
+        votes = Counter(about for _, about in {(each.sender, each.about) for each in found})
         about = max(sorted(votes), key=votes.get, default=None)
         arrived = _of(found, about)
         groups, missing = [], []
@@ -92,11 +90,6 @@ class Coordinator(Player):
             if len(chosen) >= study.least and not self._arrivals.answered(failed) & within - chosen.keys():
                 groups.append(chosen)
         late = self._late(ONE, number, settings.deadline_seconds)
-        if step.purpose == "update" and (late or not missing):  # others promise now, and count from the next sum on
-            enough = [group for group in groups if len(group.keys() & promised) >= study.least]
-            if len(enough) < len(groups) and not fresh:
-                return [], Closed.content()
-            groups = enough
         if not groups or (missing and not late):
             return missing or [name for name in study.roster if name not in arrived], None
         for each in found:

@@ -18,7 +18,6 @@ from fedkit.encryption.identities import Identity, exchange_key, fingerprint, se
 from fedkit.encryption.keyring import KNOWN, Keyring, Listed
 from fedkit.encryption.messages import MessageError
 from fedkit.exchange import joining, letters, rounds
-from fedkit.exchange.arrivals import OUTGROWN
 from fedkit.exchange.folder import Where
 from fedkit.exchange.party import Player, Status
 from fedkit.exchange.replica import OLD, Replica, Scores
@@ -226,9 +225,9 @@ class Participant(Player):
             try:
                 if not known:
                     study.chosen[SUM, last.number] = tally.added.digest
-                    layout = rounds.layout(study.settings, study.parameters, last.purpose, replica.promises)
+                    layout = rounds.layout(study.settings, study.parameters, last.purpose, replica.counted)
                     numbers = self._keys.open(study.sums(tally), layout)
-                replica.take(last, numbers, name in tally.counted)
+                replica.take(tally, numbers)
             except MessageError:
                 study.refused(tally.added.digest, "", "A sum was refused.")
                 raise
@@ -238,8 +237,7 @@ class Participant(Player):
         """Keep how a number ended, and of whom; MessageError if it was followed, or answered, otherwise."""
         told = [tally.end, tally.added and tally.added.which, *(sorted(group.items()) for group in tally.closed.groups)]
         place, told = rounds.place("told", number), repr(told).encode()
-        answered = tally.end == "void" and self._keys.number == number and self._keys.listed
-        if answered or (kept := self.keep.read(place)) not in (None, told):
+        if (kept := self.keep.read(place)) not in (None, told):
             raise MessageError(f"Number {number} is told otherwise than it was followed here: somebody rewrites it.")
         if kept is None:
             self.keep.write(place, told)
@@ -253,10 +251,9 @@ class Participant(Player):
         """Put the first letter of a number in the folder, if it is not there; say whether it was missing."""
         keys, number = self._keys, step.number
         if keys.number < number:
-            if (numbers := self.replica.numbers(step)) is None:
-                return self._put(ONE, number, {"number": number}, OUTGROWN)
-            layout = rounds.layout(self.study.settings, self.study.parameters, step.purpose, self.replica.promises)
-            keys.encrypt(step.purpose, *numbers, layout, scale=1.0, dither=self.dither)
+            numbers, weight = self.replica.numbers(step)
+            layout = rounds.layout(self.study.settings, self.study.parameters, step.purpose, self.replica.counted)
+            keys.encrypt(step.purpose, numbers, weight, layout, scale=1.0, dither=self.dither)
         if keys.number > number or keys.letter is None:  # the folder shows less than it did, or nothing was sent
             return False
         return self._put(ONE, number, keys.letter, step.purpose, keys.about.hex())
@@ -284,10 +281,8 @@ class Participant(Player):
         here = [each for each in self._arrivals.look(ONE, step) if each.about == keys.about.hex()]
         if closed.about != self._keys.about:
             return "The letters of this list follow another sum than is held here."
-        counts = listed.keys() & study.promised[0] if step.purpose == "update" else listed.keys()
-        known = {*keys.known} - {me}  # enough who count must be known, too: made-up hospitals are none
-        if len(counts) < keys.least or (known & listed.keys() - counts and len(known & counts) < KNOWN):
-            return f"Of those listed {len(counts)} promised how large their update is: no more would count in this sum."
+        if len(listed) < keys.least:
+            return f"{len(listed)} hospitals are listed, and {keys.least} are the fewest here."
         if missing := sorted(name for name, _ in listed.items() - {(each.sender, each.code) for each in here}):
             return f"The letters of {', '.join(missing)} that are listed are not in the folder yet."
         late = self._listed.setdefault(closed.digest, self._clock()) - (study.settings.deadline_seconds or 0.0) / 2

@@ -8,11 +8,11 @@ import numpy as np
 from fedkit import evaluation
 from fedkit.encryption.keyring import divided
 from fedkit.encryption.messages import MessageError
-from fedkit.encryption.promises import Promises
+from fedkit.encryption.quantization import Counted
 from fedkit.exchange import rounds
 from fedkit.exchange.keep import Keep
 from fedkit.exchange.rounds import METRICS, Step
-from fedkit.exchange.study import Study
+from fedkit.exchange.study import Study, Tally
 from fedkit.exchange.work import Training
 from fedkit.hospitals import Federation, Hospital
 from fedkit.preparation import Prepared, Split, local_sums, split
@@ -45,7 +45,7 @@ class Replica:
     alone : attribute, the hospital as a federation of one
     held : attribute, what it holds after the sums so far
     scores : attribute, round -> what was said of its model: metric -> mean over test patients, and their number
-    promises : attribute, what it promised about the size of its updates
+    counted : attribute, the patients that were added up; one before that
     """
 
     def __init__(self, study: Study, hospital: Hospital, work: Training, keep: Keep) -> None:
@@ -53,7 +53,7 @@ class Replica:
         settings = study.settings
         self.alone = Federation(settings.title, (hospital,), settings.numeric, settings.categorical, settings.classes)
         self.held, self.scores, self._keep = Held(), {}, keep
-        self.promises = Promises(settings.layers, study.parameters)
+        self.counted = rounds.NONE
         self._trained: tuple[Held | None, tuple] = None, ()  # from where, and what `Training.train` returned
         self._done = -1
 
@@ -62,25 +62,25 @@ class Replica:
         kept = self._keep.read(rounds.place("opened", number))
         return None if kept is None else np.frombuffer(kept, "<f8")
 
-    def take(self, step: Step, numbers: Sequence[np.ndarray] | None, counted: bool) -> None:
-        """Go on with what the sums of a number say, or with what is kept of it if `numbers` is None."""
+    def take(self, tally: Tally, numbers: Sequence[np.ndarray] | None) -> None:
+        """Go on with what the sums of a number say, or with what is kept of it if `numbers` is None.
+
+        MessageError if they are of no use.
+        """
+        step = tally.step
         if step.number <= self._done:
             return
         if numbers is not None:
             opened = np.sum(numbers, axis=0).astype("<f8").tobytes()
             self._keep.write(rounds.place("opened", step.number), opened)
         total = self.opened(step.number)
-        self.held = self._after(self.held, step, total, counted)
-        if step.purpose in ("bounds", "update"):
-            layers, weight = len(self.study.settings.layers), 0.0
-            if counted:
-                if (kept := self._keep.read(rounds.place("promise", step.number))) is None:
-                    raise MessageError(f"What was promised for number {step.number} is not here: {OLD}")
-                *own, weight = np.frombuffer(kept, "<f8")
-                self.promises.own = np.array(own)
-            # What somebody promises beyond what was agreed on is cut: a step would be worth too much for all others.
-            most = self.study.settings.most_change * max(total[0], 1.0)
-            self.promises.heard(np.clip(total[1 : 1 + layers], 2.0**-60, most), weight, step.purpose == "bounds")
+        if step.purpose == "update" and total[0] > self.counted.most:  # fields may have spilled into the next ones
+            raise MessageError(
+                "There are more patients in this sum than were counted on at the start: it is of no use."
+            )
+        self.held = self._after(self.held, step, total, self.hospital.name in tally.counted)
+        if step.purpose == "patients":
+            self.counted = Counted(total[0], len(tally.counted), len(self.study.roster))
         self._done = step.number
 
     def history(self) -> Iterator[tuple[int, Held]]:
@@ -89,14 +89,11 @@ class Replica:
         for each in self.study.steps():
             if each.counted:
                 held = self._after(held, each.step, self.opened(each.step.number), self.hospital.name in each.counted)
-                if each.step.purpose != "bounds":
+                if each.step.purpose != "patients":
                     yield each.step.round, held
 
-    def numbers(self, step: Step) -> tuple[np.ndarray, int] | None:
-        """Return what this hospital adds to a sum, shape [n], and its weight there, after keeping what it promises.
-
-        None if its update is larger than what it promised to all; ValueError if it has too few patients to test on any.
-        """
+    def numbers(self, step: Step) -> tuple[np.ndarray, int]:
+        """Return what this hospital adds to a sum, shape [n], and its weight there; ValueError if it must not."""
         settings = self.study.settings
         if step.purpose == "statistics":
             train = self.hospital.table.iloc[self._split().hospitals[self.hospital.name].train_rows]
@@ -104,16 +101,13 @@ class Replica:
         if step.purpose == "scores":
             return self._pairs(METRICS), 1
         vector, _, weight = self._train(self.held, step.round)
-        keeps = self.promises.keeps(vector, weight)
-        if step.purpose == "update" and self.promises.counts and not keeps:
-            return None
-        numbers = bounds = self.promises.bounds(vector, step.purpose == "bounds") * weight
-        if step.purpose == "update":
-            # Who was not in the last sum promises first: its update would not fit, and so it counts no patients.
-            numbers = np.concatenate([bounds, vector * weight * keeps, self._pairs(METRICS[:1])])
-        kept = np.append(self.promises.own, weight).astype("<f8").tobytes()
-        self._keep.write(rounds.place("promise", step.number), kept)
-        return numbers, weight if step.purpose == "bounds" else weight * keeps
+        if step.purpose == "patients":
+            return np.empty(0), weight
+        if weight > self.counted.most:
+            raise ValueError(
+                "There are said to be fewer patients in all than are here alone: somebody's were counted less."
+            )
+        return np.concatenate([vector * weight, self._pairs(METRICS[:1])]), weight
 
     def _pairs(self, wanted: Sequence[str]) -> np.ndarray:
         """Scores of the model at the test patients x their number, and their number, a pair each."""
@@ -128,12 +122,11 @@ class Replica:
         """Train from what is held, once: a sum that counts it is followed with what was kept then."""
         if self._trained[0] is not held:
             vector, *more = self.work.train(list(held.weights), held.state, held.rows, round, self.hospital.name)
-            # From a model that somebody spoiled, an honest update may be larger than anybody can promise.
-            most = self.study.settings.most_change / 2
-            if np.abs(vector).max() > most:
-                why = f"The update of round {round} is cut to half of what was agreed on, {most:g}: did it diverge?"
-                self.study.refused(f"update-{round}", self.hospital.name, why)
-            self._trained = held, (np.clip(vector, -most, most), *more)
+            most = self.study.settings.most_change
+            if not np.abs(vector).max() <= most:  # cut, it would tell which of its numbers are large
+                said = f"The update of round {round} has a number beyond what was agreed on ({most:g}, `most_change`)"
+                raise ValueError(f"{said}: did it diverge, or did somebody spoil the model? It stays here.")
+            self._trained = held, (vector, *more)
         return self._trained[1]
 
     def _after(self, held: Held, step: Step, total: np.ndarray, counted: bool) -> Held:
@@ -145,7 +138,7 @@ class Replica:
             except ValueError:
                 raise MessageError("The rows cannot be prepared with the sums of all hospitals' statistics.") from None
             return held._replace(rows=rows, weights=self.work.start(), sums=total[1:])
-        if step.purpose == "bounds":
+        if step.purpose == "patients":
             return held
         pairs = total[1:] if step.purpose == "scores" else total[-2:]
         self.scores[step.round - 1] = {
@@ -159,7 +152,7 @@ class Replica:
         except MessageError:  # nonsense under a good signature: all find the same, and go on alike
             self.study.refused(f"sum-{step.number}", "", f"Round {step.round} changes nothing: its sum is of no use.")
             return held._replace()
-        mean = np.clip(mean[len(settings.layers) : -2], -settings.most_change, settings.most_change)
+        mean = np.clip(mean[:-2], -settings.most_change, settings.most_change)
         state = held.state
         if self.work.keeps and counted:
             _, state, _ = self._train(held, step.round)

@@ -1,18 +1,14 @@
 """The sums that a study makes, one number each, and what is in them.
 
-Number 0 adds up the statistics that rows are prepared with; then, for each round, the updates with the bounds of the
-next ones (and how good the model is that they start from); the last one the scores of the last model. Before the first
-update, and when an update outgrew what its hospital promised, bounds are added up alone.
+Number 0 adds up the statistics that rows are prepared with, number 1 the patients that are trained on; then, for each
+round, the updates (and how good the model is that they start from); the last one the scores of the last model.
 """
 
 from dataclasses import replace
 from typing import NamedTuple
 
-import numpy as np
-
 from fedkit.encryption import quantization, schemes
-from fedkit.encryption.promises import Promises
-from fedkit.encryption.quantization import Layer, Layout
+from fedkit.encryption.quantization import Counted, Layer, Layout
 from fedkit.encryption.schemes import Parameters
 from fedkit.exchange.settings import Settings
 from fedkit.preparation import NUMBERS
@@ -25,19 +21,17 @@ class Step(NamedTuple):
     """What is added up under a number."""
 
     number: int
-    purpose: str  # "statistics", "bounds", "update", "scores"; "done" after the last, "stopped" where a person decides
+    purpose: str  # "statistics", "patients", "update", "scores"; at the end "done", or "stopped": a person decides
     round: int  # 0 before the first
 
     def after(self, settings: Settings, how: str) -> "Step":
-        """Return what follows once this was "added", was "void" (an update outgrew its bound), or was "given up"."""
+        """Return what follows once this was "added", or "given up"."""
         purpose, round = self.purpose, self.round
-        if how == "void":
-            purpose = "bounds"
-        elif how == "given up":
+        if how == "given up":
             purpose = "update" if purpose == "update" else "stopped"
         else:
             then = "update" if round < settings.rounds else "scores"
-            purpose = {"statistics": "bounds", "bounds": "update", "update": then, "scores": "done"}[purpose]
+            purpose = {"statistics": "patients", "patients": "update", "update": then, "scores": "done"}[purpose]
             round += self.purpose in ("statistics", "update")
         if self.number >= 4 * (settings.rounds + 3):  # given up again and again
             purpose = "stopped"
@@ -50,6 +44,7 @@ class Step(NamedTuple):
 
 
 FIRST = Step(0, "statistics", 0)
+NONE = Counted(1, 1, 1)  # before patients were counted
 
 
 def place(what: str, number: int) -> str:
@@ -62,19 +57,17 @@ def parameters(settings: Settings, hospitals: int) -> Parameters:
     return schemes.choose(hospitals, numbers=sum(settings.layers), bits=settings.bits, security=settings.security)
 
 
-def layout(settings: Settings, parameters: Parameters, purpose: str, promises: Promises | None = None) -> Layout:
-    """How the numbers of a sum become integers; how many there are does not depend on the promises, if any."""
-    numeric, levels = len(settings.numeric), sum(map(len, settings.categorical.values()))
-    sizes = {"statistics": 1 + NUMBERS * numeric + levels, "bounds": len(settings.layers)}
+def layout(settings: Settings, parameters: Parameters, purpose: str, counted: Counted = NONE) -> Layout:
+    """How the numbers of a sum become integers; how many there are does not depend on the patients."""
+    if purpose == "patients":  # are in every letter
+        return Layout(())
+    if purpose == "statistics":
+        numbers = 1 + NUMBERS * len(settings.numeric) + sum(map(len, settings.categorical.values()))
+        return Layout((quantization.whole_layer(numbers, parameters),))
     if purpose == "scores":
         return Layout((_scores_layer(2 * len(METRICS), parameters),))
-    if purpose != "update":
-        layer = quantization.whole_layer if purpose == "statistics" else quantization.exact_layer
-        return Layout((layer(sizes[purpose], parameters),))
-    if promises is None or promises.layout is None:
-        promises = Promises(settings.layers, parameters)
-        promises.heard(np.ones(len(settings.layers)), 0.0)
-    return Layout((*promises.layout.layers, _scores_layer(2, parameters)))
+    update = counted.layer(sum(settings.layers), settings.most_change, parameters)
+    return Layout((update, _scores_layer(2, parameters)))
 
 
 def _scores_layer(size: int, parameters: Parameters) -> Layer:

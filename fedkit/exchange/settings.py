@@ -32,7 +32,7 @@ class Settings:
     deadline_seconds : when a list is closed without those who are missing; everybody is waited for if None
     share_seconds : when a sum is given up whose key shares are missing; they are waited for if None
     budget : sums of updates that may be given up, at each hospital, before a person decides
-    most_change : the most by which a round may move a weight; of it, half is the most of any number that is sent
+    most_change : the most of any number of an update, up or down, and by which a round may move a weight
     algorithm : the `learning.Algorithm` with its settings, as it prints; empty for federated averaging
     sizes : how many numbers each part has that a hospital sends by it; the model's layers if empty
     """
@@ -51,7 +51,7 @@ class Settings:
     penalty: float = 0.0
     seed: int = 0
     test_fraction: float = 0.3
-    bits: int = 26
+    bits: int = 28
     security: int = 128
     quorum: int = FEWEST
     group_size: int | None = None

@@ -30,7 +30,7 @@ _MOST = 8  # lists, and sums, of a number that are looked at
 
 
 class Closed(NamedTuple):
-    """A list: whose first letters are added up, a group each; of no group where an update outgrew its bound."""
+    """A list: whose first letters are added up, a group each."""
 
     by: tuple[str, bytes]  # who signed its letter
     digest: str
@@ -42,7 +42,7 @@ class Closed(NamedTuple):
         return next((group for group in self.groups if name in group), {})
 
     @staticmethod
-    def content(about: bytes = b"", groups: Iterable[Listed] = ()) -> bytes:
+    def content(about: bytes, groups: Iterable[Listed]) -> bytes:
         """Return what travels."""
         groups = [{name: code.hex() for name, code in group.items()} for group in groups]
         return json.dumps({"about": about.hex(), "groups": groups}).encode()
@@ -55,7 +55,7 @@ class Closed(NamedTuple):
             groups = tuple({name: bytes.fromhex(code) for name, code in group.items()} for group in said["groups"])
             about, members = bytes.fromhex(said["about"]), [set(group) for group in study.groups]
             homes = [next(at for at, each in enumerate(members) if group.keys() <= each) for group in groups]
-            if len(set(homes)) == len(homes) and all(groups):
+            if groups and len(set(homes)) == len(homes) and all(groups):
                 return cls(letter.by, letter.digest, about, groups)
         except (AttributeError, KeyError, StopIteration, TypeError, ValueError):
             pass
@@ -74,7 +74,7 @@ class Added(NamedTuple):
 
     def fits(self, closed: Closed) -> bool:
         """Whether a list has the groups."""
-        return bool(closed.groups) and all(at < len(closed.groups) for at in self.which)
+        return all(at < len(closed.groups) for at in self.which)
 
     @staticmethod
     def content(list: str, sums: dict[int, bytes]) -> bytes:
@@ -106,10 +106,8 @@ class Tally(NamedTuple):
 
     @property
     def end(self) -> str:
-        """How it ended: "added", "given up", or "void", where an update outgrew its bound; "" while it is open."""
-        if self.added is not None:
-            return "added" if self.added.which else "given up"
-        return "void" if self.closed is not None and not self.closed.groups else ""
+        """How it ended: "added" or "given up"; "" while it is open."""
+        return "" if self.added is None else "added" if self.added.which else "given up"
 
     @property
     def listed(self) -> set[str]:
@@ -199,40 +197,25 @@ class Study:
 
     def steps(self) -> list[Tally]:
         """Return each number so far: the last one is open, or the study has ended."""
-        step, found, fresh = FIRST, [], False
+        step, found = FIRST, []
         while self.roster is not None and not step.ended:
-            found.append(self._tally(step, fresh))
+            found.append(self._tally(step))
             if not found[-1].end:
                 return found
-            if found[-1].counted:
-                fresh = step.purpose == "bounds"
             step = step.after(self.settings, found[-1].end)
         return [*found, Tally(step, None, None)]
 
-    def _tally(self, step: Step, fresh: bool) -> Tally:
+    def _tally(self, step: Step) -> Tally:
         """Of a number's lists and sums, return those that were taken here, or else with the smallest digests."""
         by = self.in_charge(step.number)[:2]
         lists, sums = (
             {digest: said for digest, said in self.said.get((what, step.number), {}).items() if said.by == by}
             for what in (LIST, SUM)
         )
-        if step.purpose != "update" or fresh:  # bounds are added up once from a model
-            lists = {digest: closed for digest, closed in lists.items() if closed.groups}
         sums = {d: added for d, added in sums.items() if added.list in lists and added.fits(lists[added.list])}
         added = sums.get(self.chosen.get((SUM, step.number)), sums[min(sums)] if sums else None)
         taken = added.list if added else self.chosen.get((LIST, step.number))
         return Tally(step, lists.get(taken, lists[min(lists)] if lists else None), added)
-
-    @property
-    def promised(self) -> tuple[set[str], bool]:
-        """Whose updates count now, since their bounds were in the last sum; and whether bounds were added up alone."""
-        names, fresh = set(), False
-        for each in self.steps():
-            if each.counted and each.step.purpose in ("bounds", "update"):
-                if each.step.purpose == "bounds" or not fresh:
-                    names = each.counted
-                fresh = each.step.purpose == "bounds"
-        return names, fresh
 
     def failed(self, group: Collection[str]) -> dict[Step, Listed]:
         """Return a group's lists that were given up since an update of it was added: much would be sent again."""
@@ -242,7 +225,7 @@ class Study:
                 if listed.keys() <= {*group}:
                     if at not in added.which:
                         found[step] = listed
-                    elif step.purpose != "bounds":
+                    else:
                         return found
         return found
 

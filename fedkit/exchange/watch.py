@@ -75,8 +75,7 @@ class Watch:
         return {
             name: "counted" if name in tally.counted
             else "lost" if tally.end and name in tally.listed
-            else ("late" if tally.listed else "posted") if self._size(ONE, step, name) and name not in tally.listed
-            else "missing" if closed and name not in tally.listed
+            else ("late" if self._size(ONE, step, name) else "missing") if closed and name not in tally.listed
             else "shared" if self._size(TWO, step, name)
             else "posted" if self._size(ONE, step, name)
             else "awaited"

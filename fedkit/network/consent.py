@@ -12,7 +12,7 @@ from fedkit.exchange.study import Study
 
 FILE = "consent.json"
 _HOST = re.compile("[A-Za-z0-9][A-Za-z0-9.-]{0,63}")  # a name, or an address; a certificate takes no more
-LEAVES = ("request", "group", "statistics", "bounds", "update", "outgrown", "two", "scores")  # all that a study sends
+LEAVES = ("request", "group", "statistics", "patients", "update", "two", "scores")  # all that a study sends
 
 
 class Consent(NamedTuple):

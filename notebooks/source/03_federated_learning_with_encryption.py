@@ -656,7 +656,7 @@ print("Hungary reads the sum of two; with Cleveland's help, also Switzerland's u
 # - **A quantum computer with the archive** reads every letter: the masks hang on X25519.
 # - **A decrypted CKKS sum must never go back to the server.** It shows the noise, and the noise betrays the key (Li and
 #   Micciancio, 2021).
-# - **The server still sees** who sends, when, how much, and that some update was larger than its agreed bound.
+# - **The server still sees** who sends, when, how much, and, by whose letter is missing, that an update was too large to be sent.
 #
 # ## What you can do now
 #

@@ -503,8 +503,8 @@ plots.save(
 # Read the seconds with care: one machine played all hospitals, with no network, and all splits side by side. "Apply"
 # adds the mean to the model, at the server, or, encrypted, at every hospital.
 #
-# The last cost is memory. How many bytes reach the server in a round? In BFV's largest round, hospitals also agree on
-# how large an update may be. And the **peak**, the most memory that a process ever held? "Programs" is before any
+# The last cost is memory. How many bytes reach the server in a round? In BFV's largest round, hospitals also count
+# all patients. And the **peak**, the most memory that a process ever held? "Programs" is before any
 # training, "training" what a method adds. Only the full profile measures it.
 
 # %% tags=["plumbing"]

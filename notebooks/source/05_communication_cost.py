@@ -141,13 +141,15 @@ for how, parts in {"two": [flat[:13], flat[13:14]], "one": [flat[:14]]}.items():
 #
 # CKKS uses half of its coefficients: N / 2 slots. [BFV](glossary.md#bfv) uses all N, but wants whole numbers. So we
 # [quantise](glossary.md#quantise): a number becomes a whole number of **steps**. How much is a step? The *sum* of four
-# hospitals shall fit into 12 bits, sign included. Each hospital promises a [bound](glossary.md#bound), its largest
-# number. The bounds are added, and each hospital may err by half a step. So the largest sum is 2047, less four halves.
+# hospitals shall fit into 12 bits, sign included. So we need a [bound](glossary.md#bound) on it: the patients, times the
+# most that any number may be. All agree on that before. Each hospital may err by half a step. So the largest sum is 2047,
+# less four halves.
 
 # %% tags=["slide"]
 from fedkit.encryption import quantization, schemes
 
-bound = sum(np.abs(vector).max() for vector in weighted.values())
+agreed = 1.1 * max(np.abs(vector).max() for vector in updates.values())
+bound = sum(patients.values()) * agreed
 step = bound / (2**11 - 1 - 4 * 0.5)
 whole = {name: np.rint(vector / step).astype(int) for name, vector in weighted.items()}
 chosen = schemes.choose(4, numbers=size, bits=12)
@@ -356,8 +358,8 @@ print("wanted 3.0; arrived", {how: round(float(n), 1) for how, n in arrived.item
 
 # %% [markdown]
 # Rounding also tells something. Let two hospitals send 0.3 and 0.4, or 0.7 and 0. Both sums are 0.7. But rounded first,
-# they are 0 and 1. So sums in steps of many sizes show more. And one hospital alone can choose the steps: it promises too
-# much.
+# they are 0 and 1. So sums in steps of many sizes show more. And one hospital alone can choose the step: it says that it
+# has very many patients.
 #
 # [Dither](glossary.md#dither) ends this: each hospital adds twelve random numbers before it rounds, each at most half a
 # step (Wannamaker et al., 2000). Then sums look alike, whoever sent what. `EncryptedMean` does it by itself.
@@ -381,7 +383,9 @@ cases = list(product(("nearest", "stochastic", "feedback"), (5, 6, 8, 12)))
 cases += product(["dithered"], (6, 8, 12))
 runs_plain, runs_rounded = train("plain", aggregators.Mean()), {}
 for rounding, bits in cases:
-    aggregator = aggregators.EncryptedMean(bits=bits, rounding=rounding)
+    aggregator = aggregators.EncryptedMean(
+        bits=bits, rounding=rounding, most_change=1
+    )
     runs_rounded[rounding, bits] = train(f"{bits} bits, {rounding}", aggregator)
 
 # %% tags=["plumbing"]
@@ -687,7 +691,7 @@ exposed.round(2)
 #
 # ## What else travels
 #
-# To prepare rows, hospitals need means and spreads of all columns; to weight, numbers of patients; to round, bounds.
+# To prepare rows, hospitals need means and spreads of all columns; to weight and to round, numbers of patients.
 # All of these are sums, so they travel encrypted, too. `total` adds any numbers. Does a letter hide them? A good attacker
 # knows the format: it takes the head off, takes zeros for the key, and unpacks the rest.
 
@@ -744,11 +748,11 @@ assert of_hospitals.agg(np.ptp).max() < 30, "Lengths differ by letters of a name
 # | | each hospital | the server |
 # | --- | --- | --- |
 # | keys | its own, new for each sum | **none** |
-# | own update, patients, bounds, column sums | its own | none |
+# | own update, patients, column sums | its own | none |
 # | their sums, and the sum of the keys | yes | no |
 # | ciphertexts and key shares | its own, and the sum | all |
 # | who takes part, when, how long a message is | yes | yes |
-# | that an update got larger than its bound (one more "bounds" message) | yes | yes, not whose |
+# | that an update was too large to be sent | yes | yes |
 #
 # ## What this does *not* protect
 #
@@ -788,9 +792,9 @@ course.check(
 )
 
 # %% [markdown]
-# **2. Modify.** We used one bound for the whole network. `EncryptedMean` gives each layer a bound of its own. Write
-# `bounds_of(all_layers)`. It gets a list with one entry a hospital: its layers, as arrays. It returns one bound for
-# each layer: the bounds of all hospitals added up, as in step 3. (The largest of them times their number counts, too.)
+# **2. Modify.** We used one bound for the whole network, and layers differ in size. Suppose that all agree on one for each
+# layer. Write `bounds_of(all_layers)`. It gets a list with one entry a hospital: its layers, as arrays. It returns one
+# bound for each layer: the hospitals' largest numbers added up. (The largest of them times their number counts, too.)
 
 # %% tags=["exercise"]
 layers_of_all = [models.unflatten(vector, shapes) for vector in weighted.values()]

@@ -285,8 +285,8 @@ print(me.step())
 # 3. **Letter two**: each hospital's key, masked, for exactly this list. In the sum of the whole list, the masks cancel.
 # 4. **The sum** of both, by the coordinator. Every hospital opens it.
 #
-# Number 0 adds up the statistics that prepare the rows, number 1 how large updates will be (*bounds*), then each round
-# has a number. Every hospital moves its own copy of the model: nobody sends one, it *follows* from the sums. All four
+# Number 0 adds up the statistics that prepare the rows, number 1 how many patients train, then each round has a
+# number. Every hospital moves its own copy of the model: nobody sends one, it *follows* from the sums. All four
 # wait for a list now, and only the coordinator makes one.
 
 # %% tags=["plumbing"]
@@ -590,10 +590,9 @@ assert tested[1] < tested[0] == tested[2] == tested[3], "One round is of one gro
 print("test patients that the scores are of:", tested)
 
 # %% [markdown]
-# Three hospitals lost a round (x), and four did not. In column 4, letters were posted (+) and never added: the three had
-# no bounds left, so its list was left empty. Bounds were added up again. What it costs:
+# Three hospitals lost a round (x), and four did not. What it costs:
 #
-# - **Time.** All seven waited for two more sums.
+# - **Time.** All seven waited for the one that slept.
 # - **Privacy.** Each hides among three or four, not among seven.
 # - **Keys.** Two went out for a sum that never opened. A coordinator could do this on purpose, so there is a
 #   **budget**: usually 0, here 4 updates, and no statistics. Then a person must decide.
@@ -714,7 +713,7 @@ one_split[[run.method for run in beside]].round(3)
 # ## Exercises
 #
 # **1. Predict.** How many letters one, lists, letters two and sums does a whole study leave in the folder, if nothing
-# goes wrong? Do not forget statistics, bounds and the scores of the last model. Write a formula, for any number of
+# goes wrong? Do not forget statistics, patients and the scores of the last model. Write a formula, for any number of
 # hospitals (in one group) and of rounds.
 
 

@@ -67,7 +67,7 @@ per_round.round(1)
 
 # %% [markdown]
 # A hospital has four messages in a round: letter one, the list, letter two, and the sum. Some rounds need a few more,
-# to agree on bounds. Together they are about five kilobytes.
+# to count all patients. Together they are about five kilobytes.
 #
 # Now we invent the [sites](glossary.md#site). Switzerland is small, and its computer is slow. VA Long Beach is sometimes
 # away.
@@ -465,7 +465,7 @@ def kilobytes(numbers, bits):
     rng = np.random.default_rng(0)
     updates = {name: rng.normal(size=numbers) for name in federation.names}
     patients = dict.fromkeys(updates, 100)
-    for ledger.round in (1, 2):  # in the first, bounds are agreed on
+    for ledger.round in (1, 2):  # in the first, patients are counted
         state, _ = secret.aggregate(state, updates, patients, ledger)
     return ledger.frame().query("round == 2")["bytes"].sum() / 4 / 1000
 

@@ -181,7 +181,7 @@ whole = Consent.to_all(
 agreed = whole._replace(
     columns=["age", "sex", "chol"],  # and no others
     most_rounds=5,
-    leaves=["request", "group", "statistics", "bounds", "update", "two"],
+    leaves=["request", "group", "statistics", "patients", "update", "two"],
 )
 
 # %% [markdown]
@@ -278,7 +278,7 @@ if ready:
     print(f"{time.monotonic() - began:.0f} seconds from the start to the end")
 
 # %% [markdown]
-# Nobody had to tell the others. Who comes back asks what it missed. What it had promised before is kept on its own disk.
+# Nobody had to tell the others. Who comes back asks what it missed. What it had sent before is kept on its own disk.
 #
 # ## The same model
 #

@@ -20,7 +20,7 @@ from fedkit.encryption.envelopes import About
 from fedkit.encryption.identities import Identity
 from fedkit.encryption.quantization import Layout
 
-GROWTH = 2.0  # as `aggregators.EncryptedMean` promises by default
+AGREED = 2.0  # times the largest number of an update may be sent
 
 
 class Updates(NamedTuple):
@@ -46,11 +46,9 @@ class Updates(NamedTuple):
         return self.vectors[number] * self.patients[number]
 
     def layout(self, parameters: schemes.Parameters) -> Layout:
-        """What the aggregator agrees on: a step from the sum of patients x bound, layer by layer."""
-        pairs = zip(self.vectors, self.patients, strict=True)
-        bounds = sum(count * GROWTH * quantization.maxima(vector, self.sizes) for vector, count in pairs)
-        layers = zip(self.sizes, bounds, strict=True)
-        return Layout(tuple(quantization.packed_layer(size, bound, parameters) for size, bound in layers))
+        """What hospitals agree on: a step from the sum of patients, and the largest number."""
+        largest = AGREED * max(np.abs(vector).max() for vector in self.vectors)
+        return Layout((quantization.packed_layer(sum(self.sizes), sum(self.patients) * largest, parameters),))
 
 
 class Engine(NamedTuple):

@@ -30,7 +30,7 @@ class Seen(NamedTuple):
 
     sums: Sequence[Mapping[str, Sequence[bytes]]]  # of each: sender -> letter, share
     parameters: Any = None  # these two where integers are encrypted
-    layout: Layout | None = None  # of the last sum's bounds and updates
+    layout: Layout | None = None  # of an update
     signs: Mapping[str, int] = {}  # what the coin, in the last sum, is multiplied with at A and B
     keys: Any = None  # of hospital C, if it helps the attacker
 
@@ -41,13 +41,12 @@ class Seen(NamedTuple):
     def read(self, name: str) -> np.ndarray:
         """Read weight x update, shape [p], as it stands in the last letter of a hospital if nothing hides it."""
         found = centred(self.letter(name).hidden, self.parameters.modulus) / self.parameters.delta
-        update = Layout(self.layout.layers[1:])
-        return update.decode(np.rint(found[-update.coefficients :]))
+        return self.layout.decode(np.rint(found[-self.layout.coefficients :]))
 
     def plain(self, sign: int) -> np.ndarray:
-        """Return the integers in A's letter if the coin fell so: weight, bound (twice the update), update."""
+        """Return the integers in A's letter if the coin fell so: weight, update."""
         layers = quantization.exact_layer(1, self.parameters, 1.0, 64), *self.layout.layers
-        return Layout(layers).encode(PATIENTS * HEIGHT * np.array([1 / HEIGHT, 2, *[sign] * NUMBERS]))
+        return Layout(layers).encode(PATIENTS * HEIGHT * np.array([1 / HEIGHT, *[sign] * NUMBERS]))
 
     def nearest(self, *readings: np.ndarray) -> int:
         """Say which way the reading points that is nearest to either update."""
@@ -73,9 +72,9 @@ def overheard(aggregator: Callable[..., Aggregator], rounds: Sequence[Vectors], 
         every = parties.parameters._replace(sent_bits=-(-parties.parameters.modulus_bits // 4) * 4)
         state = replace(state, parties=Together(names, every, ledger, tap))
     for updates in rounds:
-        know = (every, state.promises[names[0]].layout) if parties else ()
         sums.append({})
         state, _ = joined.aggregate(state, updates, patients, ledger)
+        know = (every, joined.layout(state)) if parties else ()
     return Seen(sums, *know), state
 
 

@@ -38,7 +38,7 @@ def study_grid(letters: pd.DataFrame, title: str) -> Figure:
     axes.set_yticks(range(len(names)), [plots.shown(name) for name in names])
     axes.set(ylim=(len(names) - 0.5, -0.5), xlim=(-0.7, rounds[-1] + 0.7))
     axes.set_xticks(rounds[:: max(len(rounds) // 20, 1)])
-    axes.set_xlabel("number of the sum (0: statistics, 1: bounds, then a round each, the last one: scores)")
+    axes.set_xlabel("number of the sum (0: statistics, 1: patients, then a round each, the last one: scores)")
     plots.below(figure, handles)
     return figure
 
