@@ -141,9 +141,8 @@ for how, parts in {"two": [flat[:13], flat[13:14]], "one": [flat[:14]]}.items():
 #
 # CKKS uses half of its coefficients: N / 2 slots. [BFV](glossary.md#bfv) uses all N, but wants whole numbers. So we
 # [quantise](glossary.md#quantise): a number becomes a whole number of **steps**. How much is a step? The *sum* of four
-# hospitals shall fit into 12 bits, sign included. So we need a [bound](glossary.md#bound) on it: the patients, times the
-# most that any number may be. All agree on that before. Each hospital may err by half a step. So the largest sum is 2047,
-# less four halves.
+# hospitals shall fit into 12 bits, sign included. So all agree on a [bound](glossary.md#bound): the most that a number
+# may be, times all patients. Each hospital may err by half a step. So the largest sum is 2047, less four halves.
 
 # %% tags=["slide"]
 from fedkit.encryption import quantization, schemes
