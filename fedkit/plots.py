@@ -67,11 +67,11 @@ LOOKS = {
     "federated + BFV": Look(PURPLE, "v", (2.5, (1, 3))),
 }
 _SPARE = [Look(VERMILLION, "p", (0, (6, 1, 1, 1))), Look(SKY, "X", (0, (3, 1, 1, 1, 1, 1)))]
-_SPARE += [Look("#8c6d00", "*", (0, (8, 3)))]
+_SPARE += [Look("#8c6d00", "*", (0, (8, 3))), Look(INK, "P", (0, (1, 2)))]
 
 
 def looks(methods: Iterable[str]) -> dict[str, Look]:
-    """Give each method its look, in the order of `LOOKS`, up to three others last; ValueError for more of them."""
+    """Give each method its look, in the order of `LOOKS`, up to four others last; ValueError for more of them."""
     present = list(dict.fromkeys(methods))
     others = [method for method in present if method not in LOOKS]
     if len(others) > len(_SPARE):

@@ -439,8 +439,8 @@ def test_looks_differ_in_colour_marker_and_line():
     assert len({look.line for look in looks.values()}) == len(looks) - 1
     grey = {method: np.dot(to_rgb(look.color), (0.299, 0.587, 0.114)) for method, look in looks.items()}
     assert abs(grey["centralized"] - grey["federated"]) > 0.25
-    with pytest.raises(ValueError, match="No look left for 'd'"):
-        plots.looks("abcd")
+    with pytest.raises(ValueError, match="No look left for 'e'"):
+        plots.looks("abcde")
 
 
 def test_a_method_has_one_colour_in_every_figure():
