@@ -42,7 +42,7 @@ def test_a_round_costs_what_its_rows_messages_and_bytes_cost(runs, costs):
     ledger = runs[1].ledger.query("round > 0 and bytes > 0")
     assert found["bytes"].sum() * ROUNDS == pytest.approx(ledger["bytes"].sum())
     messages = len(ledger) / ROUNDS / 4
-    assert messages > 4, "two letters, a list and a sum, and now and then bounds"
+    assert messages > 4, "two letters, a list and a sum, and patients once"
     assert found["both"].tolist() == (found["busy"] + found["link"]).tolist()
     assert found["link"].tolist() == pytest.approx(found["bytes"] / found["bandwidth"] + 0.1 * messages)
     more = clock.costs(

@@ -152,7 +152,7 @@ def test_every_hospital_gets_and_opens_every_groups_sum_and_answers_for_its_own_
     inner = EncryptedMean()
     training = Training(GroupwiseEncrypted(inner, 3), HOSPITALS)
     training.play(sent(1), PATIENTS)
-    training.play(sent(2), PATIENTS)  # nobody needs new bounds: one number
+    training.play(sent(2), PATIENTS)  # nobody has others: one number
     ledger = training.ledger.frame().query("round == 2")
     down = ledger.query("direction == 'down' and phase == 'send'").groupby("hospital")["bytes"]
     assert (set(down.count()), down.sum().nunique()) == ({3}, 1)

@@ -139,7 +139,7 @@ class Counted(NamedTuple):
 
 
 def packed_layer(size: int, bound: float, parameters: Parameters, draws: int = DRAWS) -> Layer:
-    """Layer of few bits, with a step as fine as the hospitals' bounds allow.
+    """Layer of few bits, with a step as fine as the bound allows.
 
     ValueError if the hospitals' rounding alone fills the field: how far it moves their sum at the most, or but with a
     probability below 2^-64, since uniform numbers are sub-Gaussian.

@@ -54,7 +54,7 @@ class Maker(Party):
             said["nonce"] = self.identity.sign(json.dumps([said, self.folder.root]).encode())[:16].hex()
             self.journal.write("invited", title=settings.title)
             self._begin(self._post("invitation", said, NEW))
-            numbers = range(settings.rounds + 3)  # statistics, bounds, each round, scores; more may be needed
+            numbers = range(settings.rounds + 3)  # statistics, patients, each round, scores; more may be needed
             self.folder.make([*PLACES, *(rounds.place(what, n) for what in rounds.LETTERS for n in numbers)])
         if self.study.settings != settings or self.study.in_charge(0)[:2] != (name, public):
             raise ValueError(f"{self.folder.root} holds another study of {self.identity.name}'s: take an empty folder.")

@@ -37,7 +37,7 @@ def rehearse(
     **settings : of the study: see `Settings`
 
     Returns The hospitals that posted, for whom the study is done.
-    ValueError if a setting makes no sense, or the study would wait for the silent ones for ever.
+    ValueError if a setting makes no sense, or the study would wait for ever: for the silent ones, or one that stopped.
     """
     agreed = Settings.of(federation, algorithm, **settings)
     work = partial(work, algorithm=algorithm) if algorithm else work
@@ -60,7 +60,8 @@ def rehearse(
     posting = [one for one in people if one.identity.name in posting]
     ended = False
     while not ended:
-        ended = coordinator.step().ended
-        for one in posting:
-            one.step()
+        adds, *said = [one.step() for one in (coordinator, *posting)]
+        ended, stopped = adds.ended, [each.note for each in said if each.stage == "stopped"]
+        if stopped and not ended and agreed.deadline_seconds is None:  # all would wait for ever
+            raise ValueError(stopped[0])
     return posting

@@ -71,13 +71,14 @@ class Replica:
         if step.number <= self._done:
             return
         if numbers is not None:
+            most = max(each[0] for each in numbers)
+            if step.purpose == "update" and most > self.counted.most:  # fields may have spilled into the next ones
+                raise MessageError(
+                    "There are more patients in a sum than were counted on at the start: it is of no use."
+                )
             opened = np.sum(numbers, axis=0).astype("<f8").tobytes()
             self._keep.write(rounds.place("opened", step.number), opened)
         total = self.opened(step.number)
-        if step.purpose == "update" and total[0] > self.counted.most:  # fields may have spilled into the next ones
-            raise MessageError(
-                "There are more patients in this sum than were counted on at the start: it is of no use."
-            )
         self.held = self._after(self.held, step, total, self.hospital.name in tally.counted)
         if step.purpose == "patients":
             self.counted = Counted(total[0], len(tally.counted), len(self.study.roster))
@@ -104,9 +105,7 @@ class Replica:
         if step.purpose == "patients":
             return np.empty(0), weight
         if weight > self.counted.most:
-            raise ValueError(
-                "There are said to be fewer patients in all than are here alone: somebody's were counted less."
-            )
+            raise ValueError("More patients are here than were counted on in all: this is too late, or somebody lied.")
         return np.concatenate([vector * weight, self._pairs(METRICS[:1])]), weight
 
     def _pairs(self, wanted: Sequence[str]) -> np.ndarray:

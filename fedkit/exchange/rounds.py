@@ -72,4 +72,4 @@ def layout(settings: Settings, parameters: Parameters, purpose: str, counted: Co
 
 def _scores_layer(size: int, parameters: Parameters) -> Layer:
     """Layer of scores x patients, dithered: the last digits of an exact sum tell what fractions it is made of."""
-    return replace(quantization.exact_layer(size, parameters, 2.0**-10, 64), draws=quantization.DRAWS)
+    return replace(quantization.exact_layer(size, parameters, 2.0**-4, 64), draws=quantization.DRAWS)

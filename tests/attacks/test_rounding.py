@@ -66,7 +66,7 @@ def test_what_scores_add_up_to_is_never_the_same_nor_as_fine_as_its_fractions(tm
     for study in range(4):
         room = Class(tmp_path / str(study), rounds=1, dither=None).open()
         room.play()
-        found.add(tuple(room.hospitals["Hospital 0"].replica.opened(2)[-2:] * 2**10))
+        found.add(tuple(room.hospitals["Hospital 0"].replica.opened(2)[-2:] * 2**4))
     assert len(found) > 1
     assert all(np.rint(part) == part for pair in found for part in pair)
-    assert {round(tests / 2**10) for _, tests in found} == {room.hospitals["Hospital 0"].scores[0]["auroc"][1]}
+    assert {round(tests / 2**4) for _, tests in found} == {room.hospitals["Hospital 0"].scores[0]["auroc"][1]}
