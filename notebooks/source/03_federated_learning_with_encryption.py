@@ -408,7 +408,7 @@ runs_ckks = train(aggregators.SharedKeyMean())
 runs_bfv = train(aggregators.EncryptedMean())
 runs_all = [*runs_plain, *runs_ckks, *runs_bfv]
 gaps = {run[0].method: largest_gap(run, runs_plain) for run in (runs_ckks, runs_bfv)}
-assert max(gaps.values()) < 1e-6, "Encrypted training should give the plain model."
+assert max(gaps.values()) < 1e-5, "Encrypted training should give the plain model."
 print({scheme: f"{gap:.0e}" for scheme, gap in gaps.items()})
 
 # %% [markdown]
@@ -482,7 +482,7 @@ with off:
     how = {"rounds": 1, "aggregator": aggregators.EncryptedMean(), "seed": 0}
     run_off = learning.train_federated(federation, **how)
     game_off = play(aggregators.EncryptedMean)
-assert largest_gap([run_off], [run_watched]) < 1e-6, "It should be the same model."
+assert largest_gap([run_off], [run_watched]) < 1e-5, "It should be the same model."
 assert game_off.loc["reads", "right"] == GAMES, "Who reads should win every game."
 alarm = ""
 try:
