@@ -574,7 +574,8 @@ def pretend(aggregator, size, repeat):
 
 
 # %%
-schemes = [aggregators.SharedKeyMean(), aggregators.EncryptedMean()]
+bfv = aggregators.EncryptedMean(bits=26, most_change=1)
+schemes = [aggregators.SharedKeyMean(), bfv]
 cases = product(schemes, model_sizes, range(REPEATS))
 tried = pd.DataFrame([pretend(*case) for case in cases])
 a_number = tried.pivot_table("bytes", "parameters", "scheme").assign(plain=4.0)
@@ -605,7 +606,8 @@ plots.save(
     "encryption_error",
     tried,
     "Two lines, CKKS and BFV, rise slowly from left to right with the size of the "
-    "model. Both stay below the dotted line: what a plain number loses anyway.",
+    "model. CKKS stays below the dotted line: what a plain number loses anyway. BFV is "
+    "a little above it.",
     measured=True,
 )
 
@@ -624,7 +626,9 @@ largest = a_number.iloc[-1]
 claim(largest["BFV"] < 4 < largest["CKKS"], "Of the two, only BFV is below plain.")
 claim((more.loc[26] < 4).tolist() == [True, False, False], "26 bits are for few.")
 claim((more.loc[[20, 13]] < 4).all(axis=None), "20 bits and fewer are for many.")
-claim(tried["error"].max() < 2.0**-24, "Neither loses more than a plain number does.")
+error = tried.groupby("scheme")["error"].max()
+claim(error["CKKS"] < 2.0**-24 < error["BFV"], "BFV loses more than a plain number.")
+claim(error["BFV"] < 2.0**-21, "But hardly more.")
 for scheme in ("CKKS", "BFV"):
     off_by = different[f"federated + {scheme}"]
     records.glue(f"largest_auroc_difference_{scheme}", off_by)
