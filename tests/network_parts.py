@@ -47,12 +47,12 @@ class Trial(Loopback):
         return self.until(lambda: sentence in self.status(name).get(what, ""), seconds)
 
     def end(self, seconds=300):
-        """Wait until all hospitals have their model; see that it is the rehearsal's, byte for byte."""
+        """Wait until all hospitals have their model; see that it is one, and the rehearsal's up to what rounding draws."""
         waited = self.until(lambda: all("model" in self.status(name) for name in DATA.names), seconds)
-        for name in DATA.names:
-            found = np.load(self.kits[name] / "model.npz")
-            wanted = [each.tobytes() for each in rehearsed(self.rounds).weights]
-            assert [found[f"arr_{at}"].tobytes() for at in range(2)] == wanted, f"The model of {name} is another."
+        assert len({(self.kits[name] / "model.npz").read_bytes() for name in DATA.names}) == 1
+        found = np.load(self.kits[DATA.names[0]] / "model.npz")
+        for at, wanted in enumerate(rehearsed(self.rounds).weights):
+            assert np.abs(found[f"arr_{at}"] - wanted).max() < 1e-5
         return waited
 
     @contextlib.contextmanager

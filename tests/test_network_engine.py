@@ -28,7 +28,7 @@ def paths():
         yield
 
 
-def test_the_same_bytes_as_the_rehearsal_though_a_hospital_and_then_the_server_are_killed(tmp_path):
+def test_the_same_bytes_at_all_though_a_hospital_and_then_the_server_are_killed(tmp_path):
     with Trial(tmp_path) as study:
         study.start()
         started = dict(study.processes)

@@ -4,7 +4,7 @@
     python tests/bench/network.py --kills 0 real    # what `make network` plays
 
 Work is a gradient step in numpy. Each line names a fault, the seconds from start to end, and what came of it; it ends
-with 1 if a model was not the rehearsal's, or a process stayed behind.
+with 1 if a model was not the rehearsal's up to rounding, or a process stayed behind.
 """
 
 import argparse
