@@ -47,7 +47,7 @@ class Trial(Loopback):
         return self.until(lambda: sentence in self.status(name).get(what, ""), seconds)
 
     def end(self, seconds=300):
-        """Wait until all hospitals have their model; see that it is one, and the rehearsal's up to what rounding draws."""
+        """Wait until all hospitals have one model; see that it is the rehearsal's up to what rounding draws."""
         waited = self.until(lambda: all("model" in self.status(name) for name in DATA.names), seconds)
         assert len({(self.kits[name] / "model.npz").read_bytes() for name in DATA.names}) == 1
         found = np.load(self.kits[DATA.names[0]] / "model.npz")
