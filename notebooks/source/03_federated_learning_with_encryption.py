@@ -660,7 +660,7 @@ print("Hungary reads the sum of two; with Cleveland's help, also Switzerland's u
 # - **A quantum computer with the archive** reads every letter: the masks hang on X25519.
 # - **A decrypted CKKS sum must never go back to the server.** It shows the noise, and the noise betrays the key (Li and
 #   Micciancio, 2021).
-# - **The server still sees** who sends, when, how much, and, by whose letter is missing, that an update was too large to be sent.
+# - **The server still sees** who sends, when, how much, and whose update was too large to be sent.
 #
 # ## What you can do now
 #
@@ -700,17 +700,18 @@ course.check(
 )
 
 # %% [markdown]
-# **2. Modify.** `EncryptedMean(bits=26)` gives each number 26 bits. Fewer bits are fewer bytes, and coarser steps. What
-# is the smallest number of bits with which no number of the mean is wrong by 0.001 or more? Try with `pretend`, four
-# hospitals and 5,000 numbers.
+# **2. Modify.** `EncryptedMean(bits=26)` gives each number 26 bits. Fewer bits are fewer bytes, and coarser steps. Which
+# is the smallest number with which no number of the mean is wrong by 0.001 or more? Try with `pretend`, and 5,000.
 
 # %% tags=["exercise"]
-print(pretend(aggregators.EncryptedMean(bits=26), size=5_000, repeat=0))  # change me
+how = {"rounding": "nearest", "most_change": 1}
+print(pretend(aggregators.EncryptedMean(bits=26, **how), 5_000, 0))  # change me
 fewest_bits = ...
 
 # %% tags=["solution"]
+how = {"rounding": "nearest", "most_change": 1}
 for bits in range(26, 5, -1):
-    if pretend(aggregators.EncryptedMean(bits=bits), 5_000, 0)["error"] >= 0.001:
+    if pretend(aggregators.EncryptedMean(bits=bits, **how), 5_000, 0)["error"] >= 0.001:
         break
     fewest_bits = bits
 
@@ -722,7 +723,8 @@ from fedkit.chapters import course
 
 
 def error(bits):
-    joined, ledger = aggregators.EncryptedMean(bits=int(bits)), records.Ledger()
+    how, ledger = {"rounding": "nearest", "most_change": 1}, records.Ledger()
+    joined = aggregators.EncryptedMean(bits=int(bits), **how)
     drawn = np.random.default_rng().normal(0, 0.1, (4, 5_000))
     weights = {"A": 212, "B": 206, "C": 86, "D": 140}
     state = joined.start(list(weights), {"kernel": (5_000,)}, ledger)
