@@ -127,6 +127,13 @@ def test_patients_are_added_up_where_somebody_has_others_or_is_new(rounds):
         assert training.state.agreements == agreements
 
 
+def test_a_step_leaves_room_for_hospitals_that_come_later():
+    training, others = Training(EncryptedMean()), without("Hungary")
+    training.play({name: updates()[name] for name in others}, others)
+    assert training.state.counted == (sum(others.values()), 3, 4)
+    assert training.state.counted.most == sum(others.values()) * 8 / 3
+
+
 @pytest.mark.parametrize("bits", [5, 12, 28, 52])
 @pytest.mark.parametrize("rounding", ["dithered", "nearest", "stochastic"])
 def test_updates_as_large_as_was_agreed_on_fit(bits, rounding):
