@@ -11,11 +11,11 @@ from fedkit.encryption.quantization import DRAWS, Layout, packed_layer
 WAYS = [(0, True), (1, True), (DRAWS, False)]
 
 
-def likelihood(offsets, draws):
+def likelihood(offsets, draws, least=1e-12):
     """Of each number of steps that rounding, with so many draws, may move a number by: uniform numbers, added up."""
     knots = np.arange(draws + 2) - (draws + 1) / 2
     found = BSpline.basis_element(knots, extrapolate=False)(offsets)
-    return np.maximum(np.nan_to_num(found), 1e-12)
+    return np.maximum(np.nan_to_num(found), least)
 
 
 def read(steps, heard, total, most, draws):
@@ -42,9 +42,18 @@ def test_two_hospitals_numbers_from_their_sum_in_many_steps(draws, told):
             sum(Layout((layer,)).encode(own[None], bytes([at, round, game])) for at, own in enumerate(numbers))[0]
             for round, layer in enumerate(layers)
         ]
-        found = read(np.array([layer.step for layer in layers]), heard, numbers.sum(), 1.0, draws)
-        right += abs(found - numbers.max()) < 0.05
+        steps = np.array([layer.step for layer in layers])
+        right += abs(read(steps, heard, numbers.sum(), 1.0, draws) - numbers.max()) < 0.05
     assert right > 30 if told else right < 11, f"{right} of 40"
+
+
+@pytest.mark.parametrize(("draws", "told"), WAYS[1:])
+def test_a_sum_of_two_tells_less_than_a_billionth_of_a_bit_more_by_the_law_of_what_is_drawn(draws, told):
+    steps = np.arange(-draws - 3, draws + 4)
+    pairs = ((likelihood(steps - part, draws, 0) for part in (own, 0.3 - own)) for own in np.arange(64) / 64)
+    law = np.array([np.convolve(*pair) for pair in pairs])
+    bits = np.where(law > 0, law * np.log2(np.maximum(law, 1e-300) / law.mean(axis=0).clip(1e-300)), 0)
+    assert (bits.sum(axis=1).mean() > 1e-9) == told
 
 
 def test_a_study_draws_what_it_adds_before_rounding_anew_for_each_sum_of_each_hospital(tmp_path):
@@ -64,8 +73,7 @@ def test_what_scores_add_up_to_is_never_the_same_nor_as_fine_as_its_fractions(tm
     """From exact sums one could work out of which fractions they are made: how many ill patients each tests on."""
     found = set()
     for study in range(4):
-        room = Class(tmp_path / str(study), rounds=1, dither=None).open()
-        room.play()
+        (room := Class(tmp_path / str(study), rounds=1, dither=None).open()).play()
         found.add(tuple(room.hospitals["Hospital 0"].replica.opened(2)[-2:] * 2**4))
     assert len(found) > 1
     assert all(np.rint(part) == part for pair in found for part in pair)
