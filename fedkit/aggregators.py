@@ -139,8 +139,7 @@ class EncryptedState:
     hidden: np.ndarray  # which numbers of an update are encrypted: bool, shape [p]
     weights: Weights = field(default_factory=dict)  # of those whose patients were added up last
     counted: Counted | None = None  # their sum
-    agreements: int = 0  # how often they were added up
-    residuals: Vectors = field(default_factory=dict)  # with feedback: what rounding left over, in patients x update
+    residuals: Vectors = field(default_factory=dict)  # with feedback: what was not sent, in patients x update
 
 
 class EncryptedMean:
@@ -190,6 +189,7 @@ class EncryptedMean:
             raise ValueError("Every layer would travel in the clear: use aggregators.Mean for that.")
         hidden = np.concatenate([np.full(size, layer not in self.in_the_clear) for layer, size in sizes.items()])
         parameters = encryption.choose(len(hospitals), numbers=int(hidden.sum()), bits=self.bits)
+        Counted(1, 1, 1).layer(1, 1.0, parameters, ROUNDING[self.rounding])  # a ValueError, if these bits are too few
         return EncryptedState(Together(hospitals, parameters, ledger, self.network, self.least), hidden)
 
     def total(self, state: EncryptedState, purpose: str, numbers: Vectors, ledger: Ledger) -> np.ndarray:
@@ -221,8 +221,7 @@ class EncryptedMean:
                 need = f"{name}: {len(state.hidden)} numbers and a weight are needed"
                 raise ValueError(f"{need}, and the update has shape {vector.shape}, the weight is {weights.get(name)}.")
         clear = {name: vector[~state.hidden] for name, vector in vectors.items() if self.in_the_clear}
-        left = {name: state.residuals.get(name, 0.0) / max(weights[name], 1) for name in vectors}
-        vectors = {name: vector[state.hidden] + left[name] for name, vector in vectors.items()}
+        vectors = {name: vector[state.hidden] for name, vector in vectors.items()}
         for name, vector in vectors.items():
             if not (largest := np.abs(vector).max()) <= self.most_change:  # NaN is not, either
                 said = f"{name}: a number of the update is {largest:.3g}, and {self.most_change:g} was agreed on"
@@ -233,11 +232,14 @@ class EncryptedMean:
             vectors = {name: vectors[name] for each in found for name in each.hospitals}
             counted = Counted(sum(each.numbers[0] for each in found), len(vectors), len(state.parties.keyrings))
             own = {name: weights[name] for name in vectors}
-            state = replace(state, weights=own, counted=counted, agreements=state.agreements + 1)
+            state = replace(state, weights=own, counted=counted)
         layout = self.layout(state)
         if self.rounding == "feedback":
-            exact = {name: vector * weights[name] for name, vector in vectors.items()}
-            left = {name: own - layout.rounded(own) for name, own in exact.items()}
+            left = {name: state.residuals.get(name, 0.0) / max(weights[name], 1) for name in vectors}
+            wanted = {name: vector + left[name] for name, vector in vectors.items()}
+            vectors = {name: np.clip(own, -self.most_change, self.most_change) for name, own in wanted.items()}
+            sent = {name: layout.rounded(own * weights[name]) for name, own in vectors.items()}
+            left = {name: own * weights[name] - sent[name] for name, own in wanted.items()}
             state = replace(state, residuals=state.residuals | left)
         numbers = {name: (vector, weights[name]) for name, vector in vectors.items()}
         sums = []

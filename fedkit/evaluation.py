@@ -315,10 +315,8 @@ def calibration_curve(predictions: pd.DataFrame, bins: int = 5) -> pd.DataFrame:
         raise ValueError(f"A calibration curve needs at least one bin, not {bins}.")
     keys = _keys(predictions)
     if "probability" not in predictions:
-        raise ValueError(
-            "A calibration curve is of two classes, and these predictions are of more: choose one, with "
-            "predictions.assign(label=predictions['label'] == 2, probability=predictions['probability=...'])."
-        )
+        one = "predictions.assign(label=predictions['label'] == 2, probability=predictions['probability=...'])"
+        raise ValueError(f"A calibration curve is of two classes, and these are of more: choose one, with {one}.")
     seeds = predictions["seed"].nunique() if "seed" in predictions else 1
     rows = []
     for key, group in predictions.groupby(keys, sort=False):

@@ -211,10 +211,8 @@ def _verified(folder: Path, file: str) -> bytes:
         raise ValueError(f"{folder} is not complete ({error}): run `make data NAME={folder.name}`.") from error
     expected = {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}.get(file)
     if (found := hashlib.sha256(content).hexdigest()) != expected:
-        raise ValueError(
-            f"data/{folder.name}/{file} is not the published file: its sha256 is {found}, and SHA256SUMS says "
-            f"{expected}. Run `make data NAME={folder.name}`, or use from_frame for rows of your own."
-        )
+        what = f"data/{folder.name}/{file} is not the published file: sha256 {found}, and SHA256SUMS says {expected}"
+        raise ValueError(f"{what}. Run `make data NAME={folder.name}`, or use from_frame for rows of your own.")
     return content
 
 

@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import inspect
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -118,6 +119,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "server_optimizer": (lambda it: isinstance(it, Optimizer | None), "None, or one of tff.learning.optimizers"),
     "leave_out": (lambda it: _is_list(it, lambda one: isinstance(one, str)), "a list, such as leave_out=['Hungary']"),
     "aggregator": (_has("start", "total", "aggregate"), "an aggregator, such as aggregators.EncryptedMean()"),
+    "federation": (lambda it: isinstance(it, Federation), "hospitals, such as hospitals.load('heart_disease')"),
     "seed": (
         lambda seed: is_whole(seed, 0) or (_is_list(seed, lambda one: is_whole(one, 0)) and len(seed) > 0),
         "a whole number from 0 on, such as seed=0, or several, such as seed=range(20)",
@@ -178,6 +180,7 @@ class Task(NamedTuple):
     """What a hospital trains in a round: the model, what it keeps, its rows [n, d], labels [n], and `row_order`.
 
     together : number of rows that all train on, for the penalty; only the hospital's own if 0
+    client : which of TFF's clients trains it, one after the other, where it has several
     """
 
     weights: Arrays
@@ -186,6 +189,7 @@ class Task(NamedTuple):
     labels: np.ndarray
     order: np.ndarray
     together: int = 0
+    client: str = ""
 
 
 class Local(NamedTuple):
@@ -200,20 +204,28 @@ class Local(NamedTuple):
 
 def local_updates(plan: Plan, tasks: Sequence[Task]) -> list[Local]:
     """Let hospitals train, all in one call of TFF: what they do in a round, whoever carries what they send."""
-    how, done = plan.algorithm, []
-    first = tasks[0]
+    how, first, clients, done = plan.algorithm, tasks[0], {}, {}
     trained, kept = (tuple(part.shape for part in parts) for parts in (how.local(first.weights, first.own), first.own))
     work = _work(plan.model, how, first.features.shape[1], trained, kept, plan.penalty > 0)
-    steps, given = [np.float32(plan.learning_rate), np.int32(min(plan.batch_size or 2**30, 2**30))], []
-    for task in tasks:
-        decay = np.float32(plan.penalty / (task.together or len(task.labels)))
-        rows = [task.features, task.labels, task.order, *steps, decay]
-        given.append([how.local(task.weights, task.own), list(task.own), rows])
-    for task, (*parts, seconds) in zip(tasks, work(given), strict=True):
-        update = [np.asarray(part) for part in parts]
-        sent, own = how.send(plan, task, update)
-        done.append(Local(flatten(update[: len(task.weights)]), flatten(sent), own, how.weigh(task), float(seconds)))
-    return done
+    for number, task in enumerate(tasks):  # what a client does has one shape, and travels as one
+        clients.setdefault((task.client or number, task.features.shape, task.order.shape), []).append(number)
+    given = [[np.stack(part) for part in zip(*(_given(plan, tasks[number]) for number in numbers), strict=True)]
+             for numbers in clients.values()]  # fmt: skip
+    for numbers, (updates, seconds) in zip(clients.values(), work(given), strict=True):
+        for number, vector, spent in zip(numbers, np.asarray(updates), np.asarray(seconds), strict=True):
+            task, update = tasks[number], unflatten(vector, trained)
+            sent, own = how.send(plan, task, update)
+            moved = flatten(update[: len(task.weights)])
+            done[number] = Local(moved, flatten(sent), own, how.weigh(task), float(spent))
+    return [done[number] for number in range(len(tasks))]
+
+
+def _given(plan: Plan, task: Task) -> tuple[np.ndarray, ...]:
+    """Return what TFF is given of a task, in few arrays, since it takes its time for each."""
+    start = flatten([*plan.algorithm.local(task.weights, task.own), *task.own])
+    rows = np.concatenate([task.features, task.labels[:, None]], axis=1)
+    batch, decay = min(plan.batch_size or 2**24, 2**24), plan.penalty / (task.together or len(task.labels))
+    return start.astype(np.float32), rows, task.order, np.array([plan.learning_rate, decay, batch], np.float32)
 
 
 @lru_cache(maxsize=32)
@@ -222,39 +234,43 @@ def _work(model: Model, algorithm: Algorithm, features: int, trained: Shapes, ow
 
     TFF's own client work sends, and builds, a graph for each client and round anew; a test holds the two to each other.
     """
-    optimizer = tff.learning.optimizers.build_sgdm(1.0)
-    arrays = [[(np.float32, shape) for shape in shapes] for shapes in (trained, own)]
-    rows = [(np.float32, (None, features)), (np.float32, (None,)), (np.int32, (None, None))]
-    task_type = tff.to_type([tff.to_type(part) for part in (*arrays, [*rows, np.float32, np.int32, np.float32])])
+    optimizer, shapes = tff.learning.optimizers.build_sgdm(1.0), (*trained, *own)
+    sizes = [math.prod(shape) for shape in shapes]
+    each = (np.float32, (sum(sizes),)), (np.float32, (None, features + 1)), (np.int32, (None, None)), (np.float32, (3,))
+    given = [(kind, (None, *shape)) for kind, shape in each]
 
     @tf.function
-    def descend(start, own, rows, labels, order, rate, batch_size, decay):
+    def descend(start, own, rows, labels, order, rate, decay, batch_size):
         state = optimizer.initialize(tf.nest.map_structure(lambda w: tf.TensorSpec(w.shape, w.dtype), start))
         state, weights = optimizer.set_hparams(state, {"learning_rate": rate}), start
-        for epoch in tf.range(tf.shape(order)[0]):
-            for first in tf.range(0, tf.shape(order)[1], batch_size):
-                batch = order[epoch, first : first + batch_size]
-                found = algorithm.gradient(model, weights, start, own, tf.gather(rows, batch), tf.gather(labels, batch))
-                if penalised:  # what is a matrix is a kernel
-                    pairs = zip(found, weights, strict=True)
-                    found = tuple(slope + decay * w if w.shape.rank > 1 else slope for slope, w in pairs)
-                state, weights = optimizer.next(state, weights, found)
-        return [end - begin for begin, end in zip(start, weights, strict=True)]
+        each = tf.cast(batch_size, tf.int32)
+        steps = -(-tf.shape(order)[1] // each)  # of an epoch, whose last takes what is left
+        for step in tf.range(steps * tf.shape(order)[0]):
+            first = step % steps * each
+            batch = order[step // steps, first : first + each]
+            found = algorithm.gradient(model, weights, start, own, tf.gather(rows, batch), tf.gather(labels, batch))
+            if penalised:  # what is a matrix is a kernel
+                pairs = zip(found, weights, strict=True)
+                found = tuple(slope + decay * w if w.shape.rank > 1 else slope for slope, w in pairs)
+            state, weights = optimizer.next(state, weights, found)
+        return tf.concat([tf.reshape(end - begin, [-1]) for begin, end in zip(start, weights, strict=True)], 0)
 
-    @tff.tensorflow.computation(task_type)
-    def train(task):
-        start, own, how = task
+    def one(task):
         began = tf.timestamp()
         with tf.control_dependencies([began]):  # the clock starts before all else
-            update = descend(tuple(map(tf.identity, start)), tuple(own), *map(tf.identity, how))
-        with tf.control_dependencies(update):  # and stops after it
-            return [*map(tf.identity, update), tf.timestamp() - began]
+            numbers, rows, order, settings = map(tf.identity, task)
+        parts = [tf.reshape(part, shape) for part, shape in zip(tf.split(numbers, sizes), shapes, strict=True)]
+        start, kept = tuple(parts[: len(trained)]), tuple(parts[len(trained) :])
+        update = descend(start, kept, rows[:, :-1], rows[:, -1], order, *tf.unstack(settings))
+        with tf.control_dependencies([update]):  # and stops after it
+            return tf.identity(update), tf.timestamp() - began
 
-    @tff.federated_computation(tff.FederatedType(task_type, tff.CLIENTS))
-    def work(tasks):
-        return tff.federated_map(train, tasks)
+    @tff.tensorflow.computation(given)
+    def train(tasks):
+        return tf.map_fn(one, tuple(tasks), parallel_iterations=1, fn_output_signature=(tf.float32, tf.float64))
 
-    return work
+    clients = tff.FederatedType(tff.to_type(given), tff.CLIENTS)
+    return tff.federated_computation(lambda tasks: tff.federated_map(train, tasks), clients)
 
 
 def row_order(seed: int, round: int, client: str, rows: int, epochs: int = 1) -> np.ndarray:
@@ -372,6 +388,7 @@ def _train(
     for name in given.keys() - set(known):
         close = "".join(f" Did you mean {one}?" for one in difflib.get_close_matches(name, ["seed", *known], 1))
         raise TypeError(f"train_{kind} has no setting {name!r}.{close} It has seed, {', '.join(known)}.")
+    _check("federation", federation)
     _check("seed", seed)
     plan, seeds = Plan(**given), [int(one) for one in np.atleast_1d(seed)]
     if isinstance(plan.model, Model):
@@ -434,7 +451,8 @@ def _play(trainings: list[_Training], plan: Plan, round: int, aggregator: Aggreg
     for each in trainings:
         for name, (features, labels) in each.clients.items():
             order = plan.order(each.seed, round, name, len(labels))
-            tasks.append(Task(each.weights[each.key(name)], each.own[name], features, labels, order, each.together))
+            at = each.weights[each.key(name)], each.own[name]
+            tasks.append(Task(*at, features, labels, order, each.together, name))
     arrived, wanted = iter(local_updates(plan, tasks)), METRICS if round == plan.rounds else METRICS[:1]
     for each in trainings:
         each.ledger.round = round

@@ -115,7 +115,9 @@ class Run:
         return f"Run({what}: AUROC {auroc:.3f} (mean of hospitals), {traffic:,.0f} kB moved)"
 
     def final(self, metric: str = "auroc") -> pd.Series:
-        """Values of a metric after the last round, by hospital."""
+        """Values of a metric after the last round, by hospital; ValueError if it has none of that name."""
+        if metric not in (known := self.metrics["metric"].unique()):
+            raise ValueError(f"This run has no metric {metric!r}: it has {', '.join(known)}.")
         rows = self.metrics[(self.metrics["metric"] == metric) & (self.metrics["round"] == self.settings["rounds"])]
         return rows.set_index("hospital")["value"].rename(metric)
 

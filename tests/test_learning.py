@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from fedkit import aggregators, learning, models, preparation, records
+from fedkit import aggregators, hospitals, learning, models, preparation, records
 from fedkit.compat.tff import tf, tff
 
 
@@ -109,11 +109,12 @@ def test_alone_is_what_a_hospital_has_without_the_others(heart):
 
 
 def test_a_run_is_the_same_again_and_beside_others(heart):
-    first = learning.train_federated(heart, rounds=4, seed=1, model=models.mlp((4,)))
-    again = learning.train_federated(heart, rounds=4, seed=1, model=models.mlp((4,)))
-    beside = learning.train_federated(heart, rounds=4, seed=[0, 1], model=models.mlp((4,)))[1]
-    assert records.compare(first, again).empty
-    assert records.compare(first, beside).empty
+    visits = hospitals.example().assign(who=np.repeat(np.arange(90), [1, 3] * 45))  # how many train, a seed decides
+    how = {"rounds": 4, "model": models.mlp((4,))}
+    for made in (hospitals.from_frame(visits, site="hospital", label=("outcome", "died"), patient="who"), heart):
+        first, again, (_, beside) = (learning.train_federated(made, seed=seed, **how) for seed in (1, 1, [0, 1]))
+        assert records.compare(first, again).empty
+        assert records.compare(first, beside).empty
     other = learning.train_federated(heart, rounds=4, seed=2, model=models.mlp((4,)))
     assert not records.compare(first, other).empty
 
@@ -308,6 +309,11 @@ REFUSED = [
 def test_wrong_settings_are_refused_by_name(heart, wrong, message):
     with pytest.raises(ValueError, match=message.format(name=next(iter(wrong)))):
         learning.train_federated(heart, **wrong)
+
+
+def test_a_name_is_no_federation():
+    with pytest.raises(ValueError, match=r"federation must be hospitals, such as hospitals.load.*'heart_disease'"):
+        learning.train_federated("heart_disease")
 
 
 @pytest.mark.parametrize("hidden", [16, (0,), (1.5,), ("16",), "16", None])

@@ -56,6 +56,8 @@ def test_the_ledger_notes_round_bytes_and_seconds(run):
     assert run.ledger["bytes"].iloc[[0, -1]].tolist() == [56, 0]
     assert run.ledger["seconds"].iloc[-1] > 0
     assert run.final("auroc")["NA"] == 0.1 + 0.2
+    with pytest.raises(ValueError, match="no metric 'auc': it has auroc"):
+        run.final("auc")
 
 
 def test_a_saved_run_reads_back_the_same_whatever_the_hospitals_are_called(run, folder):
