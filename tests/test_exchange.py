@@ -364,9 +364,9 @@ def test_an_update_beyond_what_was_agreed_on_stays_at_its_hospital(tmp_path):
     assert len(room.files(ONE, 3)) == 2
 
 
-def test_hospitals_that_come_after_patients_were_counted_count_and_too_many_end_the_study(tmp_path):
-    """A step is made for twice as many patients each: beyond that, sums could not be told from others."""
-    for rows, stage in ((150, "done"), (250, "stopped")):
+def test_hospitals_that_come_after_patients_were_counted_count_unless_they_have_too_many(tmp_path):
+    """A step is made for twice as many patients each: beyond that, a sum could not be told from others."""
+    for rows, stage, heard in ((150, "round", 5), (250, "stopped", 4)):
         data = federation(5)
         late = federation(5, rows=rows)["Hospital 4"]
         data = dataclasses.replace(data, hospitals=(*data.hospitals[:4], late))
@@ -374,11 +374,20 @@ def test_hospitals_that_come_after_patients_were_counted_count_and_too_many_end_
         room.letter(ONE, 1, late.name).unlink()
         room.wait()
         room.step(*data.names[:4])
-        said = room.play()
-        assert {each.stage for each in said[:-1]} == {stage}
-        assert room.counted[1:3] == [("patients", [*data.names[:4]]), ("update", [*data.names])]
-        if stage == "stopped":
-            assert said[0].note.startswith("There are more patients in a sum than were counted on at the start")
+        room.coordinator.step()
+        own = room.step()[late.name]
+        assert (own.stage, own.note.startswith("More patients are here")) == (stage, stage == "stopped")
+        assert {each.stage for each in room.play()} == {"done"}
+        assert room.counted[1:3] == [("patients", [*data.names[:4]]), ("update", [*data.names[:heard]])]
+
+
+def test_more_patients_than_were_counted_end_the_study(four):
+    four.until(2)
+    four.hospitals[A].replica._most = np.inf
+    four.hospitals[A].work.train = lambda *_: (np.zeros(sum(four.settings.layers)), None, 10**6)
+    said = four.play()
+    assert {each.stage for each in said[:-1]} == {"stopped"}
+    assert said[0].note.startswith("There are more patients in a sum than were counted on at the start")
 
 
 def test_a_number_whose_shares_do_not_come_is_given_up_until_the_budget_is_used_up(four):
@@ -455,6 +464,15 @@ def test_somebody_else_adds_up_from_a_number_on(room, undisturbed):
     assert [path.name.split(".")[1] for number in range(6) for path in room.files(SUM, number)] == (
         ["Teacher"] * 3 + ["Assistant"] * 3
     )
+
+
+def test_of_two_handovers_before_the_opening_the_last_one_counts(tmp_path):
+    room = Class(tmp_path)
+    for name in ("Assistant", "Deputy"):
+        room.maker.hand_over(name, Identity.new(name).public)
+    seen = room.open().hospitals[A].study
+    assert sorted((each.number, each.name) for each in seen.coordinators)[1:] == [(1, "Assistant"), (2, "Deputy")]
+    assert seen.in_charge(0).name == "Deputy"
 
 
 def test_a_list_that_was_answered_before_a_handover_is_listed_again(tmp_path):

@@ -519,7 +519,7 @@ def test_patients_that_nobody_has_cost_the_others_digits_or_are_not_trained_with
     assert [each.stage for each in said[:3]] == stages
     assert all(np.isfinite(weight).all() for weight in room.hospitals[A].weights)
     if "stopped" in stages:
-        assert said[0].note.startswith("More patients are here than were counted on in all")
+        assert said[0].note.startswith("More patients are here than were counted on")
 
 
 def test_a_number_of_patients_that_is_none_changes_nothing_for_anybody(tmp_path, nonsense):

@@ -132,6 +132,7 @@ class Counted(NamedTuple):
     of: int  # and how many there are in all: who comes later may have twice as many each
 
     most = property(lambda s: max(s.patients, 1) * (1 if s.hospitals == s.of else 2 * s.of / s.hospitals))  # float
+    late = property(lambda s: (s.most - s.patients) / max(s.of - s.hospitals, 1))  # float: at one that comes later
 
     def layer(self, size: int, largest: float, parameters: Parameters, draws: int = DRAWS) -> Layer:
         """Layer of patients x update, of which no number is beyond `largest`, up or down."""

@@ -28,7 +28,7 @@ def rehearse(
     work: Callable[[Settings], Training] = Training,
     **settings: object,
 ) -> list[Participant]:
-    """Play a study to its end, everybody in turn; what a hospital refuses or cuts is a warning.
+    """Play a study to its end, everybody in turn; what a hospital refuses is a warning.
 
     federation : whose hospitals take part
     silent : hospitals that join, and post nothing
@@ -36,7 +36,7 @@ def rehearse(
     work : see `Participant`
     **settings : of the study: see `Settings`
 
-    Returns The hospitals that posted, for whom the study is done.
+    Returns the hospitals that posted, for whom the study is done.
     ValueError if a setting makes no sense, or the study would wait for ever: for the silent ones, or one that stopped.
     """
     agreed = Settings.of(federation, algorithm, **settings)

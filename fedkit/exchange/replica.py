@@ -53,7 +53,7 @@ class Replica:
         settings = study.settings
         self.alone = Federation(settings.title, (hospital,), settings.numeric, settings.categorical, settings.classes)
         self.held, self.scores, self._keep = Held(), {}, keep
-        self.counted = rounds.NONE
+        self.counted, self._most = rounds.NONE, 0.0
         self._trained: tuple[Held | None, tuple] = None, ()  # from where, and what `Training.train` returned
         self._done = -1
 
@@ -82,6 +82,7 @@ class Replica:
         self.held = self._after(self.held, step, total, self.hospital.name in tally.counted)
         if step.purpose == "patients":
             self.counted = Counted(total[0], len(tally.counted), len(self.study.roster))
+            self._most = self.counted.most if self.hospital.name in tally.counted else self.counted.late
         self._done = step.number
 
     def history(self) -> Iterator[tuple[int, Held]]:
@@ -104,8 +105,8 @@ class Replica:
         vector, _, weight = self._train(self.held, step.round)
         if step.purpose == "patients":
             return np.empty(0), weight
-        if weight > self.counted.most:
-            raise ValueError("More patients are here than were counted on in all: this is too late, or somebody lied.")
+        if weight > self._most:  # else the sum might be of no use, to all
+            raise ValueError("More patients are here than were counted on: this is too late, or somebody lied.")
         return np.concatenate([vector * weight, self._pairs(METRICS[:1])]), weight
 
     def _pairs(self, wanted: Sequence[str]) -> np.ndarray:

@@ -169,9 +169,9 @@ class Study:
             self.take("invitation", self.follow)
         if self.id:
             self.take("opening", self._read_opening)
+            self.take("handover", self._read_handover)
         if self.roster is None:
             return
-        self.take("handover", self._read_handover)
         self.take("group", self._read_group_key)
         known = -1
         while known < self.step.number:
