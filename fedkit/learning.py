@@ -180,7 +180,6 @@ class Task(NamedTuple):
     """What a hospital trains in a round: the model, what it keeps, its rows [n, d], labels [n], and `row_order`.
 
     together : number of rows that all train on, for the penalty; only the hospital's own if 0
-    client : which of TFF's clients trains it, one after the other, where it has several
     """
 
     weights: Arrays
@@ -189,7 +188,6 @@ class Task(NamedTuple):
     labels: np.ndarray
     order: np.ndarray
     together: int = 0
-    client: str = ""
 
 
 class Local(NamedTuple):
@@ -204,14 +202,16 @@ class Local(NamedTuple):
 
 def local_updates(plan: Plan, tasks: Sequence[Task]) -> list[Local]:
     """Let hospitals train, all in one call of TFF: what they do in a round, whoever carries what they send."""
-    how, first, clients, done = plan.algorithm, tasks[0], {}, {}
+    how, first, alike, done = plan.algorithm, tasks[0], {}, {}
     trained, kept = (tuple(part.shape for part in parts) for parts in (how.local(first.weights, first.own), first.own))
     work = _work(plan.model, how, first.features.shape[1], trained, kept, plan.penalty > 0)
-    for number, task in enumerate(tasks):  # what a client does has one shape, and travels as one
-        clients.setdefault((task.client or number, task.features.shape, task.order.shape), []).append(number)
-    given = [[np.stack(part) for part in zip(*(_given(plan, tasks[number]) for number in numbers), strict=True)]
-             for numbers in clients.values()]  # fmt: skip
-    for numbers, (updates, seconds) in zip(clients.values(), work(given), strict=True):
+    for number, task in enumerate(tasks):  # what has one shape travels as one, and in four parts, for as many cores
+        alike.setdefault((task.features.shape, task.order.shape), []).append(number)
+    each = -(-len(tasks) // 4)
+    clients = [numbers[at : at + each] for numbers in alike.values() for at in range(0, len(numbers), each)]
+    parts = ([_given(plan, tasks[number]) for number in numbers] for numbers in clients)
+    given = [[np.stack(part) for part in zip(*own, strict=True)] for own in parts]
+    for numbers, (updates, seconds) in zip(clients, work(given), strict=True):
         for number, vector, spent in zip(numbers, np.asarray(updates), np.asarray(seconds), strict=True):
             task, update = tasks[number], unflatten(vector, trained)
             sent, own = how.send(plan, task, update)
@@ -451,8 +451,7 @@ def _play(trainings: list[_Training], plan: Plan, round: int, aggregator: Aggreg
     for each in trainings:
         for name, (features, labels) in each.clients.items():
             order = plan.order(each.seed, round, name, len(labels))
-            at = each.weights[each.key(name)], each.own[name]
-            tasks.append(Task(*at, features, labels, order, each.together, name))
+            tasks.append(Task(each.weights[each.key(name)], each.own[name], features, labels, order, each.together))
     arrived, wanted = iter(local_updates(plan, tasks)), METRICS if round == plan.rounds else METRICS[:1]
     for each in trainings:
         each.ledger.round = round
