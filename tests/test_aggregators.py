@@ -55,8 +55,7 @@ def about(message):
     return json.loads(inside(message)[0])
 
 
-def agreements(training):
-    """How often patients were added up: sums that were none of a round."""
+def agreements(training):  # how often patients were added up: sums that were none of a round
     return next(iter(training.state.parties.keyrings.values())).number + 1 - training.ledger.round
 
 

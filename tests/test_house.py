@@ -28,8 +28,8 @@ ROOMS = {
     "network": (1014, {"core", "compat", "encryption", "exchange"}),
     "sources": (711, {"core"}),
 }
-WHOLE = 15_155  # the most lines of all rooms together
-TESTED = 20_889  # and of the tests, with what measures and the answers to exercises
+WHOLE = 15_154  # the most lines of all rooms together
+TESTED = 20_886  # and of the tests, with what measures and the answers to exercises
 # The core in the order in which it is read, and the one module of it that opens the door to an engine.
 CORE = ["hospitals", "tables", "preparation", "models", "learning", "aggregators", "records", "evaluation", "plots"]
 BEHIND = {"encryption": "aggregators", "reading": "hospitals"}

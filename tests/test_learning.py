@@ -311,11 +311,6 @@ def test_wrong_settings_are_refused_by_name(heart, wrong, message):
         learning.train_federated(heart, **wrong)
 
 
-def test_a_name_is_no_federation():
-    with pytest.raises(ValueError, match=r"federation must be hospitals, such as hospitals.load.*'heart_disease'"):
-        learning.train_federated("heart_disease")
-
-
 @pytest.mark.parametrize("hidden", [16, (0,), (1.5,), ("16",), "16", None])
 def test_layers_that_are_none_are_refused(hidden):
     with pytest.raises(ValueError, match=r"hidden layers are .*such as mlp\(\(16,\)\)"):
@@ -337,7 +332,9 @@ def test_a_setting_that_there_is_none_of_is_refused(heart, train, wrong, message
         train(heart, **{wrong: 3})
 
 
-def test_rows_are_prepared_together_or_alone(heart):
+def test_rows_are_of_a_federation_and_prepared_together_or_alone(heart):
+    with pytest.raises(ValueError, match=r"federation must be hospitals, such as hospitals.load.*'heart_disease'"):
+        learning.train_federated("heart_disease")
     with pytest.raises(ValueError, match="prepared must be 'together' or 'alone', and it is 'lone'"):
         learning.train_local(heart, prepared="lone")
 
