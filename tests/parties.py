@@ -24,13 +24,13 @@ def secret(text):
 class Parties:
     """Hospitals with keys from their names, the same each time."""
 
-    def __init__(self, names=NAMES, parameters=SMALL, study="study", members=None, stores=None, **how):
+    def __init__(self, names=NAMES, parameters=SMALL, study="study", group="group", members=None, stores=None, **how):
         exchange = {name: X25519PrivateKey.from_private_bytes(secret(f"{name} exchange")) for name in names}
         self.parameters = parameters
         self.members = {name: member(name, key) for name, key in exchange.items()} | (members or {})
         self.keys, how = {}, {"known": self.members} | how
         for name, key in exchange.items():
-            arguments = (name, parameters, secret(study), self.members, key, secret("group"))
+            arguments = (name, parameters, secret(study), self.members, key, secret(group))
             self.keys[name] = encryption.join(*arguments, **{"own": secret(f"{name} own")} | how)
             if stores is not None:
                 self.keys[name].store = stores.setdefault(name, []).append

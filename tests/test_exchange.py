@@ -44,7 +44,10 @@ def test_a_study_comes_to_an_end_with_one_model_and_leaves_no_secret_in_the_fold
     said = room.play()
     room.ends_well(undisturbed)
     assert room.sentences == ""
-    assert str(said[0]).endswith(f"those that hold this model say {room.hospitals[A].model_fingerprint}.")
+    mine, *others = room.hospitals.values()
+    assert str(said[0]).endswith(f"those that hold this model say {mine.model_fingerprint}.")
+    mine.replica.held = mine.replica.held._replace(sums=-mine.replica.held.sums)  # so it would prepare other rows
+    assert mine.model_fingerprint != others[0].model_fingerprint == others[1].model_fingerprint
     everything = b"".join(path.read_bytes() for path in room.root.rglob("*") if path.is_file())
     assert len(secrets) > 60
     assert not any(secret in everything for secret in secrets)
@@ -507,7 +510,8 @@ def test_who_added_up_before_decides_about_no_list_that_is_not_answered(tmp_path
     hospital, step = room.hospitals[friend], Step(number, "update", number - 1)
     about, ones = hospital._keys.about, {each.sender: each.code for each in hospital._arrivals.look(ONE, step)}
     said = label_of(room.maker.study.members, about, ones) if listed else bytes(64)
-    room.post(room.identities[friend], rounds.place(TWO, number), said, TWO, number, room.maker.study.id + about.hex())
+    for who, text in ((friend, said), (late, label_of(room.maker.study.members, about, {}))):
+        room.post(room.identities[who], rounds.place(TWO, number), text, TWO, number, room.maker.study.id + about.hex())
     assert room.coordinator.step().waits_for == late
 
 
@@ -677,6 +681,16 @@ def test_who_answered_is_in_the_next_list_whatever_list_is_said_to_have_been_giv
     four.step(A, B, "Hospital 3")  # Hospital 2 is late
     closed(four, 4, A, B, "Hospital 3")
     assert "Hospital 2 answered a list that did not open" in four.step(A)[A].note
+
+
+def test_who_answered_is_in_the_next_list_though_its_group_is_said_to_have_had_none(tmp_path):
+    room = Class(tmp_path, federation(8), group_size=4, rounds=4, **PATIENCE).open().until(3, TWO)
+    others, mine = room.maker.study.groups
+    room.step()
+    room.say(SUM, 3, Added.content(closed(room, 3, *others).digest, {}))
+    room.step(*others, *mine[:3])  # the last one is late
+    closed(room, 4, *mine[:3])
+    assert f"{mine[3]} answered a list that did not open" in room.step(mine[0])[mine[0]].note
 
 
 def test_who_answered_in_a_group_that_was_given_up_is_in_its_next_list_though_others_moved_the_model(tmp_path):

@@ -25,12 +25,12 @@ from fedkit.encryption import messages
 from fedkit.encryption.identities import Identity, fingerprint
 from fedkit.encryption.keyring import Keyring, Member
 from fedkit.encryption.messages import MessageError
-from fedkit.exchange import Coordinator, Folder, Maker, Participant, Settings, joining, letters, rounds
+from fedkit.exchange import Coordinator, Folder, Maker, Participant, Settings, hospital, joining, letters, rounds
 from fedkit.exchange.folder import digest, quoted
 from fedkit.exchange.journal import events
 from fedkit.exchange.keep import Keep
 from fedkit.exchange.rounds import LIST, ONE, SUM, TWO
-from fedkit.exchange.study import Added, Study
+from fedkit.exchange.study import Added, Closed, Study
 
 NAMES = federation(3).names
 A, B, C = NAMES
@@ -806,6 +806,30 @@ def test_a_group_s_key_for_another_opening_is_none(tmp_path, undisturbed):
     room.post(room.identities[A], "group", said, "group")
     assert room.step(B)[B].stage == "keys"
     room.ends_well(undisturbed, "is for another opening of this study")
+
+
+def test_a_group_s_key_that_others_were_not_given_is_none(tmp_path, monkeypatch):
+    room, sealed = Class(tmp_path), hospital.seal_for
+
+    def seals(to, key):
+        return sealed(to, bytes(32) if to == room.maker.study.members[C].exchange else key)
+
+    monkeypatch.setattr(hospital, "seal_for", seals)
+    said = room.open().step()
+    assert (said[B].stage, said[C].stage) == ("round", "refused")
+    assert "not the one that all are said to have been given" in said[C].note
+
+
+def test_groups_and_their_sums_come_in_one_order():
+    """Added up in another order they differ, in as many digits as a liar likes: rows would be prepared in two ways."""
+    study = Class("memory://two groups", federation(6), group_size=3).open().maker.study
+    groups = [dict.fromkeys(group, b"") for group in study.groups]
+    signed = functools.partial(letters.Signed, "d", "Teacher", bytes(32), "", "", whole=b"")
+    for at, refused in ((1, contextlib.nullcontext), (-1, functools.partial(pytest.raises, MessageError))):
+        with refused():
+            Closed.read(signed(Closed.content(b"", groups[::at])), study)
+        with refused():
+            Added.read(signed(Added.content("", dict.fromkeys(range(2)[::at], b""))), 0)
 
 
 def test_a_backup_from_between_its_two_letters_answers_no_list(room):

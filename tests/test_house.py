@@ -19,17 +19,17 @@ SOURCE = TESTS.parent / "notebooks" / "source"
 # package's top folder is core.
 ROOMS = {
     "compat": (455, set()),  # of which 55 make a model small enough for a watch
-    "encryption": (1934, {"compat"}),
+    "encryption": (1937, {"compat"}),
     "core": (2800, {"compat", "encryption", "reading"}),
     "reading": (970, {"core"}),
     "chapters": (3582, {"core", "compat", "encryption"}),
     "studies": (881, {"core", "compat", "encryption", "chapters"}),
-    "exchange": (2808, {"core", "compat", "encryption", "chapters"}),
+    "exchange": (2813, {"core", "compat", "encryption", "chapters"}),
     "network": (1014, {"core", "compat", "encryption", "exchange"}),
     "sources": (711, {"core"}),
 }
-WHOLE = 15_154  # the most lines of all rooms together
-TESTED = 20_886  # and of the tests, with what measures and the answers to exercises
+WHOLE = 15_162  # the most lines of all rooms together
+TESTED = 20_945  # and of the tests, with what measures and the answers to exercises
 # The core in the order in which it is read, and the one module of it that opens the door to an engine.
 CORE = ["hospitals", "tables", "preparation", "models", "learning", "aggregators", "records", "evaluation", "plots"]
 BEHIND = {"encryption": "aggregators", "reading": "hospitals"}

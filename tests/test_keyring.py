@@ -174,6 +174,14 @@ def test_who_copies_a_key_shares_no_masks_with_it():
     assert np.abs(folded(Share.from_bytes(share, SMALL, 3).key, 8)).max() > COINS
 
 
+def test_who_was_given_another_groups_key_shares_no_masks():
+    """Else who made both reads off the sum of the tags what that hospital sent."""
+    one, other, odd = (
+        Parties(group=group)[name]._state["pairs"] for name, group in (("Aarau", "a"), ("Basel", "a"), ("Basel", "b"))
+    )
+    assert one["Basel"] == other["Aarau"] != odd["Aarau"]
+
+
 @pytest.mark.parametrize("honest", [1, 2])
 def test_all_others_but_one_and_the_server_read_no_letter(honest):
     """They take what they added off a share; were they all others, they would know the key, and nothing is to hide."""
@@ -414,6 +422,19 @@ def test_nobody_new_is_listed_in_a_group_that_was_given_up_though_others_moved_t
         total = here.add(letters, added)
         for one in here.keys.values():
             one.open([(total, added)])
+
+
+def test_a_sum_of_another_list_than_was_answered_lets_nobody_go():
+    """Else that one is invented, moves nothing, and what was answered is subtracted from the next."""
+    here = Parties(budget=1)
+    letters, listed = here.send({name: np.ones(3) for name in NAMES})
+    here["Basel"].share(listed)
+    total = here.add(letters, other := {name: listed[name] for name in NAMES if name != "Basel"})
+    for one in here.keys.values():
+        one.open([(total, other)])
+        one.begin("update", one.size)
+    found = {name: (one.within, one.unopened) for name, one in here.keys.items()}
+    assert found == dict.fromkeys(NAMES, (None, [])) | {"Basel": ([*NAMES], [0])}
 
 
 def test_what_opened_and_what_nobody_shared_costs_nothing():

@@ -56,6 +56,7 @@ class Keyring:
     listed = property(lambda self: self._state["now"].get("listed"))  # Listed or None: of its share
     # list or None: whom alone it is listed with until a sum moves the model, after one that did not open
     within = property(lambda self: self._state["within"])
+    unopened = property(lambda self: self._state["unopened"])  # list: numbers of such sums, since one moved the model
     least = property(lambda self: self._state["least"])  # int: hospitals in a list
     known = property(lambda self: self._state["known"])  # list: of whom a person here compared fingerprints
 
@@ -253,18 +254,20 @@ class Keyring:
         state, now = self._state, self._state["now"]
         if not now:
             return
-        if "share" in now and ("refused" in now or now["label"] not in now["opened"]):
+        opened = {} if "refused" in now else now["opened"]
+        if lost := "share" in now and now["label"] not in opened:
             if state["failed"] >= (0 if now["purpose"] in _WITHOUT else state["budget"]):
                 what = f"a sum that did not open ({now['purpose']}, number {self.number})"
                 said = f"Shares of {self.name} went out for {what}, and no more of that is allowed"
                 raise MessageError(f"{said}: a person must find out why, and begin anew.")
             state["failed"] += 1
-            state["within"] = sorted(now["listed"])
-        if now["opened"] and "refused" not in now:
-            each = [(bytes.fromhex(label), seen) for label, seen in sorted(now["opened"].items())]
-            head = _hash(state["head"], "sum", self.number.to_bytes(8), *itertools.chain(*each))
-            # Where only other groups moved the model, much of what did not open would be sent again.
-            state |= {"head": head, "within": None if now["ours"] and now["purpose"] != "patients" else state["within"]}
+            state |= {"within": sorted(now["listed"]), "unopened": [*state["unopened"], self.number]}
+        if opened:
+            each = [(bytes.fromhex(label), seen) for label, seen in sorted(opened.items())]
+            state["head"] = _hash(state["head"], "sum", self.number.to_bytes(8), *itertools.chain(*each))
+            # Where only other groups moved the model, or a list that was not answered, much would be sent again.
+            if now["ours"] and now["purpose"] != "patients" and not lost:
+                state |= {"within": None, "unopened": []}
         state["now"] = {}
 
     def _masks(self, secret: bytes, label: bytes) -> tuple[np.ndarray, int]:
@@ -326,9 +329,9 @@ def join(
         except ValueError:
             raise ValueError(f"The exchange key of {other} is none: it would make a secret that all know.") from None
         both = sorted([(public, name.encode()), (members[other].exchange, other.encode())])
-        pairs[other] = _hash(shared, "pair", study, *itertools.chain(*both))
+        pairs[other] = _hash(shared, "pair", study, group, *itertools.chain(*both))
     state = {"study": study, "head": study, "number": 0, "group": group, "own": own, "pairs": pairs, "now": {}}
-    state |= {"known": sorted(known), "least": least, "budget": budget, "failed": 0, "within": None}
+    state |= {"known": sorted(known), "least": least, "budget": budget, "failed": 0, "within": None, "unopened": []}
     return Keyring(name, parameters, members, state)
 
 

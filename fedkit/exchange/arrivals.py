@@ -49,9 +49,9 @@ class Arrivals:
         study.take(rounds.place(what, step.number), read, size + letters.OVERHEAD, sender)
         return [each for each in found if sender in (None, each.sender)]
 
-    def answered(self, steps: Iterable[Step]) -> set[str]:
+    def answered(self, numbers: Iterable[int]) -> set[str]:
         """Return who answered a list of one of these numbers, whatever list that was."""
-        return {each.sender for step in steps for each in self.look(TWO, step)}
+        return {each.sender for number in numbers for each in self.look(TWO, Step(number, TWO, 0))}
 
     def content(self, what: str, number: int, arrived: Arrived) -> bytes:
         """Read what a letter holds once more; OSError if it cannot be read now."""

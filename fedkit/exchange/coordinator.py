@@ -104,7 +104,8 @@ class Coordinator(Player):
         for each in self._arrivals.look(TWO, step) if lists else ():
             share = self._arrivals.content(TWO, number, each)
             for digest, said in lists.items():
-                if label_of(study.members, said.about, said.of(each.sender)) in share[:64]:
+                listed = said.of(each.sender)
+                if listed and label_of(study.members, said.about, listed) in share[:64]:
                     voted.setdefault(digest, set()).add(each.sender)
         return lists[max(sorted(voted), key=lambda digest: len(voted[digest]))] if voted else None
 

@@ -5,6 +5,7 @@ moment, and started again. Who loses that cannot go on: the keys of sums to come
 """
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Callable, Collection
@@ -140,8 +141,9 @@ class Participant(Player):
 
     @property
     def model_fingerprint(self) -> str:
-        """What hospitals can read to each other to see that they hold the same model."""
-        return fingerprint(b"".join(weight.tobytes() for weight in self.weights))
+        """What hospitals can read to each other to see that they hold the same model, and prepare rows alike."""
+        sums = [self.replica.held.sums] if self.weights else []
+        return fingerprint(b"".join(part.tobytes() for part in (*self.weights, *sums)))
 
     @property
     def scores(self) -> dict[int, Scores]:
@@ -185,6 +187,8 @@ class Participant(Player):
         exchange, own = exchange_key(kept[:32]), kept[32:]
         try:
             group = unseal_by(exchange, letters.unpacked(letter.json().get("sealed", {}), name))
+            if hashlib.sha256(group).hexdigest() != letter.json().get("sha256"):  # two keys would show what is between
+                raise ValueError("It is not the one that all are said to have been given.")
             self._keys = keyring.join(
                 name, study.parameters, study.agreed, study.members, exchange, group, own=own, known=known,
                 peers=study.group(name), least=study.least, budget=study.settings.budget,
@@ -204,7 +208,7 @@ class Participant(Player):
         if kept.get("opening") != self.study.opening:
             group, members = os.urandom(32), self.study.members
             sealed = {name: letters.packed(seal_for(who.exchange, group)) for name, who in members.items()}
-            kept = {"opening": self.study.opening, "sealed": sealed}
+            kept = {"opening": self.study.opening, "sealed": sealed, "sha256": hashlib.sha256(group).hexdigest()}
             self.keep.write("group", json.dumps(kept).encode())
         return self.put("group", self.letter(kept, "group"), "made the group's key")
 
@@ -293,7 +297,7 @@ class Participant(Player):
         if left_out := sorted(could & long_here - listed.keys()):
             return f"The list leaves {', '.join(left_out)} out, whose letter has long been here: it is not answered."
         # Who answered a list that did not open is in the next one: else the two sums would differ by what they sent.
-        answered = self._arrivals.answered(study.failed(study.group(me)))
+        answered = self._arrivals.answered(keys.unopened)
         if left_out := sorted(answered & {*(keys.within or ())} - listed.keys()):
             return f"{left_out[0]} answered a list that did not open, and is not in this one."
         return ""

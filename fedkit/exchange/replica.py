@@ -33,7 +33,7 @@ class Held(NamedTuple):
     rows: Prepared | None = None
     weights: Sequence[np.ndarray] = ()
     state: Any = None
-    sums: np.ndarray | None = None
+    sums: np.ndarray = np.empty(0)
 
 
 class Replica:

@@ -90,8 +90,8 @@ def prune(study: Study, keep_numbers: int = 4) -> int:
     if keep_numbers < 1:
         raise ValueError(f"The last sum keeps its letters, and keep_numbers is {keep_numbers}: say 1 or more.")
     study.refresh()
-    failed = {step for group in study.groups for step in study.failed(group)}  # whose answers still count
-    old = [step for step, *_ in study.steps()[: -1 - keep_numbers] if step not in failed]
+    failed = {number for group in study.groups for number in study.failed(group)}  # whose answers still count
+    old = [step for step, *_ in study.steps()[: -1 - keep_numbers] if step.number not in failed]
     old = [rounds.place(what, step.number) for step in old for what in (ONE, TWO)]
     files = [(place, name) for place in old for name in study.folder.names(place)]
     for file in files:
