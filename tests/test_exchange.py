@@ -454,6 +454,14 @@ def test_an_old_copy_of_a_disk_is_noticed_also_where_the_list_is_closed_and_lett
     assert "not remembered here" in room.step(A)[A].note
 
 
+def test_other_rows_than_it_began_with_are_not_trained_on(room):
+    """As after a new export: they would be split anew, and counted otherwise than all know."""
+    room.until(3).federation = federation(3, rows=31)
+    room.restart(A)
+    said = room.step(A)[A]
+    assert (said.stage, "rows are others than this hospital began with" in said.note) == ("refused", True)
+
+
 # Handover
 
 
@@ -606,7 +614,7 @@ def test_where_a_metric_is_not_defined_a_hospital_says_a_half_of_as_many_patient
     [
         ({"rounds": 0}, "rounds must be a whole number, 1 or more, and it is 0"),
         ({"quorum": 2}, "quorum must be a whole number, 3 or more"),
-        ({"group_size": 2}, "group_size must be 3 or more, or None"),
+        ({"group_size": 2}, "group_size must be 3 or more, as the quorum is, or None"),
         ({"budget": -1}, "budget must be a whole number, 0 or more"),
         ({"batch_size": 0}, "batch_size"),
         ({"learning_rate": float("nan")}, "learning_rate must be a positive number"),
@@ -751,7 +759,7 @@ def test_one_process_goes_on_with_a_home_and_in_it_what_came_last(room):
         "Keep(sys.argv[1], Identity(sys.argv[2], b'01' * 16), sys.argv[3], 'participant')"
     )
     first = room.hospitals[A]
-    told = [sys.executable, "-c", script, room.home, A, first.study.id]
+    told = [sys.executable, "-c", script, room.home, A, room.fingerprint.replace("-", "")]
     refused = subprocess.run(told, capture_output=True, text=True, check=False)
     assert "Another process takes part with" in refused.stderr
     room.restart(A)

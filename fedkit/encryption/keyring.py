@@ -228,7 +228,7 @@ class Keyring:
         seen = {label_of(self.members, now["about"], of).hex(): hashlib.sha256(total).digest() for total, of in sums}
         if now["opened"] not in ({}, seen) or len(seen) < len(sums):
             raise MessageError("Other sums were opened for this number: no second ones are.")
-        now |= {"opened": seen, "ours": any({self.name, *self._state["pairs"]} & of.keys() for _, of in sums)}
+        now["opened"] = seen
         self.save()  # before it is known whether they open: who asks learns that once
 
     def _opened(self, data: bytes, label: bytes, hospitals: int) -> np.ndarray:
@@ -255,7 +255,7 @@ class Keyring:
         if not now:
             return
         opened = {} if "refused" in now else now["opened"]
-        if lost := "share" in now and now["label"] not in opened:
+        if "share" in now and now["label"] not in opened:
             if state["failed"] >= (0 if now["purpose"] in _WITHOUT else state["budget"]):
                 what = f"a sum that did not open ({now['purpose']}, number {self.number})"
                 said = f"Shares of {self.name} went out for {what}, and no more of that is allowed"
@@ -265,8 +265,8 @@ class Keyring:
         if opened:
             each = [(bytes.fromhex(label), seen) for label, seen in sorted(opened.items())]
             state["head"] = _hash(state["head"], "sum", self.number.to_bytes(8), *itertools.chain(*each))
-            # Where only other groups moved the model, or a list that was not answered, much would be sent again.
-            if now["ours"] and now["purpose"] != "patients" and not lost:
+            # Where a list moved the model that was not answered here, much would be sent again.
+            if now.get("label") in opened and now["purpose"] != "patients":
                 state |= {"within": None, "unopened": []}
         state["now"] = {}
 

@@ -87,7 +87,7 @@ class Coordinator(Player):
             within = set(group).intersection(*failed.values())
             chosen = {name: arrived[name].code for name in group if name in within and name in arrived}
             missing += sorted(within - chosen.keys() - self._away())
-            if len(chosen) >= study.least and not self._arrivals.answered(failed) & within - chosen.keys():
+            if len(chosen) >= settings.quorum and not self._arrivals.answered(failed) & within - chosen.keys():
                 groups.append(chosen)
         late = self._late(ONE, number, settings.deadline_seconds)
         if not groups or (missing and not late):

@@ -109,6 +109,7 @@ class Participant(Player):
             return Status("keys", acted=True)
         last = self._follow()
         step, closed, _ = study.steps()[-1]
+        study.why_not = ""
         if step.purpose == "stopped":
             why = f"The {last.purpose} could not be added up, and are not sent twice"
             why = "Too many sums were given up" if last.purpose == "update" else why
@@ -169,8 +170,11 @@ class Participant(Player):
         """Make this hospital's keys, or read them; say what is waited for, or nothing once they are there."""
         study, name = self.study, self.identity.name
         others = [other for other in study.group(name) if other != name]  # who may be listed with it
+        rows = self.replica.alone.sha256.encode()
         known = [n for n in others if self.known == EVERYBODY or fingerprint(study.roster[n]) in self.known]
         if (kept := self.keep.read("keys")) is not None:
+            if self.keep.read("rows") != rows:
+                return Status("refused", note="The rows are others than this hospital began with: put those back.")
             self._keys = keyring.restore(name, study.parameters, study.members, kept)
             self._keys.know(known)
             self._keys.store = lambda data: self.keep.write("keys", data)
@@ -191,10 +195,11 @@ class Participant(Player):
                 raise ValueError("It is not the one that all are said to have been given.")
             self._keys = keyring.join(
                 name, study.parameters, study.agreed, study.members, exchange, group, own=own, known=known,
-                peers=study.group(name), least=study.least, budget=study.settings.budget,
+                peers=study.group(name), least=study.settings.quorum, budget=study.settings.budget,
             )  # fmt: skip
         except ValueError as problem:
             return Status("refused", note=f"The group's key by {letter.sender} cannot be used. {problem}")
+        self.keep.write("rows", rows)
         self.keep.write("opening", study.opening.encode())
         self._keys.store = lambda data: self.keep.write("keys", data)
         self._keys.save()

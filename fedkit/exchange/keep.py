@@ -18,7 +18,7 @@ class Keep:
 
     home : folder of this machine, outside the shared one; if None, all is kept in memory, and lost with it
     identity : whose; its key seals the files
-    study : digest of the invitation
+    study : fingerprint of the invitation
     role : what the party does; a ValueError says if another process does the same with this home
     """
 

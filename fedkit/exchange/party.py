@@ -84,7 +84,8 @@ class Party:
     @cached_property
     def keep(self) -> Keep:
         """What outlives the process, once the study is known."""
-        return Keep(self._home, self.identity, self.study.id, type(self).__name__.lower())
+        # Named by what people agreed to: should two invitations have one fingerprint, this is of the first.
+        return Keep(self._home, self.identity, self.study.invitation.replace("-", ""), type(self).__name__.lower())
 
     def letter(self, content: bytes | dict, purpose: str, number: int = 0, about: str = "") -> bytes:
         """Sign a content, for a sum of this study if `about` says which: the same content is the same letter."""

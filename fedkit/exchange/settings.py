@@ -128,7 +128,7 @@ class Settings:
         yield "rounds epochs", _whole(1), "a whole number, 1 or more"
         yield "quorum most_hospitals", _whole(FEWEST), f"a whole number, {FEWEST} or more"
         yield "seed budget", _whole(0), "a whole number, 0 or more"
-        yield "group_size", _or_none(_whole(FEWEST)), f"{FEWEST} or more, or None"
+        yield "group_size", _or_none(_whole(self.quorum)), f"{self.quorum} or more, as the quorum is, or None"
         yield "batch_size steps", _or_none(_whole(1)), "a whole number, or None"
         yield "bits", _whole(12, 52), "12 to 52"
         yield "learning_rate most_change", _number(1e6), "a positive number"

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from fedkit.encryption import messages, quantization
 from fedkit.encryption.envelopes import Roster
-from fedkit.encryption.keyring import FEWEST, Listed, Member
+from fedkit.encryption.keyring import Listed, Member
 from fedkit.encryption.messages import MessageError
 from fedkit.encryption.schemes import Parameters
 from fedkit.exchange import joining, letters, rounds
@@ -256,11 +256,6 @@ class Study:
     def sum_bytes(self, step: Step, hospitals: int) -> int:
         """Length of the sum of one list."""
         return messages.sum_bytes(self.parameters, self.coefficients(step), hospitals)
-
-    @property
-    def least(self) -> int:
-        """The fewest hospitals of a list."""
-        return self.settings.quorum if len(self.groups) == 1 else FEWEST
 
     def group(self, name: str) -> tuple[str, ...]:
         """Whom a hospital may be listed with, itself included."""

@@ -85,7 +85,7 @@ class Consent(NamedTuple):
             found.append(f"The study takes {settings.rounds} rounds, and {self.most_rounds} are the most.")
         if settings.budget:
             found.append("After a sum that did not open another would follow (budget), and the two differ by somebody.")
-        if min(settings.quorum, study.least) < self.fewest_hospitals:
+        if settings.quorum < self.fewest_hospitals:
             found.append(f"Sums may be of fewer than {self.fewest_hospitals} hospitals, and that was not agreed to.")
         if (charge := {who: fingerprint(key) for who, key, *_ in [study.maker_is, *study.coordinators]}) != self.server:
             found.append(f"In charge are {', '.join(charge)}, with other keys or others than were agreed to.")
