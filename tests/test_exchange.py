@@ -17,7 +17,7 @@ from fedkit.exchange import Maker, Participant, Settings, joining, letters, resu
 from fedkit.exchange.__main__ import main
 from fedkit.exchange.journal import events
 from fedkit.exchange.rounds import LIST, METRICS, ONE, SUM, TWO, Step
-from fedkit.exchange.study import Added, Closed
+from fedkit.exchange.study import Added, Closed, Tally
 from fedkit.exchange.watch import Watch
 from fedkit.exchange.work import Training
 
@@ -699,6 +699,22 @@ def test_who_answered_is_in_the_next_list_though_its_group_is_said_to_have_had_n
     room.step(*others, *mine[:3])  # the last one is late
     closed(room, 4, *mine[:3])
     assert f"{mine[3]} answered a list that did not open" in room.step(mine[0])[mine[0]].note
+
+
+def test_where_all_are_waited_for_a_sum_without_somebody_is_not_followed(tmp_path):
+    """Else who invents sums tells each hospital another past, and sees by its letters what its rows make of a model."""
+    room = Class(tmp_path, federation(4)).open().until(3)
+    room.say(SUM, 3, Added.content(closed(room, 3, *room.federation.names[1:]).digest, {0: b""}))
+    for said in room.step().values():
+        assert "Number 3 is said to be added up without Hospital 0, and all are waited for" in said.note
+    for budget, found in ((1, []), (0, ["Hospital 3", "Hospital 4", "Hospital 5"])):
+        room = Class(f"memory://waited {budget}", federation(6), group_size=3, budget=budget).open()
+        lists = tuple(dict.fromkeys(group, b"") for group in room.maker.study.groups)
+        room.step()
+        hospital, first = room.hospitals[A], Added((), "", "", (0,), 0, 0)
+        assert hospital._without(Tally(Step(2, "update", 1), Closed((), "", b"", lists), first)) == found
+        lists[0].pop("Hospital 2")
+        assert "Hospital 2" in hospital._without(Tally(Step(2, "update", 1), Closed((), "", b"", lists), first))
 
 
 def test_who_answered_in_a_group_that_was_given_up_is_in_its_next_list_though_others_moved_the_model(tmp_path):

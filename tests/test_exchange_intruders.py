@@ -820,6 +820,31 @@ def test_a_group_s_key_that_others_were_not_given_is_none(tmp_path, monkeypatch)
     assert "not the one that all are said to have been given" in said[C].note
 
 
+def test_a_second_group_s_key_is_none(tmp_path, undisturbed):
+    room = Class(tmp_path).open().until(1)
+    room.post(room.identities[A], "group", {"opening": room.maker.study.opening, "sealed": {}}, "group")
+    room.ends_well(undisturbed, "Hospital 0 made the group's key twice")
+
+
+def test_a_study_that_was_opened_with_rows_that_do_not_fit_is_not_joined(tmp_path):
+    room = Class(tmp_path)
+    room.step()
+    room.federation[A].table.pop("x0")
+    room.restart(A)
+    room.maker.open()
+    said = room.step(A)[A]
+    assert (said.stage, "has no column 'x0'" in said.note) == ("refused", True)
+
+
+def test_no_study_is_opened_with_two_that_look_alike(tmp_path):
+    data = federation(4)
+    alike = dataclasses.replace(data.hospitals[3], name="Hospital O")
+    room = Class(tmp_path, dataclasses.replace(data, hospitals=(*data.hospitals[:3], alike)))
+    room.step()
+    with pytest.raises(ValueError, match="two have one name or key"):
+        room.maker.open({each.fingerprint for each in room.maker.step()})
+
+
 def test_groups_and_their_sums_come_in_one_order():
     """Added up in another order they differ, in as many digits as a liar likes: rows would be prepared in two ways."""
     study = Class("memory://two groups", federation(6), group_size=3).open().maker.study

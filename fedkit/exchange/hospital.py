@@ -169,6 +169,10 @@ class Participant(Player):
     def _join(self) -> Status | None:
         """Make this hospital's keys, or read them; say what is waited for, or nothing once they are there."""
         study, name = self.study, self.identity.name
+        said = joining.request(study.settings, self.rows.table, b"")
+        why = joining.strange_rows(study.settings, self.rows) or joining.misfits(study.settings, study.versions, said)
+        if why:  # the maker may have opened the study with it all the same
+            return Status("refused", note=" ".join(why))
         others = [other for other in study.group(name) if other != name]  # who may be listed with it
         rows = self.replica.alone.sha256.encode()
         known = [n for n in others if self.known == EVERYBODY or fingerprint(study.roster[n]) in self.known]
@@ -229,6 +233,9 @@ class Participant(Player):
                 self._begun(last)
             if tally.end != "added":
                 continue
+            if not known and (without := self._without(tally)):
+                said = f"Number {last.number} is said to be added up without {', '.join(without)}"
+                raise MessageError(f"{said}, and all are waited for: somebody tells each hospital another past.")
             if not known and name in tally.counted and self._keys.listed is None:
                 raise MessageError(f"Number {last.number} went on with a letter not remembered here: {OLD}")
             try:
@@ -241,6 +248,14 @@ class Participant(Player):
                 study.refused(tally.added.digest, "", "A sum was refused.")
                 raise
         return last
+
+    def _without(self, tally: Tally) -> list[str]:
+        """Return who is missing in a sum, where there is no deadline: anybody, or with a budget anybody of a group."""
+        study, counted = self.study, tally.counted
+        if study.settings.deadline_seconds is not None:
+            return []
+        groups = {study.group(name) for name in counted} if study.settings.budget else study.groups
+        return sorted({name for group in groups for name in group} - counted)
 
     def _remember(self, number: int, tally: Tally) -> None:
         """Keep how a number ended, and of whom; MessageError if it was followed, or answered, otherwise."""

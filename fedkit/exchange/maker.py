@@ -120,7 +120,8 @@ class Maker(Party):
             if strangers := set(fingerprints) - {request.fingerprint for request in taken}:
                 raise ValueError(f"Nobody asked to join with the key {', '.join(sorted(strangers))}.")
         names, keys = {request.name: request for request in taken}, {key for request in taken for key in request.member}
-        if len(names) < len(taken) or len(keys) < 2 * len(taken) or any(request.problems for request in taken):
+        one = len(set(map(skeleton, names))) < len(taken) or len(keys) < 2 * len(taken)
+        if one or any(request.problems for request in taken):
             wrong = ", ".join(request.name for request in taken if request.twice or request.problems)
             raise ValueError(f"Of those chosen, two have one name or key, or one does not fit; see `step`: {wrong}.")
         if not settings.quorum <= len(names) <= settings.most_hospitals:

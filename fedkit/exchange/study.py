@@ -309,8 +309,9 @@ class Study:
         joining.signed_by(letter, self.key_maker, self.roster[self.key_maker])
         if letter.json().get("opening") != self.opening:
             raise MessageError(f"The group's key by {letter.sender} is for another opening of this study.")
-        if self.group_key is None or letter.digest < self.group_key.digest:
-            self.group_key = letter
+        if self.group_key and letter.digest != self.group_key.digest:
+            raise MessageError(f"{letter.sender} made the group's key twice: those who join by two are never added up.")
+        self.group_key = letter
 
     def _read_said(self, what: str, number: int, found: Found) -> None:
         letter = letters.read(found, self.id, what, number)
