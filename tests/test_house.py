@@ -29,7 +29,7 @@ ROOMS = {
     "sources": (711, {"core"}),
 }
 WHOLE = 15_180  # the most lines of all rooms together
-TESTED = 20_997  # and of the tests, with what measures and the answers to exercises
+TESTED = 20_999  # and of the tests, with what measures and the answers to exercises
 # The core in the order in which it is read, and the one module of it that opens the door to an engine.
 CORE = ["hospitals", "tables", "preparation", "models", "learning", "aggregators", "records", "evaluation", "plots"]
 BEHIND = {"encryption": "aggregators", "reading": "hospitals"}

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from exchange_parts import Class, Logistic, federation
 
 from fedkit.compat import environment
-from fedkit.exchange import EVERYBODY, Coordinator, Participant, classroom, rounds
+from fedkit.exchange import EVERYBODY, Coordinator, Participant, classroom, keep, rounds
 from fedkit.exchange.folder import quoted
 from fedkit.exchange.work import Training
 from fedkit.hospitals import Federation
@@ -69,6 +69,8 @@ def processes(patients: Federation, killed: int = 0, stopped: int = 0) -> dict[s
         root.mkdir()
         room = Class(root, patients, rounds=ROUNDS, group_size=5, **patience if killed else {}).open()
         how = {"invitation": room.fingerprint, "home": room.home}
+        while keep._LOCKS:  # the homes are their processes' from here on
+            keep._LOCKS.popitem()[1].close()
         parties = [
             partial(Participant, root, room.identities[rows.name], rows, work=Logistic, known=EVERYBODY, **how)
             for rows in patients
