@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from exchange_parts import Class
+from exchange_parts import Class, federation
 from scipy.interpolate import BSpline
 
 from fedkit.encryption import schemes
@@ -58,7 +58,7 @@ def test_a_sum_of_two_tells_less_than_a_billionth_of_a_bit_more_by_the_law_of_wh
 
 def test_a_study_draws_what_it_adds_before_rounding_anew_for_each_sum_of_each_hospital(tmp_path):
     """The model stands still, and all steps are too coarse: what opens is what was drawn, and never the same."""
-    room = Class(tmp_path, rounds=4, learning_rate=1e-15, dither=None).open()
+    room = Class(tmp_path, federation(columns=100), rounds=4, learning_rate=1e-15, dither=None).open()
     room.play()
     hospital = room.hospitals["Hospital 0"]
     step = hospital.replica.counted.layer(1, room.settings.most_change, hospital.study.parameters).step
@@ -66,7 +66,7 @@ def test_a_study_draws_what_it_adds_before_rounding_anew_for_each_sum_of_each_ho
     assert np.array_equal(drawn, np.rint(drawn))
     assert 0 < np.abs(drawn).max() <= 3 * (1 + DRAWS) / 2
     assert len({tuple(each) for each in drawn}) == 4
-    assert 0.5 < drawn.var() / (3 * (1 + DRAWS) / 12) < 2
+    assert 0.6 < drawn.var() / (3 * (1 + DRAWS) / 12) < 1.5  # of 408, once in a billion by chance
 
 
 def test_what_scores_add_up_to_is_never_the_same_nor_as_fine_as_its_fractions(tmp_path):
