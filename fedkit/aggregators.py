@@ -127,7 +127,7 @@ class Wrapped:
         return WrappedState(inner, own), mean
 
 
-# Way of rounding -> uniform numbers that are added before: see `encryption.quantization`.
+# Way of rounding -> random numbers that are added before: see `encryption.quantization`.
 ROUNDING = {"dithered": DRAWS, "nearest": 0, "stochastic": 1, "feedback": 0}
 
 
@@ -138,7 +138,7 @@ class EncryptedState:
     parties: Together  # hospitals with their keys, which step forward with each sum, and the server
     hidden: np.ndarray  # which numbers of an update are encrypted: bool, shape [p]
     weights: Weights = field(default_factory=dict)  # of those whose patients were added up last
-    counted: Counted | None = None  # their sum
+    counted: Counted = field(default_factory=Counted)  # their sum
     residuals: Vectors = field(default_factory=dict)  # with feedback: what was not sent, in patients x update
 
 
@@ -189,7 +189,7 @@ class EncryptedMean:
             raise ValueError("Every layer would travel in the clear: use aggregators.Mean for that.")
         hidden = np.concatenate([np.full(size, layer not in self.in_the_clear) for layer, size in sizes.items()])
         parameters = encryption.choose(len(hospitals), numbers=int(hidden.sum()), bits=self.bits)
-        Counted(1, 1, 1).layer(1, 1.0, parameters, ROUNDING[self.rounding])  # a ValueError, if these bits are too few
+        Counted().layer(1, 1.0, parameters, ROUNDING[self.rounding])  # a ValueError, if these bits are too few
         return EncryptedState(Together(hospitals, parameters, ledger, self.network, self.least), hidden)
 
     def total(self, state: EncryptedState, purpose: str, numbers: Vectors, ledger: Ledger) -> np.ndarray:
@@ -238,7 +238,7 @@ class EncryptedMean:
             left = {name: state.residuals.get(name, 0.0) / max(weights[name], 1) for name in vectors}
             wanted = {name: vector + left[name] for name, vector in vectors.items()}
             vectors = {name: np.clip(own, -self.most_change, self.most_change) for name, own in wanted.items()}
-            sent = {name: layout.rounded(own * weights[name]) for name, own in vectors.items()}
+            sent = {name: layout.rounded(own, weights[name]) for name, own in vectors.items()}
             left = {name: own * weights[name] - sent[name] for name, own in wanted.items()}
             state = replace(state, residuals=state.residuals | left)
         numbers = {name: (vector, weights[name]) for name, vector in vectors.items()}

@@ -111,8 +111,8 @@ def test_a_fingerprint_is_80_bits_of_the_hash_in_crockfords_digits(public):
     assert [len(group) for group in fingerprint(public).split("-")] == [4, 4, 4, 4]
 
 
-@pytest.mark.parametrize("name", ["", " Basel", "Basel ", "x" * 101, "two\nlines", "\u202elesaB", "\ud800", 3, None])
+@pytest.mark.parametrize("name", ["", " Basel", "Basel ", "x" * 101, "two\nlines", "\u202elesaB", "\ud800", "\u3164"])
 def test_names_that_cannot_be_read_aloud_are_refused(name):
-    with pytest.raises(ValueError, match="1 to 100 printable characters"):
+    with pytest.raises(ValueError, match="1 to 100 characters"):
         Identity(name, bytes(32))
     assert [check_name(name) for name in NAMES] == NAMES

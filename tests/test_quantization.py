@@ -4,21 +4,23 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 
-from fedkit.encryption import schemes
+from fedkit.encryption import quantization, schemes
 from fedkit.encryption.packing import BLOCK
 from fedkit.encryption.quantization import DRAWS, EXACT_STEP, PUBLIC, Dither, Layer, Layout, exact_layer, packed_layer
 
 PARAMETERS = schemes.choose(4, numbers=10**6, bits=26)  # two numbers to a coefficient
+REACH = [0, 0.5, 0.5 + norm.isf(2.0**-17)]  # how far each hospital's draws go,
+SPREAD = [0, 1 / 12, 1 / 12 + 1]  # and their variance
 HOSPITALS = st.sampled_from([1, 2, 3, 8, 25, 1000])
 BITS = st.sampled_from([4, 8, 12, 17, 26, 40])
 
 
 @given(st.integers(2, 52), st.integers(1, 6241), st.sampled_from([0, 1, DRAWS]))
 def test_a_packed_layer_leaves_no_more_room_than_rounding_takes(bits, hospitals, draws):
-    worst, largest = -(-hospitals * (1 + draws) // 2), 2 ** (bits - 1) - 1
-    # Hoeffding's bound for numbers from -1/2 to 1/2 is wider than what is left: theirs is that of their variance.
-    likely = np.ceil(hospitals / 2 + np.sqrt(2 * hospitals * draws / 12 * np.log(2 * 2.0**64)))
+    worst, largest = np.ceil(hospitals * (0.5 + REACH[draws])), 2 ** (bits - 1) - 1
+    likely = np.ceil(hospitals / 2 + np.sqrt(2 * hospitals * SPREAD[draws] * np.log(2 * 2.0**64)))
     most = min(worst, likely)
     parameters = PARAMETERS._replace(bits=bits, hospitals=hospitals)
     if largest <= most:
@@ -28,10 +30,17 @@ def test_a_packed_layer_leaves_no_more_room_than_rounding_takes(bits, hospitals,
         assert packed_layer(1, 1.0, parameters, draws).limit + most == largest
 
 
+def test_what_is_drawn_is_sub_gaussian_so_that_many_hospitals_draws_stay_within_the_room():
+    """The moment generating function is below that of a normal number with the same variance, at every place."""
+    for at in np.geomspace(0.01, 100, 400):
+        assert np.log(np.sinh(at / 2) / (at / 2)) <= SPREAD[1] * at**2 / 2
+        assert np.log(np.mean(np.exp(at * quantization._NORMAL))) <= at**2 / 2
+
+
 @settings(deadline=None)
 @given(HOSPITALS, BITS, st.sampled_from([1e-10, 1e-6, 1.0, 1e6]), st.sampled_from([0, 1, DRAWS]), st.binary())
 def test_a_sum_within_its_bounds_is_right_to_the_rounding(hospitals, bits, size, draws, seed):
-    bits = max(bits, (hospitals - 1).bit_length() + 3, (hospitals * (1 + draws)).bit_length() + 2)
+    bits = max(bits, (hospitals - 1).bit_length() + 3, int(2 * hospitals * REACH[draws]).bit_length() + 2)
     rng, parameters = np.random.default_rng([*seed]), schemes.choose(hospitals, bits=bits)
     bounds = size * rng.random(hospitals) ** 4  # some hospitals are much larger than others
     agreed = EXACT_STEP * np.rint(bounds / EXACT_STEP).sum()
@@ -43,7 +52,7 @@ def test_a_sum_within_its_bounds_is_right_to_the_rounding(hospitals, bits, size,
     coefficients = sum(layout.encode(row, b"%d" % at + seed) for at, row in enumerate(numbers))
     assert np.abs(coefficients).max() < 2 ** (parameters.room_bits - 1), "a sum must fit a coefficient"
     error = np.abs(layout.decode(coefficients) - numbers.sum(axis=0)).max()
-    assert error <= layout.layers[0].step * hospitals * (1 + draws) / 2 * (1 + 1e-6)
+    assert error <= layout.layers[0].step * hospitals * (0.5 + REACH[draws]) * (1 + 1e-6)
 
 
 @settings(deadline=None)
@@ -76,11 +85,11 @@ def test_what_is_whole_or_exact_is_not_left_to_chance():
 def test_what_dither_changes_does_not_depend_on_the_number():
     """Its mean, and spread, of 100,000 numbers; rounding to the nearest, or with one draw, is as good as told."""
     error = 4 * np.array([1, np.sqrt(2)]) / np.sqrt(10**5)
-    for draws, spread in ((DRAWS, (1 + DRAWS) / 12), (1, None), (0, None)):
+    for draws, spread in ((DRAWS, 1 / 12 + SPREAD[DRAWS]), (1, None), (0, None)):
         layer, found = Layer(10**5, 1.0, 26, 2**20, draws=draws), []
         for own in (0.0, 0.25, 0.5):
             moved = layer.round(np.full(10**5, own), Dither(b"")) - own
-            assert np.abs(moved).max() <= (1 + draws) / 2
+            assert np.abs(moved).max() <= 0.5 + REACH[draws]
             found.append([moved.mean(), moved.var()])
         if spread:
             assert (np.abs(np.array(found) - [0, spread]) < error * [np.sqrt(spread), spread]).all()

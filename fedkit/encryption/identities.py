@@ -150,7 +150,7 @@ def _prototype(char: str) -> str:
 
 def check_name(name: str) -> str:
     """Return a name as it is, if it can be read aloud, sent and printed; ValueError if not."""
-    if not isinstance(name, str) or not (1 <= len(name) <= 100 and name == name.strip() and name.isprintable()):
-        said = "A name has 1 to 100 printable characters, with no space before or after"
-        raise ValueError(f"{said}, and this is {name!r:.120}.")
+    right = isinstance(name, str) and len(name) <= 100 and name == name.strip() and name.isprintable()
+    if not right or not skeleton(name):
+        raise ValueError(f"A name has 1 to 100 characters that show, no space at an end, and this is {name!r:.120}.")
     return name

@@ -18,12 +18,7 @@ def pack(integers: np.ndarray, bits: int, fields: int) -> np.ndarray:
         integers = integers.astype(np.int64)
     if spare := -len(integers) % fields:
         integers = np.concatenate([integers, np.zeros(spare, integers.dtype)])
-    *rest, packed = integers.reshape(-1, fields).T
-    packed = packed.copy()
-    for digits in reversed(rest):
-        packed *= 1 << bits
-        packed += digits
-    return packed.astype(np.int64, copy=False)
+    return (integers.reshape(-1, fields) @ (1 << bits * np.arange(fields))).astype(np.int64, copy=False)
 
 
 def unpack(coefficients: np.ndarray, bits: int, fields: int, size: int) -> np.ndarray:

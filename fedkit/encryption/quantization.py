@@ -12,49 +12,52 @@ to stay inside its field, or it spills into the next one and nobody notices. Two
   large updates are: sums of bounds would tell what the sum of updates hides, as soon as signs differ.
 
 A sum of numbers that were rounded to the nearest step tells more than their sum: in steps of other sizes it comes out
-differently, and who says too many patients chooses the steps. So `DRAWS` uniform numbers, of a step each, are added
-before: then the first `DRAWS` moments of what rounding changes depend on the number no more, nor, nearly, does anything
-else (Wannamaker et al., "A theory of nonsubtractive dither", IEEE Transactions on Signal Processing 48, 2000).
+differently, and who says too many patients chooses the steps. So two random numbers are added before. One is uniform,
+at most half a step up or down: then the mean of what rounding changes does not depend on the number. The other is
+normal, with a standard deviation of one step: then nearly nothing else does (Wannamaker et al., "A theory of
+nonsubtractive dither", IEEE Transactions on Signal Processing 48, 2000).
 """
 
-import hmac
+import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import ndtri
 
 from fedkit.encryption.packing import BLOCK, gather, pack, spread, unpack
 from fedkit.encryption.ring import stream
 from fedkit.encryption.schemes import EXACT_BITS, TAIL, Parameters
 
 EXACT_STEP = 2.0**-128
-DRAWS = 12  # of two numbers of a known sum, a sum in steps of anybody's choice then tells 3e-10 bits at the most
+DRAWS = 2  # of two numbers of a known sum, a sum in steps of anybody's choice then tells 8e-10 bits at the most
+_NORMAL = ndtri((np.arange(2**16) + 0.5) / 2**16)  # each as likely as the others, up to 4.3
 
 PUBLIC = b""  # where one process plays all, and a study that is played again is to give the same sums
 
 
 class Dither:
-    """What is added to numbers, in steps, before they are rounded: uniform numbers between -1/2 and 1/2.
+    """What is added to numbers, in steps, before they are rounded.
 
     secret : of one sum; where it is `PUBLIC` they follow from the numbers, so that the same ones are rounded alike
     """
 
     def __init__(self, secret: bytes) -> None:
-        self._secret, self._blocks = secret, 0
+        self._key, self._public = hashlib.sha256(secret), secret == PUBLIC
+        self._next = stream(self._key.digest())
 
     def draw(self, steps: np.ndarray, draws: int) -> np.ndarray:
-        """Return the sum of so many uniform numbers for each of the next ones: float64, shape [n]."""
-        self._blocks += 1
-        key = hmac.new(self._secret, self._blocks.to_bytes(8), "sha256")
-        if self._secret == PUBLIC:
-            key.update(steps + 0.0)  # so that -0.0 is 0.0
-        raw, count = np.frombuffer(stream(key.digest())((draws + 1) * len(steps)), np.uint8), len(steps)
-        fine = raw[: 2 * count].view("<u2")  # one of 16 bits fills the gaps of the others
-        others = raw[2 * count :].reshape(draws - 1, count)
-        middle = (draws - 2.0**-16 - (draws - 1) * 2.0**-8) / 2
-        return others.sum(axis=0, dtype=np.uint16) * 2.0**-8 + fine * 2.0**-16 - middle
+        """Return what the next numbers get: a uniform number each or, if two are asked for, a normal one more."""
+        if self._public:
+            self._key.update(steps + 0.0)  # so that -0.0 is 0.0
+            self._next = stream(self._key.digest())
+        uniform, *normal = np.frombuffer(self._next(2 * draws * len(steps)), "<u2").reshape(draws, len(steps))
+        drawn = uniform * 2.0**-16 - (0.5 - 2.0**-17)
+        for words in normal:
+            drawn += _NORMAL.take(words)
+        return drawn
 
 
 @dataclass(frozen=True)
@@ -68,15 +71,16 @@ class Layer:
     fields: int = 1  # to a coefficient; or ...
     digits: int = 1  # ... coefficients to a number,
     digit_bits: int = 0  # and bits of a digit
-    draws: int = 0  # uniform numbers that are added before rounding
+    draws: int = 0  # random numbers that are added before rounding
 
     coefficients = property(lambda self: -(-self.size // self.fields) * self.digits)  # int: how many the layer fills
 
-    def round(self, numbers: np.ndarray, dither: Dither | None = None) -> np.ndarray:
-        """Return whole steps, the nearest once the layer's draws are added; ValueError beyond the limit."""
-        steps = numbers / self.step
+    def round(self, numbers: np.ndarray, dither: Dither | None = None, weight: float = 1.0) -> np.ndarray:
+        """Return whole steps of weight x numbers, the nearest with the layer's draws; ValueError beyond the limit."""
+        steps = numbers * weight
+        steps /= self.step
         if not max(steps.max(initial=0), -steps.min(initial=0)) <= self.limit:  # NaN is not, either
-            raise too_large(numbers)
+            raise too_large(numbers * weight)
         if self.draws:
             steps += dither.draw(steps, self.draws)
         return np.rint(steps, out=steps)
@@ -84,10 +88,10 @@ class Layer:
     def encode(self, numbers: np.ndarray, dither: Dither | None = None, weight: float = 1.0) -> np.ndarray:
         """Round and pack weight x numbers: int64, shape [coefficients]."""
         if self.digits == 1:
-            each = BLOCK * self.fields
-            parts = (numbers[at : at + each] * weight for at in range(0, max(self.size, 1), each))
-            return np.concatenate([pack(self.round(part, dither), self.bits, self.fields) for part in parts])
-        steps = self.round(numbers * weight, dither)
+            each = BLOCK // self.fields * self.fields
+            parts = (numbers[at : at + each] for at in range(0, max(self.size, 1), each))
+            return np.concatenate([pack(self.round(part, dither, weight), self.bits, self.fields) for part in parts])
+        steps = self.round(numbers, dither, weight)
         integers = steps.astype(np.int64) if self.bits < 63 else np.array([int(step) for step in steps], dtype=object)
         return spread(integers, self.digit_bits, self.digits)
 
@@ -127,9 +131,9 @@ def weight_layer(parameters: Parameters) -> Layer:
 class Counted(NamedTuple):
     """Patients that were added up, from which an update's step follows; a sum may not hold more than `most`."""
 
-    patients: float
-    hospitals: int  # whose they are,
-    of: int  # and how many there are in all: who comes later may have twice as many each
+    patients: float = 1  # before any were
+    hospitals: int = 1  # whose they are,
+    of: int = 1  # and how many there are in all: who comes later may have twice as many each
 
     most = property(lambda s: max(s.patients, 1) * (1 if s.hospitals == s.of else 2 * s.of / s.hospitals))  # float
     late = property(lambda s: (s.most - s.patients) / max(s.of - s.hospitals, 1))  # float: at one that comes later
@@ -143,15 +147,16 @@ def packed_layer(size: int, bound: float, parameters: Parameters, draws: int = D
     """Layer of few bits, with a step as fine as the bound allows.
 
     ValueError if the hospitals' rounding alone fills the field: how far it moves their sum at the most, or but with a
-    probability below 2^-64, since uniform numbers are sub-Gaussian.
+    probability below 2^-64, since uniform and normal numbers are sub-Gaussian.
 
     size : how many numbers
     bound : sum over hospitals of the largest number, up or down, that each may send
     parameters : their `bits` are the width of the field
-    draws : uniform numbers that each hospital adds before it rounds
+    draws : random numbers that each hospital adds before it rounds: none, a uniform one, or a normal one, too
     """
     bits, hospitals = parameters.bits, parameters.hospitals
-    moved = hospitals / 2 + min(hospitals * draws / 2, TAIL * np.sqrt(hospitals * draws / 12))
+    reach, variance = [(0, 0), (1 / 2, 1 / 12), (1 / 2 + _NORMAL[-1], 1 / 12 + 1)][draws]
+    moved = hospitals / 2 + min(hospitals * reach, TAIL * np.sqrt(hospitals * variance))
     room = 2 ** (bits - 1) - 1 - int(np.ceil(moved))  # for the sum of bounds, in steps
     if room < 1:
         raise ValueError(f"{bits} bits have no room for the sum of {hospitals} hospitals: use more, or fewer of them.")
@@ -180,10 +185,10 @@ class Layout:
         parts = [layer.encode(part, dither, weight) for layer, part in self._parts(numbers, "size")]
         return np.concatenate([np.empty(0, np.int64), *parts])
 
-    def rounded(self, numbers: np.ndarray) -> np.ndarray:
-        """Return what arrives of the numbers: shape [size]."""
-        dither = Dither(PUBLIC)
-        return np.concatenate([layer.round(part, dither) * layer.step for layer, part in self._parts(numbers, "size")])
+    def rounded(self, numbers: np.ndarray, weight: float = 1.0) -> np.ndarray:
+        """Return what arrives of weight x numbers: shape [size]."""
+        dither, parts = Dither(PUBLIC), self._parts(numbers, "size")
+        return np.concatenate([layer.round(part, dither, weight) * layer.step for layer, part in parts])
 
     def decode(self, coefficients: np.ndarray) -> np.ndarray:
         """Turn a sum of encoded vectors into numbers: float64, shape [size]."""

@@ -83,7 +83,7 @@ class Coordinator(Player):
         groups, missing = [], []
         for group in study.groups:
             # After lists that did not open, those who were in them alone (`Keyring.within`), and all who answered one.
-            failed = study.failed(group)
+            failed = {at: of for at, of in study.failed(group).items() if self._arrivals.answered([at])}
             within = set(group).intersection(*failed.values())
             chosen = {name: arrived[name].code for name in group if name in within and name in arrived}
             missing += sorted(within - chosen.keys() - self._away())

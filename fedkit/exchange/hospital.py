@@ -311,6 +311,8 @@ class Participant(Player):
             return f"The letters of {', '.join(missing)} that are listed are not in the folder yet."
         late = self._listed.setdefault(closed.digest, self._clock()) - (study.settings.deadline_seconds or 0.0) / 2
         could = set(study.group(me)) if keys.within is None else set(study.group(me)) & {*keys.within}
+        for before, of in study.failed(study.group(me)).items():  # the others are bound to it, if they answered it
+            could &= of.keys() if listed.keys() - self._arrivals.answered([before]) <= {me} else could
         shown = self.folder.digests(rounds.place(ONE, step.number))
         long_here = {each.sender for each in here if each.since < late and each.file in shown}
         long_here = could if study.settings.deadline_seconds is None else long_here

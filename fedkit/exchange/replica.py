@@ -53,7 +53,7 @@ class Replica:
         settings = study.settings
         self.alone = Federation(settings.title, (hospital,), settings.numeric, settings.categorical, settings.classes)
         self.held, self.scores, self._keep = Held(), {}, keep
-        self.counted, self._most = rounds.NONE, 0.0
+        self.counted, self._most = Counted(), 0.0
         self._trained: tuple[Held | None, tuple] = None, ()  # from where, and what `Training.train` returned
         self._done = -1
 

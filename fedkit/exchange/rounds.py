@@ -44,7 +44,6 @@ class Step(NamedTuple):
 
 
 FIRST = Step(0, "statistics", 0)
-NONE = Counted(1, 1, 1)  # before patients were counted
 
 
 def place(what: str, number: int) -> str:
@@ -57,7 +56,7 @@ def parameters(settings: Settings, hospitals: int) -> Parameters:
     return schemes.choose(hospitals, numbers=sum(settings.layers), bits=settings.bits, security=settings.security)
 
 
-def layout(settings: Settings, parameters: Parameters, purpose: str, counted: Counted = NONE) -> Layout:
+def layout(settings: Settings, parameters: Parameters, purpose: str, counted: Counted) -> Layout:
     """How the numbers of a sum become integers; how many there are does not depend on the patients."""
     if purpose == "patients":  # are in every letter
         return Layout(())

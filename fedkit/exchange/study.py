@@ -251,7 +251,7 @@ class Study:
     def coefficients(self, step: Step) -> int:
         """How many coefficients it has, the weight's included."""
         weight = quantization.weight_layer(self.parameters).coefficients
-        return weight + rounds.layout(self.settings, self.parameters, step.purpose).coefficients
+        return weight + rounds.layout(self.settings, self.parameters, step.purpose, quantization.Counted()).coefficients
 
     def sum_bytes(self, step: Step, hospitals: int) -> int:
         """Length of the sum of one list."""

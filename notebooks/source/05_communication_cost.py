@@ -349,8 +349,9 @@ by_phase
 # they are 0 and 1. So sums in steps of many sizes show more. And one hospital alone can choose the step: it says that it
 # has very many patients.
 #
-# [Dither](glossary.md#dither) ends this: each hospital adds twelve random numbers before it rounds, each at most half a
-# step (Wannamaker et al., 2000). Then sums look alike, whoever sent what. `EncryptedMean` does it by itself.
+# [Dither](glossary.md#dither) ends this: each hospital adds two random numbers before it rounds. One is uniform, at most
+# half a step up or down. The other is normal, as a rule one step (Wannamaker et al., 2000). Then sums look alike, whoever
+# sent what. `EncryptedMean` does it by itself.
 
 # %%
 wish, random, left_over = 0.3, np.random.default_rng(0), 0
@@ -362,8 +363,8 @@ for _ in range(10):
     left_over += wish - np.rint(wish + left_over)
 print("wanted 3.0; arrived", {how: round(float(n), 1) for how, n in arrived.items()})
 for pair in ([0.3, 0.4], [0.7, 0.0]):
-    draws = random.uniform(-0.5, 0.5, (2, 12, 100_000)).sum(axis=1)
-    sums = np.rint(np.array(pair)[:, None] + draws).sum(axis=0)
+    dither = random.uniform(-0.5, 0.5, (2, 100_000)) + random.normal(size=(2, 100_000))
+    sums = np.rint(np.array(pair)[:, None] + dither).sum(axis=0)
     print(pair, "nearest", np.rint(pair).sum(), end=", ")
     print(f"dithered {sums.mean():.1f}, with a spread of {sums.std():.2f}")
 
@@ -422,9 +423,13 @@ bytes_down = by_phase["down"].sum()
 assert bytes_down < 1.02 * by_phase["up"].sum(), "Down is as long as up."
 assert full / 4096 > 57, "The start is as long as we say."
 wishes, draw = np.full(1000, 0.3), quantization.Dither(b"").draw
-layer = quantization.Layer(1000, step=1.0, bits=12, limit=2000, draws=12)
+layer = quantization.Layer(
+    1000, step=1.0, bits=12, limit=2000, draws=quantization.DRAWS
+)
 as_fedkit = layer.round(wishes, quantization.Dither(b""))
-assert np.array_equal(as_fedkit, np.rint(wishes + draw(wishes, 12))), "As fedkit."
+assert np.array_equal(as_fedkit, np.rint(wishes + draw(wishes, quantization.DRAWS))), (
+    "As fedkit."
+)
 far = bits_table.set_index(["rounding", "bits"])["distance"]
 claim(2 * far["feedback", 5] < far["nearest", 5], "Feedback wins most back.")
 claim((far["feedback"] < far["nearest"]).all(), "Feedback is nearer than nearest.")
