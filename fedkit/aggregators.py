@@ -220,12 +220,11 @@ class EncryptedMean:
             if vector.shape != state.hidden.shape or name not in weights:
                 need = f"{name}: {len(state.hidden)} numbers and a weight are needed"
                 raise ValueError(f"{need}, and the update has shape {vector.shape}, the weight is {weights.get(name)}.")
-        clear = {name: vector[~state.hidden] for name, vector in vectors.items() if self.in_the_clear}
-        vectors = {name: vector[state.hidden] for name, vector in vectors.items()}
-        for name, vector in vectors.items():
             if not (largest := np.abs(vector).max()) <= self.most_change:  # NaN is not, either
                 said = f"{name}: a number of the update is {largest:.3g}, and {self.most_change:g} was agreed on"
                 raise ValueError(f"{said} (`most_change`): did the training diverge?")
+        clear = {name: vector[~state.hidden] for name, vector in vectors.items() if self.in_the_clear}
+        vectors = {name: vector[state.hidden] for name, vector in vectors.items()}
         if any(state.weights.get(name) != weights[name] for name in vectors):
             own = {name: (np.empty(0), weights[name]) for name in vectors}
             found = state.parties.sums("patients", Layout(()), own, ledger, groups=groups)

@@ -13,7 +13,6 @@ import pandas as pd
 
 from fedkit.encryption.envelopes import About
 from fedkit.encryption.identities import Identity
-from fedkit.encryption.quantization import PUBLIC
 from fedkit.exchange import EVERYBODY, Coordinator, Folder, Maker, Participant, Settings, letters, rounds
 from fedkit.exchange.folder import quoted
 from fedkit.exchange.journal import events
@@ -76,9 +75,9 @@ class Class:
 
     boss = Identity("Teacher", b"B" * 32)
 
-    def __init__(self, root, data=None, *, work=Logistic, coordinator=None, known=EVERYBODY, dither=PUBLIC, **settings):
+    def __init__(self, root, data=None, *, work=Logistic, coordinator=None, known=EVERYBODY, public=True, **settings):
         self.root, self.work, self.federation, self.known = root, work, data or federation(3), known
-        self.dither = dither
+        self.public = public
         self.home = Path(f"{root} at home") if isinstance(root, Path) else None
         self.settings = Settings.of(self.federation, **{"rounds": 3} | settings)
         self.identities = {
@@ -100,7 +99,7 @@ class Class:
             me, rows = self.identities[name], self.federation[name]
             more = how | {"known": self.known, "work": self.work}
             self.hospitals[name] = Participant(Folder(self.root), me, rows, **more)
-            self.hospitals[name].dither = self.dither
+            self.hospitals[name].public = self.public
         if not names:
             self.coordinator = Coordinator(Folder(self.root), coordinator or self.boss, **how)
 

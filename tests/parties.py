@@ -67,10 +67,10 @@ def packed(size=2000, bound=1000.0, parameters=SMALL):
     return Layout((packed_layer(size, bound, parameters, 0),))
 
 
-def encoded(vector, layout, parameters=SMALL, weight=5):
+def encoded(vector, layout, parameters=SMALL, weight=5, name=""):
     """The integers that a letter hides."""
     whole = Layout((exact_layer(1, parameters, 1.0, 64), *layout.layers))
-    return whole.encode(np.concatenate([[weight], vector * weight]))
+    return whole.encode(np.concatenate([[weight], vector * weight]), name)
 
 
 # What is written down a second time, as an attacker would

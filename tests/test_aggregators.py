@@ -85,7 +85,7 @@ def test_the_integers_are_exact(rounding):
     mean = training.play(vectors)
     assert agreements(training) == 1
     agreed = together.Layout(layers)
-    whole = [agreed.encode(own, weight=PATIENTS[name]) for name, own in vectors.items()]
+    whole = [agreed.encode(own, name, PATIENTS[name]) for name, own in vectors.items()]
     assert np.array_equal(mean, agreed.decode(np.sum(whole, axis=0)) / np.float64(sum(PATIENTS.values())))
 
 
@@ -197,6 +197,14 @@ def test_feedback_wins_back_what_few_bits_cost():
     )
     for _ in range(6):
         assert np.abs(training.play(dict.fromkeys(many, np.ones(14)), many) - 1).max() < 0.1, "their sum spilled over"
+
+
+@pytest.mark.parametrize("rounding", ["dithered", "stochastic"])
+def test_what_hospitals_draw_does_not_add_up_to_more_than_there_is_room_for(rounding):
+    """Though all send the same numbers, the largest that were agreed on."""
+    many, update = {f"hospital {number}": 100 for number in range(64)}, np.full(1025, 10.0)
+    training = Training(EncryptedMean(bits=12, rounding=rounding), many, {"kernel": (1025,)})
+    assert np.abs(training.play(dict.fromkeys(many, update), many) - 10).max() < 1
 
 
 @pytest.mark.parametrize(("hospitals", "bits", "tolerance"), [(3, 26, 2e-6), (25, 26, 1e-5), (203, 14, 0.05)])

@@ -31,7 +31,6 @@ from fedkit.encryption import messages
 from fedkit.encryption.identities import Identity, fingerprint
 from fedkit.encryption.keyring import Keyring
 from fedkit.encryption.messages import MessageError
-from fedkit.encryption.quantization import PUBLIC
 from fedkit.exchange import EVERYBODY, Coordinator, Folder, Maker, Participant, Settings, keep, letters, rounds
 from fedkit.exchange.journal import events
 from fedkit.exchange.rounds import LIST, ONE, SUM, TWO
@@ -64,7 +63,7 @@ def coordinate(folder: Folder, aloud: str, results: Path) -> None:
 def take_part(folder: Folder, aloud: str, results: Path, name: str) -> None:
     how = {"invitation": aloud, "home": results / "home", "known": EVERYBODY, "work": Logistic}
     participant = Participant(folder, IDENTITIES[name], FEDERATION[name], **how)
-    participant.dither = PUBLIC  # as in the model of the study in one process
+    participant.public = True  # as in the model of the study in one process
     status = participant.run(POLL, tell=len)
     assert status.stage == "done", status
     (results / f"{name}.part").write_bytes(b"".join(weight.tobytes() for weight in participant.weights))

@@ -253,7 +253,7 @@ def test_a_backup_that_is_put_back_is_noticed(tmp_path, ahead):
     room = Class(tmp_path).open().until(2)
     with room.disk_put_back():
         room.until(3 + ahead, TWO)
-    room.dither = None  # so that other numbers would be sent
+    room.public = False  # so that other numbers would be sent
     room.restart(A)
     before = {path.name for path in room.root.rglob("*.Hospital%200.letter")}
     for _ in range(3):
@@ -268,7 +268,7 @@ def test_a_backup_from_just_before_a_letter_sends_no_second_one(tmp_path):
     room = Class(tmp_path).open().until(1, SUM)
     with room.disk_put_back():
         room.step(A)
-    room.dither = None  # so that other numbers would be sent
+    room.public = False  # so that other numbers would be sent
     room.restart(A)
     assert "an old copy of this disk was put back?" in room.step(A)[A].note
     assert len(room.said(ONE, 2, A)) == 1
@@ -479,13 +479,13 @@ def nonsense(monkeypatch):
     def sent_by(change):
         honest = Keyring.encrypt
 
-        def encrypt(keys, purpose, vector, weight, layout=None, scale=None, dither=None):
+        def encrypt(keys, purpose, vector, weight, layout=None, scale=None, public=False):
             if keys.name != C:
-                return honest(keys, purpose, vector, weight, layout, scale, dither)
+                return honest(keys, purpose, vector, weight, layout, scale, public)
             for shrink in range(0, 400, 2):
                 vector_, weight_ = change(keys, np.array(vector) * scale, weight, 2.0**-shrink)
                 with contextlib.suppress(ValueError):
-                    return honest(keys, purpose, vector_, Unchecked(weight_), layout, 1.0, dither)
+                    return honest(keys, purpose, vector_, Unchecked(weight_), layout, 1.0, public)
 
         monkeypatch.setattr(Keyring, "encrypt", encrypt)
 

@@ -24,7 +24,7 @@ from fedkit import encryption
 from fedkit.encryption import Member, MessageError, Server, digest, keyring, ring
 from fedkit.encryption.keyring import label_of
 from fedkit.encryption.messages import PRIME, Letter, Share, Sum
-from fedkit.encryption.quantization import PUBLIC, Layout, packed_layer
+from fedkit.encryption.quantization import Layout, packed_layer
 from fedkit.encryption.schemes import COINS
 
 REFUSED = "^This is not the sum of the letters in its list: it was changed, or one was left out.$"  # and no number
@@ -301,10 +301,10 @@ def test_what_rounding_draws_is_known_to_the_hospital_alone_and_is_never_the_sam
         return np.frombuffer(keys._state["now"]["values"], np.int64)
 
     keys, stranger = (Parties(**how)["Aarau"] for how in ({}, {"own": secret("another own")}))
-    apart = [rounded(keys), rounded(keys), rounded(stranger), encoded(own, layout)]
+    apart = [rounded(keys), rounded(keys), rounded(stranger), encoded(own, layout, name="Aarau")]
     assert max(np.mean(one == other) for one, other in combinations(apart, 2)) < 0.4
     assert np.array_equal(apart[0], rounded(Parties()["Aarau"]))
-    assert np.array_equal(apart[3], rounded(keys, dither=PUBLIC))
+    assert np.array_equal(apart[3], rounded(keys, public=True))
 
 
 def test_a_share_is_given_for_one_list():

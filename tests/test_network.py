@@ -25,7 +25,6 @@ from network_parts import DATA, Trial, letter, rehearsed
 
 from fedkit.encryption.identities import Identity, exchange_key, fingerprint
 from fedkit.encryption.messages import MessageError
-from fedkit.encryption.quantization import PUBLIC
 from fedkit.exchange import Folder, Maker, Participant, Settings, joining
 from fedkit.exchange.folder import quoted
 from fedkit.exchange.study import Study
@@ -136,7 +135,7 @@ def net(tmp_path):
 
 
 def test_the_model_is_the_rehearsals_byte_for_byte(net, tmp_path, monkeypatch):
-    monkeypatch.setattr(Participant, "dither", PUBLIC)
+    monkeypatch.setattr(Participant, "public", True)
     assert net.play() == dict.fromkeys(DATA.names, True)
     assert {diary.said.get("model") for diary in net.diaries.values()} == {None, rehearsed(3).model_fingerprint}
     assert len({(net.kits[name] / "model.npz").read_bytes() for name in DATA.names}) == 1
@@ -144,7 +143,7 @@ def test_the_model_is_the_rehearsals_byte_for_byte(net, tmp_path, monkeypatch):
 
 
 def test_it_goes_on_where_anybody_was_started_again_and_a_hospital_may_lose_what_the_server_sent(net, monkeypatch):
-    monkeypatch.setattr(Participant, "dither", PUBLIC)
+    monkeypatch.setattr(Participant, "public", True)
     asked = count(1)
 
     def ask(question):

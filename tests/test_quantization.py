@@ -8,7 +8,7 @@ from scipy.stats import norm
 
 from fedkit.encryption import quantization, schemes
 from fedkit.encryption.packing import BLOCK
-from fedkit.encryption.quantization import DRAWS, EXACT_STEP, PUBLIC, Dither, Layer, Layout, exact_layer, packed_layer
+from fedkit.encryption.quantization import DRAWS, EXACT_STEP, Dither, Layer, Layout, exact_layer, packed_layer
 
 PARAMETERS = schemes.choose(4, numbers=10**6, bits=26)  # two numbers to a coefficient
 REACH = [0, 0.5, 0.5 + norm.isf(2.0**-17)]  # how far each hospital's draws go,
@@ -99,9 +99,9 @@ def test_what_dither_changes_does_not_depend_on_the_number():
 
 def test_what_is_drawn_follows_from_the_secret_and_where_there_is_none_from_the_numbers():
     numbers, layer = np.zeros(3 * BLOCK), packed_layer(3 * BLOCK, 1.0, PARAMETERS)
-    apart = [layer.round(numbers, dither) for dither in [Dither(b"a")] * 2 + [Dither(b"b"), Dither(PUBLIC)]]
-    apart.append(layer.round(numbers + layer.step, Dither(PUBLIC)) - 1)
-    for secret, at in ((b"a", 0), (PUBLIC, 3)):
+    apart = [layer.round(numbers, dither) for dither in [Dither(b"a")] * 2 + [Dither(b"b"), Dither("a"), Dither("b")]]
+    apart.append(layer.round(numbers + layer.step, Dither("a")) - 1)
+    for secret, at in ((b"a", 0), ("a", 3)):
         assert np.array_equal(apart[at], layer.round(-numbers, Dither(secret)))
     for one, other in combinations(apart, 2):  # they agree about once in four times
         assert 0.2 < np.mean(one == other) < 0.35

@@ -113,7 +113,7 @@ class Keyring:
         weight: float,
         layout: Layout | None = None,
         scale: float | None = None,
-        dither: bytes | None = None,
+        public: bool = False,
     ) -> bytes:
         """Begin the next number with the first letter: the weight, and weight x vector, hidden.
 
@@ -124,12 +124,12 @@ class Keyring:
         weight : number of patients: a whole number, not negative
         layout : the same at all hospitals; `plain_layout` if None
         scale : what the vector is multiplied with in place of the weight
-        dither : what rounding is drawn from, where a study is played that all may hear; this number's secret if None
+        public : whether all may know how it is rounded, see `Dither`: where one process plays all
         """
         if not (0 <= weight < np.inf and weight == int(weight)):
             raise ValueError(f"A weight is a whole number of patients, and {weight} is not.")
         vector = np.asarray(vector, dtype=np.float64)
-        secret = _hash(self._state["own"], "dither") if dither is None else dither
+        secret = self.name if public else _hash(self._state["own"], "dither")
         values = (layout or self.plain_layout(vector.size)).encode(vector, secret, weight if scale is None else scale)
         values = np.concatenate([quantization.weight_layer(self.parameters).encode(np.array([weight])), values])
         now = self._begin(purpose, len(values))

@@ -35,17 +35,17 @@ EXACT_STEP = 2.0**-128
 DRAWS = 2  # of two numbers of a known sum, a sum in steps of anybody's choice then tells 8e-10 bits at the most
 _NORMAL = ndtri((np.arange(2**16) + 0.5) / 2**16)  # each as likely as the others, up to 4.3
 
-PUBLIC = b""  # where one process plays all, and a study that is played again is to give the same sums
-
 
 class Dither:
     """What is added to numbers, in steps, before they are rounded.
 
-    secret : of one sum; where it is `PUBLIC` they follow from the numbers, so that the same ones are rounded alike
+    secret : of one sum; or, where one process plays all, a hospital's name: what is added then follows from that and
+        from the numbers, so that a study that is played again gives the same sums
     """
 
-    def __init__(self, secret: bytes) -> None:
-        self._key, self._public = hashlib.sha256(secret), secret == PUBLIC
+    def __init__(self, secret: bytes | str) -> None:
+        self._public = isinstance(secret, str)
+        self._key = hashlib.sha256(secret.encode() if self._public else secret)
         self._next = stream(self._key.digest())
 
     def draw(self, steps: np.ndarray, draws: int) -> np.ndarray:
@@ -173,7 +173,7 @@ class Layout:
     size = property(lambda self: sum(layer.size for layer in self.layers))  # int: numbers of the vector
     coefficients = property(lambda self: sum(layer.coefficients for layer in self.layers))  # int: that it fills
 
-    def encode(self, numbers: np.ndarray, secret: bytes = PUBLIC, weight: float = 1.0) -> np.ndarray:
+    def encode(self, numbers: np.ndarray, secret: bytes | str = "", weight: float = 1.0) -> np.ndarray:
         """Round and pack weight x numbers: int64, shape [coefficients].
 
         numbers : ValueError if their shape is not [size], or one is beyond its layer's limit
@@ -187,7 +187,7 @@ class Layout:
 
     def rounded(self, numbers: np.ndarray, weight: float = 1.0) -> np.ndarray:
         """Return what arrives of weight x numbers: shape [size]."""
-        dither, parts = Dither(PUBLIC), self._parts(numbers, "size")
+        dither, parts = Dither(""), self._parts(numbers, "size")
         return np.concatenate([layer.round(part, dither, weight) * layer.step for layer, part in parts])
 
     def decode(self, coefficients: np.ndarray) -> np.ndarray:

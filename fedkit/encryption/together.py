@@ -13,7 +13,7 @@ from fedkit.encryption.envelopes import About, Roster
 from fedkit.encryption.identities import Identity
 from fedkit.encryption.keyring import FEWEST, Keyring, Listed, Member
 from fedkit.encryption.messages import MessageError
-from fedkit.encryption.quantization import PUBLIC, Layout
+from fedkit.encryption.quantization import Layout
 from fedkit.encryption.schemes import Parameters
 from fedkit.encryption.server import Server
 
@@ -114,7 +114,7 @@ class Together:
         vector, weight = asked.numbers[name]
         with asked.ledger.timed(name, "encrypt"):
             try:
-                letter = self.keyrings[name].encrypt(asked.purpose, vector, weight, asked.layout, dither=PUBLIC)
+                letter = self.keyrings[name].encrypt(asked.purpose, vector, weight, asked.layout, public=True)
             except ValueError as problem:  # or a MessageError
                 raise type(problem)(f"{name}: {problem}") from problem
             contents = {asked.purpose: letter}

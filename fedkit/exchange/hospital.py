@@ -38,10 +38,10 @@ class Participant(Player):
     rows : its patients, under the name of its identity, else a ValueError
     known : fingerprints that a person here compared with hospitals' of its group, or `EVERYBODY`
     work : makes what trains from the settings: `Training`, or what has its methods
-    dither : attribute, see `Keyring.encrypt`
+    public : attribute, see `Keyring.encrypt`
     """
 
-    dither: bytes | None = None
+    public: bool = False
 
     def __init__(
         self,
@@ -277,7 +277,7 @@ class Participant(Player):
         if keys.number < number:
             numbers, weight = self.replica.numbers(step)
             layout = rounds.layout(self.study.settings, self.study.parameters, step.purpose, self.replica.counted)
-            keys.encrypt(step.purpose, numbers, weight, layout, scale=1.0, dither=self.dither)
+            keys.encrypt(step.purpose, numbers, weight, layout, scale=1.0, public=self.public)
         if keys.number > number or keys.letter is None:  # the folder shows less than it did, or nothing was sent
             return False
         return self._put(ONE, number, keys.letter, step.purpose, keys.about.hex())

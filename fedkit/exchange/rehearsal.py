@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from fedkit.encryption.identities import Identity
-from fedkit.encryption.quantization import PUBLIC
 from fedkit.exchange.coordinator import Coordinator
 from fedkit.exchange.folder import Folder
 from fedkit.exchange.hospital import EVERYBODY, Participant
@@ -53,7 +52,7 @@ def rehearse(
     ]
     for one in people:
         one.study.notice = lambda why, **_: warnings.warn(why, stacklevel=2)
-        one.dither = PUBLIC  # so that a study that is played again gives the same bits
+        one.public = True  # so that a study that is played again gives the same bits
         one.step()
     maker.open(key_maker=posting[0])
     coordinator = Coordinator(Folder(where), maker.identity, invitation=aloud)

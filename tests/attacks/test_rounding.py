@@ -62,7 +62,7 @@ def test_a_sum_of_two_tells_less_than_a_billionth_of_a_bit_more_by_the_law_of_wh
 
 def test_a_study_draws_what_it_adds_before_rounding_anew_for_each_sum_of_each_hospital(tmp_path):
     """The model stands still, and all steps are too coarse: what opens is what was drawn, and never the same."""
-    room = Class(tmp_path, federation(columns=100), rounds=4, learning_rate=1e-15, dither=None).open()
+    room = Class(tmp_path, federation(columns=100), rounds=4, learning_rate=1e-15, public=False).open()
     room.play()
     hospital = room.hospitals["Hospital 0"]
     step = hospital.replica.counted.layer(1, room.settings.most_change, hospital.study.parameters).step
@@ -76,7 +76,7 @@ def test_what_scores_add_up_to_is_never_the_same_nor_as_fine_as_its_fractions(tm
     """From exact sums one could work out of which fractions they are made: how many ill patients each tests on."""
     found = set()
     for study in range(4):
-        (room := Class(tmp_path / str(study), rounds=1, dither=None).open()).play()
+        (room := Class(tmp_path / str(study), rounds=1, public=False).open()).play()
         found.add(tuple(room.hospitals["Hospital 0"].replica.opened(2)[-2:] * 2**4))
     assert len(found) > 1
     assert all(np.rint(part) == part for pair in found for part in pair)

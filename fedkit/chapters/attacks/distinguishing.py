@@ -46,7 +46,7 @@ class Seen(NamedTuple):
     def plain(self, sign: int) -> np.ndarray:
         """Return the integers in A's letter if the coin fell so: weight, update."""
         layers = quantization.exact_layer(1, self.parameters, 1.0, 64), *self.layout.layers
-        return Layout(layers).encode(PATIENTS * HEIGHT * np.array([1 / HEIGHT, *[sign] * NUMBERS]))
+        return Layout(layers).encode(PATIENTS * HEIGHT * np.array([1 / HEIGHT, *[sign] * NUMBERS]), "A")
 
     def nearest(self, *readings: np.ndarray) -> int:
         """Say which way the reading points that is nearest to either update."""
