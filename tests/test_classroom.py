@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from exchange_parts import Logistic
+from exchange_parts import Logistic, federation
 
 from fedkit import exchange, hospitals, learning, records
 from fedkit.encryption.identities import Identity, fingerprint
-from fedkit.exchange import Folder, Participant, classroom
+from fedkit.exchange import Folder, Maker, Participant, Settings, classroom
 from fedkit.exchange.study import Study
 
 WORDS = "four words at random"
@@ -100,6 +100,20 @@ def test_a_class_plays_a_study_to_its_end(tmp_path, shared, play, typed, monkeyp
     typed |= dict.fromkeys(("Key", "Press", "If"), pytest.fail)
     play("maker", "Teacher", **how)
     play("hospital", "hospital 3", boss, **how)
+
+
+def test_a_study_is_opened_with_those_who_were_shown(shared, typed, capsys):
+    """Not with who asks between that and the maker's word; and a fingerprint that nobody has leaves nobody out."""
+    *shown, late = people = federation(4)
+    mine, maker = {own.name: Identity.new(own.name) for own in people}, Maker(Folder(shared), Identity.new("Teacher"))
+    asks = lambda *who: [  # noqa: E731
+        Participant(Folder(shared), mine[own.name], own, invitation=spoken(shared), known=()).step() for own in who
+    ]
+    words = iter(["open 0000", "open"])
+    typed |= {"Press": lambda: asks(*shown), "If": lambda: ((word := next(words)) == "open" and asks(late), word)[1]}
+    classroom._make(maker, Settings.of(people, rounds=2))
+    assert [*maker.study.roster] == [own.name for own in shown]
+    assert "Nobody who is shown has the fingerprint 0000." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("seats", [0, 5])

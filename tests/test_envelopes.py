@@ -107,7 +107,7 @@ def test_a_forger_gives_nothing_to_hash_before_the_length_is_right_nor_to_parse_
 def test_nobody_signs_for_another_or_for_nobody():
     with pytest.raises(ValueError, match="Basel cannot sign for Universitätsspital Zürich"):
         envelopes.sign(CONTENT, ABOUT, BASEL)
-    with pytest.raises(ValueError, match="1 to 100 printable"):
+    with pytest.raises(ValueError, match="1 to 100 characters"):
         envelopes.sign(CONTENT, ABOUT._replace(hospitals=("",)), ZURICH)
 
 
@@ -138,7 +138,7 @@ def test_a_roster_knows_whom_it_names_and_nobody_else():
         ({"Basel": BASEL.public, "Bern": BASEL.public}, "Basel and Bern have keys of one fingerprint"),
         ({"Basel": BASEL.public[:31]}, "public key of Basel must be 32 bytes"),
         ({"Basel": BASEL.public.hex()[:32]}, "public key of Basel must be 32 bytes"),
-        ({"": BASEL.public}, "1 to 100 printable"),
+        ({"": BASEL.public}, "1 to 100 characters"),
     ],
 )
 def test_a_roster_that_cannot_be_is_refused(keys, sentence):

@@ -109,6 +109,8 @@ def test_a_rehearsal_is_a_whole_study():
     for wrong in ({"deadline_seconds": None}, {"quorum": 4}):
         with pytest.raises(ValueError, match="Who is silent is waited for"):
             exchange.rehearse(federation(4), work=Logistic, **silent | wrong)
+    with pytest.raises(ValueError, match="did it diverge"):  # at all, who wait for nobody then
+        exchange.rehearse(federation(3), work=Logistic, deadline_seconds=0.01, most_change=1e-9)
 
 
 def test_no_tensorflow_is_needed_but_for_training():
@@ -523,6 +525,23 @@ def test_who_added_up_before_decides_about_no_list_that_is_not_answered(tmp_path
     assert room.coordinator.step().waits_for == late
 
 
+def test_a_hospital_alone_decides_about_no_list_that_leaves_somebody_out(tmp_path):
+    """Who added up before said it, and nobody else answers it."""
+    room = Class(tmp_path, federation(4)).open().until(3)
+    helper, keys = room.hospitals["Hospital 3"].identity, room.hospitals["Hospital 3"]._keys
+    closed(room, 3, A, B, "Hospital 3")
+    about = {name: messages.digest(room.content(ONE, 3, name)) for name in (A, B, "Hospital 3")}
+    study = room.maker.study.id + keys.about.hex()
+    room.post(helper, rounds.place(TWO, 3), keys.share(about), TWO, 3, study)
+    other = Identity.new("Assistant")
+    room.maker.hand_over(other.name, other.public)
+    room.restart(coordinator=other)
+    for _ in range(3):
+        said = room.coordinator.step(), room.step(A, B, C)
+    assert said[0].waits_for == "Hospital 3"
+    assert room.hospitals[C]._keys.listed.keys() == {*room.federation.names}
+
+
 def test_where_there_is_no_deadline_a_list_that_is_short_is_not_answered(tmp_path):
     room = Class(tmp_path, federation(4)).open().until(1, TWO)
     late, *others = room.federation.names
@@ -807,6 +826,7 @@ def test_one_process_goes_on_with_a_home_and_in_it_what_came_last(room):
     told = [sys.executable, "-c", script, room.home, A, room.fingerprint.replace("-", "")]
     refused = subprocess.run(told, capture_output=True, text=True, check=False)
     assert "Another process takes part with" in refused.stderr
+    room.home = room.home / "." / ".." / room.home.name  # spelled otherwise
     room.restart(A)
     room.step(A)
     with pytest.raises(ValueError, match="Something newer in this process takes part"):

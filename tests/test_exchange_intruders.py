@@ -24,11 +24,23 @@ from fedkit.chapters import audit
 from fedkit.encryption import messages
 from fedkit.encryption.identities import Identity, fingerprint
 from fedkit.encryption.keyring import Keyring, Member
-from fedkit.encryption.messages import MessageError
-from fedkit.exchange import Coordinator, Folder, Maker, Participant, Settings, hospital, joining, letters, rounds
+from fedkit.encryption.messages import Letter, MessageError, Share
+from fedkit.exchange import (
+    Coordinator,
+    Folder,
+    Maker,
+    Participant,
+    Settings,
+    hospital,
+    joining,
+    letters,
+    results,
+    rounds,
+)
 from fedkit.exchange.folder import digest, quoted
 from fedkit.exchange.journal import events
 from fedkit.exchange.keep import Keep
+from fedkit.exchange.results import run
 from fedkit.exchange.rounds import LIST, ONE, SUM, TWO
 from fedkit.exchange.study import Added, Closed, Study
 
@@ -69,6 +81,44 @@ def test_letters_that_a_hospital_signed_and_that_are_none(room, undisturbed):
     room.restart(*NAMES)
     said = "is signed with another key than theirs", "belongs to another training", "it is an old one sent again"
     room.ends_well(undisturbed, *said, "'patients' where something else is added up", "than its hidden numbers")
+
+
+@pytest.mark.parametrize("short", [True, False])
+def test_who_sent_a_second_letter_that_is_none_for_the_list_is_named_and_waited_for(room, undisturbed, short):
+    """And the study goes on with the right one, though the other is there."""
+    keys, share = room.hospitals[A]._keys, room.hospitals[A]._keys.share
+    read = lambda of: Share.from_bytes(share(of), keys.parameters, 3)  # noqa: E731
+    keys.share = lambda of: share(of)[:2] if short else read(of)._replace(label=bytes(32)).to_bytes(keys.parameters, 3)
+    room.until(3, LIST).step()
+    assert [room.coordinator.step().waits_for for _ in range(2)] == [A, A]
+    assert "Hospital 0's second letter is of no use. " in room.sentences
+    keys.share = share
+    assert room.one_model() == undisturbed
+
+
+def test_a_study_whose_last_sum_did_not_open_is_no_result(tmp_path):
+    """Though whoever cannot open it takes it for done."""
+    room = Class(tmp_path, rounds=1).open().until(3, LIST)
+    keys, share = room.hospitals[C]._keys, room.hospitals[C]._keys.share
+    read = lambda of: Share.from_bytes(share(of), keys.parameters, 3)  # noqa: E731
+    keys.share = lambda of: read(of)._replace(tag=0).to_bytes(keys.parameters, 3)
+    assert [status.stage for status in room.play()] == ["stopped"] * 3 + ["done"]
+    with pytest.raises(ValueError, match=r"The study is not done: .* changed, or one was left out"):
+        run(room.hospitals[A])
+
+
+def test_who_follows_another_sum_is_not_left_out_either(tmp_path):
+    """Else two sums of one number, which open alike, part a large study in small ones, by the letters that follow."""
+    room = Class(tmp_path, federation(4), deadline_seconds=60.0).open().until(3)
+    four, parameters = room.hospitals["Hospital 3"].identity, room.maker.study.parameters
+    other = (
+        Letter.from_bytes(room.content(ONE, 3, four.name), parameters)._replace(about=bytes(32)).to_bytes(parameters)
+    )
+    room.letter(ONE, 3, four.name).unlink()
+    room.post(four, rounds.place(ONE, 3), other, "update", 3, room.maker.study.id + bytes(32).hex())
+    room.step(A)
+    room.wait()
+    assert "The list leaves Hospital 3 out" in room.step(A)[A].note
 
 
 def listed(room):
@@ -555,8 +605,10 @@ def test_an_older_invitation_by_the_same_maker_takes_the_place_of_none(tmp_path)
     new.open()
     assert new.one_model() != old.one_model()
     assert [len(names) for _, names in new.counted] == [3] * 5
-    with pytest.raises(ValueError, match="holds 2 studies of Teacher's: say the invitation= that was read aloud"):
-        Maker(Folder(tmp_path / "new"), new.boss).resume()
+    shutil.copytree(tmp_path / "old" / "invitation", tmp_path / "third" / "invitation")  # before there is another
+    for folder, found in (("new", 2), ("third", 1)):
+        with pytest.raises(ValueError, match=f"holds {found} studies of Teacher's, .* the invitation= that was read"):
+            Maker(Folder(tmp_path / folder), new.boss).invite(old.settings)
     assert Maker(Folder(tmp_path / "new"), new.boss, invitation=new.fingerprint).resume()
 
 

@@ -13,13 +13,14 @@ class Server:
     """Adds up the first letters of a list, as they come, then their second ones, in the memory of one.
 
     parameters : of the encryption, the same at all
-    about, coefficients : what the letters are for, and their length; as the first one says if None
+    expected : what the letters are for, their length, and the label of their list; as the first ones say if None
     """
 
-    def __init__(self, parameters: Parameters, about: bytes | None = None, coefficients: int | None = None) -> None:
-        self._parameters, self._about, self._coefficients = parameters, about, coefficients
+    def __init__(self, parameters: Parameters, expected: tuple[bytes, int, bytes | None] | None = None) -> None:
+        self._parameters = parameters
+        self._about, self._coefficients, self._label = expected or (None, None, None)
         self._hidden: np.ndarray | None = None
-        self._key, self._tag, self._label = np.zeros(parameters.ring_dimension, np.int64), 0, b""
+        self._key, self._tag = np.zeros(parameters.ring_dimension, np.int64), 0
         self.letters = self.shares = 0
 
     def take(self, letter: bytes) -> None:
@@ -39,8 +40,8 @@ class Server:
     def take_share(self, share: bytes) -> None:
         """Add a second letter, after all first ones; one that raises a MessageError leaves all as it was."""
         found = Share.from_bytes(share, self._parameters, self.letters)
-        if self.shares and found.label != self._label:
-            raise MessageError("This key share is for another list than those before it.")
+        if self._label not in (None, found.label):
+            raise MessageError("This key share is for another list than is added up.")
         self._label, self._key = found.label, self._key + found.key
         self._tag = (self._tag + found.tag) % PRIME
         self.shares += 1

@@ -128,7 +128,7 @@ class Together:
 
         Whose share does not come is added to those who are silent.
         """
-        ledger, server = asked.ledger, Server(self.parameters, self._any.about, self._any.size)
+        ledger, server = asked.ledger, Server(self.parameters, (self._any.about, self._any.size, None))
         listed, headings, readable = {}, 0, 0.0
         for name, arrived in sent.items():
             phases = dict.fromkeys(arrived, "send") | {"clear": "clear"}

@@ -173,11 +173,14 @@ def _make(maker: Maker, settings: Settings) -> str:
         for request in requests:
             why = "  ".join(request.problems) or ("two of one name or key" if request.twice else "fits")
             print(f"{request.fingerprint}  {request.name}: {why}")
-        said = _asked("If all have heard theirs, type open (and fingerprints, to leave somebody out): ").upper().split()
-        if said[:1] == ["OPEN"]:
-            fit = [request.fingerprint for request in requests if not request.problems]
-            try:
-                maker.open([each for each in fit if each not in said] if said[1:] else None)
+        asked = "If all have heard theirs, type open (and fingerprints, to leave somebody out): "
+        word, *out = _asked(asked).upper().split() or [""]
+        if word == "OPEN":
+            fit = [each.fingerprint for each in requests if not each.problems and (out or not each.twice)]
+            try:  # with nobody who asked since
+                if unknown := ", ".join({*out} - {each.fingerprint for each in requests}):
+                    raise ValueError(f"Nobody who is shown has the fingerprint {unknown}.")
+                maker.open([each for each in fit if each not in out])
             except ValueError as problem:
                 print(problem)
     return maker.study.invitation

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from fedkit.encryption.identities import Identity
-from fedkit.encryption.keyring import label_of
+from fedkit.encryption.keyring import Listed, label_of
 from fedkit.encryption.messages import MessageError
 from fedkit.encryption.server import Server
 from fedkit.exchange import rounds
@@ -25,6 +25,7 @@ class Coordinator(Player):
     def __init__(self, folder: Where, identity: Identity, **party: Any) -> None:
         super().__init__(folder, identity, **party)
         self._since: dict[tuple[str, int], float] = {}
+        self._useless: set[str] = set()  # second letters that no sum can be made with
 
     def step(self) -> Status:
         """Look at what arrived, say what is to be said, and how things are."""
@@ -104,7 +105,9 @@ class Coordinator(Player):
         for each in self._arrivals.look(TWO, step) if lists else ():
             share = self._arrivals.content(TWO, number, each)
             for digest, said in lists.items():
-                listed = said.of(each.sender)
+                listed, whole = said.of(each.sender), study.settings.deadline_seconds is None
+                if whole and len(listed) < len(study.group(each.sender)):  # nobody honest answers it
+                    continue
                 if listed and label_of(study.members, said.about, listed) in share[:64]:
                     voted.setdefault(digest, set()).add(each.sender)
         return lists[max(sorted(voted), key=lambda digest: len(voted[digest]))] if voted else None
@@ -118,9 +121,10 @@ class Coordinator(Player):
 
     def _sum(self, step: Step, closed: Closed) -> tuple[list[str], bytes | None]:
         """Add up a list: who is waited for, or what is to be said."""
-        study, seconds, number = self.study, self.study.settings.share_seconds, step.number
+        seconds, number = self.study.settings.share_seconds, step.number
         ones = {(each.sender, each.code): each for each in self._arrivals.look(ONE, step)}
-        shares = _of(self._arrivals.look(TWO, step), closed.about.hex())
+        shares = [each for each in self._arrivals.look(TWO, step) if each.file not in self._useless]
+        shares = _of(shares, closed.about.hex())
         listed = [each for group in closed.groups for each in group.items()]
         missing = [name for name, code in listed if name not in shares or (name, code) not in ones]
         if missing and not self._late(TWO, number, seconds):
@@ -130,21 +134,25 @@ class Coordinator(Player):
             if not group.keys() & missing:
                 letters = [ones[each] for each in group.items()]
                 try:
-                    sums[at] = self._added(step, closed.about, letters, [shares[name] for name in group])
-                except OSError as problem:  # a letter is not shown just now, or is gone for good
+                    sums[at] = self._added(step, closed.about, group, letters, [shares[name] for name in group])
+                except OSError as problem:  # a letter is not shown just now, is gone for good, or of no use
                     if not self._late(TWO, number, seconds):
                         return [str(problem)], None
-                except MessageError as problem:
-                    study.refused(f"{SUM}-{number} {at}", "", f"A group could not be added up. {problem}")
         return [], Added.content(closed.digest, sums)
 
-    def _added(self, step: Step, about: bytes, letters: list[Arrived], shares: list[Arrived]) -> bytes:
-        """Add up a group's letters, read once more one by one, and their shares; OSError if one cannot be read now."""
-        server = Server(self.study.parameters, about, self.study.coefficients(step))
+    def _added(self, step: Step, about: bytes, group: Listed, letters: list[Arrived], shares: list[Arrived]) -> bytes:
+        """Add up a group's letters, read once more one by one, and their shares; OSError names whose cannot be used."""
+        study, label = self.study, label_of(self.study.members, about, group)
+        server = Server(study.parameters, (about, study.coefficients(step), label))
         for letter in letters:
             server.take(self._arrivals.content(ONE, step.number, letter))
         for share in shares:
-            server.take_share(self._arrivals.content(TWO, step.number, share))
+            try:
+                server.take_share(self._arrivals.content(TWO, step.number, share))
+            except MessageError as problem:
+                self._useless.add(share.file)
+                study.refused(share.file, share.sender, f"{share.sender}'s second letter is of no use. {problem}")
+                raise OSError(share.sender) from None
         return server.total()
 
 

@@ -302,7 +302,8 @@ class Participant(Player):
     def _why_not(self, step: Step, listed: Listed, closed: Closed) -> str:
         """Say why a list is not answered (now), "" if it is."""
         study, keys, me = self.study, self._keys, self.identity.name
-        here = [each for each in self._arrivals.look(ONE, step) if each.about == keys.about.hex()]
+        every = self._arrivals.look(ONE, step)
+        here = [each for each in every if each.about == keys.about.hex()]
         if closed.about != self._keys.about:
             return "The letters of this list follow another sum than is held here."
         if len(listed) < keys.least:
@@ -314,7 +315,7 @@ class Participant(Player):
         for before, of in study.failed(study.group(me)).items():  # the others are bound to it, if they answered it
             could &= of.keys() if listed.keys() - self._arrivals.answered([before]) <= {me} else could
         shown = self.folder.digests(rounds.place(ONE, step.number))
-        long_here = {each.sender for each in here if each.since < late and each.file in shown}
+        long_here = {each.sender for each in every if each.since < late and each.file in shown}
         long_here = could if study.settings.deadline_seconds is None else long_here
         if left_out := sorted(could & long_here - listed.keys()):
             return f"The list leaves {', '.join(left_out)} out, whose letter has long been here: it is not answered."

@@ -27,7 +27,7 @@ class Keep:
         self._identity, self._study = identity, study
         self._place = None
         if home is not None:
-            self._place = Path(home, f"fedkit-study.{study[:16]}.{quoted(identity.name)}.{role}").expanduser()
+            self._place = Path(home, f"fedkit-study.{study[:16]}.{quoted(identity.name)}.{role}").expanduser().resolve()
             self._place.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self._place not in _LOCKS:  # held until this process ends
                 _LOCKS[self._place] = open(self._place / ".lock", "a")  # noqa: SIM115

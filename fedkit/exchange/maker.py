@@ -51,10 +51,10 @@ class Maker(Party):
             # No two studies have the same id; but a maker that is started again, and is not shown the invitation
             # yet, writes the same one again: who begins anew on one day takes another folder.
             said["day"] = time.strftime("%Y-%m-%d", time.gmtime())
-            said["nonce"] = self.identity.sign(json.dumps([said, self.folder.root]).encode())[:16].hex()
+            said["nonce"] = self._nonce(said)
             self.journal.write("invited", title=settings.title)
             self._begin(self._post("invitation", said, NEW))
-            numbers = range(settings.rounds + 3)  # statistics, patients, each round, scores; more may be needed
+            numbers = range(settings.rounds + 3 + settings.budget)  # statistics, patients, each round, scores
             self.folder.make([*PLACES, *(rounds.place(what, n) for what in rounds.LETTERS for n in numbers)])
         if self.study.settings != settings or self.study.in_charge(0)[:2] != (name, public):
             raise ValueError(f"{self.folder.root} holds another study of {self.identity.name}'s: take an empty folder.")
@@ -66,17 +66,21 @@ class Maker(Party):
             own = []
 
             def read(found: Found) -> None:
-                if letters.read(found, NEW, "invitation", 0).public == self.identity.public:
-                    own.append(found)
+                letter = letters.read(found, NEW, "invitation", 0)
+                if letter.public == self.identity.public:
+                    own.append((found, letter.json(nonce=str)))
 
             self.study.take("invitation", read)
-            if len(own) > 1:
-                said = f"{self.folder.root} holds {len(own)} studies of {self.identity.name}'s"
+            if len(own) > 1 or any(said.pop("nonce") != self._nonce(said) for _, said in own):
+                said = f"{self.folder.root} holds {len(own)} studies of {self.identity.name}'s, or one from elsewhere"
                 raise ValueError(f"{said}: say the invitation= that was read aloud, or take an empty folder.")
-            for found in own:
+            for found, _ in own:
                 self._begin(found)
         self.study.refresh()
         return bool(self.study.id)
+
+    def _nonce(self, said: dict) -> str:
+        return self.identity.sign(json.dumps([said, self.folder.root]).encode())[:16].hex()
 
     def _begin(self, invitation: Found) -> None:
         self.study.invitation = fingerprint(invitation.data)

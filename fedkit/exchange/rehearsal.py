@@ -61,6 +61,6 @@ def rehearse(
     while not ended:
         adds, *said = [one.step() for one in (coordinator, *posting)]
         ended, stopped = adds.ended, [each.note for each in said if each.stage == "stopped"]
-        if stopped and not ended and agreed.deadline_seconds is None:  # all would wait for ever
+        if stopped and not ended and (agreed.deadline_seconds is None or len(stopped) == len(said)):  # for ever
             raise ValueError(stopped[0])
     return posting

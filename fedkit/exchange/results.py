@@ -24,7 +24,7 @@ def run(participant: Participant, federation: Federation | None = None) -> Run:
     """
     study, replica = participant.study, participant.replica
     settings, work = study.settings, replica.work
-    if study.step.purpose != "done":
+    if study.step.purpose != "done" or replica.opened(study.step.number - 1) is None:
         raise ValueError(f"The study is not done: {participant.step()}")
     federation = federation or replica.alone
     state, found, predictions = {}, [], []
