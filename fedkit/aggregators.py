@@ -155,7 +155,7 @@ class EncryptedMean:
         need fewer bits: to the "nearest" step; "stochastic", up or down at random, right on average (Alistarh et al.
         2017); or with "feedback", where what it left over is added to the hospital's next update (Seide et al. 2014)
     most_change : the most of any number of an update, up or down; a ValueError names who wants to send more
-    in_the_clear : layers of which the server reads patients x update (notebook 06); saves time, no bytes
+    in_the_clear : layers of which the server reads patients x update, and so both; saves time, no bytes (notebook 06)
     least : hospitals in a sum that is opened, three or more
     network : ``network(sender, message)`` returns what arrives of a message, to watch or to disturb it; all if None
     """

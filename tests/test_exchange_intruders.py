@@ -25,18 +25,7 @@ from fedkit.encryption import messages
 from fedkit.encryption.identities import Identity, fingerprint
 from fedkit.encryption.keyring import Keyring, Member
 from fedkit.encryption.messages import Letter, MessageError, Share
-from fedkit.exchange import (
-    Coordinator,
-    Folder,
-    Maker,
-    Participant,
-    Settings,
-    hospital,
-    joining,
-    letters,
-    results,
-    rounds,
-)
+from fedkit.exchange import Coordinator, Folder, Maker, Participant, Settings, hospital, joining, letters, rounds
 from fedkit.exchange.folder import digest, quoted
 from fedkit.exchange.journal import events
 from fedkit.exchange.keep import Keep
