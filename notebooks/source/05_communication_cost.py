@@ -349,9 +349,8 @@ by_phase
 # they are 0 and 1. So sums in steps of many sizes show more. And one hospital alone can choose the step: it says that it
 # has very many patients.
 #
-# [Dither](glossary.md#dither) ends this: each hospital adds two random numbers before it rounds. One is uniform, at most
-# half a step up or down. The other is normal, as a rule one step (Wannamaker et al., 2000). Then sums look alike, whoever
-# sent what. `EncryptedMean` does it by itself.
+# [Dither](glossary.md#dither) ends this: before it rounds, each hospital adds two random numbers, of about a step: a
+# uniform one and a normal one (Wannamaker et al., 2000). Then sums look alike. `EncryptedMean` does it by itself.
 
 # %%
 wish, random, left_over = 0.3, np.random.default_rng(0), 0
@@ -423,13 +422,10 @@ bytes_down = by_phase["down"].sum()
 assert bytes_down < 1.02 * by_phase["up"].sum(), "Down is as long as up."
 assert full / 4096 > 57, "The start is as long as we say."
 wishes, draw = np.full(1000, 0.3), quantization.Dither(b"").draw
-layer = quantization.Layer(
-    1000, step=1.0, bits=12, limit=2000, draws=quantization.DRAWS
-)
+layer = quantization.Layer(1000, step=1.0, bits=12, limit=2000, draws=2)
 as_fedkit = layer.round(wishes, quantization.Dither(b""))
-assert np.array_equal(as_fedkit, np.rint(wishes + draw(wishes, quantization.DRAWS))), (
-    "As fedkit."
-)
+assert np.array_equal(as_fedkit, np.rint(wishes + draw(wishes, 2))), "As fedkit."
+assert quantization.DRAWS == 2, "A uniform number, and a normal one."
 far = bits_table.set_index(["rounding", "bits"])["distance"]
 claim(2 * far["feedback", 5] < far["nearest", 5], "Feedback wins most back.")
 claim((far["feedback"] < far["nearest"]).all(), "Feedback is nearer than nearest.")
