@@ -14,6 +14,7 @@ import numpy as np
 from fedkit import aggregators
 from fedkit.aggregators import EncryptedMean, Joined, Mean, Shapes, Vectors, Weights, Wrapped, WrappedState
 from fedkit.encryption.keyring import FEWEST, divided
+from fedkit.encryption.together import MOST_PAIRED
 from fedkit.records import Ledger
 
 
@@ -107,11 +108,9 @@ class Krum(_Clear):
     def check(self, hospitals: list[str]) -> None:
         """Refuse fewer than 2f + 3 hospitals."""
         if len(hospitals) < 2 * self.malicious + 3 or self.keep > len(hospitals) - self.malicious:
-            raise ValueError(
-                f"Krum against {self.malicious} malicious hospitals needs {2 * self.malicious + 3} hospitals or more, "
-                f"and keeps at most all but {self.malicious} of them: there are {len(hospitals)}, and `keep` is "
-                f"{self.keep}."
-            )
+            said = f"Krum against {self.malicious} malicious hospitals needs {2 * self.malicious + 3} hospitals or more"
+            said += f", and keeps at most all but {self.malicious} of them"
+            raise ValueError(f"{said}: there are {len(hospitals)}, and `keep` is {self.keep}.")
 
     def join(self, hospitals: list[str], updates: np.ndarray, patients: np.ndarray) -> np.ndarray:
         """Take the updates of the lowest scores."""
@@ -224,24 +223,25 @@ class GroupwiseEncrypted(Wrapped):
     def members(self, hospitals: Sequence[str], round: int) -> list[tuple[str, ...]]:
         """Put hospitals, in any order, into groups of sizes that differ by one at most; ValueError if too small."""
         if len(hospitals) < self.groups * self.least:
-            raise ValueError(
-                f"{len(hospitals)} hospitals cannot make {self.groups} groups of {self.least} or more, and a smaller "
-                "group would show too much of its members: take fewer groups, or an aggregator without groups."
-            )
+            said = f"{len(hospitals)} hospitals cannot make {self.groups} groups of {self.least} or more, and a smaller"
+            raise ValueError(f"{said} one would show too much: take fewer groups, or an aggregator without groups.")
         order = np.random.default_rng([self.seed, round if self.regroup else 0]).permutation(sorted(hospitals))
         return [tuple(str(name) for name in part) for part in np.array_split(order, self.groups)]
 
-    def begin(self, hospitals: Sequence[str]) -> None:
-        """Refuse hospitals that are too few for the groups."""
+    def begin(self, hospitals: Sequence[str]) -> Sequence[str]:
+        """Refuse hospitals that are too few for the groups, or too many to have keys with each other."""
         self.members(hospitals, 0)
+        if len(hospitals) > MOST_PAIRED:
+            raise ValueError(f"Groups are of {MOST_PAIRED} hospitals at the most, and these are {len(hospitals)}.")
+        return hospitals
 
     def aggregate(self, state: WrappedState, updates: Vectors, weights: Weights, ledger: Ledger) -> Joined:
         """Return the next state, and what the rule makes of the groups' means; ValueError if too few were heard."""
-        groups = self.members(list(updates), ledger.round)
-        inner, sums = self.inner.sums(state.inner, updates, weights, ledger, groups)
+        drawn = [[name for name in group if name in updates] for group in self.members(state.own, ledger.round)]
+        groups = [group for group in drawn if len(group) >= self.least]  # who is missing moves nobody else
+        inner, sums = self.inner.sums(state.inner, updates, weights, ledger, groups) if groups[2:] else (None, groups)
         if len(sums) < 3:
-            why = "with those there is no majority to go by"
-            raise ValueError(f"Of {len(groups)} groups {len(sums)} were heard: {why}.")
+            raise ValueError(f"Of {self.groups} groups {len(sums)} were heard, among which there is no majority.")
         names, means = [f"group {number}" for number in range(len(sums))], np.stack([divided(each)[0] for each in sums])
         self.rule.check(names)
         return state._replace(inner=inner), self.rule.join(names, means, np.ones(len(sums)))
