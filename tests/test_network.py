@@ -1,5 +1,6 @@
 """A study over a network, without the engine: letters between folders, consent, what is refused, and what is said."""
 
+import base64
 import contextlib
 import io
 import json
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, rsa
 from exchange_parts import Logistic
 from network_parts import DATA, Trial, letter, rehearsed
 
@@ -499,10 +500,15 @@ def carded(me, name, tls):
 
 def test_a_card_that_is_none_or_has_an_odd_name_or_a_weak_key_is_refused_though_it_is_signed(made, tmp_path):
     tls = json.loads((made[0].kits["Hospital 0"] / "card.json").read_text())["tls"]
-    weak = rsa.generate_private_key(65537, 1024).public_key().public_bytes(kits._PEM, kits._SPKI).decode()
+    numbers = [rsa.RSAPublicNumbers(65537, 2**most + 1) for most in (1023, 4095)]
+    numbers.append(dsa.DSAPublicNumbers(5, dsa.DSAParameterNumbers(2**2047 + 1, 2**255 + 1, 2)))
+    other = [one.public_key().public_bytes(kits._PEM, kits._SPKI).decode() for one in numbers]
+    unknown = base64.b64decode("".join(tls.splitlines()[1:-1])).replace(b"\xf7\r\1\1\1", b"\xf7\r\1\1\x7f")
+    other.append(f"-----BEGIN PUBLIC KEY-----\n{base64.b64encode(unknown).decode()}\n-----END PUBLIC KEY-----\n")
     odd = [carded(ONE, name, tls) for name in ("a\nb", "\x1b[2J", "x" * 101, "", 5)]
-    for card in [*odd, carded(ONE, "A", weak), carded(ONE, "A", "no key"), "[" * 10**5, "null", "9" * 9999]:
-        refused(made[0], tmp_path, card, "or is no card, or has a weak key")
+    odd += [carded(ONE, "A", each) for each in (*other, "no key")]
+    for card in [*odd, "[" * 10**5, "null", "9" * 9999]:
+        refused(made[0], tmp_path, card, "or is no card, or has a key of another kind")
     alike = [(SERVER, ONE), ("C0ordinator", ONE), ("\u0421oordinator", ONE)]  # with a zero, and with a Cyrillic letter
     for name, who in [*alike, ("A", boss(made[0]))]:
         refused(made[0], tmp_path, carded(who, name, tls), "There are two cards of")
@@ -565,6 +571,10 @@ def test_the_commands_of_the_page_make_kits_and_say_how_things_are(tmp_path, mon
     assert said("status", tmp_path / "Boss") == "Nothing was started here.\n"
     (tmp_path / "Boss" / parties.FILE).write_text("[]")
     with pytest.raises(SystemExit, match="is damaged"):
+    (tmp_path / "out").touch()
+    with pytest.raises(SystemExit, match="ot a directory"):
+        said("provision", tmp_path / "Boss", plan, tmp_path / "out", *cards)
+    (tmp_path / "out").unlink()  # what ended half-way can be said again
         said("status", tmp_path / "Boss")
 
 
