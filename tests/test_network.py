@@ -294,6 +294,8 @@ FOREIGN = [
     (letter(ONE, "request", b"{" + b" " * 2**20 + b"}"), "no letter that Hospital 0 may write"),
     (("request", GOOD[1], GOOD[2][:-1] + b"?"), ""),
     (("request", "0" * 32 + GOOD[1][32:], GOOD[2]), "not what its name says"),
+    (letter(ONE, "group-00001", number=1), "no letter that Hospital 0 may write"),
+    (letter(ONE, "one"), "no letter that Hospital 0 may write"),
     (("../request", *GOOD[1:]), "what is no question"),
     (("request", "../../x", GOOD[2]), "what is no question"),
     (("request", GOOD[1], "text"), ""),
@@ -310,14 +312,18 @@ def test_the_server_takes_no_letter_that_is_not_one_of_the_study(net, foreign, s
     assert net.board.answer(asks(GOOD))["board"]
 
 
-def test_the_server_takes_no_more_than_eight_letters_of_one_kind(net):
-    *eight, ninth = (asks(letter(ONE, "request", b"%d" % at)) for at in range(9))
-    for question in eight:
+@pytest.mark.parametrize(("kind", "most"), [("request", 8), ("group", 8), ("one", 26 + 8), ("two", 26 + 8)])
+def test_the_server_takes_no_more_of_one_kind_than_there_are_sums_and_eight_also_after_a_restart(net, kind, most):
+    numbered = [(f"{kind}-{at % 26:05d}", at % 26) if most > 8 else (kind, 0) for at in range(most + 1)]
+    letters = (letter(ONE, place, b"%d" % at, number=number) for at, (place, number) in enumerate(numbered))
+    *taken, last = map(asks, letters)
+    for question in taken:
         net.board.answer(question)
-    with pytest.raises(MessageError, match="sent more than 8 letters to request"):
-        net.board.answer(ninth)
-    assert len(list((net.folder / "request").iterdir())) == 8
-    net.board.answer(eight[-1])
+    net.board = net.new_board()
+    with pytest.raises(MessageError, match=f"sent more than {most} letters for {kind}"):
+        net.board.answer(last)
+    assert len(list(net.folder.glob(f"{kind}*/*.letter"))) == most
+    net.board.answer(taken[-1])
 
 
 def test_nobody_sends_anothers_letter_and_copies_of_ones_own_count_as_one(net):
