@@ -186,10 +186,14 @@ def test_what_was_not_agreed_to_ends_before_any_number_leaves(net, change, said)
 
 
 def test_no_sum_may_follow_one_that_did_not_open_since_the_server_alone_sees_who_answered(tmp_path, made):
-    net = Net(tmp_path, budget=1)
+    net = Net(tmp_path, budget=1, deadline_seconds=9.0)
+    assert not Consent.read(net.kits[DATA.names[0]]).waits_for_all
+    for name in DATA.names[1:]:
+        net.agree(name, waits_for_all=True)
     net.play(until=DATA.names)
     for name in DATA.names:
         assert "another would follow (budget)" in net.diaries[name].said["wrong"]
+        assert ("who is late (deadline)" in net.diaries[name].said["wrong"]) == (name != DATA.names[0])
         assert (net.done[name], net.at_the_server(name)) == (False, [])
     maker = Maker(made[0].kits[SERVER] / "study", boss(made[0]))
     assert maker.resume()
@@ -290,12 +294,12 @@ FOREIGN = [
     (letter(ONE, "opening"), "no letter that Hospital 0 may write"),
     (letter(ONE, "attic"), "no letter that Hospital 0 may write"),
     (letter(ONE, "one-00099", number=99), "no letter that Hospital 0 may write"),
+    (letter(ONE, "group-00001", number=1), "no letter that Hospital 0 may write"),
+    (letter(ONE, "one"), "no letter that Hospital 0 may write"),
     (letter(ONE, "one-00001", number=2), ""),
     (letter(ONE, "request", b"{" + b" " * 2**20 + b"}"), "no letter that Hospital 0 may write"),
     (("request", GOOD[1], GOOD[2][:-1] + b"?"), ""),
     (("request", "0" * 32 + GOOD[1][32:], GOOD[2]), "not what its name says"),
-    (letter(ONE, "group-00001", number=1), "no letter that Hospital 0 may write"),
-    (letter(ONE, "one"), "no letter that Hospital 0 may write"),
     (("../request", *GOOD[1:]), "what is no question"),
     (("request", "../../x", GOOD[2]), "what is no question"),
     (("request", GOOD[1], "text"), ""),
@@ -567,6 +571,10 @@ def test_the_commands_of_the_page_make_kits_and_say_how_things_are(tmp_path, mon
     with pytest.raises(SystemExit, match="cannot be read: "):
         said("provision", tmp_path / "Boss", plan, tmp_path / "out", *cards)
     plan.write_text(json.dumps(PLAN))
+    (tmp_path / "out").touch()
+    with pytest.raises(SystemExit, match="ot a directory"):
+        said("provision", tmp_path / "Boss", plan, tmp_path / "out", *cards)
+    (tmp_path / "out").unlink()  # what ended half-way can be said again
     printed = said("provision", tmp_path / "Boss", plan, tmp_path / "out", *cards)
     assert all(spoken in printed for spoken in Consent.read(tmp_path / "Boss").hospitals.values())
     assert len(list((tmp_path / "out").iterdir())) == 3
@@ -577,10 +585,6 @@ def test_the_commands_of_the_page_make_kits_and_say_how_things_are(tmp_path, mon
     assert said("status", tmp_path / "Boss") == "Nothing was started here.\n"
     (tmp_path / "Boss" / parties.FILE).write_text("[]")
     with pytest.raises(SystemExit, match="is damaged"):
-    (tmp_path / "out").touch()
-    with pytest.raises(SystemExit, match="ot a directory"):
-        said("provision", tmp_path / "Boss", plan, tmp_path / "out", *cards)
-    (tmp_path / "out").unlink()  # what ended half-way can be said again
         said("status", tmp_path / "Boss")
 
 
