@@ -114,7 +114,7 @@ def test_it_is_the_rule_over_the_groups_plain_means(regroup, rule):
 
 
 def test_who_is_missing_moves_nobody_else_and_a_group_without_enough_has_no_vote():
-    aggregator, vectors = GroupwiseEncrypted(EncryptedMean(), 3, least=4), sent(1)
+    aggregator, vectors = GroupwiseEncrypted(inner := EncryptedMean(), 3, least=4), sent(1)
     groups = aggregator.members(HOSPITALS, 1)
     del vectors[groups[0][0]]
     heard = [plain_mean(group, vectors) for group in (groups[0][1:], *groups[1:])]
@@ -123,6 +123,7 @@ def test_who_is_missing_moves_nobody_else_and_a_group_without_enough_has_no_vote
     del vectors[groups[1][0]]
     with pytest.raises(ValueError, match="Of 3 groups 2 were heard"):
         Training(aggregator, HOSPITALS).play(vectors, PATIENTS)
+    assert inner.least == 3
 
 
 def test_groups_are_of_any_of_many_hospitals():

@@ -7,6 +7,7 @@ A weight is what a hospital *says* about itself, and a mean must believe it. Her
 a hospital is one vote, whatever it claims. That shuts out liars, and a small hospital counts as much as a large one.
 """
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -208,14 +209,14 @@ class GroupwiseEncrypted(Wrapped):
         regroup: bool = False,
         seed: int = 0,
     ) -> None:
-        super().__init__(inner)
+        super().__init__(copy.copy(inner))
         if not hasattr(inner, "sums"):
             raise ValueError("The inner aggregator gives one mean, and no sum a group: give an EncryptedMean.")
         if groups < 3:
             raise ValueError(f"With {groups} groups there is no majority to go by: take 3 or more.")
         if least < FEWEST:
-            why = f"its sum tells what the others sent: `least` is {FEWEST} or more"
-            raise ValueError(f"A group of {least} hides nothing, {why}.")
+            raise ValueError(f"A group of {least} hides nothing: its sum tells too much. {FEWEST} are the fewest.")
+        self.inner.least = max(least, inner.least)
         self.groups, self.rule, self.least, self.regroup, self.seed = groups, rule or Median(), least, regroup, seed
         self.rule.check([f"group {number}" for number in range(groups)])
         self.name = f"{self.rule.name} of {groups} x {inner.name}"  # "median of 3 x BFV"
@@ -237,11 +238,10 @@ class GroupwiseEncrypted(Wrapped):
 
     def aggregate(self, state: WrappedState, updates: Vectors, weights: Weights, ledger: Ledger) -> Joined:
         """Return the next state, and what the rule makes of the groups' means; ValueError if too few were heard."""
-        drawn = [[name for name in group if name in updates] for group in self.members(state.own, ledger.round)]
-        groups = [group for group in drawn if len(group) >= self.least]  # who is missing moves nobody else
-        inner, sums = self.inner.sums(state.inner, updates, weights, ledger, groups) if groups[2:] else (None, groups)
+        groups = self.members(state.own, ledger.round)  # who is missing moves nobody else
+        inner, sums = self.inner.sums(state.inner, updates, weights, ledger, groups)
         if len(sums) < 3:
-            raise ValueError(f"Of {self.groups} groups {len(sums)} were heard, among which there is no majority.")
+            raise ValueError(f"Of {len(groups)} groups {len(sums)} were heard, among which there is no majority.")
         names, means = [f"group {number}" for number in range(len(sums))], np.stack([divided(each)[0] for each in sums])
         self.rule.check(names)
         return state._replace(inner=inner), self.rule.join(names, means, np.ones(len(sums)))
