@@ -1,5 +1,6 @@
 """A study over a network, without the engine: letters between folders, consent, what is refused, and what is said."""
 
+import base64
 import contextlib
 import io
 import json
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, rsa
 from exchange_parts import Logistic
 from network_parts import DATA, Trial, letter, rehearsed
 
@@ -184,10 +185,14 @@ def test_what_was_not_agreed_to_ends_before_any_number_leaves(net, change, said)
 
 
 def test_no_sum_may_follow_one_that_did_not_open_since_the_server_alone_sees_who_answered(tmp_path, made):
-    net = Net(tmp_path, budget=1)
+    net = Net(tmp_path, budget=1, deadline_seconds=9.0)
+    assert not Consent.read(net.kits[DATA.names[0]]).waits_for_all
+    for name in DATA.names[1:]:
+        net.agree(name, waits_for_all=True)
     net.play(until=DATA.names)
     for name in DATA.names:
         assert "another would follow (budget)" in net.diaries[name].said["wrong"]
+        assert ("who is late (deadline)" in net.diaries[name].said["wrong"]) == (name != DATA.names[0])
         assert (net.done[name], net.at_the_server(name)) == (False, [])
     maker = Maker(made[0].kits[SERVER] / "study", boss(made[0]))
     assert maker.resume()
@@ -288,6 +293,8 @@ FOREIGN = [
     (letter(ONE, "opening"), "no letter that Hospital 0 may write"),
     (letter(ONE, "attic"), "no letter that Hospital 0 may write"),
     (letter(ONE, "one-00099", number=99), "no letter that Hospital 0 may write"),
+    (letter(ONE, "group-00001", number=1), "no letter that Hospital 0 may write"),
+    (letter(ONE, "one"), "no letter that Hospital 0 may write"),
     (letter(ONE, "one-00001", number=2), ""),
     (letter(ONE, "request", b"{" + b" " * 2**20 + b"}"), "no letter that Hospital 0 may write"),
     (("request", GOOD[1], GOOD[2][:-1] + b"?"), ""),
@@ -308,14 +315,18 @@ def test_the_server_takes_no_letter_that_is_not_one_of_the_study(net, foreign, s
     assert net.board.answer(asks(GOOD))["board"]
 
 
-def test_the_server_takes_no_more_than_eight_letters_of_one_kind(net):
-    *eight, ninth = (asks(letter(ONE, "request", b"%d" % at)) for at in range(9))
-    for question in eight:
+@pytest.mark.parametrize(("kind", "most"), [("request", 8), ("group", 8), ("one", 26 + 8), ("two", 26 + 8)])
+def test_the_server_takes_no_more_of_one_kind_than_there_are_sums_and_eight_also_after_a_restart(net, kind, most):
+    numbered = [(f"{kind}-{at % 26:05d}", at % 26) if most > 8 else (kind, 0) for at in range(most + 1)]
+    letters = (letter(ONE, place, b"%d" % at, number=number) for at, (place, number) in enumerate(numbered))
+    *taken, last = map(asks, letters)
+    for question in taken:
         net.board.answer(question)
-    with pytest.raises(MessageError, match="sent more than 8 letters to request"):
-        net.board.answer(ninth)
-    assert len(list((net.folder / "request").iterdir())) == 8
-    net.board.answer(eight[-1])
+    net.board = net.new_board()
+    with pytest.raises(MessageError, match=f"sent more than {most} letters for {kind}"):
+        net.board.answer(last)
+    assert len(list(net.folder.glob(f"{kind}*/*.letter"))) == most
+    net.board.answer(taken[-1])
 
 
 def test_nobody_sends_anothers_letter_and_copies_of_ones_own_count_as_one(net):
@@ -498,10 +509,15 @@ def carded(me, name, tls):
 
 def test_a_card_that_is_none_or_has_an_odd_name_or_a_weak_key_is_refused_though_it_is_signed(made, tmp_path):
     tls = json.loads((made[0].kits["Hospital 0"] / "card.json").read_text())["tls"]
-    weak = rsa.generate_private_key(65537, 1024).public_key().public_bytes(kits._PEM, kits._SPKI).decode()
+    numbers = [rsa.RSAPublicNumbers(65537, 2**most + 1) for most in (1023, 4095)]
+    numbers.append(dsa.DSAPublicNumbers(5, dsa.DSAParameterNumbers(2**2047 + 1, 2**255 + 1, 2)))
+    other = [one.public_key().public_bytes(kits._PEM, kits._SPKI).decode() for one in numbers]
+    unknown = base64.b64decode("".join(tls.splitlines()[1:-1])).replace(b"\xf7\r\1\1\1", b"\xf7\r\1\1\x7f")
+    other.append(f"-----BEGIN PUBLIC KEY-----\n{base64.b64encode(unknown).decode()}\n-----END PUBLIC KEY-----\n")
     odd = [carded(ONE, name, tls) for name in ("a\nb", "\x1b[2J", "x" * 101, "", 5)]
-    for card in [*odd, carded(ONE, "A", weak), carded(ONE, "A", "no key"), "[" * 10**5, "null", "9" * 9999]:
-        refused(made[0], tmp_path, card, "or is no card, or has a weak key")
+    odd += [carded(ONE, "A", each) for each in (*other, "no key")]
+    for card in [*odd, "[" * 10**5, "null", "9" * 9999]:
+        refused(made[0], tmp_path, card, "or is no card, or has a key of another kind")
     alike = [(SERVER, ONE), ("C0ordinator", ONE), ("\u0421oordinator", ONE)]  # with a zero, and with a Cyrillic letter
     for name, who in [*alike, ("A", boss(made[0]))]:
         refused(made[0], tmp_path, carded(who, name, tls), "There are two cards of")
@@ -554,6 +570,10 @@ def test_the_commands_of_the_page_make_kits_and_say_how_things_are(tmp_path, mon
     with pytest.raises(SystemExit, match="cannot be read: "):
         said("provision", tmp_path / "Boss", plan, tmp_path / "out", *cards)
     plan.write_text(json.dumps(PLAN))
+    (tmp_path / "out").touch()
+    with pytest.raises(SystemExit, match="ot a directory"):
+        said("provision", tmp_path / "Boss", plan, tmp_path / "out", *cards)
+    (tmp_path / "out").unlink()  # what ended half-way can be said again
     printed = said("provision", tmp_path / "Boss", plan, tmp_path / "out", *cards)
     assert all(spoken in printed for spoken in Consent.read(tmp_path / "Boss").hospitals.values())
     assert len(list((tmp_path / "out").iterdir())) == 3

@@ -113,6 +113,27 @@ def test_it_is_the_rule_over_the_groups_plain_means(regroup, rule):
         assert np.abs(mean - np.median(groups, axis=0)).max() < 3e-6  # of three, trimming one leaves the median too
 
 
+def test_who_is_missing_moves_nobody_else_and_a_group_without_enough_has_no_vote():
+    aggregator, vectors = GroupwiseEncrypted(inner := EncryptedMean(), 3, least=4), sent(1)
+    groups = aggregator.members(HOSPITALS, 1)
+    del vectors[groups[0][0]]
+    heard = [plain_mean(group, vectors) for group in (groups[0][1:], *groups[1:])]
+    mean = Training(aggregator, HOSPITALS).play(vectors, PATIENTS)
+    assert np.abs(mean - np.median(heard, axis=0)).max() < 3e-5
+    del vectors[groups[1][0]]
+    with pytest.raises(ValueError, match="Of 3 groups 2 were heard"):
+        Training(aggregator, HOSPITALS).play(vectors, PATIENTS)
+    assert inner.least == 3
+
+
+def test_groups_are_of_any_of_many_hospitals():
+    vectors = {f"H{number}": np.full(14, number / 100) for number in range(120)}
+    aggregator = GroupwiseEncrypted(EncryptedMean())
+    mean = Training(aggregator, vectors).play(vectors, dict.fromkeys(vectors, 50))
+    means = [np.mean([vectors[name] for name in group], axis=0) for group in aggregator.members([*vectors], 1)]
+    assert np.abs(mean - np.median(means, axis=0)).max() < 3e-5
+
+
 def test_groups_cover_everybody_once_and_follow_seed_and_round():
     fixed, drawn = (GroupwiseEncrypted(EncryptedMean(), 4, regroup=regroup, seed=1) for regroup in (False, True))
     groups = drawn.members(HOSPITALS, 1)
@@ -137,6 +158,7 @@ def test_groups_cover_everybody_once_and_follow_seed_and_round():
         (lambda: GroupwiseEncrypted(EncryptedMean(), 3, least=2), "hides nothing"),
         (lambda: Training(GroupwiseEncrypted(EncryptedMean(), 5), HOSPITALS), "13 hospitals cannot make 5 groups of 3"),
         (lambda: train(GroupwiseEncrypted(EncryptedMean(), 3, least=5)), "13 hospitals cannot make 3 groups of 5"),
+        (lambda: Training(GroupwiseEncrypted(EncryptedMean()), map(str, range(301))), "of 300 hospitals at the most"),
         (lambda: GroupwiseEncrypted(EncryptedMean(), 2), "no majority"),
         (lambda: GroupwiseEncrypted(Mean()), "give an EncryptedMean"),
         (lambda: GroupwiseEncrypted(SharedKeyMean()), "give an EncryptedMean"),

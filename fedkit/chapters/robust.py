@@ -7,6 +7,7 @@ A weight is what a hospital *says* about itself, and a mean must believe it. Her
 a hospital is one vote, whatever it claims. That shuts out liars, and a small hospital counts as much as a large one.
 """
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from fedkit import aggregators
 from fedkit.aggregators import EncryptedMean, Joined, Mean, Shapes, Vectors, Weights, Wrapped, WrappedState
 from fedkit.encryption.keyring import FEWEST, divided
+from fedkit.encryption.together import MOST_PAIRED
 from fedkit.records import Ledger
 
 
@@ -107,11 +109,9 @@ class Krum(_Clear):
     def check(self, hospitals: list[str]) -> None:
         """Refuse fewer than 2f + 3 hospitals."""
         if len(hospitals) < 2 * self.malicious + 3 or self.keep > len(hospitals) - self.malicious:
-            raise ValueError(
-                f"Krum against {self.malicious} malicious hospitals needs {2 * self.malicious + 3} hospitals or more, "
-                f"and keeps at most all but {self.malicious} of them: there are {len(hospitals)}, and `keep` is "
-                f"{self.keep}."
-            )
+            said = f"Krum against {self.malicious} malicious hospitals needs {2 * self.malicious + 3} hospitals or more"
+            said += f", and keeps at most all but {self.malicious} of them"
+            raise ValueError(f"{said}: there are {len(hospitals)}, and `keep` is {self.keep}.")
 
     def join(self, hospitals: list[str], updates: np.ndarray, patients: np.ndarray) -> np.ndarray:
         """Take the updates of the lowest scores."""
@@ -209,14 +209,14 @@ class GroupwiseEncrypted(Wrapped):
         regroup: bool = False,
         seed: int = 0,
     ) -> None:
-        super().__init__(inner)
+        super().__init__(copy.copy(inner))
         if not hasattr(inner, "sums"):
             raise ValueError("The inner aggregator gives one mean, and no sum a group: give an EncryptedMean.")
         if groups < 3:
             raise ValueError(f"With {groups} groups there is no majority to go by: take 3 or more.")
         if least < FEWEST:
-            why = f"its sum tells what the others sent: `least` is {FEWEST} or more"
-            raise ValueError(f"A group of {least} hides nothing, {why}.")
+            raise ValueError(f"A group of {least} hides nothing: its sum tells too much. {FEWEST} are the fewest.")
+        self.inner.least = max(least, inner.least)
         self.groups, self.rule, self.least, self.regroup, self.seed = groups, rule or Median(), least, regroup, seed
         self.rule.check([f"group {number}" for number in range(groups)])
         self.name = f"{self.rule.name} of {groups} x {inner.name}"  # "median of 3 x BFV"
@@ -224,24 +224,24 @@ class GroupwiseEncrypted(Wrapped):
     def members(self, hospitals: Sequence[str], round: int) -> list[tuple[str, ...]]:
         """Put hospitals, in any order, into groups of sizes that differ by one at most; ValueError if too small."""
         if len(hospitals) < self.groups * self.least:
-            raise ValueError(
-                f"{len(hospitals)} hospitals cannot make {self.groups} groups of {self.least} or more, and a smaller "
-                "group would show too much of its members: take fewer groups, or an aggregator without groups."
-            )
+            said = f"{len(hospitals)} hospitals cannot make {self.groups} groups of {self.least} or more, and a smaller"
+            raise ValueError(f"{said} one would show too much: take fewer groups, or an aggregator without groups.")
         order = np.random.default_rng([self.seed, round if self.regroup else 0]).permutation(sorted(hospitals))
         return [tuple(str(name) for name in part) for part in np.array_split(order, self.groups)]
 
-    def begin(self, hospitals: Sequence[str]) -> None:
-        """Refuse hospitals that are too few for the groups."""
+    def begin(self, hospitals: Sequence[str]) -> Sequence[str]:
+        """Refuse hospitals that are too few for the groups, or too many to have keys with each other."""
         self.members(hospitals, 0)
+        if len(hospitals) > MOST_PAIRED:
+            raise ValueError(f"Groups are of {MOST_PAIRED} hospitals at the most, and these are {len(hospitals)}.")
+        return hospitals
 
     def aggregate(self, state: WrappedState, updates: Vectors, weights: Weights, ledger: Ledger) -> Joined:
         """Return the next state, and what the rule makes of the groups' means; ValueError if too few were heard."""
-        groups = self.members(list(updates), ledger.round)
+        groups = self.members(state.own, ledger.round)  # who is missing moves nobody else
         inner, sums = self.inner.sums(state.inner, updates, weights, ledger, groups)
         if len(sums) < 3:
-            why = "with those there is no majority to go by"
-            raise ValueError(f"Of {len(groups)} groups {len(sums)} were heard: {why}.")
+            raise ValueError(f"Of {len(groups)} groups {len(sums)} were heard, among which there is no majority.")
         names, means = [f"group {number}" for number in range(len(sums))], np.stack([divided(each)[0] for each in sums])
         self.rule.check(names)
         return state._replace(inner=inner), self.rule.join(names, means, np.ones(len(sums)))

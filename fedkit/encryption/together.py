@@ -19,6 +19,7 @@ from fedkit.encryption.server import Server
 
 SERVER = "server"
 MOST_LISTED = 100  # hospitals in a list: all of them must answer twice
+MOST_PAIRED = 300  # hospitals that have keys with all others; of more, each has them with its own list
 _SEALED, _DIGEST = 80, 32  # bytes of the group's key, sealed to a hospital; and of what stands for a letter
 
 Network = Callable[[str, bytes], bytes]
@@ -69,7 +70,7 @@ class Together:
         self.keyrings: dict[str, Keyring] = {}
         study, group = os.urandom(32), os.urandom(32)
         for name in hospitals:
-            peers = next(each for each in self.groups if name in each)
+            peers = next(each for each in self.groups if name in each) if len(hospitals) > MOST_PAIRED else hospitals
             how = {"own": os.urandom(32), "known": peers, "peers": peers, "least": least}
             with ledger.timed(name, "keys"):
                 self.keyrings[name] = keyring.join(name, parameters, study, members, exchange[name], group, **how)
@@ -104,9 +105,7 @@ class Together:
             sums = [self._sum(asked, {name: sent[name] for name in group if name in sent}, silent) for group in groups]
             found = self._opened(asked, list(filter(None, sums)))
         if not found:
-            raise MessageError(
-                f"No list of {self._least} hospitals could be heard ({purpose}): nothing can be added up."
-            )
+            raise MessageError(f"No list of {self._least} hospitals could be heard ({purpose}): nothing is added up.")
         return found
 
     def _sent(self, asked: _Asked, name: str) -> dict[str, bytes]:

@@ -100,17 +100,15 @@ def _begin(given: argparse.Namespace, diary: parties.Diary) -> Callable[[], None
     from fedkit.network import resident
 
     resident.deafen()
+    board = post.Board(kit / "study", *agreed.side) if serving else None
+    wire = resident.WIRE = resident.Wire(bell, diary, board)
     if serving:
         here = agreed.host if agreed.host in ("localhost", "127.0.0.1") else ""  # as the engine listens
         socket.create_server((here, agreed.port)).close()  # a port that is taken would be tried for ever
         _say_refusals(diary)
-        board = post.Board(kit / "study", *agreed.side)
-        wire = resident.Wire(bell, diary, board)
         part = partial(parties.server, kit, me, board, bell, diary, wire.ring)
     else:
-        wire = resident.Wire(bell, diary)
         part = partial(parties.hospital, kit, me, wire.ask, bell, diary, pkgutil.resolve_name(given.work))
-    resident.WIRE = wire
     for run in (partial(_play, part, diary), partial(_watch, kit, agreed, wire, diary)):
         threading.Thread(target=run, daemon=True).start()
     site = post.site(mine)

@@ -28,6 +28,7 @@ class Consent(NamedTuple):
     columns: list  # those that may be learned from
     most_rounds: int  # how often the model may be joined
     fewest_hospitals: int  # of how many a sum must be
+    waits_for_all: bool  # no sum leaves out who is late: over a network the server alone sees who is
     leaves: list  # purposes of the letters that may leave
     largest_letter: int  # bytes
 
@@ -35,8 +36,8 @@ class Consent(NamedTuple):
     def to_all(cls, settings: Settings, **about: object) -> "Consent":
         """Return one to all that a study asks for: what is offered."""
         asked = {"label": settings.label, "classes": [*settings.classes], "columns": [*joining.asked(settings)]}
-        most = {"most_rounds": settings.rounds, "fewest_hospitals": settings.quorum, "largest_letter": SMALL}
-        return cls(leaves=[*LEAVES], **most, **asked, **about).checked()
+        asked |= {"most_rounds": settings.rounds, "fewest_hospitals": settings.quorum, "largest_letter": SMALL}
+        return cls(leaves=[*LEAVES], waits_for_all=settings.deadline_seconds is None, **asked, **about).checked()
 
     @classmethod
     def read(cls, kit: Path) -> "Consent":
@@ -53,9 +54,8 @@ class Consent(NamedTuple):
         wrong = [name for name, kind in type(self).__annotations__.items() if type(getattr(self, name)) is not kind]
         if not wrong and (len(self.server) != 1 or self.server.keys() & self.hospitals.keys()):
             wrong = ["server"]
-        lists = {name: held for name, held in self._asdict().items() if type(held) is list}
-        lists |= {"server": self.server.values(), "hospitals": self.hospitals.values()} if not wrong else {}
-        wrong += [name for name, texts in lists.items() if any(type(text) is not str for text in texts)]
+        held = {name: [*each.values()] if type(each) is dict else each for name, each in self._asdict().items()}
+        wrong += [name for name, each in held.items() if type(each) is list and {*map(type, each)} - {str}]
         if not wrong and not (_HOST.fullmatch(self.host) and 0 < self.port < 1 << 16):
             wrong = ["host", "port"]
         if wrong:
@@ -85,6 +85,8 @@ class Consent(NamedTuple):
             found.append(f"The study takes {settings.rounds} rounds, and {self.most_rounds} are the most.")
         if settings.budget:
             found.append("After a sum that did not open another would follow (budget), and the two differ by somebody.")
+        if self.waits_for_all and settings.deadline_seconds is not None:
+            found.append("Sums may leave out who is late (deadline), as the server says, and that was not agreed to.")
         if settings.quorum < self.fewest_hospitals:
             found.append(f"Sums may be of fewer than {self.fewest_hospitals} hospitals, and that was not agreed to.")
         if (charge := {who: fingerprint(key) for who, key, *_ in [study.maker_is, *study.coordinators]}) != self.server:

@@ -15,6 +15,7 @@ from pathlib import Path
 from string import Template
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -43,7 +44,7 @@ def make(kit: Path, name: str, passphrase: str) -> Identity:
 
 
 def provision(kit: Path, me: Identity, plan: dict, cards: list[Path], out: Path) -> str:
-    """Make the study and its certificates; return the fingerprint of the invitation.
+    """Make the study and its certificates, the latter anew if it is called again; return the invitation's fingerprint.
 
     kit, me, cards : the server's; files of all who take part, the server's included
     plan : "settings" (`Settings.to_json`; the budget becomes 0), "host", "port", and the "days" of certificates
@@ -84,13 +85,13 @@ def _card(path: Path) -> tuple[str, bytes, rsa.RSAPublicKey]:
     """Read a card: a name, and its two public keys; ValueError if it is none."""
     try:
         name, key, tls, signed = json.loads(path.read_text()).values()
-        public, holder = bytes.fromhex(key), serialization.load_pem_public_key(tls.encode())
-        whole = verify(public, bytes.fromhex(signed), json.dumps([check_name(name), tls]).encode())
-        if whole and holder.key_size >= _BITS:
+        public, said = bytes.fromhex(key), json.dumps([check_name(name), tls]).encode()
+        holder = verify(public, bytes.fromhex(signed), said) and serialization.load_pem_public_key(tls.encode())
+        if isinstance(holder, rsa.RSAPublicKey) and holder.key_size == _BITS:
             return name, public, holder
-    except (AttributeError, RecursionError, TypeError, ValueError):
+    except (AttributeError, RecursionError, TypeError, UnsupportedAlgorithm, ValueError):
         pass
-    raise ValueError(f"{path} was changed on the way, or is no card, or has a weak key: ask for it again.")
+    raise ValueError(f"{path} was changed on the way, or is no card, or has a key of another kind: ask for it again.")
 
 
 def workspace(kit: Path, agreed: Consent, name: str, serving: bool) -> Path:
@@ -136,7 +137,9 @@ def probe(kit: Path, agreed: Consent) -> str:
 
 
 def _key(path: Path, sealed_by: Identity | None = None) -> rsa.RSAPrivateKey:
-    """Make a private key, in a new file; a passphrase of its own would be guessed faster than the identity's."""
+    """Make a private key in a new file, or read the sealed one: a passphrase of its own would be guessed faster."""
+    if sealed_by and path.exists():
+        return serialization.load_pem_private_key(sealed_by.unlocked(path.read_bytes(), path.name), None)
     key = rsa.generate_private_key(65537, _BITS)
     data = key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

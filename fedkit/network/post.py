@@ -17,12 +17,12 @@ from fedkit.encryption.messages import MessageError
 from fedkit.exchange import letters
 from fedkit.exchange.folder import SMALL, Folder, Found, Where, parts
 from fedkit.exchange.letters import Signed
-from fedkit.exchange.rounds import LIST, ONE, SUM, TWO
+from fedkit.exchange.rounds import LETTERS, LIST, ONE, SUM, TWO
 
 _PLACE = re.compile(r"([a-z]{1,20})(?:-(\d{5}))?", re.ASCII)
 _HOSPITALS = ("request", "group", ONE, TWO)  # who may write which letters
-_SERVERS = ("invitation", "refusal", "opening", "handover", LIST, SUM)
-_MOST = 8  # letters of one sender in one place
+_SERVERS = ("invitation", "opening", "handover", LIST, SUM)
+_MOST = 8  # letters of one sender and kind, beside one for each number
 _ANSWER = 1 << 22  # bytes of an answer, about
 _SOONEST, _EACH = 2.0, 0.12  # seconds after which a hospital asks again: at the least, and for each hospital there is
 _NONSENSE = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
@@ -46,7 +46,7 @@ class _Side:
         self._folder, self._roster, self._numbers, self._largest = Folder.opened(folder), roster, numbers, largest
         self._server = next(iter(roster))
         self._known: set[tuple[str, str]] = set()  # of the letters: those that the other side has, or was shown
-        self._taken: dict[tuple[str, str], set[str]] = defaultdict(set)  # digests from there, by place and sender
+        self._taken: dict[tuple[str, str], set[str]] = defaultdict(set)  # digests by kind and sender
 
     def _new(self, *senders: str) -> list[Letter]:
         """Read the letters that these have written since."""
@@ -61,12 +61,13 @@ class _Side:
 
     def _read(self, place: str, name: str, data: bytes) -> Signed:
         """Check one letter; MessageError, or something else of `_NONSENSE`, if it is not to be taken."""
-        (kind, number), (digest, sender) = _PLACE.fullmatch(place).groups("0"), parts(name)
-        if kind not in self._kinds(sender) or int(number) >= self._numbers or len(data) > self._largest:
+        (kind, number), (digest, sender) = _PLACE.fullmatch(place).groups(), parts(name)
+        here = kind in self._kinds(sender) and (number is not None) == (kind in LETTERS)
+        if not here or int(number or 0) >= self._numbers or len(data) > self._largest:
             raise MessageError(f"{place}/{name:.80} is no letter that {sender:.80} may write here: it is not taken.")
         if fingerprint(data[:32]) != self._roster.get(sender):
             raise MessageError(f"{place}/{name:.80} is signed with a key that nobody agreed to: it is not taken.")
-        letter = letters.read(Found(place, name, digest, sender, data), None, None, int(number))
+        letter = letters.read(Found(place, name, digest, sender, data), None, None, int(number or 0))
         if letter.whole.hex()[:32] != digest:
             raise MessageError(f"{place}/{name:.80} is not what its name says: it is not taken.")
         return letter
@@ -78,9 +79,10 @@ class _Side:
             letter = self._read(place, name, data)
             if letter.sender not in senders:
                 raise MessageError(f"{place}/{name:.80} is for {letter.sender} alone to send: it is not taken.")
-            digests = self._taken[place, letter.sender]
-            if len(digests | {letter.digest}) > _MOST:
-                raise MessageError(f"{letter.sender} sent more than {_MOST} letters to {place}: no more are taken.")
+            kind = place.partition("-")[0]
+            digests = self._taken[kind, letter.sender]
+            if len(digests | {letter.digest}) > (most := _MOST + self._numbers * (kind in LETTERS)):
+                raise MessageError(f"{letter.sender} sent more than {most} letters for {kind}: no more are taken.")
             digests.add(letter.digest)
             taken.append((place, self._folder.post(place, letter.sender, data).name, data))
         return taken
@@ -110,6 +112,8 @@ class Board(_Side):
         new = [at for at in dict.fromkeys(each[:2] for each in given) if at not in self._known]
         self._known.update(new)
         self._order += new
+        for place, name in new:  # also what was taken before it was started again counts
+            self._taken[place.partition("-")[0], parts(name)[1]].add(parts(name)[0])
         return bool(new)
 
     def answer(self, asked: dict, proven: str | None = None) -> dict:

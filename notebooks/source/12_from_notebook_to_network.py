@@ -199,7 +199,8 @@ print("-", refusal(agreed.may, "scores"))
 # Whoever starts the study also runs the server. Could they add a hospital that does not exist, and learn more from the
 # sums? They can open the study like that. But the names in the file then differ from those in the study, and each
 # hospital stops. Could they say that a sum did not open, and have another one made without you? The two would differ by
-# your part. So here a study has a **budget** of 0: after a sum that did not open, it ends.
+# your part. So here a study has a **budget** of 0: after a sum that did not open, it ends. And could they say that you
+# were late? Only where the study has a deadline: `waits_for_all` in the file says that it must have none.
 #
 # ## Five processes
 #

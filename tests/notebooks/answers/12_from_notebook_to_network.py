@@ -32,7 +32,7 @@ levels = {"sex": ("female", "male")}
 plan = Settings("Heart", "label", numeric=("age", "chol", "oldpeak"), categorical=levels, rounds=10, budget=0)
 agreed = Consent(
     "K7QM-2XHD-9P1A-4T6R", {"Server": fingerprint(me.public)}, {}, "127.0.0.1", 8002, "label", ["0", "1"],
-    ["age", "sex", "chol"], 5, 3, ["request", "group", "statistics", "bounds", "update", "two"], 10_000,
+    ["age", "sex", "chol"], 5, 3, True, ["request", "group", "statistics", "bounds", "update", "two"], 10_000,
 )  # fmt: skip
 offered = SimpleNamespace(
     settings=plan, invitation=agreed.invitation, least=3, roster=None, maker_is=("Server", me.public), coordinators=[]
