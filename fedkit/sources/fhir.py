@@ -29,13 +29,12 @@ CODES = {
     "Condition": ("confirmed", "unconfirmed provisional differential refuted entered-in-error"),
     "Observation": ("final amended corrected", "registered preliminary cancelled entered-in-error unknown"),
 }
-FORMS = {kind: get_fhir_model_class(kind) for kind in CODES}
 # What is read of them and of their parts. What else FHIR knows may be large: it is neither checked nor kept.
 READ = "id|class|status|subject|period|start|code|coding|system|component|gender|verificationStatus|dataAbsentReason"
 READ += "|reference|comparator|[a-z]+Date.*|value.*"
-PARTS = (*CODES, "ObservationComponent", "CodeableConcept", "Coding", "Reference", "Period", "Quantity")
-KNOWN = {at.alias for part in PARTS for at in get_fhir_model_class(part).model_fields.values()}
-UNREAD = {name for name in KNOWN if not re.fullmatch(READ, name)}
+PARTS = ("ObservationComponent", "CodeableConcept", "Coding", "Reference", "Period", "Quantity")
+FORMS = {part: get_fhir_model_class(part) for part in (*CODES, *PARTS)}
+UNREAD = {at.alias for form in FORMS.values() for at in form.model_fields.values() if not re.fullmatch(READ, at.alias)}
 LONGEST, MOST = 2**16, 2**19  # characters of what is read of a resource, and resources and facts together
 
 
@@ -86,7 +85,7 @@ def read(export: Path | Iterable[dict], mapping: Mapping, *, hospital: str, expo
             said.setdefault((about, *why.args), [place, 0])[1] += 1
 
     for content, called, place in files.resources(export, UNREAD):
-        if (kind := content["resourceType"]) not in FORMS:
+        if (kind := content["resourceType"]) not in CODES:
             continue
         if len(names) + len(facts) > MOST:
             raise ValueError(f"{place}: there are more than {MOST:,} records. Export fewer people at a time.")

@@ -18,8 +18,7 @@ VALUES = 2**20  # in one line or Bundle: small ones take up to fifty times their
 LARGEST = 2**28  # bytes of a hospital's files together, unpacked
 NUMBERS = Context(prec=400, Emin=-400, Emax=400, traps=[Inexact, InvalidOperation])  # who writes 1e999999999 out?
 ENDINGS = (".ndjson", ".ndjson.gz", ".json", ".json.gz")
-# A resource; what references may call it, "Patient/p1" and its `fullUrl`; and its place, "Patient.ndjson, line 7".
-Told = tuple[dict[str, Any], tuple[str, ...], str]
+Told = tuple[dict[str, Any], tuple[str, ...], str]  # a resource, what references may call it, and its place
 
 
 def resources(export: Path | Iterable[dict], unread: Container[str]) -> Iterator[Told]:
