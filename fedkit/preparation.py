@@ -8,7 +8,6 @@ them, so `hospitals.from_frame` refuses very small hospitals.
 
 import hashlib
 import math
-import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -18,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from fedkit.hospitals import Federation, Hospital
+from fedkit.models import is_whole
 from fedkit.tables import LARGEST, SMALLEST, coded_columns
 
 # Sums are exact whole numbers of a unit: no spread is lost beside a large mean, and the order of adding is nothing.
@@ -108,8 +108,9 @@ class Statistics:
         moments = pd.DataFrame.from_dict(told["moments"], "index", np.float64, ["mean", "std"])
         levels, frequent = {column: tuple(names) for column, names in told["levels"].items()}, told["most_frequent"]
         known = all(frequent[column] in names for column, names in levels.items())
-        if not (known and np.isfinite(moments["mean"]).all() and (moments["std"] > 0).all()):
-            raise ValueError("a mean is no number, a spread is not above 0, or a level is not known")
+        means, spreads = moments["mean"].abs() <= LARGEST, moments["std"].replace(np.inf, 1.0)  # inf: never measured
+        if not (known and means.all() and spreads.between(SMALLEST * float(_ROUNDING), LARGEST).all()):
+            raise ValueError("a mean or a spread is none that values can have, or a level is not known")
         return cls(told["rows"], moments, levels, frequent)
 
 
@@ -260,11 +261,7 @@ def split(
     if not trained or len(trained) + len(set(leave_out)) != len(federation):
         there = ", ".join(federation.names)
         raise ValueError(f"leave_out must name some of {there} (without all of them nobody trains), not {leave_out!r}.")
-    try:
-        sound = operator.index(seed) >= 0 and 0 < test_fraction < 1
-    except TypeError:
-        sound = False
-    if not sound:
+    if not (is_whole(seed, 0) and isinstance(test_fraction, float | np.floating) and 0 < test_fraction < 1):
         wrong = f"{seed!r} and {test_fraction!r}"
         raise ValueError(f"The seed must be a whole number from 0 on, and the fraction between 0 and 1, not {wrong}.")
     tested = {hospital.name: _test_rows(hospital, seed, test_fraction) for hospital in federation}

@@ -19,7 +19,7 @@ import pandas as pd
 
 from fedkit.compat import environment
 from fedkit.hospitals import Federation
-from fedkit.models import Model
+from fedkit.models import Model, is_whole
 from fedkit.preparation import Statistics, prepare
 
 _versions = functools.cache(environment.versions)
@@ -155,11 +155,17 @@ class Run:
             about = {name: getattr(self, name) for name in ("method", "settings", "provenance")}
             about["weights"] = [owner for owner, arrays in self.weights.items() for _ in arrays]  # of each array
             about["sha256"] = {file: hashlib.sha256(Path(new, file).read_bytes()).hexdigest() for file in _FILES[:-1]}
-            text = json.dumps(about, indent=1, sort_keys=True, default=np.generic.item)
-            Path(new, "run.json").write_text(text + "\n", encoding="utf-8")
+            Path(new, "run.json").write_text(_sealed(about), encoding="utf-8")
             (folder / "run.json").unlink(missing_ok=True)  # until its successor is there, there is no run
             for file in _FILES:
                 Path(new, file).replace(folder / file)
+
+
+def _sealed(about: dict) -> str:
+    """Write run.json, with a digest of its own beside those of the other files: of all of it but these 64 digits."""
+    about["sha256"]["run.json"] = ""
+    text = json.dumps(about, indent=1, default=np.generic.item) + "\n"
+    return text.replace('"run.json": ""', f'"run.json": "{hashlib.sha256(text.encode()).hexdigest()}"')
 
 
 def probabilities(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -173,11 +179,14 @@ def load(folder: str | Path) -> Run:
     if not (home / "run.json").is_file():
         raise FileNotFoundError(f"{home} holds no run: there is no run.json in it. Name the folder that was saved to.")
     with _reading(home / "run.json") as path:
-        about = json.loads(path.read_text(encoding="utf-8"))
+        about = json.loads(text := path.read_text(encoding="utf-8"))
         kinds = {name: type(value) for name, value in about.items()}
         whole = {"method": str, "settings": dict, "provenance": dict, "weights": list, "sha256": dict}
-        if kinds != whole or not {"rounds", "seed"} <= about["settings"].keys():
-            raise ValueError(f"it must hold {', '.join(whole)}, and in its settings rounds and seed")
+        shows = kinds == whole and about["method"].isprintable()
+        if not shows or not all(is_whole(about["settings"].get(name), 0) for name in ("rounds", "seed")):
+            raise ValueError(f"it must hold {', '.join(whole)}, and in its settings rounds and seed, whole numbers")
+        if _sealed(about) != text:
+            raise ValueError("it is not the file that was saved: its own sha256 is another")
     tables, owners, digests = {}, about.pop("weights"), about.pop("sha256")
     for table, columns in _TABLES.items():
         with _reading(home / f"{table}.csv", digests) as path:
@@ -191,6 +200,9 @@ def load(folder: str | Path) -> Run:
             for column in found.columns.intersection([*most]):
                 if not found[column].between(0, most[column]).all():
                     raise ValueError(f"{column} must lie from 0 to {most[column]}")
+    with _reading(home / "preparation.json", digests) as path:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        preparation = {owner: Statistics.from_json(each) for owner, each in told.items()}
     weights: dict[str, list[np.ndarray]] = {}
     with _reading(home / "weights.npz", digests) as path:
         with zipfile.ZipFile(path) as archive:
@@ -201,9 +213,12 @@ def load(folder: str | Path) -> Run:
                 weights.setdefault(owner, []).append(arrays[name])
                 if arrays[name].dtype.kind != "f" or not np.isfinite(arrays[name]).all():
                     raise ValueError("a weight is no finite number")
-    with _reading(home / "preparation.json", digests) as path:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        preparation = {owner: Statistics.from_json(each) for owner, each in told.items()}
+        for owner in weights | (preparation if "shared" in weights else {}):
+            arrays, how = (each.get(owner, each.get("shared")) for each in (weights, preparation))
+            *hidden, last = [bias.size for bias in arrays[1::2]]
+            wanted = Model(hidden, max(last, 2)).shapes(len(how.columns) if how else len(arrays[0]))
+            if [array.shape for array in arrays] != wanted:
+                raise ValueError(f"of {owner} they are no model's for the columns of preparation.json")
     return Run(**about, weights=weights, preparation=preparation, **tables)
 
 
@@ -237,11 +252,9 @@ def compare(first: Run, second: Run, tolerance: float = 0.0) -> pd.DataFrame:
     rows = [row for row in rows if row[1] != row[2]]
     for name in _TABLES:
         ours, theirs = (getattr(run, name).drop(columns="seconds", errors="ignore") for run in (first, second))
-        if len(ours) != len(theirs):
-            rows.append((name, f"{len(ours)} rows", f"{len(theirs)} rows"))
-            continue
-        if list(ours) != list(theirs):
-            rows.append((name, list(ours), list(theirs)))
+        shapes = [f"{len(one)} rows of {', '.join(one)}" for one in (ours, theirs)]
+        if shapes[0] != shapes[1]:
+            rows.append((name, *shapes))
             continue
         apart = (ours != theirs) & ~(ours.isna() & theirs.isna())
         for column in ours.columns.intersection(["value", *probabilities(ours)]):

@@ -33,7 +33,6 @@ _WRITTEN = {
     "decimals behind a point or a comma": (r"[-+]?\d*[.,]?\d+", r"\s", True),
     "thousands, and decimals behind a comma": (r"[-+]?(\d{1,3}([.\s']\d{3})+|\d+)(,\d+)?", r"[.\s']", True),
 }
-_UNITS = ("money", "unit")
 
 
 class Complaint(NamedTuple):
@@ -115,11 +114,8 @@ class Cells:
             more = [*given, *more]
         elif name == "missing":
             words = [word for own in more.values() for word in own]
-            if (
-                (given or len(more) > 2)
-                and not isinstance(given, Mapping)
-                and all(isinstance(word, str) for word in words)
-            ):
+            common = (given or len(more) > 2) and not isinstance(given, Mapping)
+            if common and all(isinstance(word, str) for word in words):
                 more = [*dict.fromkeys([*given, *words])]
             else:
                 more = {column: [*dict.fromkeys([*self.of(column).missing, *own])] for column, own in more.items()}
@@ -193,8 +189,8 @@ def as_numbers(void: list[str], cells: list[object], own: Cells) -> tuple[dict[s
     if len(pairs) == len(every) and all(int(upper) > int(lower) for upper, lower in pairs):  # as of blood
         return {}, f"frame[[{{0}}, str({{0}}) + ' 2']] = {read}.str.split('/', expand=True).astype(float)"
     found = [NUMBER.fullmatch(text) for text in texts]
-    money, units = any(each["money"] for each in found), {each[part] or "" for each in found for part in _UNITS}
-    units = sorted(units - {""})
+    money = any(each["money"] for each in found)
+    units = sorted({each[part] or "" for each in found for part in ("money", "unit")} - {""})
     if len({*map(fold, units)}) > 1:
         number, unit = (f"{read}.str.extract('({part})')[0]" for part in ("[-0-9.]+", "|".join(units)))
         line = f"frame[{{0}}] = pd.to_numeric({number}) * {unit}.map({{{units[0]!r}: 1, {units[1]!r}: ...}})"

@@ -13,6 +13,8 @@ from types import SimpleNamespace
 import httpx
 import jsonschema
 import jwt
+import numpy as np
+import pandas as pd
 import pytest
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -325,6 +327,10 @@ def test_the_command_says_in_a_sentence_what_is_wrong(there, capsys):
 
 def test_a_hostile_run_fails_before_there_is_a_patient_and_puts_nothing_but_words_onto_a_card(there):
     told, run = there.service, there.service.run
+    words = replace(run.preparation["shared"], moments=pd.DataFrame({"mean": 0.0, "std": 1.0}, ["sex"]), levels={})
+    words = replace(run, preparation={"shared": words}, weights={"shared": [np.ones((1, 1)), np.ones(1)]})
+    with pytest.raises(ValueError, match="This run cannot be asked"):
+        cds.Service(words, told.fingerprint, "Hungary", mapping.read(mapping.HOME / "diabetes.csv"), told.url)
     parts = {"provenance": {}}, {"provenance": {"data": ["x"]}}, {"weights": {name: [] for name in run.weights}}
     for part in (*parts, {"settings": {"rounds": "many"}}, {"settings": {"rounds": [[1]]}}, {"method": "\ud800"}):
         with pytest.raises(ValueError, match="This run cannot be asked"):
@@ -335,3 +341,18 @@ def test_a_hostile_run_fails_before_there_is_a_patient_and_puts_nothing_but_word
     assert r"Trained by \!\[x\](http\:\/\/else\.example) \# Y (Cleveland, Hungary," in card["detail"]
     assert len(card["summary"]) < 140
     assert card["summary"].endswith("by the model. For teaching, not for care.")
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_what_a_model_has_no_answer_to_is_said_without_a_value(there, monkeypatch):
+    told, run = there.service, there.service.run
+    row = dict.fromkeys(told.mapping.columns("feature"))
+    with pytest.raises(ValueError, match=r"of this run has no answer to what is known of this patient\.$") as caught:
+        told.card(row | {"trestbps": "145?"}, [])
+    assert caught.value.__suppress_context__
+    how = run.preparation["shared"]
+    tiny = {"shared": replace(how, moments=how.moments.assign(std=5e-324))}
+    zero = {name: [0 * array for array in arrays] for name, arrays in run.weights.items()}
+    monkeypatch.setattr(told, "run", replace(run, preparation=tiny, weights=zero))
+    refused = answer(there, question(there, trestbps=pressure()))
+    assert (refused.status_code, "no answer" in said(refused)) == (422, True)

@@ -134,7 +134,7 @@ def test_a_saved_study_is_one_more_method_in_notebook_08(tmp_path, seats):
 
     records_of = json.loads((tmp_path / "run.json").read_text())
     records_of["provenance"]["sha256"] = "0" * 64
-    (tmp_path / "run.json").write_text(json.dumps(records_of))
+    (tmp_path / "run.json").write_text(records._sealed(records_of))
     with pytest.raises(AssertionError, match="of other patients"):
         exec(code, names)
 

@@ -39,7 +39,7 @@ def run() -> records.Run:
         metrics=pd.DataFrame({"round": 1, "hospital": NAMES, "metric": "auroc", "value": values}),
         ledger=ledger.frame(),
         predictions=pd.DataFrame({"hospital": NAMES, "label": 1, "probability": 0.7}),
-        weights={name: [np.eye(2, dtype=np.float32), np.ones(1)] for name in NAMES},
+        weights={name: [np.ones((3, 1), np.float32), np.ones(1)] for name in NAMES},
         preparation={"shared": Statistics(3, moments, {"cp": ("a", "b")}, {"cp": "b"})},
         provenance={"data": "made up", "versions": {"numpy": "2"}},
     )
@@ -90,7 +90,9 @@ def test_a_home_is_found_and_a_file_in_the_way_is_named(run, tmp_path, monkeypat
 
 @pytest.mark.parametrize("step", range(7))
 def test_saving_over_another_run_leaves_no_mixture(run, folder, monkeypatch, step):
-    other = dataclasses.replace(run, method="local", metrics=run.metrics.head(1), weights={"Z": [np.zeros(3)]})
+    other = dataclasses.replace(
+        run, method="local", metrics=run.metrics.head(1), weights={"Z": [np.zeros((3, 1)), np.zeros(1)]}
+    )
     (folder / "notes.txt").write_text("mine")
     replace, steps = Path.replace, iter(range(7))
 
@@ -147,7 +149,8 @@ def with_header(text: str) -> bytes:
 
 def about(**changed) -> bytes:
     whole = {"method": "local", "settings": {"rounds": 1, "seed": 0}, "provenance": {}, "weights": ["Z"], "sha256": {}}
-    return json.dumps({name: value for name, value in (whole | changed).items() if value is not None}).encode()
+    told = {name: value for name, value in (whole | changed).items() if value is not None}
+    return records._sealed(told).encode()
 
 
 def told(level: str = "a", **moments: float) -> bytes:
@@ -166,8 +169,13 @@ ROUNDS = ["1.5,A,auroc,1", f"{10**30},A,auroc,1", ",A,auroc,1", "first,A,auroc,1
 HUGE = [f"{{'descr':'<f8','fortran_order':False,'shape':({size},)}}" for size in ("10**15", f"{9**15}")]
 DAMAGE = [
     ("run.json", "run.json is damaged", [b"{", b"[]", b'{"method": "\xff"}', b"[" * 10**6]),
-    ("run.json", "in its settings rounds and seed", [about(settings=None), about(settings={"seed": 1})]),
-    ("run.json", "it must hold method", [about(method=3), about(more=3)]),
+    ("run.json", "in its settings rounds and seed", [about(settings=None), about(settings={"rounds": [1], "seed": 1})]),
+    ("run.json", "it must hold method", [about(method=3), about(more=3), about(method="\x1b[2J")]),
+    (
+        "run.json",
+        "its own sha256 is another",
+        [about().replace(b"local", b"mocal"), about().replace(b"run.json", b"x")],
+    ),
     ("run.json", "metrics.csv is damaged .it is not the file that was saved", [about()]),
     ("metrics.csv", "metrics.csv is damaged", [b"", bytes(100), *rows(SCORED, "1,A,auroc,high", *ROUNDS)]),
     ("metrics.csv", "its columns are round, hospital, metric, and must", rows(SCORED[:-6], "1,A,auroc")),
@@ -184,9 +192,11 @@ DAMAGE = [
     (
         "preparation.json",
         "preparation.json is damaged",
-        [b"no", b"[1]", b'{"shared": {}}', told(std=0), told(mean=np.nan)],
+        [b"no", b"[1]", b'{"shared": {}}', told(std=5e-324), told(std=np.nan), told(std=1e300), told(mean=np.nan)],
     ),
     ("preparation.json", "a level is not known", [told("c")]),
+    ("preparation.json", "of A they are no model's for the columns of preparation.json", [told()]),
+    ("weights.npz", "of A they are no model's", [arrays(np.ones(1)), arrays(np.ones((3, 1)))]),
     ("weights.npz", "would unfold to any size", [arrays(np.zeros(10**5), save=np.savez_compressed)]),
 ]
 DAMAGE = [(file, sentence, content) for file, sentence, contents in DAMAGE for content in contents]
@@ -199,7 +209,7 @@ def test_a_damaged_run_is_refused_with_a_sentence(folder, file, sentence, conten
     if file != "run.json":  # under a hash that is right, as whoever wants to deceive would have it
         said = json.loads((folder / "run.json").read_text())
         said["sha256"][file] = hashlib.sha256(content).hexdigest()
-        (folder / "run.json").write_text(json.dumps(said))
+        (folder / "run.json").write_text(records._sealed(said))
     with pytest.raises(ValueError, match=f"^{re.escape(str(folder))}.*{sentence}.*train it again.$") as caught:
         records.load(folder)
     assert type(caught.value) is ValueError
@@ -231,9 +241,9 @@ CHANGES = [
     ("metrics", lambda run: {"metrics": run.metrics.fillna(0.5)}),
     ("predictions", lambda run: {"predictions": run.predictions.head(2)}),
     ("ledger", lambda run: {"ledger": run.ledger.assign(bytes=[*run.ledger["bytes"][:-1], 1])}),
-    ("weights: $", lambda run: {"weights": run.weights | {"$": [np.eye(2), np.array([1 + 1e-9])]}}),
-    ("weights: $", lambda run: {"weights": run.weights | {"$": [np.eye(2), np.array([np.nan])]}}),
-    ("weights: $", lambda run: {"weights": run.weights | {"$": [np.eye(2), np.ones(2)]}}),
+    ("weights: $", lambda run: {"weights": run.weights | {"$": [np.ones((3, 1)), np.array([1 + 1e-9])]}}),
+    ("weights: $", lambda run: {"weights": run.weights | {"$": [np.ones((3, 1)), np.array([np.nan])]}}),
+    ("weights: $", lambda run: {"weights": run.weights | {"$": [np.ones((3, 1)), np.ones(2)]}}),
     ("weights: B", lambda run: {"weights": run.weights | {"B": [np.ones(1)]}}),
     (
         "preparation: shared",

@@ -72,7 +72,9 @@ def test_a_row_holds_the_latest_of_what_was_known_on_the_index_date_and_a_plante
 
 
 def test_what_nobody_reads_is_neither_checked_nor_kept():
-    assert read(person=PERSON | {"photo": "no Attachment"}).table.equals(read().table)
+    full, plain = measured("o", note=7), measured("o")
+    full["code"] = {"extension": [7], "coding": [one | {"display": 7} for one in plain["code"]["coding"]]}
+    assert row(full, person=PERSON | {"photo": "no Attachment"}) == row(plain)
 
 
 def test_no_fact_is_compared_with_all_others(monkeypatch):
@@ -108,6 +110,7 @@ def test_a_label_is_what_is_first_told_after_the_index_date_and_within_the_windo
         (measured("o", value=quantity(-5)), "has a value that cannot be"),
         (measured("o", value=quantity(5)), "has a value that cannot be"),
         (measured("o", value={}), "has not one valueQuantity"),
+        (measured("o") | {"code": {"coding": [{"code": "a"}] * 5000}}, "is no FHIR R4, or too long"),
         (measured("o", dataAbsentReason={"text": "lost"}), "has not one valueQuantity"),
         (measured("o") | coded("2093-3", "loinc"), "under another system"),
         (measured("o") | coded("2093-3 "), "is no FHIR R4: look at code"),
@@ -212,6 +215,12 @@ SECRET = "191.7"
         ("a.ndjson.gz", gzip.compress(b" " * 2**21), "line 1 has more than 1,048,576 bytes"),
         ("a.ndjson.gz", gzip.compress((b" " * 2**16 + b"\n") * 40), "more than 2,000,000 bytes"),
         ("a.json.gz", gzip.compress(b" " * 2**21), "line 1 has more than 2,000,000 bytes"),
+        ("a.json", b"," * (files.VALUES + 1), "line 1 holds more than 1,048,576 values"),
+        (
+            "a.ndjson",
+            b'{"resourceType": "Patient", "id": "191.%d"}\n' * 4 % (7, 8, 9, 0),
+            "line 3: there are more than 1",
+        ),
         ("notes.txt", b"", "holds no export"),
     ],
     ids=lambda part: part if isinstance(part, str) else "",  # packed bytes tell the time
@@ -219,6 +228,7 @@ SECRET = "191.7"
 def test_a_hostile_file_is_refused_in_a_sentence_that_quotes_nothing(name, content, sentence, tmp_path, monkeypatch):
     monkeypatch.setattr(files, "LARGEST", 2_000_000)
     monkeypatch.setattr(files, "BUNDLE", 2_000_000)
+    monkeypatch.setattr(fhir, "MOST", 1)
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=sentence) as caught:
         fhir.read(tmp_path, WANTED, hospital="Hill", exported=EXPORTED)

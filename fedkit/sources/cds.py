@@ -97,8 +97,8 @@ class Service:
         self._numeric, wanted = [*statistics.moments.index], {*statistics.moments.index, *statistics.levels}
         if lacking := sorted(wanted.difference(features)):
             raise ValueError(f"The mapping has no row for {', '.join(lacking)}, and the model was trained with it.")
-        needed = (one for one in self.mapping.entries if one.role == "index" or one.column in wanted)
-        self.mapping = Mapping(tuple(needed))  # nothing else is asked for, or looked at
+        needed = tuple(one for one in self.mapping.entries if one.role == "index" or one.column in wanted)
+        self.mapping = Mapping(needed)  # nothing else is asked for, or looked at
         if not self.keys and urlsplit(self.url).hostname not in LOOPBACK:
             raise ValueError(f"{self.url} can be reached from other machines: say whose tokens to take (--keys).")
         self._keys: dict[tuple[str, str], jwt.PyJWK] = {}
@@ -109,8 +109,9 @@ class Service:
                     raise ValueError(f"The key {kid} is no public key for one of {', '.join(ASYMMETRIC)}.")
         self._tokens: dict[tuple[str, str], float] = {}
         self._cards: dict[str, None] = {}
-        try:  # of nobody: what a run of strangers cannot say is found now, and beside no patient
-            JSONResponse(self.card(dict.fromkeys(wanted), []))
+        some = {one.column: [*one.answers.values(), "male" if one.path == "gender" else None][0] for one in needed}
+        try:  # of nobody, by words alone: what a run of strangers cannot say is found now, and beside no patient
+            JSONResponse(self.card(some, []))
         except Exception:  # whatever is in it
             raise ValueError("This run cannot be asked: its settings, provenance or weights do not fit.") from None
 
@@ -174,15 +175,20 @@ class Service:
             raise HTTPException(400, "What was prefetched is about another patient than the context.")
         try:  # in a thread, since it may take seconds: others are answered meanwhile
             known = await run_in_threadpool(fhir.known, resources, self.mapping, date.today())
+            return JSONResponse({"cards": [self.card(*known)]})
         except ValueError as problem:
             raise HTTPException(422, str(problem)) from None
-        return JSONResponse({"cards": [self.card(*known)]})
 
     def card(self, row: dict[str, str | None], problems: list[str]) -> dict[str, Any]:
         """Say what the model says of what is known of a patient, and how much that is worth here."""
         self._cards = dict.fromkeys([*self._cards, name := str(uuid.uuid4())][-REMEMBERED:])
-        table = pd.DataFrame([row]).astype(dict.fromkeys(self._numeric, float))
-        probability = self.run.predict(table, self.hospital)[0]
+        try:
+            table = pd.DataFrame([row]).astype(dict.fromkeys(self._numeric, float))
+            (probability,) = self.run.predict(table, self.hospital)
+            if not 0 <= probability <= 1:  # nor if it is no number
+                raise ValueError
+        except Exception:  # a library's, about a run of strangers: whatever it says may hold a value of the patient
+            raise ValueError("The model of this run has no answer to what is known of this patient.") from None
         missing = [column for column, cell in row.items() if cell is None]
         summary = f"{self.run.provenance['data'][:80]:s}: {probability:.0%} by the model. {NOT_FOR_CARE}"
         said = [self.about, f"Not known, and guessed: {', '.join(missing) or 'nothing'}.", *problems, NOT_FOR_CARE]

@@ -29,12 +29,13 @@ CODES = {
     "Condition": ("confirmed", "unconfirmed provisional differential refuted entered-in-error"),
     "Observation": ("final amended corrected", "registered preliminary cancelled entered-in-error unknown"),
 }
-FORMS = {kind: get_fhir_model_class(kind) for kind in CODES}
-# What is read of them. What else FHIR knows may be large: it is neither checked nor kept.
-READ = "id|class|status|subject|period|code|component|gender|verificationStatus|dataAbsentReason|[a-z]+Date.*|value.+"
-UNREAD = {
-    kind: {at.alias for at in FORMS[kind].model_fields.values() if not re.fullmatch(READ, at.alias)} for kind in CODES
-}
+# What is read of them and of their parts. What else FHIR knows may be large: it is neither checked nor kept.
+READ = "id|class|status|subject|period|start|code|coding|system|component|gender|verificationStatus|dataAbsentReason"
+READ += "|reference|comparator|[a-z]+Date.*|value.*"
+PARTS = ("ObservationComponent", "CodeableConcept", "Coding", "Reference", "Period", "Quantity")
+FORMS = {part: get_fhir_model_class(part) for part in (*CODES, *PARTS)}
+UNREAD = {at.alias for form in FORMS.values() for at in form.model_fields.values() if not re.fullmatch(READ, at.alias)}
+LONGEST, MOST = 2**16, 2**19  # characters of what is read of a resource, and resources and facts together
 
 
 class Export(NamedTuple):
@@ -81,12 +82,13 @@ def read(export: Path | Iterable[dict], mapping: Mapping, *, hospital: str, expo
         try:
             yield
         except Unusable as why:
-            said.setdefault((about, *why.args), []).append(place)
+            said.setdefault((about, *why.args), [place, 0])[1] += 1
 
-    for content, called, place in files.resources(export):
-        if (kind := content["resourceType"]) not in FORMS:
+    for content, called, place in files.resources(export, UNREAD):
+        if (kind := content["resourceType"]) not in CODES:
             continue
-        content = {name: part for name, part in content.items() if name not in UNREAD[kind]}
+        if len(names) + len(facts) > MOST:
+            raise ValueError(f"{place}: there are more than {MOST:,} records. Export fewer people at a time.")
         with noted(kind, place):
             _check(kind, content, called, names)
             names.update(called)
@@ -108,8 +110,8 @@ def read(export: Path | Iterable[dict], mapping: Mapping, *, hospital: str, expo
                 with noted(fact.entry.resource, fact.place):
                     raise Unusable("is later than the index date", "nothing", "look")
     made = [
-        Complaint((*more, "refused")[0], about, hospital, problem, places[0], write, len(places))
-        for (about, problem, write, *more), places in said.items()
+        Complaint((*more, "refused")[0], about, hospital, problem, first, write, number)
+        for (about, problem, write, *more), (first, number) in said.items()
     ]
     columns = mapping.columns("feature", "defines label", "label")
     table = pd.DataFrame.from_dict(rows, orient="index", columns=columns, dtype=object).rename_axis("patient")
@@ -133,11 +135,11 @@ def known(resources: Iterable[dict], mapping: Mapping, day: date) -> tuple[dict[
 def _check(kind: str, content: dict[str, Any], called: tuple[str, ...], names: set[str]) -> None:
     """Refuse what has not the form of FHIR, has no name of its own, or a status that does not count."""
     try:
-        FORMS[kind].model_validate(content)
+        FORMS[kind].model_validate(content if len(str(content)) <= LONGEST else None)
     except Exception as error:  # a library's, about a file of strangers: whatever it says may hold a value
         parts = [part for each in getattr(error, "errors", list)() for part in each["loc"]]
         where = [f": look at {part}" for part in parts if part in FORMS[kind].model_fields]
-        raise Unusable(f"is no FHIR R4{''.join(where[:1])}", "mend the export") from None
+        raise Unusable(f"is no FHIR R4{[*where, ', or too long'][0]}", "mend the export") from None
     if not called or not names.isdisjoint(called):
         raise Unusable("comes twice, or has no id", "give each one id; the first counts")
     stated = [content.get("gender", "unknown") if kind == "Patient" else content.get("status")]
