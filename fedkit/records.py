@@ -132,6 +132,9 @@ class Run:
         weights, statistics = (each.get(hospital, each.get("shared")) for each in (self.weights, self.preparation))
         if weights is None or statistics is None:
             raise ValueError(f"This run has no model for {hospital!r}: it has those of {', '.join(self.weights)}.")
+        *hidden, last = [bias.size for bias in weights[1::2]]
+        if [array.shape for array in weights] != Model(hidden, max(last, 2)).shapes(len(statistics.columns)):
+            raise ValueError("The weights of this run are none of `models` for its columns: it cannot be asked.")
         return Model().predict(weights, prepare(table, statistics))
 
     def save(self, folder: str | Path) -> None:
@@ -200,9 +203,6 @@ def load(folder: str | Path) -> Run:
             for column in found.columns.intersection([*most]):
                 if not found[column].between(0, most[column]).all():
                     raise ValueError(f"{column} must lie from 0 to {most[column]}")
-    with _reading(home / "preparation.json", digests) as path:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        preparation = {owner: Statistics.from_json(each) for owner, each in told.items()}
     weights: dict[str, list[np.ndarray]] = {}
     with _reading(home / "weights.npz", digests) as path:
         with zipfile.ZipFile(path) as archive:
@@ -213,12 +213,9 @@ def load(folder: str | Path) -> Run:
                 weights.setdefault(owner, []).append(arrays[name])
                 if arrays[name].dtype.kind != "f" or not np.isfinite(arrays[name]).all():
                     raise ValueError("a weight is no finite number")
-        for owner in weights | (preparation if "shared" in weights else {}):
-            arrays, how = (each.get(owner, each.get("shared")) for each in (weights, preparation))
-            *hidden, last = [bias.size for bias in arrays[1::2]]
-            wanted = Model(hidden, max(last, 2)).shapes(len(how.columns) if how else len(arrays[0]))
-            if [array.shape for array in arrays] != wanted:
-                raise ValueError(f"of {owner} they are no model's for the columns of preparation.json")
+    with _reading(home / "preparation.json", digests) as path:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        preparation = {owner: Statistics.from_json(each) for owner, each in told.items()}
     return Run(**about, weights=weights, preparation=preparation, **tables)
 
 
