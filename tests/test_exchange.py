@@ -761,38 +761,9 @@ def test_who_comes_after_a_list_that_did_not_open_waits_until_the_model_has_move
     room.step(*names[:4])
     room.wait()  # the fifth is late
     room.step(*names[:3])
-    room.wait()  # the fourth keeps its share back, and is bound by nothing of its own
-    room.step(*names[:2:-1])
-    room.time += 31  # it has long seen the letter of the fifth, whom the first three may not be added up with
+    room.wait()  # the fourth keeps its share back
     assert room.one_model()
     assert [len(each.listed) for each in room.coordinator.study.steps()][:7] == [5, 5, 5, 4, 4, 5, 5]
-
-
-def test_a_list_that_nobody_answered_lets_no_other_leave_somebody_out(four):
-    four.until(3)
-    four.say(SUM, 3, Added.content(closed(four, 3, A, B, C).digest, {}))
-    four.step()
-    four.step()
-    four.time += 61
-    closed(four, 4, A, B, C)
-    assert "The list leaves Hospital 3 out" in four.step(A)[A].note
-
-
-def test_who_answers_when_the_next_list_is_closed_already_is_in_the_one_after_it(tmp_path):
-    """The one in between, without it, is answered by nobody: it binds nobody."""
-    room = Class(tmp_path, federation(5), rounds=4, **PATIENCE).open()
-    *others, late = room.federation.names
-    room.unanswered(3, *others)
-    with room.hidden(*room.files(SUM, 3)):
-        room.restart(late)
-        room.step(late)
-    with room.hidden(room.letter(TWO, 3, late)):
-        room.step(*others)
-        room.wait()
-    room.step()
-    room.wait()
-    assert room.one_model()
-    assert [len(each.listed) for each in room.coordinator.study.steps()][:7] == [5, 5, 5, 5, 4, 5, 5]
 
 
 def handed_over(room, number):

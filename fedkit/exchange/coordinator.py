@@ -84,7 +84,7 @@ class Coordinator(Player):
         groups, missing = [], []
         for group in study.groups:
             # After lists that did not open, those who were in them alone (`Keyring.within`), and all who answered one.
-            failed = {at: of for at, of in study.failed(group).items() if self._arrivals.answered([at])}
+            failed = {} if settings.deadline_seconds is None else study.failed(group)  # all are waited for
             within = set(group).intersection(*failed.values())
             chosen = {name: arrived[name].code for name in group if name in within and name in arrived}
             missing += sorted(within - chosen.keys() - self._away())
@@ -121,7 +121,7 @@ class Coordinator(Player):
 
     def _sum(self, step: Step, closed: Closed) -> tuple[list[str], bytes | None]:
         """Add up a list: who is waited for, or what is to be said."""
-        seconds, number = self.study.settings.share_seconds, step.number
+        study, seconds, number = self.study, self.study.settings.share_seconds, step.number
         ones = {(each.sender, each.code): each for each in self._arrivals.look(ONE, step)}
         shares = [each for each in self._arrivals.look(TWO, step) if each.file not in self._useless]
         shares = _of(shares, closed.about.hex())
@@ -138,6 +138,8 @@ class Coordinator(Player):
                 except OSError as problem:  # a letter is not shown just now, is gone for good, or of no use
                     if not self._late(TWO, number, seconds):
                         return [str(problem)], None
+                except MessageError as problem:
+                    study.refused(f"{SUM}-{number} {at}", "", f"A group could not be added up. {problem}")
         return [], Added.content(closed.digest, sums)
 
     def _added(self, step: Step, about: bytes, group: Listed, letters: list[Arrived], shares: list[Arrived]) -> bytes:

@@ -72,7 +72,7 @@ class Maker(Party):
 
             self.study.take("invitation", read)
             if len(own) > 1 or any(said.pop("nonce") != self._nonce(said) for _, said in own):
-                said = f"{self.folder.root} holds {len(own)} studies of {self.identity.name}'s, or one from elsewhere"
+                said = f"{self.folder.root} holds {len(own)} studies of {self.identity.name}'s, or of another path"
                 raise ValueError(f"{said}: say the invitation= that was read aloud, or take an empty folder.")
             for found, _ in own:
                 self._begin(found)
