@@ -192,10 +192,3 @@ def test_the_table_scores_the_model_that_there_is_at_a_time(heart, costs, monkey
     assert found["auroc", "mean", 10] == pytest.approx(auroc.mean())
     assert found["auroc", "mean", 1] == 0.5, "nothing has moved"
     assert policies.scored([], diary[:0], split)["auroc", "mean", 20] == 0.5
-
-
-def test_the_table_in_the_kit_follows_from_this_code():
-    table = policies.GRID.table()
-    assert sorted(table["seed"].unique()) == list(policies.GRID.seeds)
-    assert not table.isna().any(axis=None)
-    assert table.groupby(["seed", "slow"]).size().unique().tolist() == [2 * len(policies.AT) + 12]
