@@ -407,7 +407,7 @@ def test_p_values_are_those_of_the_papers_code():
     assert privacy.p_value(50, 50, 50, 2.0, 0.0) == pytest.approx((1 / (1 + np.exp(-2.0))) ** 50)
 
 
-CANARIES = 100_000
+CANARIES = 50_000
 
 
 def audited(guarantee, rounds=1):

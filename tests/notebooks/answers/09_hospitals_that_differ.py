@@ -24,10 +24,11 @@ alpha = 1000
 alpha = -1
 # %% Exercise 2: wrong
 alpha = "small"
-# %% Exercise 3: right
+# %% Exercise 3: given
 from fedkit import learning
 
 
+# %% Exercise 3: right
 class Capped(learning.Algorithm):
     name = "capped"
 
@@ -42,8 +43,6 @@ class Capped(learning.Algorithm):
 # %% Exercise 3: right
 import numpy as np
 
-from fedkit import learning
-
 
 class Capped(learning.Algorithm):
     def __init__(self, most):
@@ -56,8 +55,6 @@ class Capped(learning.Algorithm):
 # %% Exercise 3: right
 from dataclasses import dataclass
 
-from fedkit import learning
-
 
 @dataclass(frozen=True)
 class Capped(learning.Algorithm):
@@ -68,9 +65,6 @@ class Capped(learning.Algorithm):
 
 
 # %% Exercise 3: wrong
-from fedkit import learning
-
-
 class Capped(learning.Algorithm):
     def __init__(self, most):
         self.most = most
@@ -80,9 +74,6 @@ class Capped(learning.Algorithm):
 
 
 # %% Exercise 3: wrong
-from fedkit import learning
-
-
 class Capped(learning.Algorithm):
     def __init__(self, most):
         self.most = most
@@ -92,9 +83,6 @@ class Capped(learning.Algorithm):
 
 
 # %% Exercise 3: wrong
-from fedkit import learning
-
-
 class Capped(learning.Algorithm):
     def __init__(self, most):
         self.most = most
