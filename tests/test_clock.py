@@ -112,7 +112,7 @@ def test_late_updates_begin_at_old_models_and_count_less_as_the_paper_says(heart
     found = vector(clock.train(heart, diary, seed=3))
     assert np.abs(found - slow_fedbuff(heart, diary, 3)).max() < 1e-6
     secret = vector(clock.train(heart, diary, aggregators.EncryptedMean(), seed=3))
-    assert np.abs(found - secret).max() < 2e-6
+    assert np.abs(found - secret).max() < 5e-6
 
 
 def test_a_deadline_leaves_out_who_is_late_and_a_round_of_two_is_lost(heart, costs):
