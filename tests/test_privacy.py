@@ -258,7 +258,8 @@ def test_rows_changed_and_noise_kept_nothing_else_that_leaves_changes_by_a_bit(n
         sites = pd.DataFrame({"speed": 1.0, "bandwidth": 1e6, "latency": 0.1, "present": 1.0}, federation.names)
         times.append(clock.costs(sites, dict.fromkeys(federation.names, 160), run.ledger, 0.01))
         told = private.total(None, "statistics", {}, None)
-        statistics.append([told, *(rows.test_features for rows in split_of(federation, told))])
+        split = preparation.split(federation, 0, add=lambda sums, told=told: told).hospitals
+        statistics.append([told, *(rows.test_features for rows in split.values())])
         began.append(np.array(drawn))
     assert letters[0] == letters[1], "who sends what, in which order, of which size"
     pd.testing.assert_frame_equal(*ledgers)
@@ -285,10 +286,6 @@ def test_a_promise_holds_for_training_rows_once_they_are_drawn(neighbours, heart
 
     assert changed(one, more) > 10
     assert changed(*(replace(each, test=test) for each, test in zip((one, more), kept, strict=True))) == 1
-
-
-def split_of(federation, told):
-    return preparation.split(federation, 0, add=lambda sums: told).hospitals.values()
 
 
 def test_what_was_not_paid_for_is_kept_back(heart):

@@ -1,7 +1,6 @@
 """Anybody's table is taken, or refused with all that is wrong and the lines that help."""
 
 import functools
-import io
 import re
 import warnings
 from decimal import Decimal
@@ -56,12 +55,6 @@ def some(code, rest, part=0.1):
 
 def shuffled(values, seed=3):
     return np.random.default_rng(seed).permutation(values)
-
-
-def saved_with_its_index():
-    text = io.StringIO()
-    large().to_csv(text)
-    return pd.read_csv(io.StringIO(text.getvalue()))
 
 
 def federation(frame, **options):
@@ -230,7 +223,7 @@ REFUSED = {
         pd.concat([large()] * 9).assign(x=[f"I{min(n % 99, n % 71)}" for n in shuffled(range(810))]),
         "'x' holds [67]. levels, and at most 50 can be.*Write: rare=",
     ),
-    "a saved index": (saved_with_its_index(), "'Unnamed: 0' numbers or names rows"),
+    "a saved index": (large().reset_index(names="Unnamed: 0"), "'Unnamed: 0' numbers or names rows"),
     "row numbers as floats": (x(np.arange(90.0)), NAMED),
     "row numbers, dealt out": (x(shuffled(range(90))), NAMED),
     "row numbers of each hospital": (x([*range(30)] * 3), NAMED),
