@@ -133,13 +133,6 @@ def test_a_server_that_goes_its_own_way_may_do_so_with_an_encrypted_mean(heart):
     assert np.abs(vector(plain.weights) - vector(secret.weights)).max() < 2e-6
 
 
-def test_a_pull_of_nothing_is_federated_averaging_to_the_bit(heart, plain):
-    nothing = learning.train_federated(heart, algorithm=FedProx(0.0), **HOW)
-    assert vector(nothing.weights).tobytes() == vector(plain[None].weights).tobytes()
-    drift = [run.metrics.query("metric == 'distance'")["value"].mean() for run in (plain[FedProx(0.5)], nothing)]
-    assert drift[0] < 0.9 * drift[1]
-
-
 @pytest.mark.parametrize("how", METHODS, ids=str)
 def test_the_simulation_and_a_study_come_to_the_same_model_encrypted_or_not(heart, plain, how):
     run = plain[how]
@@ -163,19 +156,6 @@ def test_the_simulation_and_a_study_come_to_the_same_model_encrypted_or_not(hear
     assert results.run(participant).final()[mine] == pytest.approx(run.final()[mine], abs=1e-3)
     if not isinstance(how, Ditto):  # of others, nobody can test what stays at their place
         assert np.allclose(study.final(), run.final(), atol=1e-3)
-
-
-class Even(Algorithm):
-    """Each hospital counts once."""
-
-    def weigh(self, task):
-        return 1
-
-
-@pytest.mark.parametrize("how", [QFedAvg(0.0), AFL(rate=0.0)], ids=str)
-def test_where_losses_do_not_count_hospitals_count_alike_to_the_bit(heart, how):
-    even, none = (learning.train_federated(heart, algorithm=each, **HOW) for each in (Even(), how))
-    assert vector(none.weights).tobytes() == vector(even.weights).tobytes()
 
 
 def test_ditto_trains_the_shared_model_as_ever_and_a_second_one_that_is_local_without_the_pull(heart, plain):

@@ -36,12 +36,6 @@ def test_the_limits_are_below_those_of_the_guidelines_and_the_primes_are_seals()
             assert (schemes.modulus(ring, bits) % (2 * ring), schemes.modulus(ring, bits).bit_length()) == (1, bits)
 
 
-def test_two_honest_hospitals_keep_the_deviation_that_the_limits_are_for():
-    """Of key and noise, when the others' are known: the sum of two is, so half of one's variance is left."""
-    assert COINS / 2 / 2 >= 10.17
-    assert math.sqrt(COINS / 4) >= 3.19
-
-
 @pytest.mark.parametrize("hospitals", HOSPITALS)
 def test_every_option_opens_the_worst_sum(hospitals):
     """All coefficients full, and as much noise as the stated margin allows; with delta more, another number opens."""

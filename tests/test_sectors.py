@@ -106,11 +106,6 @@ def ignored_comment(folder):
     (folder / ".gitignore").write_text("# nothing\n")
 
 
-def pipe_outside(folder):
-    os.mkfifo(folder.parent / "pipe")
-    listed("dataset.json", "buses.csv", "../pipe")(folder)
-
-
 def few(folder):
     rows = (folder / "buses.csv").read_text().splitlines(keepends=True)
     (folder / "buses.csv").write_text("".join(rows[:90]))
@@ -128,7 +123,6 @@ FAULTS = {
     "an ignored comment": (ignored_comment, "states no licence"),
     "a file outside": (listed("dataset.json", "buses.csv", "../elsewhere.csv"), "does not fit .*no file in it"),
     "a file of the machine": (listed("dataset.json", "buses.csv", "/etc/hostname"), "does not fit .*no file in it"),
-    "a pipe outside": (pipe_outside, "does not fit .*no file in it"),
     "a linked folder": (lambda folder: (folder / "sub").symlink_to("/etc"), "sub has no hash"),
     "a hidden file": (written("__pycache__/rows.csv"), "__pycache__/rows.csv has no hash"),
     "deep JSON": (listed("dataset.json", "{", "[" * 100_000), "dataset.json does not fit"),

@@ -83,26 +83,11 @@ def test_what_a_student_hands_in_is_what_the_teacher_sees(folder, monkeypatch, c
 
 
 NAMED = namedtuple("NAMED", "low high")
+GIVEN = [2.17, "right", np.arange(3), {"a": [1, (2, 3)]}, {3, 1}, NAMED(1, 2), np.arange(5000), 2**70, [[[[[[1]]]]]]]
+GIVEN += [np.ones((20, 600)), float("nan"), len]
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        2.17,
-        "right",
-        np.arange(3),
-        {"a": [1, (2, 3)]},
-        {3, 1},
-        NAMED(1, 2),
-        np.arange(5000),
-        2**70,
-        [[[[[[1]]]]]],
-        np.ones((20, 600)),
-        float("nan"),
-        len,
-    ],
-    ids=lambda value: type(value).__name__,
-)
+@pytest.mark.parametrize("value", GIVEN, ids=lambda value: type(value).__name__)
 def test_whatever_a_check_was_given_the_teacher_s_kit_reads(folder, monkeypatch, value):
     monkeypatch.setattr(course, "checked", {})
     course.check("Exercise 1", value, (lambda said: False, "Look again."))

@@ -44,7 +44,6 @@ def test_a_page_can_be_read_at_grade_six(name):
         ("It goes on and on" + ", and on" * 12 + ". It ends.", None),
         ("- It goes on and on" + ", and on" * 12 + ";\n- and here it ends.", None),
         ("Multinational administrative organisations institutionalise collaboration.", "Its grade is"),
-        ("Rows are centralized.", "'centralized' is not British"),
         ("## Neighbors", "'neighbors' is not British"),
         ("| the optimizer | of the server |\n|---|---|", "'optimizer' is not British"),
         ("The size of a prize, a label that is labelled, at the centre.", None),
@@ -179,20 +178,16 @@ def faults(plan: list[prose.Part], before: set[str]) -> list[str]:
     return found
 
 
-def test_the_lesson_and_the_four_lessons_can_be_given_as_planned():
+def test_the_lessons_can_be_given_as_planned():
     one, *four = prose.plans(SYLLABUS)
-    assert faults(one, set()) == []
+    (seats,) = prose.plans(prose.page("classroom"))  # in which each student is a hospital
+    assert faults(one, set()) == faults(seats, set()) == []
     assert len(four) == 4
     before = set()
     for plan in four:
         assert faults(plan, before) == []
         before |= {name for part in plan for name in part.notebooks}
     assert sorted(before) == tools.names()
-
-
-def test_the_lesson_in_which_each_student_is_a_hospital_takes_ninety_minutes():
-    (plan,) = prose.plans(prose.page("classroom"))
-    assert faults(plan, set()) == []
 
 
 @pytest.mark.parametrize(

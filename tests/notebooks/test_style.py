@@ -208,7 +208,6 @@ def test_the_notebooks_are_what_their_sources_make_and_those_of_the_syllabus(sol
         ("{}, {}", '{"SEEDS": 20}, {}', "as they are published"),
         ("# ## Exercises", "# # A second title\n# ## Exercises", "one title"),
         ("# - c.", "# - c.\n# - d", "one by one"),
-        ("# - c.", "", "one by one"),
         ("# - b;\n# - c.", "", "there are 1 bullets"),
         ("What you can do now", "The end", "the last sections are"),
         ("# word word\n", "", "words of prose"),

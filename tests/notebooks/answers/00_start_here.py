@@ -1,4 +1,3 @@
-# Three right and three wrong answers to each exercise of 00_start_here: see test_exercises.py.
 # %% Exercise 1: given
 from fedkit import hospitals, learning
 
@@ -46,8 +45,6 @@ run_mine = train(rounds=2, leave_out=["Switzerland"])
 run_mine = train(rounds=2, seed=3)
 # %% Exercise 2: wrong
 run_mine = train(rounds=1, learning_rate=0.0001)
-# %% Exercise 2: wrong
-run_mine = 2
 # %% Exercise 3: given
 from fedkit import hospitals
 
@@ -63,12 +60,6 @@ def read(frame):
 def read(frame):
     frame["outcome"] = frame["outcome"] == "died"
     return hospitals.from_frame(frame, site="hospital", label="outcome")
-
-
-# %% Exercise 3: right
-def read(frame):
-    coded = frame.assign(outcome=(frame["outcome"] == "died").astype(int))
-    return hospitals.from_frame(coded, site="hospital", label="outcome", features=["age", "smoker"])
 
 
 # %% Exercise 3: right
@@ -90,11 +81,6 @@ def read(frame):
 # %% Exercise 3: wrong
 def read(_):
     return hospitals.from_frame(frame, site="hospital", label=("outcome", "died"))
-
-
-# %% Exercise 3: wrong
-def read(frame):
-    return hospitals.from_frame(frame.assign(dead=frame["outcome"] == "died"), site="hospital", label="dead")
 
 
 # %% Exercise 3: wrong

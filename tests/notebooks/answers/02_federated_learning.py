@@ -10,34 +10,28 @@ guess = "zero"
 guess = "larger"
 # %% Exercise 1: wrong
 guess = 0
-# %% Exercise 2: right
+# %% Exercise 2: given
 from fedkit.compat.tff import tff
 
+
+# %% Exercise 2: right
 my_server = tff.learning.optimizers.build_sgdm(3)
 # %% Exercise 2: right
-from fedkit.compat.tff import tff
-
 my_server = tff.learning.optimizers.build_sgdm(2.0, 0.5)
 # %% Exercise 2: right
-from fedkit.compat.tff import tff
-
 my_server = tff.learning.optimizers.build_sgdm(learning_rate=5.0)
 # %% Exercise 2: wrong
-from fedkit.compat.tff import tff
-
 my_server = tff.learning.optimizers.build_sgdm(1.0)
 # %% Exercise 2: wrong
-from fedkit.compat.tff import tff
-
 my_server = tff.learning.optimizers.build_adam(0.001)
 # %% Exercise 2: wrong
-from fedkit.compat.tff import tff
-
 my_server = tff.learning.optimizers.build_sgdm
-# %% Exercise 3: right
+# %% Exercise 3: given
 from fedkit import learning
+from fedkit.compat.tff import tf
 
 
+# %% Exercise 3: right
 class Prox(learning.Algorithm):
     name = "FedProx"
 
@@ -52,9 +46,6 @@ class Prox(learning.Algorithm):
 # %% Exercise 3: right
 from dataclasses import dataclass
 
-from fedkit import learning
-from fedkit.compat.tff import tf
-
 
 @dataclass(frozen=True)
 class Prox(learning.Algorithm):
@@ -67,10 +58,6 @@ class Prox(learning.Algorithm):
 
 
 # %% Exercise 3: right
-from fedkit import learning
-from fedkit.compat.tff import tf
-
-
 class Prox(learning.Algorithm):
     def __init__(self, mu):
         self.mu = mu
@@ -85,9 +72,6 @@ class Prox(learning.Algorithm):
 
 
 # %% Exercise 3: wrong
-from fedkit import learning
-
-
 class Prox(learning.Algorithm):
     def __init__(self, mu):
         self.mu = mu
@@ -98,9 +82,6 @@ class Prox(learning.Algorithm):
 
 
 # %% Exercise 3: wrong
-from fedkit import learning
-
-
 class Prox(learning.Algorithm):
     def __init__(self, mu):
         self.mu = mu
@@ -111,9 +92,6 @@ class Prox(learning.Algorithm):
 
 
 # %% Exercise 3: wrong
-from fedkit import learning
-
-
 class Prox(learning.Algorithm):
     def __init__(self, mu):
         self.mu = mu

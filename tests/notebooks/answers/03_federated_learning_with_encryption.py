@@ -1,27 +1,22 @@
-# %% Exercise 1: right
+# %% Exercise 1: given
 from fedkit import encryption
 
+
+# %% Exercise 1: right
 kilobytes = 3 * len(encryption.SharedKeys(hospitals=4).encrypt([0.5] * 14, 100)) / 1000
 # %% Exercise 1: right
-from fedkit import encryption
-
 one = len(encryption.SharedKeys(hospitals=4).encrypt([0.5] * 2000, 100))
 kilobytes = round(one * (5001 // 2048 + 1) / 1024)
 # %% Exercise 1: right
 import numpy as np
-from fedkit import encryption
 
 one = len(encryption.SharedKeys(hospitals=4).encrypt([0.5] * 2000, 100))
 kilobytes = np.ceil(5001 / 2048) * one / 1e3
 # %% Exercise 1: wrong
-from fedkit import encryption
-
 kilobytes = 2 * len(encryption.SharedKeys(hospitals=4).encrypt([0.5] * 14, 100)) / 1000
 # %% Exercise 1: wrong
 kilobytes = 20  # 5,000 numbers of four bytes
 # %% Exercise 1: wrong
-from fedkit import encryption
-
 kilobytes = 3 * len(encryption.SharedKeys(hospitals=4).encrypt([0.5] * 14, 100))  # bytes
 # %% Exercise 2: right
 fewest_bits = 12
@@ -115,15 +110,6 @@ def hide(update, key):  # eight bytes of the key, again and again
 
 def show(message, key):
     return np.frombuffer(bytes(each ^ key[n % 8] for n, each in enumerate(message)))
-
-
-# %% Exercise 3: wrong
-def hide(update, key):  # nothing is hidden
-    return np.asarray(update, dtype=float).tobytes()
-
-
-def show(message, key):
-    return np.frombuffer(message)
 
 
 # %% Exercise 3: wrong

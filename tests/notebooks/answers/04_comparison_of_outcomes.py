@@ -1,4 +1,3 @@
-# Three right and three wrong answers to each exercise of 04_comparison_of_outcomes: see test_exercises.py.
 # %% Exercise 1: right
 intercept = 0.0
 # %% Exercise 1: right
@@ -72,11 +71,6 @@ def times(model):
     return sizes[0] / sizes[1]
 
 
-# %% Exercise 2: wrong
-def times(model):
-    return "many"
-
-
 # %% Exercise 3: right
 def net_benefit(labels, probabilities, t):
     treated = probabilities > t
@@ -102,15 +96,6 @@ def net_benefit(labels, probabilities, t):
     return np.mean(worth * (np.asarray(probabilities) >= t), keepdims=True)
 
 
-# %% Exercise 3: right
-import pandas as pd
-
-
-def net_benefit(labels, probabilities, t):
-    treated = pd.Series(labels)[pd.Series(probabilities) > t]
-    return (treated.sum() - (len(treated) - treated.sum()) * t / (1 - t)) / len(labels)
-
-
 # %% Exercise 3: wrong
 def net_benefit(labels, probabilities, t):  # of the treated only
     treated = labels[probabilities > t]
@@ -126,18 +111,6 @@ def net_benefit(labels, probabilities, t):  # the cost the wrong way up
 # %% Exercise 3: wrong
 def net_benefit(labels, probabilities, t):  # who is rightly not treated counts, too
     return ((probabilities > t) == labels).mean()
-
-
-# %% Exercise 3: wrong
-def net_benefit(labels, probabilities, t):  # a sum, and no mean
-    treated = probabilities > t
-    return (treated * labels).sum() - (treated * (1 - labels)).sum() * t / (1 - t)
-
-
-# %% Exercise 3: wrong
-def net_benefit(labels, probabilities, t):  # always cut at one half
-    treated = probabilities > 0.5
-    return (treated * labels - treated * (1 - labels) * t / (1 - t)).mean()
 
 
 # %% Exercise 3: wrong

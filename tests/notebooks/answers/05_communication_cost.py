@@ -72,11 +72,6 @@ def bounds_of(all_layers):
     return [one_for_all] * len(all_layers[0])
 
 
-# %% Exercise 2: wrong
-def bounds_of(all_layers):
-    return [sum(np.abs(layer).max() for layer in layers) for layers in all_layers]
-
-
 # %% Exercise 3: given
 import numpy as np
 
@@ -117,11 +112,6 @@ def attack(first, second):
 # %% Exercise 3: wrong
 def attack(first, second):
     return second - first
-
-
-# %% Exercise 3: wrong
-def attack(first, second):
-    return (second - first) % 2**12
 
 
 # %% Exercise 3: wrong

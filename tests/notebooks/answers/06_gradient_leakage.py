@@ -66,13 +66,9 @@ exec(stub)
 # %% Exercise 2: right
 open_layers = ["kernel 1", "bias 1"]
 # %% Exercise 2: right
-open_layers = ("bias 1", "kernel 1")
-# %% Exercise 2: right
 open_layers = {name for name in network.layers if name.endswith("1")}
 # %% Exercise 2: right
 open_layers = np.array(["kernel 1", "bias 1"])
-# %% Exercise 2: wrong
-open_layers = ["bias 2"]
 # %% Exercise 2: wrong
 open_layers = ["kernel 1"]
 # %% Exercise 2: wrong
@@ -122,11 +118,6 @@ def looks_real(candidates):
 
 # %% Exercise 3: wrong
 def looks_real(candidates):
-    return np.ones(len(candidates), dtype=bool)
-
-
-# %% Exercise 3: wrong
-def looks_real(candidates):
     return np.isin(candidates[:, len(federation.numeric) :], [0, 1]).all(axis=1)
 
 
@@ -139,16 +130,5 @@ def looks_real(candidates):
 # %% Exercise 3: wrong
 def looks_real(candidates):
     ages = np.array([inversion.as_measured(row, split.statistics)["age"] for row in candidates])
-    return np.abs(ages - np.rint(ages)) < 0.01
-
-
-# %% Exercise 3: wrong
-def looks_real(candidates):
-    ages = np.array([inversion.as_measured(row, split.statistics)["age"] for row in candidates])
     last = candidates[:, -1]
     return (np.abs(ages - np.rint(ages)) < 0.01) & (np.abs(last - (last > 0.5)) < 0.01)
-
-
-# %% Exercise 3: wrong
-def looks_real(candidates):
-    return True

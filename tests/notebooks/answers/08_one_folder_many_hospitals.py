@@ -26,10 +26,6 @@ def letters_left(hospitals, rounds):
 
 
 # %% Exercise 1: wrong
-letters_left = lambda hospitals, rounds: 40  # noqa: E731
-
-
-# %% Exercise 1: wrong
 def letters_left(hospitals, rounds):
     return 10 * (hospitals + 1)
 

@@ -1,4 +1,3 @@
-# Three right and three wrong answers to each exercise of 09_hospitals_that_differ: see test_exercises.py.
 # %% Exercise 1: right
 guess = "same"
 # %% Exercise 1: right
@@ -25,10 +24,11 @@ alpha = 1000
 alpha = -1
 # %% Exercise 2: wrong
 alpha = "small"
-# %% Exercise 3: right
+# %% Exercise 3: given
 from fedkit import learning
 
 
+# %% Exercise 3: right
 class Capped(learning.Algorithm):
     name = "capped"
 
@@ -43,8 +43,6 @@ class Capped(learning.Algorithm):
 # %% Exercise 3: right
 import numpy as np
 
-from fedkit import learning
-
 
 class Capped(learning.Algorithm):
     def __init__(self, most):
@@ -57,8 +55,6 @@ class Capped(learning.Algorithm):
 # %% Exercise 3: right
 from dataclasses import dataclass
 
-from fedkit import learning
-
 
 @dataclass(frozen=True)
 class Capped(learning.Algorithm):
@@ -69,9 +65,6 @@ class Capped(learning.Algorithm):
 
 
 # %% Exercise 3: wrong
-from fedkit import learning
-
-
 class Capped(learning.Algorithm):
     def __init__(self, most):
         self.most = most
@@ -81,9 +74,6 @@ class Capped(learning.Algorithm):
 
 
 # %% Exercise 3: wrong
-from fedkit import learning
-
-
 class Capped(learning.Algorithm):
     def __init__(self, most):
         self.most = most
@@ -93,9 +83,6 @@ class Capped(learning.Algorithm):
 
 
 # %% Exercise 3: wrong
-from fedkit import learning
-
-
 class Capped(learning.Algorithm):
     def __init__(self, most):
         self.most = most
@@ -126,5 +113,3 @@ rise = 1 / 16
 rise = 1 / test.sum()
 # %% Exercise 4: wrong
 rise = 1 / 4 / (rows["hospital"] == "Switzerland").sum()
-# %% Exercise 4: wrong
-rise = "a little"

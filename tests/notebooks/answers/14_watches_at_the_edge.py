@@ -15,16 +15,14 @@ updates = 3600 * 50 * 6 * 4 / 868  # an hour
 updates = 24 * 3600 * 50 * 6 * 4 / (7 * 31)  # bytes by numbers
 # %% Exercise 2: given
 import numpy as np
+
+
 # %% Exercise 2: right
-
-
 def mirrored_signal(signal):
     return np.asarray(signal) * [-1, 1, 1, 1, -1, -1]
 
 
 # %% Exercise 2: right
-
-
 def mirrored_signal(signal):
     other = signal.copy()
     for column in (0, 4, 5):
@@ -33,37 +31,27 @@ def mirrored_signal(signal):
 
 
 # %% Exercise 2: right
-
-
 def mirrored_signal(signal):
     return [[-ax, ay, az, wx, -wy, -wz] for ax, ay, az, wx, wy, wz in signal]
 
 
 # %% Exercise 2: wrong
-
-
 def mirrored_signal(signal):
     return signal * [-1, 1, 1, -1, 1, 1]  # the same axis of both
 
 
 # %% Exercise 2: wrong
-
-
 def mirrored_signal(signal):
     signal[:, [0, 4, 5]] *= -1  # the old one is changed
     return signal
 
 
 # %% Exercise 2: wrong
-
-
 def mirrored_signal(signal):
     return -signal
 
 
 # %% Exercise 3: right
-
-
 def fair_memory(windows, room):
     newest = {one: [] for one in windows}
     for at in reversed(range(len(windows))):
@@ -99,15 +87,11 @@ def fair_memory(windows, room):
 
 
 # %% Exercise 3: wrong
-
-
 def fair_memory(windows, room):
     return list(range(len(windows)))[-room:]  # the last ones
 
 
 # %% Exercise 3: wrong
-
-
 def fair_memory(windows, room):
     names = list(dict.fromkeys(windows))
     each = room // len(names)
@@ -118,8 +102,6 @@ def fair_memory(windows, room):
 
 
 # %% Exercise 3: wrong
-
-
 def fair_memory(windows, room):
     names = list(dict.fromkeys(windows))
     each = room // len(names) + 1  # too many together
