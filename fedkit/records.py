@@ -256,8 +256,7 @@ def compare(first: Run, second: Run, tolerance: float = 0.0) -> pd.DataFrame:
         apart = (ours != theirs) & ~(ours.isna() & theirs.isna())
         for column in ours.columns.intersection(["value", *probabilities(ours)]):
             apart[column] &= ~((ours[column] - theirs[column]).abs() <= tolerance)
-        if apart.any(axis=None):
-            where = apart.any(axis=1).argmax()
+        for where in np.flatnonzero(apart.any(axis=1))[:1]:
             rows.append((name, tuple(ours.iloc[where]), tuple(theirs.iloc[where])))
     for owner in first.weights | second.weights:
         ours, theirs = (run.weights.get(owner, []) for run in (first, second))

@@ -24,12 +24,12 @@ ROOMS = {
     "reading": (970, {"core"}),
     "chapters": (3582, {"core", "compat", "encryption"}),
     "studies": (881, {"core", "compat", "encryption", "chapters"}),
-    "exchange": (2831, {"core", "compat", "encryption", "chapters"}),
-    "network": (1014, {"core", "compat", "encryption", "exchange"}),
-    "sources": (711, {"core"}),
+    "exchange": (2850, {"core", "compat", "encryption", "chapters"}),
+    "network": (1021, {"core", "compat", "encryption", "exchange"}),
+    "sources": (722, {"core"}),
 }
-WHOLE = 15_180  # the most lines of all rooms together
-TESTED = 20_999  # and of the tests, with what measures and the answers to exercises
+WHOLE = 15_218  # the most lines of all rooms together
+TESTED = 20_823  # and of the tests, with what measures and the answers to exercises
 # The core in the order in which it is read, and the one module of it that opens the door to an engine.
 CORE = ["hospitals", "tables", "preparation", "models", "learning", "aggregators", "records", "evaluation", "plots"]
 BEHIND = {"encryption": "aggregators", "reading": "hospitals"}
