@@ -238,7 +238,8 @@ def compare(first: Run, second: Run, tolerance: float = 0.0) -> pd.DataFrame:
     """Say where two runs differ, seconds aside: no rows means that they are the same run.
 
     Columns what, first, second: a table is shown by its rows and columns, or by the first row that differs; weights by
-    their shapes, or by their largest difference. Numbers may differ by `tolerance`: CKKS adds fresh noise in each run.
+    their shapes, or by their largest difference. Numbers may differ by `tolerance`, and bytes then at will: CKKS adds
+    fresh noise in each run, and packs it.
     """
     rows = [("method", first.method, second.method)]
     for part in ("settings", "provenance"):
@@ -248,7 +249,8 @@ def compare(first: Run, second: Run, tolerance: float = 0.0) -> pd.DataFrame:
     rows += [(f"preparation: {owner}", ours.get(owner), theirs.get(owner)) for owner in ours | theirs]
     rows = [row for row in rows if row[1] != row[2]]
     for name in _TABLES:
-        ours, theirs = (getattr(run, name).drop(columns="seconds", errors="ignore") for run in (first, second))
+        aside = ["seconds", "bytes"] if tolerance else ["seconds"]
+        ours, theirs = (getattr(run, name).drop(columns=aside, errors="ignore") for run in (first, second))
         shapes = [f"{len(one)} rows of {', '.join(one)}" for one in (ours, theirs)]
         if shapes[0] != shapes[1]:
             rows.append((name, *shapes))

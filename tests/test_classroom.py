@@ -221,8 +221,10 @@ def test_an_identity_is_kept_on_this_machine_and_locked(tmp_path, shared, typed,
     typed["passphrase"] = "four other words"
     with pytest.raises(ValueError, match="passphrase"):
         classroom.identify("hospital 7", str(shared), tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert classroom.open_folder("~/shared").root == str(shared)
     with pytest.raises(ValueError, match="would lie in the folder that all share"):
-        classroom.identify("hospital 8", str(shared), shared / "mine")
+        classroom.identify("hospital 8", "~/shared", shared / "mine")
     words = iter(["four words at random", "four words at rendom"])
     monkeypatch.setattr(getpass, "getpass", lambda question: next(words))
     with pytest.raises(ValueError, match="differ: run the cell again"):

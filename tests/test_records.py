@@ -256,7 +256,7 @@ def test_compare_names_what_differs(run, what, change):
 def test_compare_overlooks_seconds_and_what_is_within_the_tolerance(run):
     weights = {name: [array + 1e-9 for array in arrays] for name, arrays in run.weights.items()}
     moved = run.metrics.assign(value=run.metrics["value"] + 1e-9)
-    other = dataclasses.replace(run, metrics=moved, weights=weights, ledger=run.ledger.assign(seconds=9.0))
+    other = dataclasses.replace(run, metrics=moved, weights=weights, ledger=run.ledger.assign(seconds=9.0, bytes=9))
     assert records.compare(run, other, tolerance=1e-6).empty
     assert len(records.compare(run, other, tolerance=1e-12)) == 1 + len(NAMES)
 

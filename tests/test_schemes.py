@@ -96,8 +96,7 @@ def test_a_choice_is_explained(how, words):
         ({"hospitals": 0}, "1 to 100000 hospitals, and 0 were"),
         ({"hospitals": 100_001}, "1 to 100000 hospitals, and 100001 were"),
         ({"numbers": 0}, "at least one number, and 0 were"),
-        ({"bits": 3}, "4 to 52 bits, not 3"),
-        ({"bits": 53}, "4 to 52 bits, not 53"),
+        *(({"bits": bits}, f"4 to 52 bits, a whole number, not {bits!r}") for bits in (3, 53, 8.0, "8")),
         ({"hospitals": 1000, "bits": 12}, "no room for the sum of 1000 hospitals: ask for at least 13 bits"),
     ],
 )

@@ -65,12 +65,12 @@ class Identity:
 
     def save(self, path: str | os.PathLike, passphrase: str) -> None:
         """Keep it in a new file, sealed with the passphrase; raises what `vault.save` does."""
-        vault.save(path, bytes(self._key) + self.name.encode(), passphrase)
+        vault.save(os.path.expanduser(path), bytes(self._key) + self.name.encode(), passphrase)
 
     @classmethod
     def load(cls, path: str | os.PathLike, passphrase: str) -> "Identity":
         """Return the identity that was saved; raises what `vault.load` does."""
-        secret = vault.load(path, passphrase)
+        secret = vault.load(os.path.expanduser(path), passphrase)
         return cls(secret[32:].decode(), secret[:32])
 
     def __repr__(self) -> str:

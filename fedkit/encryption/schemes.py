@@ -101,8 +101,8 @@ def choose(hospitals: int = 16, *, numbers: int = 4096, bits: int = 28, security
         raise ValueError(f"Keys are made for 1 to {MOST_HOSPITALS} hospitals, and {hospitals} were asked for.")
     if numbers < 1:
         raise ValueError(f"An update has at least one number, and {numbers} were asked for.")
-    if not 4 <= bits <= 52:
-        raise ValueError(f"A number gets 4 to 52 bits, not {bits}: float32 itself has 24.")
+    if not hasattr(bits, "__index__") or not 4 <= bits <= 52:
+        raise ValueError(f"A number gets 4 to 52 bits, a whole number, not {bits!r}: float32 itself has 24.")
     if bits < (least := (hospitals - 1).bit_length() + 3):
         said = f"{bits} bits have no room for the sum of {hospitals} hospitals"
         raise ValueError(f"{said}: ask for at least {least} bits, or for fewer hospitals.")

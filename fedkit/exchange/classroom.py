@@ -114,7 +114,7 @@ def open_folder(where: str) -> Folder:
                 "Google Drive cannot be used here: it was not allowed, you have no Drive, or this is not Colab. Run "
                 "the cell again and allow it, or use a folder that all machines of the class can reach."
             ) from refusal
-    if not where or not Path(where).is_dir():
+    if not where or not Path(where).expanduser().is_dir():
         said = f"FOLDER is {where!r}, and there is no such folder. On Drive: find the folder that was shared with you"
         raise ValueError(f"{said}, add a shortcut to it to My Drive, and write its path, like {DRIVE}/MyDrive/study.")
     return Folder(where)
@@ -126,7 +126,7 @@ def identify(name: str, where: str, home: str | os.PathLike | None = None) -> Id
     ValueError if the secret would lie in the shared folder, or the passphrase is too short, not repeated, or wrong.
     """
     file = _home(home) / f"fedkit-identity.{quoted(name)}"
-    if file.is_relative_to(Path(where).resolve()):
+    if file.is_relative_to(_home(where)):
         raise ValueError("Your secret would lie in the folder that all share: take another folder for it.")
     if not file.exists():
         passphrase = getpass.getpass("Choose a passphrase, 12 characters or more: ")
