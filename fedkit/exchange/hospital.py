@@ -304,7 +304,7 @@ class Participant(Player):
         study, keys, me = self.study, self._keys, self.identity.name
         every = self._arrivals.look(ONE, step)
         here = [each for each in every if each.about == keys.about.hex()]
-        # Who says two sums parts a study by what follows: a list may leave others out that are fewer than it has.
+        # Two sums of one number would part a study by what follows: in a small list, letters for either one count.
         every = here if 2 * len(listed) > len(study.group(me)) else every
         if closed.about != self._keys.about:
             return "The letters of this list follow another sum than is held here."
