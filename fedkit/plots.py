@@ -98,8 +98,7 @@ def shown(name: object, room: float = ROOM) -> str:
     A sign that no installed font has is written as its number in Unicode. Dollars start no formula.
     """
     signs = (sign for sign in unicodedata.normalize("NFC", str(name)) if unicodedata.category(sign) != "Cf")
-    fonts = tuple(STYLE["font.family"])
-    runs = groupby(" ".join("".join(signs).split()), lambda sign: _drawable(sign, fonts))
+    runs = groupby(" ".join("".join(signs).split()), lambda sign: _drawable(sign, tuple(STYLE["font.family"])))
     text = whole = "".join("".join(run) if has else "·".join(f"{ord(sign):04X}" for sign in run) for has, run in runs)
     kept = len(whole)
     while kept > 0 and (wide := _width(text)) > room:
@@ -173,8 +172,7 @@ def lanes(count: int, width: float = 0.66) -> np.ndarray:
 def banded(axes: Axes, groups: Sequence[str], upright: bool = False) -> None:
     """Lay a grey band behind every other of the groups, one unit each: the first on top or, upright, at the left."""
     for number in range(0, len(groups), 2):
-        span = axes.axvspan if upright else axes.axhspan
-        span(number - 0.5, number + 0.5, color=BAND, linewidth=0, zorder=0)
+        (axes.axvspan if upright else axes.axhspan)(number - 0.5, number + 0.5, color=BAND, linewidth=0, zorder=0)
     if not upright:
         axes.set(yticks=range(len(groups)), yticklabels=groups, ylim=(max(len(groups), 1) - 0.5, -0.5))
         axes.tick_params(axis="y", length=0)

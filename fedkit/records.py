@@ -238,8 +238,7 @@ def compare(first: Run, second: Run, tolerance: float = 0.0) -> pd.DataFrame:
     """Say where two runs differ, seconds aside: no rows means that they are the same run.
 
     Columns what, first, second: a table is shown by its rows and columns, or by the first row that differs; weights by
-    their shapes, or by their largest difference. Numbers may differ by `tolerance`, and bytes then at will: CKKS adds
-    fresh noise in each run, and packs it.
+    their shapes, or by their largest difference. Numbers may differ by `tolerance`, and bytes at will (CKKS has noise).
     """
     rows = [("method", first.method, second.method)]
     for part in ("settings", "provenance"):

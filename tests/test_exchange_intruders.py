@@ -85,13 +85,12 @@ def test_who_sent_a_second_letter_that_is_none_for_the_list_is_named_and_waited_
     assert room.one_model() == undisturbed
 
 
-def test_a_study_whose_last_sum_did_not_open_is_no_result(tmp_path):
-    """Though whoever cannot open it takes it for done."""
-    room = Class(tmp_path, rounds=1).open().until(3, LIST)
+def test_nonsense_of_one_group_stops_all_and_a_study_whose_last_sum_did_not_open_is_no_result(tmp_path):
+    room = Class(tmp_path, federation(6), group_size=3, rounds=1).open().until(3, LIST)
     keys, share = room.hospitals[C]._keys, room.hospitals[C]._keys.share
     read = lambda of: Share.from_bytes(share(of), keys.parameters, 3)  # noqa: E731
     keys.share = lambda of: read(of)._replace(tag=0).to_bytes(keys.parameters, 3)
-    assert [status.stage for status in room.play()] == ["stopped"] * 3 + ["done"]
+    assert [status.stage for status in room.play()] == ["stopped"] * 6 + ["done"]
     with pytest.raises(ValueError, match=r"The study is not done: .* changed, or one was left out"):
         run(room.hospitals[A])
 

@@ -28,7 +28,7 @@ ROOMS = {
     "network": (1021, {"core", "compat", "encryption", "exchange"}),
     "sources": (722, {"core"}),
 }
-WHOLE = 15_220  # the most lines of all rooms together
+WHOLE = 15_217  # the most lines of all rooms together
 TESTED = 20_824  # and of the tests, with what measures and the answers to exercises
 # The core in the order in which it is read, and the one module of it that opens the door to an engine.
 CORE = ["hospitals", "tables", "preparation", "models", "learning", "aggregators", "records", "evaluation", "plots"]

@@ -48,10 +48,11 @@ def test_a_signature_is_for_one_key_and_one_text(text, bit, data):
     assert not verify(data.draw(st.binary(max_size=70)), signature, text)
 
 
-def test_each_new_identity_has_its_own_key_that_is_saved_and_comes_back(tmp_path, cheap):
+def test_each_new_identity_has_its_own_key_that_is_saved_and_comes_back(tmp_path, cheap, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
     assert len({made.public for made in (Identity.new("Basel"), Identity.new("Basel"))}) == 2
-    ZURICH.save(tmp_path / "zurich.key", PASSPHRASE)
-    back = Identity.load(tmp_path / "zurich.key", PASSPHRASE)
+    ZURICH.save("~/zurich.key", PASSPHRASE)
+    back = Identity.load("~/zurich.key", PASSPHRASE)
     assert (back.name, back.public, back.sign(b"text")) == (ZURICH.name, ZURICH.public, ZURICH.sign(b"text"))
     with pytest.raises(ValueError, match="passphrase is wrong"):
         Identity.load(tmp_path / "zurich.key", PASSPHRASE + "s")
