@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from fedkit import encryption
+from fedkit.checks import has, is_list, is_positive, is_whole, optional, require
 from fedkit.encryption import quantization
 from fedkit.encryption.keyring import FEWEST, divided
 from fedkit.encryption.quantization import DRAWS, Counted, Layout
@@ -23,6 +24,8 @@ Vectors = Mapping[str, np.ndarray]  # hospital -> its numbers
 Weights = Mapping[str, float]  # hospital -> number of training patients
 Shapes = Mapping[str, tuple[int, ...]]  # layer of the model -> its shape, in order
 Joined = tuple[Any, np.ndarray]  # the next state, and the mean
+AN_AGGREGATOR = has("start", "total", "aggregate"), "an aggregator, such as aggregators.EncryptedMean()"
+A_NETWORK = optional(callable), "None, or a function of sender and message"
 
 
 class Aggregator(Protocol):
@@ -97,6 +100,7 @@ class Wrapped:
     """An aggregator around any other one. As it is, it changes nothing: a subclass overrides what it is there for."""
 
     def __init__(self, inner: Aggregator) -> None:
+        require("inner", inner, *AN_AGGREGATOR)
         self.inner, self.name, self.mean_is_read_by = inner, inner.name, inner.mean_is_read_by
 
     def begin(self, hospitals: Sequence[str]) -> Any:
@@ -173,10 +177,11 @@ class EncryptedMean:
         network: Network | None = None,
     ) -> None:
         encryption.choose(3, bits=bits)
-        if rounding not in ROUNDING:
-            raise ValueError(f"Rounding {rounding!r} is not one of {', '.join(ROUNDING)}.")
-        if not 0 < most_change < np.inf:
-            raise ValueError(f"`most_change` is the most of any number of an update: it cannot be {most_change!r}.")
+        require("rounding", rounding, [*ROUNDING].__contains__, f"one of {', '.join(ROUNDING)}")
+        require("most_change", most_change, is_positive, "above 0, the most of any number of an update, such as 10.0")
+        require("in_the_clear", in_the_clear, is_list, "a list of layers, such as ['kernel']")
+        require("least", least, lambda it: is_whole(it, FEWEST), f"a number of hospitals, {FEWEST} at the least")
+        require("network", network, *A_NETWORK)
         self.bits, self.rounding, self.in_the_clear = bits, rounding, tuple(in_the_clear)
         self.most_change, self.least, self.network = most_change, least, network or _unchanged
 
@@ -234,15 +239,17 @@ class EncryptedMean:
             state = replace(state, weights=own, counted=counted)
         layout = self.layout(state)
         if self.rounding == "feedback":
-            left = {name: state.residuals.get(name, 0.0) / max(weights[name], 1) for name in vectors}
-            wanted = {name: vector + left[name] for name, vector in vectors.items()}
+            left = dict(state.residuals)
+            wanted = {name: own + left.get(name, 0.0) / max(weights[name], 1) for name, own in vectors.items()}
             vectors = {name: np.clip(own, -self.most_change, self.most_change) for name, own in wanted.items()}
             sent = {name: layout.rounded(own, weights[name]) for name, own in vectors.items()}
-            left = {name: own * weights[name] - sent[name] for name, own in wanted.items()}
-            state = replace(state, residuals=state.residuals | left)
-        numbers = {name: (vector, weights[name]) for name, vector in vectors.items()}
-        sums = []
-        for each in state.parties.sums("update", layout, numbers, ledger, clear, groups):
+        numbers, sums = {name: (vector, weights[name]) for name, vector in vectors.items()}, []
+        found = state.parties.sums("update", layout, numbers, ledger, clear, groups)
+        if self.rounding == "feedback":  # who was not heard has sent nothing
+            sent = {name: sent[name] for each in found for name in each.hospitals}
+            left |= {name: own * weights[name] - sent.get(name, 0.0) for name, own in wanted.items()}
+            state = replace(state, residuals=left)
+        for each in found:
             whole = np.empty(1 + len(state.hidden))
             whole[0], whole[1:][state.hidden] = each.numbers[0], each.numbers[1:]
             whole[1:][~state.hidden] = each.clear
@@ -267,6 +274,7 @@ class SharedKeyMean:
     name, mean_is_read_by = "CKKS", "hospitals"
 
     def __init__(self, *, network: Network | None = None) -> None:
+        require("network", network, *A_NETWORK)
         self.network = network or _unchanged
 
     def start(self, hospitals: Sequence[str], shapes: Shapes, ledger: Ledger) -> encryption.SharedKeys:

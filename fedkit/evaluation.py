@@ -1,6 +1,6 @@
 """How well a model does: at each hospital, over many splits, one method against another."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,8 +10,10 @@ from sklearn import linear_model
 from sklearn import metrics as sk
 
 from fedkit import records
+from fedkit.checks import has, is_list, require
 
 METRICS = ("auroc", "auprc", "brier", "accuracy", "log_loss", "calibration_intercept", "calibration_slope")
+_IS_RUN = has("method", "settings")
 COUNTS = ("train rows", "test rows")  # of a hospital, as a run records them beside metrics, at round 0
 CLIP = 1e-7  # keeps the logit of a probability of exactly 0 or 1 finite
 
@@ -138,9 +140,9 @@ def stack(runs: Sequence, part: str = "metrics") -> pd.DataFrame:
 
     ValueError if there are no runs, or two of one method and seed: each would count twice.
     """
+    require("runs", runs, lambda it: isinstance(it, Collection) and it and all(map(_IS_RUN, it)), "a list of runs")
+    require("part", part, ["metrics", "predictions", "ledger"].__contains__, "'metrics', 'predictions' or 'ledger'")
     keys = [(run.method, run.settings["seed"]) for run in runs]
-    if not keys:
-        raise ValueError("No runs to look at: give at least one.")
     if twice := [key for key in keys if keys.count(key) > 1]:
         raise ValueError(f"Two runs of {twice[0][0]!r} have seed {twice[0][1]}: name the methods apart, or drop one.")
     parts = [getattr(run, part).assign(method=key[0], seed=key[1]) for run, key in zip(runs, keys, strict=True)]
@@ -157,6 +159,7 @@ def table(runs: Sequence, metrics: Sequence[str] = METRICS[:5], round: int | Non
     metrics : those that were recorded; at the last round also any of `METRICS`, from its predictions; else ValueError
     round : the last of each run when None
     """
+    require("metrics", metrics, is_list, "a list of names, such as ['auroc']")
     recorded = stack(runs)
     counts = recorded[recorded["metric"].isin(COUNTS)]
     at = recorded.groupby(["method", "seed"])["round"].transform("max") if round is None else round

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import expit, softmax
 
+from fedkit.checks import is_list, is_whole, require
+
 if TYPE_CHECKING:  # who coordinates a study asks for names and shapes alone, and needs no TensorFlow
     from fedkit.compat.tff import tf, tff
 
@@ -30,11 +32,8 @@ class Model:
     classes: int = 2
 
     def __post_init__(self) -> None:
-        if not is_whole(self.classes, 2):
-            raise ValueError(f"A model tells two classes apart, or more, and not {self.classes!r}.")
-        whole = isinstance(self.hidden, Sequence | np.ndarray) and not isinstance(self.hidden, str)
-        if not whole or not all(is_whole(units) for units in self.hidden):
-            raise ValueError(f"The hidden layers are {self.hidden!r}: name the units of each, such as mlp((16,)).")
+        require("classes", self.classes, lambda it: is_whole(it, 2), "a whole number, 2 or more")
+        require("hidden", self.hidden, lambda it: is_list(it, is_whole), "units of hidden layers, such as (16,)")
         object.__setattr__(self, "hidden", tuple(int(units) for units in self.hidden))
 
     @property
@@ -103,11 +102,6 @@ class Model:
             loss_fn=lambda output, label, sample_weight=None: cross_entropy(output, label),
             input_spec=(tf.TensorSpec([None, features], tf.float32), tf.TensorSpec([None], tf.float32)),
         )
-
-
-def is_whole(value: object, least: int = 1) -> bool:
-    """Whether a value is a whole number, numpy's included, and not below `least`."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
 
 
 def cross_entropy(logits: tf.Tensor, labels: tf.Tensor, counts: tf.Tensor | None = None) -> tf.Tensor:

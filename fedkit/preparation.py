@@ -16,8 +16,8 @@ from functools import reduce
 import numpy as np
 import pandas as pd
 
+from fedkit.checks import is_list, is_positive, is_whole, require
 from fedkit.hospitals import Federation, Hospital
-from fedkit.models import is_whole
 from fedkit.tables import LARGEST, SMALLEST, coded_columns
 
 # Sums are exact whole numbers of a unit: no spread is lost beside a large mean, and the order of adding is nothing.
@@ -257,13 +257,13 @@ def split(
     add : how the hospitals' sums (hospital -> numbers, shape [n]) become their total, shape [n]: encrypted, say, so
         that nobody reads any but the total; they are just added up if None
     """
+    require("seed", seed, lambda it: is_whole(it, 0), "a whole number from 0 on")
+    require("test_fraction", test_fraction, lambda it: is_positive(it) and it < 1, "between 0 and 1")
+    require("leave_out", leave_out, is_list, "a list, such as ['Hungary']")
     trained = [hospital for hospital in federation if hospital.name not in leave_out]
     if not trained or len(trained) + len(set(leave_out)) != len(federation):
         there = ", ".join(federation.names)
         raise ValueError(f"leave_out must name some of {there} (without all of them nobody trains), not {leave_out!r}.")
-    if not (is_whole(seed, 0) and isinstance(test_fraction, float | np.floating) and 0 < test_fraction < 1):
-        wrong = f"{seed!r} and {test_fraction!r}"
-        raise ValueError(f"The seed must be a whole number from 0 on, and the fraction between 0 and 1, not {wrong}.")
     tested = {hospital.name: _test_rows(hospital, seed, test_fraction) for hospital in federation}
     kept = {hospital.name: np.setdiff1d(np.arange(len(hospital)), tested[hospital.name]) for hospital in federation}
     columns = federation.numeric, federation.categorical

@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fedkit.checks import is_number, is_whole, require
 from fedkit.compat import environment
 from fedkit.hospitals import Federation
-from fedkit.models import Model, is_whole
+from fedkit.models import Model
 from fedkit.preparation import Statistics, prepare
 
 _versions = functools.cache(environment.versions)
@@ -240,6 +241,8 @@ def compare(first: Run, second: Run, tolerance: float = 0.0) -> pd.DataFrame:
     Columns what, first, second: a table is shown by its rows and columns, or by the first row that differs; weights by
     their shapes, or by their largest difference. Numbers may differ by `tolerance`, and bytes at will (CKKS has noise).
     """
+    require("first, second", (first, second), lambda it: all(isinstance(run, Run) for run in it), "two runs")
+    require("tolerance", tolerance, lambda it: is_number(it, 0), "a number from 0 on")
     rows = [("method", first.method, second.method)]
     for part in ("settings", "provenance"):
         ours, theirs = getattr(first, part), getattr(second, part)

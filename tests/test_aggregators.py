@@ -109,8 +109,8 @@ def test_an_update_beyond_what_was_agreed_on_is_refused_with_the_name_of_its_hos
         vectors = dict.fromkeys(PATIENTS, np.full(14, 2.0)) | {"Hungary": np.append(np.zeros(13), odd)}
         with pytest.raises(ValueError, match=r"Hungary: a number of the update is .*, and 2 was agreed on"):
             Training(EncryptedMean(most_change=2)).play(vectors)
-    for wrong in (0, -1, np.inf, np.nan):
-        with pytest.raises(ValueError, match="`most_change` is the most of any number of an update"):
+    for wrong in (0, -1, np.inf, np.nan, "10", True):
+        with pytest.raises(ValueError, match="most_change must be above 0, the most of any number of an update"):
             EncryptedMean(most_change=wrong)
 
 
@@ -197,6 +197,18 @@ def test_feedback_wins_back_what_few_bits_cost():
     )
     for _ in range(6):
         assert np.abs(training.play(dict.fromkeys(many, np.ones(14)), many) - 1).max() < 0.1, "their sum spilled over"
+
+
+def test_feedback_makes_up_for_a_letter_that_was_not_heard():
+    lost, four, update = [], THREE | {"Davos": 20}, np.append(1.0, np.full(13, 0.25))
+    damage = lambda sender, message: b"" if sender in lost else message  # noqa: E731
+    training = Training(EncryptedMean(bits=20, rounding="feedback", network=damage), four)
+    silent = dict.fromkeys(four, np.zeros(14))
+    training.play(silent, four)
+    lost.append("Davos")
+    training.play(silent | {"Davos": update}, four)
+    lost.clear()
+    assert training.play(silent, four) == pytest.approx(update * 20 / sum(four.values()), abs=1e-2)
 
 
 @pytest.mark.parametrize("rounding", ["dithered", "stochastic"])
@@ -364,7 +376,12 @@ def test_a_sum_of_the_lowest_digits_opens_each_time():
     [
         ({"bits": 53}, THREE, "4 to 52 bits"),
         ({"bits": 5}, THREE, "5 bits have no room for the sum of 3 hospitals"),
-        ({"rounding": "up"}, THREE, "'up' is not one of dithered, nearest, stochastic, feedback"),
+        ({"rounding": "up"}, THREE, "one of dithered, nearest, stochastic, feedback, and it is 'up'"),
+        ({"least": 2}, THREE, "least must be a number of hospitals, 3 at the least"),
+        ({"least": "3"}, THREE, "least must be .*'3'"),
+        ({"network": "x"}, THREE, "network must be None, or a function of sender and message"),
+        ({"in_the_clear": "kernel"}, THREE, r"in_the_clear must be a list of layers, such as \['kernel'\]"),
+        ({"in_the_clear": 5}, THREE, "in_the_clear must be a list of layers"),
         ({"bits": 12}, [f"hospital {number}" for number in range(600)], "no room for the sum of 600 hospitals"),
         ({}, ["Basel", "Bern"], "needs 3 hospitals or more"),
         ({}, [*THREE, "server"], "none may be called 'server'"),
@@ -375,6 +392,14 @@ def test_a_sum_of_the_lowest_digits_opens_each_time():
 def test_what_cannot_start_says_so(settings, hospitals, sentence):
     with pytest.raises(ValueError, match=sentence):
         Training(EncryptedMean(**settings), hospitals)
+
+
+def test_what_is_no_aggregator_cannot_be_wrapped():
+    for wrong in (EncryptedMean, "BFV", None):
+        with pytest.raises(ValueError, match="inner must be an aggregator, such as"):
+            Wrapped(wrong)
+    with pytest.raises(ValueError, match="network must be"):
+        SharedKeyMean(network="x")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Methods of a few lines that change one step of federated averaging, in the simulation and in a study."""
 
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -361,3 +362,47 @@ def test_two_settings_of_a_method_are_two_methods():
 
     assert Loose(1) != Loose(2)
     assert repr(Loose(1)).endswith("Loose(mu=1)")
+    for unclear in (Loose([1]), Loose(np.ones(3)), dataclass(type("Open", (Algorithm,), {}))()):
+        with pytest.raises(ValueError, match="whose settings have a hash, as numbers, text and tuples of them"):
+            learning.Plan(algorithm=unclear)
+
+
+def test_a_method_without_a_name_is_called_by_its_class_and_stands_in_the_settings(heart):
+    class Nameless(Algorithm):
+        pass
+
+    run = learning.train_federated(heart, algorithm=Nameless(), rounds=1)
+    assert run.method == "federated + Nameless"
+    assert run.settings["algorithm"].endswith("Nameless()")
+    assert AFL.name == "AFL"
+
+
+@pytest.mark.parametrize(
+    ("how", "setting"),
+    [
+        (FedProx, {"mu": "0.1"}),
+        (FedProx, {"mu": np.nan}),
+        (FedProx, {"mu": True}),
+        (AFL, {"q": "0.1"}),
+        (AFL, {"rate": "0.1"}),
+        (Ditto, {"mu": None}),
+        (AtHome, {"arrays": "1"}),
+        (ClassWeights, {"weights": "12"}),
+        (ClassWeights, {"weights": (1.0, "3")}),
+        (ClassWeights, {"weights": 3.0}),
+        (ClassWeights, {"weights": ()}),
+    ],
+    ids=str,
+)
+def test_a_setting_that_is_no_number_is_refused_with_its_name(how, setting):
+    what = f"{how.__name__}'s {next(iter(setting))} must be finite, such as"
+    with pytest.raises(ValueError, match=what):
+        how(**setting)
+
+
+def test_newton_needs_an_aggregator_and_settings_as_a_plan_does(heart):
+    for wrong in ({"aggregator": "BFV"}, {"rounds": "6"}, {"rounds": 0}, {"penalty": "3.0"}):
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be"):
+            heterogeneity.newton(heart, **wrong)
+    with pytest.raises(ValueError, match=r"1.5 cannot stay at home"):
+        learning.train_federated(heart, algorithm=AtHome(1.5), rounds=1)

@@ -101,6 +101,9 @@ def test_what_a_clock_cannot_play_is_a_sentence(heart, costs):
             clock.buffered(costs(), 10, size)
     with pytest.raises(ValueError, match="SCAFFOLD keeps something at home"):
         clock.train(heart, clock.rounds(costs(), 10), algorithm=Scaffold())
+    for wrong in ("Hungary", ("Hungary", 3), (("Hungary", 0),), (("Hungary", 1, 2),)):
+        with pytest.raises(ValueError, match="numbers must be pairs"):
+            clock.Steps(wrong)
 
 
 def test_late_updates_begin_at_old_models_and_count_less_as_the_paper_says(heart, costs):

@@ -123,8 +123,8 @@ def test_a_hospital_that_is_left_out_gives_no_sums_and_is_prepared_with_those_of
     left_out = split.hospitals["Hungary"]
     expected = preparation.prepare(heart["Hungary"].table.iloc[left_out.test_rows], fewer.statistics)
     np.testing.assert_array_equal(left_out.test_features, expected)
-    for wrong in (["Swiss"], NAMES, "Hungary"):
-        with pytest.raises(ValueError, match="leave_out must name some of Cleveland, Hungary"):
+    for wrong in (["Swiss"], NAMES, "Hungary", 1):
+        with pytest.raises(ValueError, match="leave_out must (name some of Cleveland, Hungary|be a list, such as)"):
             preparation.split(heart, 1, leave_out=wrong)
 
 
@@ -220,8 +220,8 @@ def test_a_hospital_may_lack_a_column_which_becomes_the_federations_mean_or_a_cl
     assert split.hospitals["A"].test_labels.tolist() == [1, 1, 1]
 
 
-WRONG = "seed must be a whole number from 0 on, and the fraction between 0 and 1"
-REFUSED = [([0, 1] * 5, *given, WRONG) for given in [(-1, 0.3), (0, 0), (0, 1), (0, np.nan), (0.5, 0.3), (0, "0.3")]]
+REFUSED = [([0, 1] * 5, seed, 0.3, "seed must be a whole number from 0 on") for seed in (-1, 0.5)]
+REFUSED += [([0, 1] * 5, 0, wrong, "test_fraction must be between 0 and 1") for wrong in (0, 1, np.nan, "0.3")]
 REFUSED += [([0, 1], 0, 0.3, r"B has too few patients \(2\)")]
 
 

@@ -31,7 +31,18 @@ ROOMS = {
 WHOLE = 15_217  # the most lines of all rooms together
 TESTED = 20_824  # and of the tests, with what measures and the answers to exercises
 # The core in the order in which it is read, and the one module of it that opens the door to an engine.
-CORE = ["hospitals", "tables", "preparation", "models", "learning", "aggregators", "records", "evaluation", "plots"]
+CORE = [
+    "hospitals",
+    "tables",
+    "checks",
+    "preparation",
+    "models",
+    "learning",
+    "aggregators",
+    "records",
+    "evaluation",
+    "plots",
+]
 BEHIND = {"encryption": "aggregators", "reading": "hospitals"}
 
 # Who may import a library. What is encrypted, sent and added is vectors and bytes:

@@ -306,12 +306,20 @@ def test_what_was_not_paid_for_is_kept_back(heart):
 NONE, UNCLEAR = "A budget has epsilon above 0", "write a number, whole rounds, and unit="
 WRONG = [(wrong, NONE) for wrong in ({"epsilon": 0}, {"epsilon": -1}, {"epsilon": np.nan}, {"delta": 0}, {"delta": 1})]
 WRONG += [(wrong, UNCLEAR) for wrong in ({"epsilon": "1"}, {"rounds": 0}, {"rounds": 2.5}, {"unit": "patients"})]
+WRONG += [(wrong, UNCLEAR) for wrong in ({"epsilon": [1]}, {"delta": "1e-5"}, {"delta": True}, {"unit": ["patient"]})]
 
 
 @pytest.mark.parametrize(("wrong", "sentence"), WRONG)
 def test_what_is_no_guarantee_is_refused_at_once(wrong, sentence):
     with pytest.raises(ValueError, match=sentence):
         Guarantee(**{"epsilon": 1.0} | wrong)
+
+
+def test_what_is_clipped_has_a_length():
+    for how in (ClippedPatients, ClippedHospitals):
+        for wrong in ({"clip": 0}, {"clip": -1.0}, {"rate": "0.1"}, {"rate": np.inf}):
+            with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be a number above 0"):
+                how(**wrong)
 
 
 def test_a_promise_is_for_one_training_of_patients_with_one_row(heart):

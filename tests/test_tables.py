@@ -316,12 +316,15 @@ ARGUMENTS = [
     ({"missing": "?"}, r"`missing` is a list: write \['\?'\]"),
     ({"missing": -999}, r"`missing` is a list: write \[-999\]"),
     ({"missing": {"age": "NA"}}, r"`missing` is a list: write \['NA'\]"),
-    ({"mising": ["?"]}, "mising"),
+    ({"mising": ["?"]}, "hospitals.from_frame has no setting 'mising'. Did you mean missing"),
+    ({"min_row": 5}, "Did you mean min_rows"),
+    ({"min_rows": 2.5}, "min_rows must be a whole number"),
+    ({"min_rows": True}, "min_rows must be a whole number"),
     ({"keep": "age"}, "`keep` is a list"),
     ({"keep": 7}, r"`keep` is a list: write \[7\]"),
     ({"rare": "20"}, "`rare` must be a number, and is '20'"),
     ({"below": "half"}, "`below` must be a number"),
-    ({"min_rows": "5"}, "`min_rows` must be a number of patients, and is '5'"),
+    ({"min_rows": "5"}, "min_rows must be a whole number of patients, and it is '5'"),
     ({"features": "age"}, r"write \['age'\]"),
     ({"features": 3}, r"`features` must be a list of column names: write \[3\]"),
     ({"label": None}, "needs a label"),
@@ -335,7 +338,7 @@ ARGUMENTS = [
 
 @pytest.mark.parametrize(("how", "sentence"), ARGUMENTS)
 def test_an_argument_that_makes_no_sense_gets_a_sentence(how, sentence):
-    with pytest.raises((TypeError, ValueError) if "decimal" in how else TypeError, match=sentence):
+    with pytest.raises((TypeError, ValueError) if how.keys() & {"decimal", "min_rows"} else TypeError, match=sentence):
         federation(table(), **how)
 
 

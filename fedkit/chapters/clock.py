@@ -17,6 +17,7 @@ import pandas as pd
 
 from fedkit import learning
 from fedkit.aggregators import Aggregator, Mean, Vectors, Weights, Wrapped
+from fedkit.checks import is_list, is_whole, require
 from fedkit.encryption.keyring import FEWEST
 from fedkit.hospitals import Federation
 from fedkit.records import Ledger, Run
@@ -125,6 +126,10 @@ class Steps(learning.Algorithm):
 
     numbers: tuple[tuple[str, int], ...]
     name = "own steps"
+
+    def __post_init__(self) -> None:
+        is_pair = lambda one: is_list(one, bool) and len(one) == 2 and is_whole(one[1])  # noqa: E731
+        require("numbers", self.numbers, lambda it: is_list(it, is_pair), "pairs, such as (('Hungary', 3),)")
 
     def steps(self, plan: learning.Plan, hospital: str) -> int:
         """Return its own number."""

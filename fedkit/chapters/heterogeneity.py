@@ -13,7 +13,8 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 from fedkit import learning, preparation
-from fedkit.aggregators import Aggregator, Mean
+from fedkit.aggregators import AN_AGGREGATOR, Aggregator, Mean
+from fedkit.checks import is_whole, require
 from fedkit.compat.tff import tf
 from fedkit.evaluation import CLIP, COUNTS, METRICS, scores
 from fedkit.hospitals import Federation
@@ -84,7 +85,7 @@ class AtHome(Algorithm):
 
     def own(self, weights: Arrays) -> Arrays:
         """Return the arrays that stay; ValueError if none would travel."""
-        if not 0 < self.arrays < len(weights):
+        if not is_whole(self.arrays) or self.arrays >= len(weights):
             raise ValueError(f"Of {len(weights)} arrays of the model, {self.arrays} cannot stay at home: name fewer.")
         return list(weights[-self.arrays :])
 
@@ -262,6 +263,7 @@ def newton(
     penalty : 1 / C of scikit-learn; biases have none. ValueError if a round's matrix cannot be inverted
     own_intercepts : a bias a hospital, that stays there: it is solved for at home, and what is sent has it taken out
     """
+    Plan(rounds=rounds, penalty=penalty)  # a ValueError, if they make no sense
     aggregator, ledger, metrics, d = aggregator or Mean(), Ledger(), [], len(federation.columns)
     split, add = _prepared(federation, seed, aggregator, Model(), ledger)
     n = d if own_intercepts else d + 1
@@ -324,6 +326,7 @@ def _prepared(
     federation: Federation, seed: int, aggregator: Aggregator, model: Model, ledger: Ledger
 ) -> tuple[Split, Callable[[Served], np.ndarray]]:
     """Return a split, whose statistics the aggregator adds up, and how it adds up more."""
+    require("aggregator", aggregator, *AN_AGGREGATOR)
     shapes = dict(zip(model.layers, model.shapes(len(federation.columns)), strict=True))
     state = aggregator.start(list(federation.names), shapes, ledger)
     add = lambda sums: aggregator.total(state, "statistics", sums, ledger)  # noqa: E731

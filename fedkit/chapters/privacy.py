@@ -16,6 +16,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from numbers import Real
 from typing import Any
 
 import dp_accounting
@@ -25,10 +26,11 @@ from scipy.stats import binom
 
 from fedkit import learning
 from fedkit.aggregators import Aggregator, Joined, Vectors, Weights, Wrapped, WrappedState
+from fedkit.checks import is_positive, is_whole, require
 from fedkit.compat.tff import tf
 from fedkit.hospitals import Federation
 from fedkit.learning import Algorithm, Plan, Task
-from fedkit.models import Arrays, Model, flatten, is_whole, unflatten
+from fedkit.models import Arrays, Model, flatten, unflatten
 from fedkit.preparation import Sums
 from fedkit.records import Ledger, Run
 
@@ -75,7 +77,8 @@ class Guarantee:
     unit: str = "patient"  # or "hospital"
 
     def __post_init__(self) -> None:
-        if self.unit not in UNITS or not is_whole(self.rounds) or isinstance(self.epsilon, str | bool):
+        numbers = all(isinstance(one, Real) and not isinstance(one, bool) for one in (self.epsilon, self.delta))
+        if not numbers or not is_whole(self.rounds) or self.unit not in [*UNITS]:
             raise ValueError(f"{self}: write a number, whole rounds, and unit='patient' or 'hospital'.")
         _ = self.multiplier  # a budget that is none is refused here, and not in the first round
 
@@ -143,6 +146,10 @@ def discrete_gaussian(variance: int, size: int, source: random.Random) -> np.nda
 
 
 class _Clipped(Algorithm):
+    def __post_init__(self) -> None:
+        for name in ("clip", "rate"):
+            require(name, getattr(self, name), is_positive, "a number above 0")
+
     def take(self, mean: Arrays, own: Arrays) -> tuple[Arrays, Arrays]:
         return [part * np.float32(self.rate * self.clip / STEPS) for part in mean], own
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from fedkit import aggregators
 from fedkit.aggregators import EncryptedMean, Joined, Mean, Shapes, Vectors, Weights, Wrapped, WrappedState
+from fedkit.checks import has, is_positive, is_whole, optional, require
 from fedkit.encryption.keyring import FEWEST, divided
 from fedkit.encryption.together import MOST_PAIRED
 from fedkit.records import Ledger
@@ -78,7 +79,8 @@ class TrimmedMean(_Clear):
     name = "trimmed mean"
 
     def __init__(self, trim: int = 1) -> None:
-        self.trim = _count(trim, "trim")
+        require("trim", trim, lambda it: is_whole(it, 0), "a whole number of hospitals")
+        self.trim = trim
 
     def check(self, hospitals: list[str]) -> None:
         """Refuse where nobody would be left."""
@@ -103,7 +105,9 @@ class Krum(_Clear):
     """
 
     def __init__(self, malicious: int = 1, keep: int = 1) -> None:
-        self.malicious, self.keep = _count(malicious, "malicious"), _count(keep, "keep", least=1)
+        require("malicious", malicious, lambda it: is_whole(it, 0), "a whole number of hospitals")
+        require("keep", keep, is_whole, "a whole number of hospitals, from 1 on")
+        self.malicious, self.keep = malicious, keep
         self.name = "Krum" if keep == 1 else "Multi-Krum"
 
     def check(self, hospitals: list[str]) -> None:
@@ -137,8 +141,7 @@ class NormClipped(_Clear):
     name = "clipped"
 
     def __init__(self, norm: float | None = None) -> None:
-        if norm is not None and not 0 < norm < np.inf:
-            raise ValueError(f"The longest update must be a number above 0, and `norm` is {norm}.")
+        require("norm", norm, optional(is_positive), "the length of the longest update, or None")
         self.norm = norm
 
     def join(self, hospitals: list[str], updates: np.ndarray, patients: np.ndarray) -> np.ndarray:
@@ -212,10 +215,11 @@ class GroupwiseEncrypted(Wrapped):
         super().__init__(copy.copy(inner))
         if not hasattr(inner, "sums"):
             raise ValueError("The inner aggregator gives one mean, and no sum a group: give an EncryptedMean.")
-        if groups < 3:
-            raise ValueError(f"With {groups} groups there is no majority to go by: take 3 or more.")
-        if least < FEWEST:
-            raise ValueError(f"A group of {least} hides nothing: its sum tells too much. {FEWEST} are the fewest.")
+        most = MOST_PAIRED // FEWEST
+        require("groups", groups, lambda it: is_whole(it, 3) and it <= most, f"3 to {most}: two make no majority")
+        require("least", least, lambda it: is_whole(it, FEWEST), f"{FEWEST} or more: a smaller group hides nothing")
+        require("rule", rule, optional(has("check", "join")), "None, Median() or TrimmedMean(...)")
+        require("seed", seed, lambda it: is_whole(it, 0), "a whole number from 0 on")
         self.inner.least = max(least, inner.least)
         self.groups, self.rule, self.least, self.regroup, self.seed = groups, rule or Median(), least, regroup, seed
         self.rule.check([f"group {number}" for number in range(groups)])
@@ -245,9 +249,3 @@ class GroupwiseEncrypted(Wrapped):
         names, means = [f"group {number}" for number in range(len(sums))], np.stack([divided(each)[0] for each in sums])
         self.rule.check(names)
         return state._replace(inner=inner), self.rule.join(names, means, np.ones(len(sums)))
-
-
-def _count(value: int, name: str, least: int = 0) -> int:
-    if not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"`{name}` must be a whole number of hospitals, at least {least}, and is {value!r}.")
-    return int(value)

@@ -4,7 +4,8 @@ import difflib
 import math
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence, Set
+from dataclasses import fields
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -13,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from fedkit import tables
-from fedkit.reading import dates, patients
+from fedkit.checks import is_whole, known, require
+from fedkit.reading import dates, numerals, patients
 from fedkit.tables import clean, fold, listed, plain
 
 FEW = 10  # a column of so many different values or fewer holds codes or counts, and no identifier
@@ -44,6 +46,16 @@ _DROP = "frame = frame.drop(columns=[{0}])"
 
 def _is_void(name: str) -> bool:
     return fold(name) in tables.WORDS or name == "None"
+
+
+def _class_names(classes: Sequence[Hashable]) -> tuple[str, ...]:
+    """Write classes as names, in their order; TypeError or ValueError if they are no list of two or more, each once."""
+    if isinstance(classes, str | Set) or not isinstance(classes, Collection):
+        raise TypeError("`classes` must be a list of the label's values, in the order of their numbers.")
+    names = tuple(map(clean, classes))
+    if len({*map(fold, names)}) < max(len(names), 2) or any(each in ("", "None", "nan") for each in names):
+        raise ValueError(f"`classes` must name two classes or more, each once, and names {listed(classes)}.")
+    return names
 
 
 class Reading:
@@ -91,8 +103,10 @@ class Reading:
         for role, column in {"site": site, "label": label, "patient": patient}.items():
             if isinstance(column, list | dict | set | pd.Series | np.ndarray):
                 raise TypeError(f"`{role}` is the name of one column, and not a {type(column).__name__}.")
-        if not isinstance(min_rows, Real):
-            raise TypeError(f"`min_rows` must be a number of patients, and is {min_rows!r}.")
+        own = ["label", "patient", "test", "min_rows", "name"] + ["site", "features", "classes"] * (agreed is None)
+        what = "hospitals.from_frame" if agreed is None else "hospitals.join"
+        known(what, cells, [*own, *(each.name for each in fields(tables.Cells))])
+        require("min_rows", min_rows, lambda it: is_whole(it, 0), "a whole number of patients")
         self.frame, self.agreed, self._cells, self._found = frame, agreed, tables.Cells(**cells), []
         self._drawn = np.random.default_rng(0).permutation(len(frame))  # rows in no order
         self._agreed = {} if agreed is None else dict.fromkeys(agreed.numeric) | dict(agreed.categorical)
@@ -101,7 +115,7 @@ class Reading:
             raise TypeError(f"A table needs the names of its hospitals: {how}")
         two = isinstance(label, tuple) and len(label) == 2 and label not in frame.columns
         label, one = label if two else (label, None)
-        self.classes = tables.class_names(getattr(agreed, "classes", _NUMBERED) if classes is None else classes)
+        self.classes = _class_names(getattr(agreed, "classes", _NUMBERED) if classes is None else classes)
         if one is not None and self.classes != _NUMBERED:
             raise TypeError("Say which value is 1 with label=(column, value) or with classes=[...], not with both.")
         self._named = self.classes != _NUMBERED
@@ -168,7 +182,7 @@ class Reading:
         problem, write = (text.replace("{0}", repr(column)) for text in (problem, write))
         rows, severity = len(self.frame) if rows < 0 else int(rows), "look" if at else "refused"
         said = tables.Complaint(severity, str(column), at.strip("*"), problem, listed(values), write, rows)
-        self._found.append((said, tables.of_column(column, how)))
+        self._found.append((said, numerals.of_column(column, how)))
 
     def _write(self, how: Mapping[str, Any]) -> str:
         return ", ".join(self._cells.also(name, value) for name, value in how.items())
@@ -396,8 +410,8 @@ class Reading:
                 write, rows = "  # or, if they say something: {keep}", np.append(is_word, False)[codes].sum()
                 self.say(name, "Column {0} holds what people write for nothing", write, words, rows, missing=words)
             return self._levels(name, codes, cells, names)
-        said, line = tables.as_numbers([*words, *others[:FEW]], [cells[at] for at in np.flatnonzero(is_number)], how)
-        numbered = f"{self._write(tables.of_column(name, said))}{line}" or "write plain numbers in it, in one unit"
+        said, line = numerals.as_numbers([*words, *others[:FEW]], [cells[at] for at in np.flatnonzero(is_number)], how)
+        numbered = f"{self._write(numerals.of_column(name, said))}{line}" or "write plain numbers in it, in one unit"
         as_codes = "frame[{0}] = frame[{0}].astype('category')" if len(names) <= tables.MAX_LEVELS else _DROP
         here, there = ({*self.sites[np.append(which, False)[codes]]} - {-1} for which in kinds[1:])
         measured = len(numbers) > FEW or re.search("[.,]", "".join(numbers))
@@ -450,7 +464,7 @@ class Reading:
         elif not agreed and len(order) > tables.MAX_LEVELS:
             how, write = {"rare": int(np.sort(counts)[-tables.MAX_LEVELS] + 1)}, "  # fewer rows become one"
             if len(pd.unique(codes[known] * len(self.names) + self.sites[known])) == len(levels):  # a hospital each
-                write = f"patient={{0}}  # or, if it names no patients: {self._write(tables.of_column(name, how))}"
+                write = f"patient={{0}}  # or, if it names no patients: {self._write(numerals.of_column(name, how))}"
                 how = {}
             problem = f"Column {{0}} holds {len(order)} levels, and at most {tables.MAX_LEVELS} can be"
             self.say(name, problem, write, levels, **how)
