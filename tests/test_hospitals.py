@@ -124,7 +124,7 @@ def test_a_hospital_that_is_left_out_gives_no_sums_and_is_prepared_with_those_of
     expected = preparation.prepare(heart["Hungary"].table.iloc[left_out.test_rows], fewer.statistics)
     np.testing.assert_array_equal(left_out.test_features, expected)
     for wrong in (["Swiss"], NAMES, "Hungary", 1):
-        with pytest.raises(ValueError, match="leave_out must (name some of Cleveland, Hungary|be a list, such as)"):
+        with pytest.raises(ValueError, match=r"leave_out must (name some of Cleveland, Hungary|be a list, such as)"):
             preparation.split(heart, 1, leave_out=wrong)
 
 

@@ -21,28 +21,17 @@ ROOMS = {
     "compat": (455, set()),  # of which 55 make a model small enough for a watch
     "encryption": (1937, {"compat"}),
     "core": (2800, {"compat", "encryption", "reading"}),
-    "reading": (970, {"core"}),
-    "chapters": (3582, {"core", "compat", "encryption"}),
+    "reading": (1047, {"core"}),
+    "chapters": (3595, {"core", "compat", "encryption"}),
     "studies": (881, {"core", "compat", "encryption", "chapters"}),
     "exchange": (2850, {"core", "compat", "encryption", "chapters"}),
     "network": (1021, {"core", "compat", "encryption", "exchange"}),
     "sources": (722, {"core"}),
 }
-WHOLE = 15_217  # the most lines of all rooms together
-TESTED = 20_824  # and of the tests, with what measures and the answers to exercises
+WHOLE = 15_307  # the most lines of all rooms together
+TESTED = 20_937  # and of the tests, with what measures and the answers to exercises
 # The core in the order in which it is read, and the one module of it that opens the door to an engine.
-CORE = [
-    "hospitals",
-    "tables",
-    "checks",
-    "preparation",
-    "models",
-    "learning",
-    "aggregators",
-    "records",
-    "evaluation",
-    "plots",
-]
+CORE = "hospitals tables checks preparation models learning aggregators records evaluation plots".split()
 BEHIND = {"encryption": "aggregators", "reading": "hospitals"}
 
 # Who may import a library. What is encrypted, sent and added is vectors and bytes:

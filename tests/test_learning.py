@@ -248,13 +248,13 @@ def test_each_hospital_is_charged_the_seconds_of_its_own_training(heart):
 
 def test_nobody_is_charged_the_start_of_tensorflow(heart, monkeypatch):
     """All that is computed for the first time is computed before, for nobody: on one row of zeros, at each core."""
-    given, federated = [], learning.tff.federated_computation
+    given, federated = [], tff.federated_computation
 
     def watched(*how):
         work = federated(*how)
         return lambda tasks: (given.append([[part.shape for part in task] for task in tasks]), work(tasks))[1]
 
-    monkeypatch.setattr(learning.tff, "federated_computation", watched)
+    monkeypatch.setattr(tff, "federated_computation", watched)
     learning._work.cache_clear()
     learning.train_federated(heart, rounds=2)
     learning._work.cache_clear()
@@ -292,7 +292,7 @@ REFUSED = [
     *(({"batch_size": wrong}, "batch_size must be None, or .*such as 32") for wrong in (-1, 0, 16.0, "32", True)),
     *(({"learning_rate": wrong}, "learning_rate must be a positive") for wrong in (0, -1, np.nan, np.inf, True, None)),
     ({"learning_rate": "1e-3"}, r"learning_rate must be .*YAML 1.0e-3.*'1e-3'"),
-    *(({"seed": wrong}, "seed must be .*such as 0, or") for wrong in ([], True, "0", 0.5, None, -1, [0, -1], [0, "1"], {})),
+    *(({"seed": wrong}, "seed must be .*as 0, or") for wrong in ([], True, "0", 0.5, None, -1, [0, -1], [0, "1"], {})),
     *(({"penalty": wrong}, "penalty must be .*such as penalty=1.0") for wrong in (-1, np.nan, np.inf, True, None)),
     ({"model": models.Model}, r"such as model=models.mlp.*the class Model, without brackets"),
     ({"model": "mlp"}, "model must be .*'mlp'"),

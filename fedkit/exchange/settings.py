@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from fedkit.checks import known
+from fedkit.checks import known, optional
 from fedkit.encryption.keyring import FEWEST
 from fedkit.encryption.messages import MessageError
 from fedkit.hospitals import Federation
@@ -132,13 +132,13 @@ class Settings:
         yield "rounds epochs", _whole(1), "a whole number, 1 or more"
         yield "quorum most_hospitals", _whole(FEWEST), f"a whole number, {FEWEST} or more"
         yield "seed budget", _whole(0), "a whole number, 0 or more"
-        yield "group_size", _or_none(_whole(self.quorum)), f"{self.quorum} or more, as the quorum is, or None"
-        yield "batch_size steps", _or_none(_whole(1)), "a whole number, or None"
+        yield "group_size", optional(_whole(self.quorum)), f"{self.quorum} or more, as the quorum is, or None"
+        yield "batch_size steps", optional(_whole(1)), "a whole number, or None"
         yield "bits", _whole(12, 52), "12 to 52"
         yield "learning_rate most_change", _number(1e6), "a positive number"
         yield "penalty", lambda penalty: type(penalty) in (int, float) and 0 <= penalty <= 1e6, "a number from 0 on"
         yield "test_fraction", _number(1 - 1e-9), "a number between 0 and 1"
-        yield "deadline_seconds share_seconds", _or_none(_number(1e9)), "a positive number, or None"
+        yield "deadline_seconds share_seconds", optional(_number(1e9)), "a positive number, or None"
         yield "security", (128, 192, 256).__contains__, "128, 192 or 256 bits"
 
     @classmethod
@@ -175,7 +175,3 @@ def _whole(least: int, most: int = 10**6) -> Callable[[object], bool]:
 
 def _number(most: float) -> Callable[[object], bool]:
     return lambda value: type(value) in (int, float) and 0 < value <= most
-
-
-def _or_none(right: Callable[[object], bool]) -> Callable[[object], bool]:
-    return lambda value: value is None or right(value)
