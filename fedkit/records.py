@@ -162,6 +162,7 @@ class Run:
             Path(new, "run.json").write_text(_sealed(about), encoding="utf-8")
             (folder / "run.json").unlink(missing_ok=True)  # until its successor is there, there is no run
             for file in _FILES:
+                Path(new, file).chmod(0o600)  # also where the folder was there before
                 Path(new, file).replace(folder / file)
 
 

@@ -69,6 +69,7 @@ def test_a_saved_run_reads_back_the_same_whatever_the_hospitals_are_called(run, 
     assert again.weights["$"][0].dtype == np.float32
     assert sorted(path.name for path in folder.parent.rglob("*")) == sorted([*records._FILES, "run"])
     assert folder.stat().st_mode & 0o777 == 0o700, "other accounts read no patient's label"
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}, "nor where they see the folder"
 
 
 def test_names_of_digits_alone_stay_text(run, tmp_path):

@@ -127,6 +127,7 @@ def is_exchange_key(public: bytes) -> bool:
     return True
 
 
+@functools.lru_cache(maxsize=512)  # every letter names its hospitals
 def skeleton(name: str) -> str:
     """Return what a name looks like, the same for two that people would take for each other (Unicode TR 39)."""
     seen = "".join(
