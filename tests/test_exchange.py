@@ -525,20 +525,20 @@ def test_who_added_up_before_decides_about_no_list_that_is_not_answered(tmp_path
     assert room.coordinator.step().waits_for == late
 
 
-def test_a_hospital_alone_decides_about_no_list_that_leaves_somebody_out(tmp_path):
-    """Who added up before said it, and nobody else answers it."""
-    room = Class(tmp_path, federation(4)).open().until(3)
-    helper, keys = room.hospitals["Hospital 3"].identity, room.hospitals["Hospital 3"]._keys
-    closed(room, 3, A, B, "Hospital 3")
-    about = {name: messages.digest(room.content(ONE, 3, name)) for name in (A, B, "Hospital 3")}
-    study = room.maker.study.id + keys.about.hex()
-    room.post(helper, rounds.place(TWO, 3), keys.share(about), TWO, 3, study)
+@pytest.mark.parametrize(("deadline", "listed"), [(None, [A, B, "Hospital 3"]), (60.0, ["Hospital 3"])])
+def test_a_hospital_alone_decides_about_no_list_that_nobody_honest_answers(tmp_path, deadline, listed):
+    """Who added up before said it: it leaves somebody out who is waited for, or would show what each sent."""
+    room = Class(tmp_path, federation(4), deadline_seconds=deadline).open().until(3)
+    helper, about = room.hospitals["Hospital 3"].identity, room.hospitals["Hospital 3"]._keys.about
+    closed(room, 3, *listed)
+    ones = {name: messages.digest(room.content(ONE, 3, name)) for name in listed}
+    said, study = label_of(room.maker.study.members, about, ones), room.maker.study.id + about.hex()
+    room.post(helper, rounds.place(TWO, 3), said, TWO, 3, study)
     other = Identity.new("Assistant")
     room.maker.hand_over(other.name, other.public)
     room.restart(coordinator=other)
     for _ in range(3):
-        said = room.coordinator.step(), room.step(A, B, C)
-    assert said[0].waits_for == "Hospital 3"
+        room.coordinator.step(), room.step(A, B, C)
     assert room.hospitals[C]._keys.listed.keys() == {*room.federation.names}
 
 

@@ -106,9 +106,9 @@ class Coordinator(Player):
             share = self._arrivals.content(TWO, number, each)
             for digest, said in lists.items():
                 listed, whole = said.of(each.sender), study.settings.deadline_seconds is None
-                if whole and len(listed) < len(study.group(each.sender)):  # nobody honest answers it
-                    continue
-                if listed and label_of(study.members, said.about, listed) in share[:64]:
+                least = len(study.group(each.sender)) if whole else study.settings.quorum
+                # Nobody honest answers a shorter one.
+                if len(listed) >= least and label_of(study.members, said.about, listed) in share[:64]:
                     voted.setdefault(digest, set()).add(each.sender)
         return lists[max(sorted(voted), key=lambda digest: len(voted[digest]))] if voted else None
 
