@@ -24,7 +24,7 @@ Vectors = Mapping[str, np.ndarray]  # hospital -> its numbers
 Weights = Mapping[str, float]  # hospital -> number of training patients
 Shapes = Mapping[str, tuple[int, ...]]  # layer of the model -> its shape, in order
 Joined = tuple[Any, np.ndarray]  # the next state, and the mean
-AN_AGGREGATOR = has("start", "total", "aggregate"), "an aggregator, such as aggregators.EncryptedMean()"
+AN_AGGREGATOR = has(*"name mean_is_read_by start total aggregate".split()), "an aggregator, such as EncryptedMean()"
 A_NETWORK = optional(callable), "None, or a function of sender and message"
 
 
@@ -230,6 +230,10 @@ class EncryptedMean:
                 raise ValueError(f"{said} (`most_change`): did the training diverge?")
         clear = {name: vector[~state.hidden] for name, vector in vectors.items() if self.in_the_clear}
         vectors = {name: vector[state.hidden] for name, vector in vectors.items()}
+        if self.rounding == "feedback":
+            left = dict(state.residuals)
+            wanted = {name: own + left.get(name, 0.0) / max(weights[name], 1) for name, own in vectors.items()}
+            vectors = {name: np.clip(own, -self.most_change, self.most_change) for name, own in wanted.items()}
         if any(state.weights.get(name) != weights[name] for name in vectors):
             own = {name: (np.empty(0), weights[name]) for name in vectors}
             found = state.parties.sums("patients", Layout(()), own, ledger, groups=groups)
@@ -238,15 +242,11 @@ class EncryptedMean:
             own = {name: weights[name] for name in vectors}
             state = replace(state, weights=own, counted=counted)
         layout = self.layout(state)
-        if self.rounding == "feedback":
-            left = dict(state.residuals)
-            wanted = {name: own + left.get(name, 0.0) / max(weights[name], 1) for name, own in vectors.items()}
-            vectors = {name: np.clip(own, -self.most_change, self.most_change) for name, own in wanted.items()}
-            sent = {name: layout.rounded(own, weights[name]) for name, own in vectors.items()}
         numbers, sums = {name: (vector, weights[name]) for name, vector in vectors.items()}, []
         found = state.parties.sums("update", layout, numbers, ledger, clear, groups)
         if self.rounding == "feedback":  # who was not heard has sent nothing
-            sent = {name: sent[name] for each in found for name in each.hospitals}
+            heard = [name for each in found for name in each.hospitals]
+            sent = {name: layout.rounded(vectors[name], weights[name]) for name in heard}
             left |= {name: own * weights[name] - sent.get(name, 0.0) for name, own in wanted.items()}
             state = replace(state, residuals=left)
         for each in found:

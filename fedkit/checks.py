@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Callable, Collection, Iterable, Sequence
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,8 @@ def is_whole(value: object, least: int = 1) -> bool:
 
 def is_number(value: object, least: float = -np.finfo(float).max) -> bool:
     """Whether a value is a finite number, numpy's included, and not below `least`."""
-    return isinstance(value, Real) and not isinstance(value, bool) and least <= value <= np.finfo(float).max
+    kind = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    return kind and least <= value <= np.finfo(float).max
 
 
 def is_positive(value: object) -> bool:
@@ -24,8 +24,9 @@ def is_positive(value: object) -> bool:
 
 
 def is_list(value: object, right: Callable[[Any], bool] = lambda one: isinstance(one, str)) -> bool:
-    """Whether a value is a list, tuple or array, and each of it is right: text, if nothing else is said."""
-    return isinstance(value, Sequence | np.ndarray) and not isinstance(value, str) and all(map(right, value))
+    """Whether a value is a list, tuple or array in a row, and each of it is right: text, if nothing else is said."""
+    several = isinstance(value, Sequence | np.ndarray) and not isinstance(value, str) and getattr(value, "ndim", 1) == 1
+    return several and all(map(right, value))
 
 
 def optional(right: Callable[[Any], bool]) -> Callable[[Any], bool]:

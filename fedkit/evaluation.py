@@ -10,10 +10,10 @@ from sklearn import linear_model
 from sklearn import metrics as sk
 
 from fedkit import records
-from fedkit.checks import has, is_list, require
+from fedkit.checks import has, is_number, require
 
 METRICS = ("auroc", "auprc", "brier", "accuracy", "log_loss", "calibration_intercept", "calibration_slope")
-_IS_RUN = has("method", "settings")
+_IS_RUN, _IS_TABLE = has("method", "settings"), has("groupby", "assign")
 COUNTS = ("train rows", "test rows")  # of a hospital, as a run records them beside metrics, at round 0
 CLIP = 1e-7  # keeps the logit of a probability of exactly 0 or 1 finite
 
@@ -140,13 +140,17 @@ def stack(runs: Sequence, part: str = "metrics") -> pd.DataFrame:
 
     ValueError if there are no runs, or two of one method and seed: each would count twice.
     """
-    require("runs", runs, lambda it: isinstance(it, Collection) and it and all(map(_IS_RUN, it)), "a list of runs")
+    require("runs", runs, lambda it: _is_some(it) and all(map(_IS_RUN, it)), "a list of runs")
     require("part", part, ["metrics", "predictions", "ledger"].__contains__, "'metrics', 'predictions' or 'ledger'")
     keys = [(run.method, run.settings["seed"]) for run in runs]
     if twice := [key for key in keys if keys.count(key) > 1]:
         raise ValueError(f"Two runs of {twice[0][0]!r} have seed {twice[0][1]}: name the methods apart, or drop one.")
     parts = [getattr(run, part).assign(method=key[0], seed=key[1]) for run, key in zip(runs, keys, strict=True)]
     return pd.concat(parts).set_index(["method", "seed"]).reset_index()
+
+
+def _is_some(value: object) -> bool:
+    return isinstance(value, Collection) and not isinstance(value, str) and len(value) > 0
 
 
 def table(runs: Sequence, metrics: Sequence[str] = METRICS[:5], round: int | None = None) -> pd.DataFrame:
@@ -159,7 +163,7 @@ def table(runs: Sequence, metrics: Sequence[str] = METRICS[:5], round: int | Non
     metrics : those that were recorded; at the last round also any of `METRICS`, from its predictions; else ValueError
     round : the last of each run when None
     """
-    require("metrics", metrics, is_list, "a list of names, such as ['auroc']")
+    require("metrics", metrics, _is_some, "a list of names, such as ['auroc']")
     recorded = stack(runs)
     counts = recorded[recorded["metric"].isin(COUNTS)]
     at = recorded.groupby(["method", "seed"])["round"].transform("max") if round is None else round
@@ -193,6 +197,7 @@ def interval(values: ArrayLike, test_to_train: float = 3 / 7, level: float = 0.9
     test_to_train : test rows for each training row; 3/7 for a test fraction of 0.3
     level : of confidence
     """
+    require("level", level, lambda it: is_number(it, 0) and it < 1, "below 1, such as 0.95")
     kept = np.asarray(values, dtype=np.float64)
     kept = kept[~np.isnan(kept)]
     if kept.size < 2:
@@ -218,6 +223,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _summarize(table: pd.DataFrame) -> pd.DataFrame:
+    require("table", table, _IS_TABLE, "what evaluation.table makes of runs")
     table, rows = table.assign(test_to_train=table.get("test_to_train", np.nan)), []
     for key, group in table.groupby(["method", "hospital", "metric"], sort=False):
         ratio = group["test_to_train"].fillna(3 / 7).mean()

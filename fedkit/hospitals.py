@@ -5,11 +5,12 @@ and `preparation.split` is the way on.
 """
 
 import hashlib
+import inspect
 import io
 import json
 import warnings
-from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from fedkit import tables
+from fedkit.checks import has, known, require
 from fedkit.reading.report import report
 from fedkit.reading.table import Reading
 
@@ -258,6 +260,7 @@ def from_frame(
     name : what the federation is called
     cells : what cells mean: missing, decimal, below, above, rare, keep; see `tables.Cells`
     """
+    known("hospitals.from_frame", cells, _arguments(from_frame))
     how = {"site": site, "label": label, "features": features, "classes": classes, "patient": patient, "test": test}
     read = _accepted(Reading(frame, min_rows=min_rows, **how, **cells))
     levels = {at: tuple(cells.categories) for at, cells in read.columns.items() if isinstance(cells, pd.Categorical)}
@@ -290,6 +293,8 @@ def join(
     label : as in `from_frame`; None means what `agreed` calls it
     patient, test, min_rows, cells : as in `from_frame`
     """
+    known("hospitals.join", cells, _arguments(join))
+    require("agreed", agreed, has("numeric", "categorical"), "the settings of a study, or a federation")
     how = {"site": name, "label": label, "patient": patient, "test": test, "min_rows": min_rows}
     (made,) = _hospitals(_accepted(Reading(frame, agreed=agreed, **how, **cells)))
     return made
@@ -320,9 +325,14 @@ def check(frame: pd.DataFrame, agreed: Any = None, *, site: Hashable = None, nam
     agreed, name : for one hospital, as in `join`
     site, how : as in `from_frame`
     """
+    known("hospitals.check", how, _arguments(from_frame if agreed is None else join))
     read = Reading(frame, agreed=agreed, site=site if agreed is None else name, **how)
     described = report(read)
     return Check(pd.DataFrame(read.complaints, columns=tables.Complaint._fields), described)
+
+
+def _arguments(function: Callable) -> list[str]:
+    return [*inspect.signature(function).parameters][1:-1] + [each.name for each in fields(tables.Cells)]
 
 
 def _accepted(read: Reading) -> Reading:

@@ -45,18 +45,11 @@ class Algorithm:
     TensorFlow's computation is kept for it: what it reads beside its settings, a global say, is read once.
     """
 
-    name = ""  # how tables call it; that of its class if empty
+    name = ""  # how tables call it; a subclass that gives itself none is called as its class
 
     def __init_subclass__(cls, **how: Any) -> None:
         super().__init_subclass__(**how)
-        cls.name = cls.name or cls.__name__
-
-    def __post_init__(self) -> None:
-        for each in fields(self):  # of a dataclass, which calls this
-            for right in (is_number, _are_numbers):
-                if right(each.default):
-                    what = f"{type(self).__name__}'s {each.name}"
-                    require(what, getattr(self, each.name), right, f"finite, such as {each.default}")
+        cls.name = vars(cls).get("name") or cls.__name__
 
     def __eq__(self, other: object) -> bool:  # the same settings are the same one
         return type(other) is type(self) and vars(other) == vars(self)
@@ -103,10 +96,6 @@ class Algorithm:
         return len(task.labels)
 
 
-def _are_numbers(value: object) -> bool:
-    return is_list(value, is_number) and len(value) > 0
-
-
 def _is_algorithm(value: object) -> bool:
     with contextlib.suppress(TypeError):
         return isinstance(value, Algorithm) and hash(value) is not None
@@ -114,7 +103,7 @@ def _is_algorithm(value: object) -> bool:
 
 
 # Setting -> whether a value is right, and what to write.
-_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "rounds": (is_whole, "a whole number from 1 on, such as rounds=50"),
     "epochs": (is_whole, "a whole number from 1 on, such as epochs=1"),
     "steps": (optional(is_whole), "None, or a whole number from 1 on, such as 10"),
@@ -122,8 +111,8 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "learning_rate": (is_positive, "a positive number, such as 0.3 (in YAML 1.0e-3: there, 1e-3 is text)"),
     "penalty": (lambda penalty: is_number(penalty, 0), "a number from 0 on, such as penalty=1.0"),
     "prepared": (lambda it: it in ("together", "alone"), "'together' or 'alone'"),
-    "model": (has("initial_weights", "loss"), "a model, such as model=models.mlp((16,))"),
-    "algorithm": (_is_algorithm, "an algorithm, whose settings have a hash, as numbers, text and tuples of them have"),
+    "model": (has(*"name layers initial_weights loss predict".split()), "a model, such as model=models.mlp((16,))"),
+    "algorithm": (_is_algorithm, "an algorithm, of a frozen dataclass or one with a hash, such as FedProx(0.1)"),
     "server_optimizer": (lambda it: isinstance(it, Optimizer | None), "None, or one of tff.learning.optimizers"),
     "leave_out": (is_list, "a list, such as leave_out=['Hungary']"),
     "aggregator": AN_AGGREGATOR,
@@ -157,7 +146,7 @@ class Plan:
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
         for name, value in vars(self).items():
-            require(name, value, *_RULES[name])
+            require(name, value, *RULES[name])
             object.__setattr__(self, name, value.item() if isinstance(value, np.generic) else value)
         object.__setattr__(self, "leave_out", tuple(self.leave_out))
 
@@ -235,7 +224,7 @@ def _work(model: Model, algorithm: Algorithm, features: int, trained: Shapes, ow
 
     TFF's own client work sends, and builds, a graph for each client and round anew; a test holds the two to each other.
     """
-    optimizer, shapes = tff.learning.optimizers.build_sgdm(1.0), (*trained, *own)
+    optimizer, shapes, started = tff.learning.optimizers.build_sgdm(1.0), (*trained, *own), []
     sizes = [math.prod(shape) for shape in shapes]
     each = (np.float32, (sum(sizes),)), (np.float32, (None, features + 1)), (np.int32, (None, None)), (np.float32, (3,))
     given = [(kind, (None, *shape)) for kind, shape in each]
@@ -272,9 +261,13 @@ def _work(model: Model, algorithm: Algorithm, features: int, trained: Shapes, ow
 
     clients = tff.FederatedType(tff.to_type(given), tff.CLIENTS)
     work = tff.federated_computation(lambda tasks: tff.federated_map(train, tasks), clients)
-    *zeros, settings = (np.zeros((1, *(size or 1 for size in shape)), kind) for kind, shape in each)
-    work([[*zeros, settings + 1]] * 4)  # so that nobody is charged TensorFlow's start: a step of each core
-    return work
+
+    def begun(tasks):  # so that nobody is charged TensorFlow's start: all take their first step, for nobody
+        if not started:
+            started.append(work([[*parts, order[:, :1, : int(how[0, 2])], how] for *parts, order, how in tasks]))
+        return work(tasks)
+
+    return begun
 
 
 def row_order(seed: int, round: int, client: str, rows: int, epochs: int = 1) -> np.ndarray:
@@ -318,7 +311,7 @@ def train_federated(
     plan : see `Plan`; ValueError or TypeError for what makes no sense there, ValueError if training diverges
     """
     aggregator = Mean() if aggregator is None else aggregator
-    require("aggregator", aggregator, *_RULES["aggregator"])
+    require("aggregator", aggregator, *RULES["aggregator"])
     return _train("federated", federation, seed, plan, (), aggregator)
 
 
@@ -339,7 +332,7 @@ def train_local(federation: Federation, *, seed: Seeds = 0, prepared: str = "tog
     prepared : with the statistics of all hospitals ("together": the same columns as with the other methods, though a
         lone hospital would not have them), or each with its own ("alone": what it has without the others)
     """
-    require("prepared", prepared, *_RULES["prepared"])
+    require("prepared", prepared, *RULES["prepared"])
     return _train("local", federation, seed, plan, ("server_optimizer", "leave_out"), prepared=prepared)
 
 
@@ -388,9 +381,10 @@ def _train(
     prepared: str = "together",
 ) -> Run | list[Run]:
     """Run the rounds of one method, all seeds side by side."""
-    known(f"train_{kind}", given, ["seed", *(each.name for each in fields(Plan) if each.name not in without)])
-    require("federation", federation, *_RULES["federation"])
-    require("seed", seed, *_RULES["seed"])
+    own = {"federated": ["aggregator"], "local": ["prepared"]}.get(kind, [])
+    known(f"train_{kind}", given, ["seed", *own, *(each.name for each in fields(Plan) if each.name not in without)])
+    require("federation", federation, *RULES["federation"])
+    require("seed", seed, *RULES["seed"])
     plan, seeds = Plan(**given), [int(one) for one in np.atleast_1d(seed)]
     if isinstance(plan.model, Model):
         plan = replace(plan, model=replace(plan.model, classes=len(federation.classes)))

@@ -253,6 +253,7 @@ def differences(report: pd.DataFrame) -> Figure:
     report : of `hospitals.check`; numbers are apart by so many spreads, levels by that share of rows, "-" has no value
     """
     columns, places = (list(dict.fromkeys(report[name])) for name in ("column", "hospital"))
+    report = report.set_index(["column", "hospital"]).reindex(pd.MultiIndex.from_product([columns, places]))
     apart = report["apart"].to_numpy().reshape(len(columns), len(places)).round(DECIMALS)
     share = (report["least"].isna() & report["levels"].ne("")).to_numpy().reshape(apart.shape)
     figure, ((axes,),) = sheet("Who differs where", max(4.5, 1.8 + 1.25 * len(places)), 1.3 + 0.3 * len(columns))

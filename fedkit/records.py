@@ -130,6 +130,7 @@ class Run:
         table : the columns of the data set, as `Hospital.table` has them; more do not matter
         hospital : whose own model and statistics are taken, where there are any; the shared ones are for whoever comes
         """
+        require("table", table, lambda it: isinstance(it, pd.DataFrame), "a table, as federation['Hungary'].table is")
         weights, statistics = (each.get(hospital, each.get("shared")) for each in (self.weights, self.preparation))
         if weights is None or statistics is None:
             raise ValueError(f"This run has no model for {hospital!r}: it has those of {', '.join(self.weights)}.")
@@ -242,7 +243,8 @@ def compare(first: Run, second: Run, tolerance: float = 0.0) -> pd.DataFrame:
     Columns what, first, second: a table is shown by its rows and columns, or by the first row that differs; weights by
     their shapes, or by their largest difference. Numbers may differ by `tolerance`, and bytes at will (CKKS has noise).
     """
-    require("first, second", (first, second), lambda it: all(isinstance(run, Run) for run in it), "two runs")
+    for name, run in {"first": first, "second": second}.items():
+        require(name, run, lambda it: isinstance(it, Run), "a run")
     require("tolerance", tolerance, lambda it: is_number(it, 0), "a number from 0 on")
     rows = [("method", first.method, second.method)]
     for part in ("settings", "provenance"):

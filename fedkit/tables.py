@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -98,27 +98,6 @@ class Cells:
         mine = {name: value.get(column, value.get(None, getattr(Cells, name))) for name, value in own.items()}
         return replace(self, **mine) if mine else self
 
-    def also(self, name: str, more: Any) -> str:
-        """Write an argument as it was given, with what else is to be said: columns to keep, or column -> its own.
-
-        Words for nothing that more than two columns hold, or that join others, are those of all columns.
-        """
-        given = getattr(self, name)
-        if name == "keep":
-            more = [*given, *more]
-        elif name == "missing":
-            words = [word for own in more.values() for word in own]
-            common = (given or len(more) > 2) and not isinstance(given, Mapping)
-            if common and all(isinstance(word, str) for word in words):
-                more = [*dict.fromkeys([*given, *words])]
-            else:
-                more = {column: [*dict.fromkeys([*self.of(column).missing, *own])] for column, own in more.items()}
-        elif name == "decimal" and not given and len({*more.values()}) == 1 and len(more) > 2:
-            (more,) = {*more.values()}
-        if isinstance(more, Mapping) and given:
-            more = {**(given if isinstance(given, Mapping) else {None: given}), **more}
-        return re.sub(r"\binf\b", "np.inf", f"{name}={more!r}")
-
     def number(self, cell: object) -> float | None:
         """Read a cell: NaN if it is a text that is a number and must not be read so, None if it is no number at all."""
         if not isinstance(cell, str):
@@ -149,13 +128,6 @@ def fold(name: str) -> str:
     """Write a name so that those which look alike are equal, and 1.0 is 1."""
     name = name.lower() if name.isascii() else unicodedata.normalize("NFKC", name).casefold().translate(_ALIKE)
     return name.rstrip("0").rstrip(".") if re.fullmatch(r"\d+\.0+", name) else name
-
-
-def order_levels(counts: Mapping[str, int]) -> tuple[str, ...]:
-    """Put the most frequent level first, and the others in their natural order; counts are over all hospitals."""
-    levels = sorted(counts, key=lambda level: (not level.isdecimal(), level.isdecimal() and int(level), level))
-    reference = max(levels, key=counts.__getitem__)
-    return (reference, *(level for level in levels if level != reference))
 
 
 def coded_columns(numeric: Iterable[str], categorical: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

@@ -209,6 +209,11 @@ def test_feedback_makes_up_for_a_letter_that_was_not_heard():
     training.play(silent | {"Davos": update}, four)
     lost.clear()
     assert training.play(silent, four) == pytest.approx(update * 20 / sum(four.values()), abs=1e-2)
+    four, silent = four | {"Davos": 21}, dict.fromkeys(four, np.zeros(14))
+    lost.append("Davos")  # already when patients are added up
+    training.play(silent | {"Davos": update}, four)
+    lost.clear()
+    assert training.play(silent, four) == pytest.approx(update * 21 / sum(four.values()), abs=1e-2)
 
 
 @pytest.mark.parametrize("rounding", ["dithered", "stochastic"])
@@ -395,7 +400,8 @@ def test_what_cannot_start_says_so(settings, hospitals, sentence):
 
 
 def test_what_is_no_aggregator_cannot_be_wrapped():
-    for wrong in (EncryptedMean, "BFV", None):
+    nameless = type("Own", (), dict.fromkeys(["start", "total", "aggregate"]))()
+    for wrong in (EncryptedMean, "BFV", None, nameless):
         with pytest.raises(ValueError, match="inner must be an aggregator, such as"):
             Wrapped(wrong)
     with pytest.raises(ValueError, match="network must be"):

@@ -104,6 +104,25 @@ def test_what_a_clock_cannot_play_is_a_sentence(heart, costs):
     for wrong in ("Hungary", ("Hungary", 3), (("Hungary", 0),), (("Hungary", 1, 2),)):
         with pytest.raises(ValueError, match="numbers must be pairs"):
             clock.Steps(wrong)
+    with pytest.raises(ValueError, match="Steps names Hungary, and not Cleveland"):
+        clock.Steps((("Hungary", 3),)).steps(None, "Cleveland")
+
+
+def test_what_would_never_end_is_refused(heart, costs):
+    for name, wrong in (("until", np.inf), ("deadline", 0), ("deadline", -1), ("sample", -1), ("sample", 1.5)):
+        with pytest.raises(ValueError, match=f"{name} must be"):
+            clock.rounds(costs(), **{"until": 10.0} | {name: wrong})
+    with pytest.raises(ValueError, match="until must be"):
+        clock.buffered(costs(), np.inf)
+    for wrong in (costs().assign(both=np.nan), costs().drop(columns="both"), costs().assign(both=0.0)):
+        with pytest.raises(ValueError, match="costs must be what"):
+            clock.rounds(wrong, 10.0)
+    diary = clock.rounds(costs(), 10.0)
+    for wrong in (costs(), diary.assign(hospital="Bern")):
+        with pytest.raises(ValueError, match="The diary must be one of"):
+            clock.train(heart, wrong)
+    with pytest.raises(ValueError, match="algorithm must be"):
+        clock.train(heart, diary, algorithm=Scaffold)
 
 
 def test_late_updates_begin_at_old_models_and_count_less_as_the_paper_says(heart, costs):

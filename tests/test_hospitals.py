@@ -220,6 +220,20 @@ def test_a_hospital_may_lack_a_column_which_becomes_the_federations_mean_or_a_cl
     assert split.hospitals["A"].test_labels.tolist() == [1, 1, 1]
 
 
+def test_who_joins_takes_classes_and_features_as_they_were_agreed_on(heart):
+    table = hospitals.example()
+    agreed = hospitals.from_frame(table, site="hospital", label=("outcome", "died"))
+    here = table[table["hospital"] == "Hill"].drop(columns="hospital")
+    for wrong in ({"classes": ["lived", "died"]}, {"features": ["age"]}):
+        for read in (hospitals.join, hospitals.check):
+            with pytest.raises(TypeError, match=f"{read.__name__} has no setting '{next(iter(wrong))}'"):
+                read(here, agreed, name="Hill", label=("outcome", "died"), **wrong)
+    with pytest.raises(TypeError, match="from_frame has no setting 'agreed'"):
+        hospitals.from_frame(table, site="hospital", label=("outcome", "died"), agreed=agreed)
+    with pytest.raises(ValueError, match="agreed must be the settings of a study, or a federation"):
+        hospitals.join(here, "agreed", name="Hill", label=("outcome", "died"))
+
+
 REFUSED = [([0, 1] * 5, seed, 0.3, "seed must be a whole number from 0 on") for seed in (-1, 0.5)]
 REFUSED += [([0, 1] * 5, 0, wrong, "test_fraction must be between 0 and 1") for wrong in (0, 1, np.nan, "0.3")]
 REFUSED += [([0, 1], 0, 0.3, r"B has too few patients \(2\)")]

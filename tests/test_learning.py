@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -247,19 +248,18 @@ def test_each_hospital_is_charged_the_seconds_of_its_own_training(heart):
 
 
 def test_nobody_is_charged_the_start_of_tensorflow(heart, monkeypatch):
-    """All that is computed for the first time is computed before, for nobody: on one row of zeros, at each core."""
+    """All that is computed for the first time is computed before, for nobody: everybody's first step."""
     given, federated = [], tff.federated_computation
 
     def watched(*how):
         work = federated(*how)
-        return lambda tasks: (given.append([[part.shape for part in task] for task in tasks]), work(tasks))[1]
+        return lambda tasks: (given.append([order.shape[1:] for *_, order, _ in tasks]), work(tasks))[1]
 
     monkeypatch.setattr(tff, "federated_computation", watched)
     learning._work.cache_clear()
-    learning.train_federated(heart, rounds=2)
+    learning.train_federated(heart, rounds=2, epochs=3)
     learning._work.cache_clear()
-    assert given[0] == [[(1, 14), (1, 1, 14), (1, 1, 1), (1, 3)]] * 4
-    assert [len(tasks) for tasks in given] == [4, 4, 4]
+    assert given == [[(1, 32)] * 4, *[[(3, rows) for rows in (212, 206, 87, 140)]] * 2]
 
 
 def test_another_learning_rate_is_no_other_computation(heart):
@@ -296,9 +296,11 @@ REFUSED = [
     *(({"penalty": wrong}, "penalty must be .*such as penalty=1.0") for wrong in (-1, np.nan, np.inf, True, None)),
     ({"model": models.Model}, r"such as model=models.mlp.*the class Model, without brackets"),
     ({"model": "mlp"}, "model must be .*'mlp'"),
-    ({"aggregator": aggregators.EncryptedMean}, r"such as aggregators.EncryptedMean\(\).*without brackets"),
+    ({"aggregator": aggregators.EncryptedMean}, r"such as EncryptedMean\(\).*without brackets"),
     ({"aggregator": "bfv"}, "aggregator must be .*'bfv'"),
     ({"algorithm": learning.Algorithm}, "algorithm must be an algorithm.*the class Algorithm, without brackets"),
+    *(({name: Fraction(1, 3)}, f"{name} must be") for name in ("learning_rate", "penalty")),
+    ({"seed": np.array(3)}, "seed must be"),
     ({"server_optimizer": "adam"}, "server_optimizer must be .*tff.learning.optimizers.*'adam'"),
     ({"leave_out": "Hungary"}, r"such as leave_out=\['Hungary'\].*'Hungary'"),
     ({"leave_out": [0]}, "leave_out must be a list, such as"),
@@ -324,6 +326,8 @@ def test_layers_that_are_none_are_refused(hidden):
     [
         (learning.train_federated, "roundz", "train_federated has no setting 'roundz'. Did you mean rounds"),
         (learning.train_federated, "seeds", "Did you mean seed"),
+        (learning.train_federated, "agregator", "Did you mean aggregator"),
+        (learning.train_local, "prepare", "Did you mean prepared"),
         (learning.train_local, "leave_out", "train_local has no setting 'leave_out'"),
         (learning.train_centralized, "server_optimizer", "no setting 'server_optimizer'"),
         (learning.train_local, "aggregator", "no setting 'aggregator'"),

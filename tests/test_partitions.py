@@ -80,10 +80,13 @@ def test_text_labels_will_do_and_a_partition_is_a_federation():
 
 REFUSED = {
     "3 rows cannot be split into 4 hospitals": lambda: partitions.iid(table(3), 4, 0),
-    "at least 1 hospital": lambda: partitions.iid(table(3), 0, 0),
+    "hospitals must be a whole number, at least 1": lambda: partitions.iid(table(3), 0, 0),
     "column 'hospital' already": lambda: partitions.iid(table(3).assign(hospital=1), 2, 0),
-    "39 rows .* and 40 rows are needed": lambda: partitions.by_quantity_skew(table(39), 4, 1.0, 0),
-    "alpha must be a number above 0, and is 0": lambda: partitions.by_quantity_skew(table(99), 4, 0.0, 0),
+    "39 rows .* at least 40 rows are needed": lambda: partitions.by_quantity_skew(table(39), 4, 1.0, 0),
+    "frame must be a table": lambda: partitions.iid("table.csv", 4, 0),
+    "hospitals must be .*'3'": lambda: partitions.iid(table(9), "3", 0),
+    "min_rows must be": lambda: partitions.by_quantity_skew(table(99), 4, 1.0, 0, min_rows="10"),
+    "alpha must be a number above 0, and it is 0": lambda: partitions.by_quantity_skew(table(99), 4, 0.0, 0),
     "alpha must be a number above 0": lambda: partitions.by_label_skew(table(9), "ill", 2, float("nan"), 0),
     "label 'well' must be a column": lambda: partitions.by_label_skew(table(9), "well", 2, 1.0, 0),
     "without missing": lambda: partitions.by_label_skew(table(9).assign(ill=np.nan), "ill", 2, 1.0, 0),

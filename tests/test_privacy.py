@@ -339,8 +339,12 @@ def test_a_large_variance_of_numpy_is_a_whole_number_as_any():
 
 def test_a_run_says_that_its_noise_has_a_seed():
     guarantee = Guarantee(1.0)
-    assert "but for its seed" in Private(Mean(), guarantee, None, seed=0).name
-    assert "seed" not in Private(Mean(), guarantee, None).name
+    sums = preparation.local_sums(pd.DataFrame({"x": [0.0, 1.0]}), ("x",), {})
+    assert "but for its seed" in Private(Mean(), guarantee, sums, seed=0).name
+    assert "seed" not in Private(Mean(), guarantee, sums).name
+    for wrong in ({"guarantee": 3.0}, {"public": None}, {"colluders": 0.5}, {"seed": "x"}):
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be"):
+            Private(Mean(), **{"guarantee": guarantee, "public": sums} | wrong)
 
 
 # Accounting

@@ -260,7 +260,7 @@ def test_compare_overlooks_seconds_and_what_is_within_the_tolerance(run):
     other = dataclasses.replace(run, metrics=moved, weights=weights, ledger=run.ledger.assign(seconds=9.0, bytes=9))
     assert records.compare(run, other, tolerance=1e-6).empty
     assert len(records.compare(run, other, tolerance=1e-12)) == 1 + len(NAMES)
-    for wrong, what in (((run, None), "first, second must be two runs"), ((run, run, "1e-5"), "tolerance must be")):
+    for wrong, what in (((run, None), "second must be a run"), ((run, run, "1e-5"), "tolerance must be")):
         with pytest.raises(ValueError, match=what):
             records.compare(*wrong)
 

@@ -17,7 +17,7 @@ import pandas as pd
 
 from fedkit import learning
 from fedkit.aggregators import Aggregator, Mean, Vectors, Weights, Wrapped
-from fedkit.checks import is_list, is_whole, require
+from fedkit.checks import is_list, is_positive, is_whole, require
 from fedkit.encryption.keyring import FEWEST
 from fedkit.hospitals import Federation
 from fedkit.records import Ledger, Run
@@ -33,8 +33,10 @@ def costs(sites: pd.DataFrame, rows: Mapping[str, float], ledger: pd.DataFrame, 
     rows, row_seconds : on how many each trains in a round, all epochs counted, and seconds of one row at speed 1
     ledger : of a run, for messages and bytes a round; who was not in it has those of the mean hospital
     """
-    if not ((sites > 0).all(axis=None) and (sites["present"] <= 1).all()):
-        raise ValueError("Speeds, links and chances to be there must be above 0, and a chance is 1 at the most.")
+    wanted = {"speed", "bandwidth", "latency", "present"} <= {*sites}
+    if not wanted or not ((sites > 0).all(axis=None) and (sites["present"] <= 1).all()):
+        what = "Speeds (speed), links (bandwidth, latency) and chances to be there (present)"
+        raise ValueError(f"{what} must be columns, above 0, and a chance is 1 at the most.")
     moved = ledger[(ledger["round"] > 0) & (ledger["bytes"] > 0)]
     each = moved.groupby("hospital")["bytes"].agg(["size", "sum"]) / moved["round"].nunique()
     messages, size = each.reindex(sites.index).fillna(each.mean()).to_numpy().T
@@ -53,6 +55,7 @@ def rounds(
     deadline : seconds after which a round is over, whoever is late
     sample : how many of those who are there are asked, drawn anew in each round; all if None
     """
+    _check(costs, until, deadline, sample or len(costs))
     rng, now, step, diary = np.random.default_rng(seed), 0.0, 1, []
     while True:
         here = costs[rng.random(len(costs)) < costs["present"]]
@@ -73,6 +76,7 @@ def buffered(costs: pd.DataFrame, until: float, size: int = FEWEST, *, seed: int
     They begin again with the new model, and the others work on with an old one. In the paper a fast hospital may come
     twice in a step. Here it waits until the model moves: an encrypted sum takes one letter of each.
     """
+    _check(costs, until)
     if not FEWEST <= size <= len(costs):
         raise ValueError(
             f"The model can wait for {FEWEST} to {len(costs)} hospitals, all there are, and not for {size}."
@@ -88,6 +92,15 @@ def buffered(costs: pd.DataFrame, until: float, size: int = FEWEST, *, seed: int
             return pd.DataFrame(diary, columns=DIARY).astype({"taken": bool})
         diary += [(step, now, name, began, True, costs["busy"][name], costs["bytes"][name]) for _, name, began in done]
         step += 1
+
+
+def _check(costs: pd.DataFrame, until: float, deadline: float = np.inf, sample: int = 1) -> None:
+    """Refuse what would never end."""
+    require("until", until, is_positive, "a number of seconds above 0")
+    require("deadline", deadline, lambda it: it == np.inf or is_positive(it), "a number of seconds above 0")
+    require("sample", sample, is_whole, "a whole number of hospitals, or None")
+    finite = "both" in costs and np.isfinite(costs["both"]).all() and (costs["both"] > 0).all()
+    require("costs", costs, lambda it: finite, "what clock.costs returns, with seconds above 0")
 
 
 class Clock(Wrapped):
@@ -111,9 +124,12 @@ class Clock(Wrapped):
 
 def train(federation: Federation, diary: pd.DataFrame, aggregator: Aggregator | None = None, **how: Any) -> Run:
     """Play a diary: `learning.train_federated`, which takes `how`, with as many rounds as the model moves."""
+    if {*diary} != {*DIARY} or not {*diary["hospital"]} <= {*federation.names}:
+        raise ValueError("The diary must be one of clock.rounds or clock.buffered, for hospitals of this federation.")
     if not diary["taken"].any():
         raise ValueError("The model never moves: allow more seconds, or wait longer for the hospitals.")
     algorithm = how.get("algorithm") or learning.Algorithm()
+    learning.Plan(algorithm=algorithm)  # a ValueError, if it is none
     if type(algorithm).own is not learning.Algorithm.own:  # what it kept would have moved on, while its update is late
         raise ValueError(f"{algorithm.name} keeps something at home, and the clock is for methods that do not.")
     clock = Clock(aggregator or Mean(), diary)
@@ -133,7 +149,9 @@ class Steps(learning.Algorithm):
 
     def steps(self, plan: learning.Plan, hospital: str) -> int:
         """Return its own number."""
-        return dict(self.numbers)[hospital]
+        if (own := dict(self.numbers)).get(hospital) is None:
+            raise ValueError(f"Steps names {', '.join(own)}, and not {hospital}: give each hospital its number.")
+        return own[hospital]
 
 
 def allocate(before: pd.Series, step: pd.Series, total: int) -> pd.Series:

@@ -5,7 +5,7 @@ The server's own optimizers (momentum, Adam, Yogi; Reddi et al., ICLR 2021) are 
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,12 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 from fedkit import learning, preparation
-from fedkit.aggregators import AN_AGGREGATOR, Aggregator, Mean
-from fedkit.checks import is_whole, require
+from fedkit.aggregators import Aggregator, Mean
+from fedkit.checks import is_list, is_number, is_whole, known, require
 from fedkit.compat.tff import tf
 from fedkit.evaluation import CLIP, COUNTS, METRICS, scores
 from fedkit.hospitals import Federation
-from fedkit.learning import SHARED, Algorithm, Plan, Task
+from fedkit.learning import RULES, SHARED, Algorithm, Plan, Task
 from fedkit.models import Arrays, Model, unflatten
 from fedkit.preparation import Split
 from fedkit.records import Ledger, Run
@@ -26,8 +26,17 @@ from fedkit.records import Ledger, Run
 Served = dict[str, np.ndarray]  # the probabilities of each hospital's test rows
 
 
+class _Weighed(Algorithm):
+    """A method whose settings are numbers."""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            right = is_number if is_number(each.default) else lambda it: is_list(it, is_number)
+            require(f"{type(self).__name__}'s {each.name}", getattr(self, each.name), right, f"like {each.default}")
+
+
 @dataclass(frozen=True)
-class FedProx(Algorithm):
+class FedProx(_Weighed):
     """Pull the local model back to the shared one: mu / 2 x squared distance joins the loss (Li et al., MLSys 2020)."""
 
     mu: float = 0.1
@@ -73,7 +82,7 @@ class Scaffold(Algorithm):
 
 
 @dataclass(frozen=True)
-class AtHome(Algorithm):
+class AtHome(_Weighed):
     """Let the last arrays of the model stay at their hospital and be trained there alone; nobody else learns them."""
 
     arrays: int = 1  # the last bias, a personal intercept; 2: a personal last layer (FedPer, Arivazhagan et al. 2019)
@@ -104,7 +113,7 @@ class AtHome(Algorithm):
 
 
 @dataclass(frozen=True)
-class QFedAvg(Algorithm):
+class QFedAvg(_Weighed):
     """Count hospitals by their loss ** q, so that those that the model serves badly pull more (Li et al., ICLR 2020).
 
     The direction of the paper; its length is that of a weighted mean. The numbers of patients do not count.
@@ -159,7 +168,7 @@ class AFL(QFedAvg):
 
 
 @dataclass(frozen=True)
-class Ditto(Algorithm):
+class Ditto(_Weighed):
     """Train a model of one's own beside the shared one, pulled to it by mu (Li et al., ICML 2021), to be served by."""
 
     mu: float = 0.1
@@ -192,11 +201,17 @@ class Ditto(Algorithm):
 
 
 @dataclass(frozen=True)
-class ClassWeights(Algorithm):
+class ClassWeights(_Weighed):
     """Count a row's loss by its label, against imbalance; a batch's weights are scaled to the mean 1."""
 
     weights: tuple[float, ...] = (1.0, 1.0)  # of label 0, of label 1, and so on
     name = "class weights"
+
+    def own(self, weights: Arrays) -> Arrays:
+        """Return nothing; ValueError if there is not one weight for each class."""
+        if len(self.weights) != (classes := max(weights[-1].size, 2)):
+            raise ValueError(f"{classes} classes need a weight each, and the weights are {self.weights}.")
+        return []
 
     def gradient(self, model: Model, weights: tuple, start: tuple, own: tuple, features: tf.Tensor, labels: tf.Tensor):
         """Return the gradient of the weighted mean."""
@@ -213,8 +228,10 @@ def fine_tuned(run: Run, federation: Federation, plan: Plan, mu: float = 0.0) ->
     plan : for one round at home: its epochs, batches and learning rate
     mu : pulls back to the shared model, as in `FedProx`
     """
-    how, shared = replace(plan, algorithm=FedProx(mu)), run.weights[SHARED]
+    require("plan", plan, lambda it: isinstance(it, Plan), "a plan, such as learning.Plan(epochs=5)")
     split, seed = _split(run, federation), run.settings["seed"]
+    require("run", run, lambda it: SHARED in it.weights, "one with a shared model, as train_federated makes it")
+    how, shared = replace(plan, algorithm=FedProx(mu)), run.weights[SHARED]
     names = [name for name in split.hospitals if name not in run.settings["leave_out"]]
     tasks = []
     for name in names:
@@ -264,8 +281,9 @@ def newton(
     own_intercepts : a bias a hospital, that stays there: it is solved for at home, and what is sent has it taken out
     """
     Plan(rounds=rounds, penalty=penalty)  # a ValueError, if they make no sense
-    aggregator, ledger, metrics, d = aggregator or Mean(), Ledger(), [], len(federation.columns)
+    aggregator, ledger, metrics = aggregator or Mean(), Ledger(), []
     split, add = _prepared(federation, seed, aggregator, Model(), ledger)
+    d = len(federation.columns)
     n = d if own_intercepts else d + 1
     upper, ridge = np.triu_indices(n), penalty * np.diag([1.0] * d + [0.0])[:n, :n]
     w = {name: np.zeros(d + 1) for name in federation.names}
@@ -302,11 +320,13 @@ def cyclic(federation: Federation, *, aggregator: Aggregator | None = None, seed
     """Hand one model from hospital to hospital, each trains it on (Chang et al., J Am Med Inform Assoc 2018;25:945).
 
     The aggregator adds up statistics, before the first round, and no more: each hospital reads what the one before it
-    sends, and the last one has the last word. In a round of the `learning.Plan` the model goes around once.
+    sends, and the last one has the last word. In a round of the `learning.Plan` the model goes around once; who is left
+    out, other methods and server optimizers make no sense there, and are a TypeError.
     """
+    known("cyclic", plan, ["seed", "aggregator", *"rounds epochs batch_size learning_rate model penalty steps".split()])
     plan, ledger, metrics = Plan(**plan), Ledger(), []
-    weights = plan.model.initial_weights(len(federation.columns), seed)
     split, _ = _prepared(federation, seed, aggregator or Mean(), plan.model, ledger)
+    weights = plan.model.initial_weights(len(federation.columns), seed)
     for ledger.round in range(1, plan.rounds + 1):
         for name, rows in split.hospitals.items():
             order = plan.order(seed, ledger.round, name, len(rows.train_labels))
@@ -326,7 +346,8 @@ def _prepared(
     federation: Federation, seed: int, aggregator: Aggregator, model: Model, ledger: Ledger
 ) -> tuple[Split, Callable[[Served], np.ndarray]]:
     """Return a split, whose statistics the aggregator adds up, and how it adds up more."""
-    require("aggregator", aggregator, *AN_AGGREGATOR)
+    require("federation", federation, *RULES["federation"])
+    require("aggregator", aggregator, *RULES["aggregator"])
     shapes = dict(zip(model.layers, model.shapes(len(federation.columns)), strict=True))
     state = aggregator.start(list(federation.names), shapes, ledger)
     add = lambda sums: aggregator.total(state, "statistics", sums, ledger)  # noqa: E731
@@ -334,7 +355,10 @@ def _prepared(
 
 
 def _split(run: Run, federation: Federation) -> Split:
-    """Return the split that a run was trained on."""
+    """Return the split that a run was trained on; ValueError if it was another federation's."""
+    require("federation", federation, *RULES["federation"])
+    same = lambda it: isinstance(it, Run) and it.provenance["sha256"] == federation.sha256  # noqa: E731
+    require("run", run, same, f"one of {federation!r}")
     return preparation.split(federation, run.settings["seed"], leave_out=run.settings["leave_out"])
 
 

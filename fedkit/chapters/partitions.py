@@ -10,10 +10,12 @@ from collections.abc import Hashable
 import numpy as np
 import pandas as pd
 
+from fedkit.checks import is_positive, is_whole, require
+
 
 def iid(frame: pd.DataFrame, hospitals: int, seed: int) -> pd.DataFrame:
     """Deal the rows out at random, as even as possible: all hospitals are alike."""
-    _check(frame, hospitals, needed=hospitals)
+    _check(frame, hospitals)
     return _assign(frame, _even_sizes(len(frame), hospitals), np.random.default_rng(seed))
 
 
@@ -28,7 +30,7 @@ def by_label_skew(frame: pd.DataFrame, label: Hashable, hospitals: int, alpha: f
     label : its column: any values, none missing (else a ValueError)
     alpha : small: nearly one label a hospital; large: nearly `iid`
     """
-    _check(frame, hospitals, needed=hospitals, alpha=alpha)
+    _check(frame, hospitals, alpha=alpha)
     if label not in frame.columns or frame[label].isna().any():
         raise ValueError(f"The label {label!r} must be a column of the table without missing values.")
     rng = np.random.default_rng(seed)
@@ -60,8 +62,9 @@ def by_quantity_skew(frame: pd.DataFrame, hospitals: int, alpha: float, seed: in
     Dirichlet(alpha, ..., alpha). Small: one hospital has nearly all rows; large: nearly `iid`. As "quantity skew"
     of Li et al., "Federated Learning on Non-IID Data Silos", ICDE 2022, arXiv:2102.02079; the minimum is ours.
     """
+    require("min_rows", min_rows, lambda it: is_whole(it, 0), "a whole number")
     least = max(min_rows, 1)
-    _check(frame, hospitals, needed=hospitals * least, alpha=alpha)
+    _check(frame, hospitals, least, alpha)
     rng = np.random.default_rng(seed)
     shares = rng.dirichlet(np.full(hospitals, float(alpha)))
     sizes = least + rng.multinomial(len(frame) - hospitals * least, shares / shares.sum())
@@ -77,7 +80,7 @@ def by_feature_shift(
     drawn for each, and cut into equal parts. 0: `iid`; large: sorted. What the label follows from stays the same: a
     covariate shift (Shimodaira, J Stat Plan Inference 2000;90:227). A missing value has the middle rank.
     """
-    _check(frame, hospitals, needed=hospitals)
+    _check(frame, hospitals)
     if feature not in frame.columns or not pd.api.types.is_numeric_dtype(frame[feature]) or not 0 <= strength < np.inf:
         raise ValueError(f"{feature!r} must be a numeric column of the table, and the strength a number from 0 on.")
     ranks = frame[feature].rank(pct=True).fillna(0.5).to_numpy()
@@ -87,16 +90,16 @@ def by_feature_shift(
     return _named(frame, owners)
 
 
-def _check(frame: pd.DataFrame, hospitals: int, needed: int, alpha: float = 1.0) -> None:
+def _check(frame: pd.DataFrame, hospitals: int, least: int = 1, alpha: float = 1.0) -> None:
+    require("frame", frame, lambda it: isinstance(it, pd.DataFrame), "a table, such as federation.frame()")
     if "hospital" in frame.columns:
         raise ValueError("The table has a column 'hospital' already: drop or rename it first.")
-    if hospitals < 1 or len(frame) < needed:
+    require("hospitals", hospitals, is_whole, "a whole number, at least 1 hospital")
+    require("alpha", alpha, is_positive, "a number above 0")
+    if len(frame) < (needed := hospitals * least):
         raise ValueError(
-            f"{len(frame)} rows cannot be split into {hospitals} hospitals: at least 1 hospital and {needed} rows "
-            "are needed."
+            f"{len(frame)} rows cannot be split into {hospitals} hospitals: at least {needed} rows are needed."
         )
-    if not 0 < alpha < np.inf:
-        raise ValueError(f"alpha must be a number above 0, and is {alpha}.")
 
 
 def _even_sizes(rows: int, hospitals: int) -> np.ndarray:

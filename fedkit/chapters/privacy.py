@@ -26,7 +26,7 @@ from scipy.stats import binom
 
 from fedkit import learning
 from fedkit.aggregators import Aggregator, Joined, Vectors, Weights, Wrapped, WrappedState
-from fedkit.checks import is_positive, is_whole, require
+from fedkit.checks import is_number, is_positive, is_whole, optional, require
 from fedkit.compat.tff import tf
 from fedkit.hospitals import Federation
 from fedkit.learning import Algorithm, Plan, Task
@@ -58,6 +58,10 @@ def multiplier(epsilon: float, delta: float, rounds: int, sampling: float = 1.0)
 @cache
 def spent(multiplier: float, delta: float, rounds: int, sampling: float = 1.0) -> float:
     """Return the epsilon of so much noise in so many rounds; see `multiplier`."""
+    right = is_number(multiplier, 0) and is_positive(delta) and delta < 1 and is_whole(rounds) and 0 < sampling <= 1
+    if not right:
+        told = f"noise {multiplier!r}, delta {delta!r}, {rounds!r} rounds, sampling {sampling!r}"
+        raise ValueError(f"Noise is 0 or more, delta and sampling are between 0 and 1, and rounds whole: not {told}.")
     return RdpAccountant().compose(_event(multiplier, rounds, sampling)).get_epsilon(delta)
 
 
@@ -237,6 +241,10 @@ class Private(Wrapped):
         self, inner: Aggregator, guarantee: Guarantee, public: Sums, colluders: int = 1, seed: int | None = None
     ) -> None:
         super().__init__(inner)
+        require("guarantee", guarantee, lambda it: isinstance(it, Guarantee), "a promise, such as Guarantee(3.0)")
+        require("public", public, lambda it: isinstance(it, Sums), "sums, such as preparation.local_sums makes")
+        require("colluders", colluders, lambda it: is_whole(it, 0), "a whole number of hospitals")
+        require("seed", seed, optional(lambda it: is_whole(it, 0)), "None, or a whole number from 0 on")
         self.guarantee, self.public, self.colluders, self.seed = guarantee, public, colluders, seed
         self.least = getattr(inner, "least", 1)
         self.honest = self.least - colluders if self.least > 1 else 1
@@ -276,6 +284,7 @@ class Private(Wrapped):
 
 def train(federation: Federation, private: Private, **plan: Any) -> Run | list[Run]:
     """Train under an aggregator's guarantee, as `learning.train_federated` does, with the algorithm that clips."""
+    require("private", private, lambda it: isinstance(it, Private), "an aggregator with noise: Private(...)")
     unit = private.guarantee.unit
     wanted = UNITS[unit]
     if np.ndim(plan.get("seed", 0)) or plan.get("rounds", private.guarantee.rounds) != private.guarantee.rounds:

@@ -216,9 +216,9 @@ class GroupwiseEncrypted(Wrapped):
         if not hasattr(inner, "sums"):
             raise ValueError("The inner aggregator gives one mean, and no sum a group: give an EncryptedMean.")
         most = MOST_PAIRED // FEWEST
-        require("groups", groups, lambda it: is_whole(it, 3) and it <= most, f"3 to {most}: two make no majority")
+        require("groups", groups, lambda it: is_whole(it, 3) and it <= most, f"a whole number, 3 to {most}")
         require("least", least, lambda it: is_whole(it, FEWEST), f"{FEWEST} or more: a smaller group hides nothing")
-        require("rule", rule, optional(has("check", "join")), "None, Median() or TrimmedMean(...)")
+        require("rule", rule, optional(has("check", "join", "name")), "None, Median() or TrimmedMean(...)")
         require("seed", seed, lambda it: is_whole(it, 0), "a whole number from 0 on")
         self.inner.least = max(least, inner.least)
         self.groups, self.rule, self.least, self.regroup, self.seed = groups, rule or Median(), least, regroup, seed

@@ -5,7 +5,6 @@ import math
 import re
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence, Set
-from dataclasses import fields
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from fedkit import tables
-from fedkit.checks import is_whole, known, require
+from fedkit.checks import is_whole, require
 from fedkit.reading import dates, numerals, patients
 from fedkit.tables import clean, fold, listed, plain
 
@@ -46,6 +45,35 @@ _DROP = "frame = frame.drop(columns=[{0}])"
 
 def _is_void(name: str) -> bool:
     return fold(name) in tables.WORDS or name == "None"
+
+
+def _also(cells: tables.Cells, name: str, more: Any) -> str:
+    """Write an argument as it was given, with what else is to be said: columns to keep, or column -> its own.
+
+    Words for nothing that more than two columns hold, or that join others, are those of all columns.
+    """
+    given = getattr(cells, name)
+    if name == "keep":
+        more = [*given, *more]
+    elif name == "missing":
+        words = [word for own in more.values() for word in own]
+        common = (given or len(more) > 2) and not isinstance(given, Mapping)
+        if common and all(isinstance(word, str) for word in words):
+            more = [*dict.fromkeys([*given, *words])]
+        else:
+            more = {column: [*dict.fromkeys([*cells.of(column).missing, *own])] for column, own in more.items()}
+    elif name == "decimal" and not given and len({*more.values()}) == 1 and len(more) > 2:
+        (more,) = {*more.values()}
+    if isinstance(more, Mapping) and given:
+        more = {**(given if isinstance(given, Mapping) else {None: given}), **more}
+    return re.sub(r"\binf\b", "np.inf", f"{name}={more!r}")
+
+
+def _order_levels(counts: Mapping[str, int]) -> tuple[str, ...]:
+    """Put the most frequent level first, and the others in their natural order; counts are over all hospitals."""
+    levels = sorted(counts, key=lambda level: (not level.isdecimal(), level.isdecimal() and int(level), level))
+    reference = max(levels, key=counts.__getitem__)
+    return (reference, *(level for level in levels if level != reference))
 
 
 def _class_names(classes: Sequence[Hashable]) -> tuple[str, ...]:
@@ -103,9 +131,6 @@ class Reading:
         for role, column in {"site": site, "label": label, "patient": patient}.items():
             if isinstance(column, list | dict | set | pd.Series | np.ndarray):
                 raise TypeError(f"`{role}` is the name of one column, and not a {type(column).__name__}.")
-        own = ["label", "patient", "test", "min_rows", "name"] + ["site", "features", "classes"] * (agreed is None)
-        what = "hospitals.from_frame" if agreed is None else "hospitals.join"
-        known(what, cells, [*own, *(each.name for each in fields(tables.Cells))])
         require("min_rows", min_rows, lambda it: is_whole(it, 0), "a whole number of patients")
         self.frame, self.agreed, self._cells, self._found = frame, agreed, tables.Cells(**cells), []
         self._drawn = np.random.default_rng(0).permutation(len(frame))  # rows in no order
@@ -185,7 +210,7 @@ class Reading:
         self._found.append((said, numerals.of_column(column, how)))
 
     def _write(self, how: Mapping[str, Any]) -> str:
-        return ", ".join(self._cells.also(name, value) for name, value in how.items())
+        return ", ".join(_also(self._cells, name, value) for name, value in how.items())
 
     def _choose(self, features: Sequence[Hashable] | None) -> tuple[set, list]:
         """Return the columns that are there, once each, and which of them are features; None is all without a role."""
@@ -451,7 +476,7 @@ class Reading:
                 self.say(name, "Column {0} holds levels that the study does not know", write, strange)
         into = [other if level in rare else level for level in levels]
         total = pd.Series(counts).groupby(np.array(into, dtype=object), sort=False).sum().to_dict()
-        order = agreed or tables.order_levels(total)
+        order = agreed or _order_levels(total)
         values = np.append(pd.Index(order).get_indexer(into), -1)[codes]
         self.columns[str(name)] = pd.Categorical.from_codes(values, order)
         if rare and len(total) == 1 < len(levels):
