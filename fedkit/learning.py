@@ -96,10 +96,13 @@ class Algorithm:
         return len(task.labels)
 
 
-def _is_algorithm(value: object) -> bool:
+def _has_hash(value: object) -> bool:
     with contextlib.suppress(TypeError):
-        return isinstance(value, Algorithm) and hash(value) is not None
+        return hash(value) is not None
     return False
+
+
+_is_model = has(*"name layers initial_weights loss predict".split())
 
 
 # Setting -> whether a value is right, and what to write.
@@ -111,8 +114,14 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "learning_rate": (is_positive, "a positive number, such as 0.3 (in YAML 1.0e-3: there, 1e-3 is text)"),
     "penalty": (lambda penalty: is_number(penalty, 0), "a number from 0 on, such as penalty=1.0"),
     "prepared": (lambda it: it in ("together", "alone"), "'together' or 'alone'"),
-    "model": (has(*"name layers initial_weights loss predict".split()), "a model, such as model=models.mlp((16,))"),
-    "algorithm": (_is_algorithm, "an algorithm, of a frozen dataclass or one with a hash, such as FedProx(0.1)"),
+    "model": (
+        lambda it: _is_model(it) and _has_hash(it),
+        "a model, of a frozen dataclass or another class with a hash, such as models.mlp((16,))",
+    ),
+    "algorithm": (
+        lambda it: isinstance(it, Algorithm) and _has_hash(it),
+        "an algorithm, of a frozen dataclass or another class with a hash, such as FedProx(0.1)",
+    ),
     "server_optimizer": (lambda it: isinstance(it, Optimizer | None), "None, or one of tff.learning.optimizers"),
     "leave_out": (is_list, "a list, such as leave_out=['Hungary']"),
     "aggregator": AN_AGGREGATOR,
@@ -264,7 +273,8 @@ def _work(model: Model, algorithm: Algorithm, features: int, trained: Shapes, ow
 
     def begun(tasks):  # so that nobody is charged TensorFlow's start: all take their first step, for nobody
         if not started:
-            started.append(work([[*parts, order[:, :1, : int(how[0, 2])], how] for *parts, order, how in tasks]))
+            work([[*parts, order[:, :1, : int(how[0, 2])], how] for *parts, order, how in tasks])
+            started.append(True)
         return work(tasks)
 
     return begun

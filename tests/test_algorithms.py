@@ -363,8 +363,10 @@ def test_two_settings_of_a_method_are_two_methods():
     assert Loose(1) != Loose(2)
     assert repr(Loose(1)).endswith("Loose(mu=1)")
     for unclear in (Loose([1]), Loose(np.ones(3)), dataclass(type("Open", (Algorithm,), {}))()):
-        with pytest.raises(ValueError, match="of a frozen dataclass or one with a hash"):
+        with pytest.raises(ValueError, match="of a frozen dataclass or another class with a hash"):
             learning.Plan(algorithm=unclear)
+    with pytest.raises(ValueError, match="of a frozen dataclass or another class with a hash"):
+        learning.Plan(model=type("Open", (models.Model,), {"__hash__": None})())
 
 
 def test_a_method_without_a_name_is_called_by_its_class_and_stands_in_the_settings(heart):

@@ -294,7 +294,7 @@ REFUSED = [
     ({"learning_rate": "1e-3"}, r"learning_rate must be .*YAML 1.0e-3.*'1e-3'"),
     *(({"seed": wrong}, "seed must be .*as 0, or") for wrong in ([], True, "0", 0.5, None, -1, [0, -1], [0, "1"], {})),
     *(({"penalty": wrong}, "penalty must be .*such as penalty=1.0") for wrong in (-1, np.nan, np.inf, True, None)),
-    ({"model": models.Model}, r"such as model=models.mlp.*the class Model, without brackets"),
+    ({"model": models.Model}, r"such as models.mlp.*the class Model, without brackets"),
     ({"model": "mlp"}, "model must be .*'mlp'"),
     ({"aggregator": aggregators.EncryptedMean}, r"such as EncryptedMean\(\).*without brackets"),
     ({"aggregator": "bfv"}, "aggregator must be .*'bfv'"),
