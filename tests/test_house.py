@@ -21,15 +21,15 @@ ROOMS = {
     "compat": (455, set()),  # of which 55 make a model small enough for a watch
     "encryption": (1938, {"compat"}),
     "core": (2800, {"compat", "encryption", "reading"}),
-    "reading": (1047, {"core"}),
-    "chapters": (3595, {"core", "compat", "encryption"}),
+    "reading": (1072, {"core"}),
+    "chapters": (3649, {"core", "compat", "encryption"}),
     "studies": (881, {"core", "compat", "encryption", "chapters"}),
     "exchange": (2850, {"core", "compat", "encryption", "chapters"}),
     "network": (1021, {"core", "compat", "encryption", "exchange"}),
     "sources": (722, {"core"}),
 }
-WHOLE = 15_309  # the most lines of all rooms together
-TESTED = 20_938  # and of the tests, with what measures and the answers to exercises
+WHOLE = 15_384  # the most lines of all rooms together
+TESTED = 21_010  # and of the tests, with what measures and the answers to exercises
 # The core in the order in which it is read, and the one module of it that opens the door to an engine.
 CORE = "hospitals tables checks preparation models learning aggregators records evaluation plots".split()
 BEHIND = {"encryption": "aggregators", "reading": "hospitals"}
