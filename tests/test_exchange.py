@@ -111,6 +111,12 @@ def test_a_rehearsal_is_a_whole_study():
             exchange.rehearse(federation(4), work=Logistic, **silent | wrong)
     with pytest.raises(ValueError, match="did it diverge"):  # at all, who wait for nobody then
         exchange.rehearse(federation(3), work=Logistic, deadline_seconds=0.01, most_change=1e-9)
+    for wrong, how in (("heart", {}), (federation(3), {"silent": ["Bern"]}), (federation(3), {"silent": "Bern"})):
+        with pytest.raises(ValueError, match=r"(federation|silent) must be"):
+            exchange.rehearse(wrong, **how)
+    for wrong, what in (({"lr": 1}, "A study has no setting 'lr'"), ({"round": 1}, "Did you mean rounds")):
+        with pytest.raises(TypeError, match=what):
+            exchange.rehearse(federation(3), **wrong)
 
 
 def test_no_tensorflow_is_needed_but_for_training():

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING
 
+from fedkit.checks import require
 from fedkit.encryption.identities import Identity
 from fedkit.exchange.coordinator import Coordinator
 from fedkit.exchange.folder import Folder
@@ -40,6 +41,7 @@ def rehearse(
     """
     agreed = Settings.of(federation, algorithm, **settings)
     work = partial(work, algorithm=algorithm) if algorithm else work
+    require("silent", silent, lambda it: {*it} <= {*federation.names}, f"some of {', '.join(federation.names)}")
     posting = [name for name in federation.names if name not in silent]
     if len(posting) < len(federation) and (agreed.deadline_seconds is None or len(posting) < agreed.quorum):
         raise ValueError("Who is silent is waited for: give a deadline_seconds, and a quorum that the others make up.")

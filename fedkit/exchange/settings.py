@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from fedkit.checks import known, optional
+from fedkit.checks import known, optional, require
 from fedkit.encryption.keyring import FEWEST
 from fedkit.encryption.messages import MessageError
 from fedkit.hospitals import Federation
@@ -75,6 +75,7 @@ class Settings:
     @classmethod
     def of(cls, federation: Federation, algorithm: "Algorithm | None" = None, **settings: object) -> "Settings":
         """Make settings for the columns of a federation (its hospitals are not looked at), and an algorithm."""
+        require("federation", federation, lambda it: isinstance(it, Federation), "hospitals, such as hospitals.load()")
         known("A study", settings, [each.name for each in fields(cls) if each.name not in _FOLLOWING])
         named = {"title": federation.name, "label": "label", "classes": federation.classes} | settings
         made = cls(numeric=federation.numeric, categorical=dict(federation.categorical), **named)
