@@ -97,7 +97,7 @@ class Class:
         how = {"invitation": self.fingerprint, "home": self.home, "clock": self.clock}
         for name in names:
             me, rows = self.identities[name], self.federation[name]
-            more = how | {"known": self.known, "work": self.work}
+            more = how | {"known": self.known, "work": self.work, "waits_for_all": False}
             self.hospitals[name] = Participant(Folder(self.root), me, rows, **more)
             self.hospitals[name].public = self.public
         if not names:

@@ -64,7 +64,8 @@ def test_a_class_plays_a_study_to_its_end(tmp_path, shared, play, typed, monkeyp
             return
         for name in SEATS[::2]:
             ghosts[name], rows = Identity.new(name), classroom.federation_of(name, 4)[name]
-            Participant(Folder(shared), ghosts[name], rows, invitation=spoken(shared), known=()).step()
+            joins = {"invitation": spoken(shared), "known": (), "waits_for_all": False}
+            Participant(Folder(shared), ghosts[name], rows, **joins).step()
         for name in SEATS:
             seats.append(threading.Thread(target=play, args=("hospital", name, spoken(shared)), kwargs=how))
             seats[-1].start()
@@ -107,7 +108,10 @@ def test_a_study_is_opened_with_those_who_were_shown(shared, typed, capsys):
     *shown, late = people = federation(4)
     mine, maker = {own.name: Identity.new(own.name) for own in people}, Maker(Folder(shared), Identity.new("Teacher"))
     asks = lambda *who: [  # noqa: E731
-        Participant(Folder(shared), mine[own.name], own, invitation=spoken(shared), known=()).step() for own in who
+        Participant(
+            Folder(shared), mine[own.name], own, invitation=spoken(shared), known=(), waits_for_all=False
+        ).step()
+        for own in who
     ]
     words = iter(["open 0000", "open"])
     typed |= {"Press": lambda: asks(*shown), "If": lambda: ((word := next(words)) == "open" and asks(late), word)[1]}

@@ -287,6 +287,15 @@ def test_who_was_not_chosen_or_comes_late_does_not_take_part(tmp_path):
         assert str(status) == "Not taking part. The study was opened without you, and nobody can join any more."
 
 
+@pytest.mark.parametrize("how", [{"deadline_seconds": 1e9}, {"budget": 1}])
+def test_where_somebody_may_be_left_out_each_hospital_must_have_agreed(tmp_path, how):
+    room = Class(tmp_path, **how)
+    join = {"invitation": room.fingerprint, "known": (), "work": Logistic}
+    status = Participant(tmp_path, room.identities[A], room.federation[A], **join).step()
+    assert (status.stage, room.files("request")) == ("refused", [])
+    assert "who agrees joins with waits_for_all=False" in status.note
+
+
 def test_two_of_one_name_are_told_apart_by_their_keys(tmp_path):
     with pytest.raises(ValueError, match="Teacher has not invited anybody here"):
         Maker(tmp_path, Class.boss).step()
@@ -548,6 +557,20 @@ def test_a_hospital_alone_decides_about_no_list_that_nobody_honest_answers(tmp_p
     assert room.hospitals[C]._keys.listed.keys() == {*room.federation.names}
 
 
+@pytest.mark.parametrize(("number", "how"), [(0, {}), (3, {}), (3, {"deadline_seconds": 60.0, "budget": 3})])
+def test_a_list_before_anybodys_letter_is_forgotten_with_who_said_it(tmp_path, number, how):
+    room, other = Class(tmp_path, federation(4), share_seconds=60.0, **how).open(), Identity.new("Assistant")
+    if number:
+        room.until(number - 1)
+    room.coordinator.study.refresh()
+    groups = [dict.fromkeys(room.federation.names, "00" * 32)]
+    room.say(LIST, number, {"about": "00" * 32, "groups": groups})
+    room.step()
+    room.maker.hand_over(other.name, other.public)
+    room.restart(coordinator=other)
+    assert {status.stage for status in room.play()} == {"done"}
+
+
 def test_where_there_is_no_deadline_a_list_that_is_short_is_not_answered(tmp_path):
     room = Class(tmp_path, federation(4)).open().until(1, TWO)
     late, *others = room.federation.names
@@ -646,6 +669,7 @@ def test_where_a_metric_is_not_defined_a_hospital_says_a_half_of_as_many_patient
         ({"penalty": -1.0}, "penalty must be a number from 0 on"),
         ({"most_change": float("inf")}, "most_change must be a positive number"),
         ({"test_fraction": 1}, "test_fraction"),
+        ({"test_fraction": 0.51}, "each trains on half of its rows or more"),
         ({"deadline_seconds": 0}, "deadline_seconds"),
         ({"share_seconds": -1.0}, "share_seconds"),
         ({"security": 64}, "security must be 128, 192 or 256"),

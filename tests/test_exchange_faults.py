@@ -61,7 +61,7 @@ def coordinate(folder: Folder, aloud: str, results: Path) -> None:
 
 
 def take_part(folder: Folder, aloud: str, results: Path, name: str) -> None:
-    how = {"invitation": aloud, "home": results / "home", "known": EVERYBODY, "work": Logistic}
+    how = {"invitation": aloud, "home": results / "home", "known": EVERYBODY, "work": Logistic, "waits_for_all": False}
     participant = Participant(folder, IDENTITIES[name], FEDERATION[name], **how)
     participant.public = True  # as in the model of the study in one process
     status = participant.run(POLL, tell=len)

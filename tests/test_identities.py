@@ -91,7 +91,7 @@ def test_what_is_sealed_opens_for_one_person_unchanged(text, data):
             unseal_by(key, bad)
 
 
-@pytest.mark.parametrize("public", [b"", bytes(31), bytes(32), b"\1" + bytes(31), "x" * 32, None])
+@pytest.mark.parametrize("public", [b"", bytes(31), bytes(32), b"\1" + bytes(31), "x" * 32, None, b"\7" * 31 + b"\x87"])
 def test_a_key_for_exchanges_is_one(public):
     assert not is_exchange_key(public)
     assert is_exchange_key(exchange_key().public_key().public_bytes_raw())

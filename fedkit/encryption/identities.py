@@ -124,7 +124,7 @@ def is_exchange_key(public: bytes) -> bool:
         X25519PrivateKey.generate().exchange(X25519PublicKey.from_public_bytes(public))
     except (TypeError, ValueError):
         return False
-    return True
+    return public[-1] < 128  # the highest bit is not looked at: two would be one key
 
 
 @functools.lru_cache(maxsize=512)  # every letter names its hospitals

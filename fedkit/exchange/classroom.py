@@ -90,7 +90,8 @@ def play(
         return work(settings)
 
     known, rows = _known(), federation[name]  # before it asks: a list is not long waited for
-    hospital = Participant(folder, me, rows, invitation=invitation, home=_home(home), known=known, work=trained)
+    how = {"home": _home(home), "known": known, "work": trained, "waits_for_all": False}
+    hospital = Participant(folder, me, rows, invitation=invitation, **how)
     while (status := hospital.run(poll_seconds, lambda status: status.stage == "known")).stage == "known":
         hospital.known = _known()
     if status.stage == "done":

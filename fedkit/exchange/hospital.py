@@ -28,6 +28,10 @@ from fedkit.exchange.study import Closed, Tally
 from fedkit.exchange.work import Training
 from fedkit.hospitals import Hospital
 
+_SOME = (
+    "Its maker set a deadline or a budget, so that sums may be made without somebody, and be subtracted: who agrees \
+joins with waits_for_all=False. See SECURITY.md."
+)
 EVERYBODY = "everybody"  # whom the maker let in is trusted: nobody's fingerprint was compared here
 
 
@@ -38,6 +42,7 @@ class Participant(Player):
     rows : its patients, under the name of its identity, else a ValueError
     known : fingerprints that a person here compared with hospitals' of its group, or `EVERYBODY`
     work : makes what trains from the settings: `Training`, or what has its methods
+    waits_for_all : whether it refuses a study with a deadline or a budget, in which somebody may be left out of a sum
     public : attribute, see `Keyring.encrypt`
     """
 
@@ -51,12 +56,13 @@ class Participant(Player):
         *,
         known: Collection[str],
         work: Callable[[Settings], Training] = Training,
+        waits_for_all: bool = True,
         **party: Any,
     ) -> None:
         if rows.name != identity.name:
             raise ValueError(f"The rows are {rows.name}'s and the identity is {identity.name}'s: they must agree.")
         super().__init__(folder, identity, **party)
-        self.rows, self.known = rows, known
+        self.rows, self.known, self.waits_for_all = rows, known, waits_for_all
         self.study.pinned = lambda: (self.keep.read("opening") or b"").decode()
         self._make_work = work
         self._keys: Keyring | None = None
@@ -85,6 +91,8 @@ class Participant(Player):
             self.work  # noqa: B018  (it looks at the settings)
         except ValueError as problem:
             return Status("refused", note=str(problem))
+        if self.waits_for_all and (study.settings.deadline_seconds is not None or study.settings.budget):
+            return Status("refused", note=_SOME)
         if study.roster is None:
             return self._ask()
         if name not in study.roster or study.roster[name] != self.identity.public:
@@ -122,9 +130,8 @@ class Participant(Player):
             ones = self._arrivals.look(ONE, step)  # since when others' letters are here
             if self._keys.number < step.number and any(each.sender == name and each.about for each in ones):
                 raise MessageError(f"The folder holds a letter one of number {step.number} not remembered here: {OLD}")
-            if closed is not None:  # who comes after the list was closed sends nothing, and opens the sum all the same
-                self._begun(step)
-            acted = self._first(step) or (closed is not None and self._second(step, closed))
+            missed = closed is not None and self._keys.number < step.number  # who comes after the list sends nothing
+            acted = not missed and (self._first(step) or (closed is not None and self._second(step, closed)))
         except ValueError as problem:  # of rows, of training, or of what others sent: a person must look
             raise MessageError(str(problem)) from problem
         late = closed is not None and not closed.of(name)

@@ -48,10 +48,8 @@ def rehearse(
     where = f"memory://{secrets.token_hex(8)}"
     maker = Maker(Folder(where), Identity.new("Maker"))
     aloud = maker.invite(agreed)
-    people = [
-        Participant(Folder(where), Identity.new(rows.name), rows, invitation=aloud, known=EVERYBODY, work=work)
-        for rows in federation
-    ]
+    how = {"invitation": aloud, "known": EVERYBODY, "work": work, "waits_for_all": False}
+    people = [Participant(Folder(where), Identity.new(rows.name), rows, **how) for rows in federation]
     for one in people:
         one.study.notice = lambda why, **_: warnings.warn(why, stacklevel=2)
         one.public = True  # so that a study that is played again gives the same bits

@@ -6,6 +6,7 @@ from fedkit import evaluation
 from fedkit.encryption import messages
 from fedkit.exchange import rounds
 from fedkit.exchange.hospital import Participant
+from fedkit.exchange.letters import OVERHEAD
 from fedkit.exchange.rounds import ONE, TWO
 from fedkit.exchange.study import Study
 from fedkit.hospitals import Federation
@@ -66,7 +67,9 @@ def ledger(study: Study) -> pd.DataFrame:
             continue
         notes.round = step.round
         ones, twos = (study.folder.senders(rounds.place(what, step.number)) for what in (ONE, TWO))
-        one = study.letter_bytes(step)
+        one, two = study.letter_bytes(step), messages.share_bytes(parameters, max(map(len, study.groups)))
+        for said, size in ((ones, one), (twos, two)):  # what is no letter may have any size
+            said |= {name: min(said[name], size + OVERHEAD) for name in said}
         for group in closed.groups:
             for hospital in group:
                 notes.add(hospital, "up", "send", ones.get(hospital, one))

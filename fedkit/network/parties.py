@@ -82,6 +82,7 @@ def hospital(kit: Path, me: Identity, ask: Callable, bell: Event, diary: Diary, 
                     raise ValueError(" ".join(why))
                 if mine is None:
                     how = {"invitation": agreed.invitation, "home": kit, "known": agreed.hospitals.values()}
+                    how["waits_for_all"] = False  # the consent decides
                     mine = Participant(folder, me, _rows(kit, me.name, study.settings), work=work, **how)
                     study = mine.study
                 said = mine.step()

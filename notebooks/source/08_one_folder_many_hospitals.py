@@ -517,6 +517,7 @@ def begin(place, people=federation, **settings):
     boss = Maker(Folder(where), teacher)
     aloud = boss.invite(Settings.of(people, **settings))
     how = {"invitation": aloud, "known": exchange.EVERYBODY, "home": kept}
+    how["waits_for_all"] = "budget" not in settings
     them = [Participant(Folder(where), Identity.new(o.name), o, **how) for o in people]
     made = {one.identity.name: one for one in them}
     turn(made)  # all ask to join
@@ -596,6 +597,8 @@ print("test patients that the scores are of:", tested)
 # - **Privacy.** Each hides among three or four, not among seven.
 # - **Keys.** Two went out for a sum that never opened. A coordinator could do this on purpose, so there is a
 #   **budget**: usually 0, here 4 updates, and no statistics. Then a person must decide.
+#
+# So each hospital must agree to a deadline or a budget: without `waits_for_all=False` it refuses to join.
 #
 # ## Who could read what?
 #
