@@ -107,11 +107,9 @@ def test_a_study_is_opened_with_those_who_were_shown(shared, typed, capsys):
     """Not with who asks between that and the maker's word; and a fingerprint that nobody has leaves nobody out."""
     *shown, late = people = federation(4)
     mine, maker = {own.name: Identity.new(own.name) for own in people}, Maker(Folder(shared), Identity.new("Teacher"))
+    joins = {"known": (), "waits_for_all": False}
     asks = lambda *who: [  # noqa: E731
-        Participant(
-            Folder(shared), mine[own.name], own, invitation=spoken(shared), known=(), waits_for_all=False
-        ).step()
-        for own in who
+        Participant(Folder(shared), mine[own.name], own, invitation=spoken(shared), **joins).step() for own in who
     ]
     words = iter(["open 0000", "open"])
     typed |= {"Press": lambda: asks(*shown), "If": lambda: ((word := next(words)) == "open" and asks(late), word)[1]}

@@ -293,7 +293,7 @@ def test_where_somebody_may_be_left_out_each_hospital_must_have_agreed(tmp_path,
     join = {"invitation": room.fingerprint, "known": (), "work": Logistic}
     status = Participant(tmp_path, room.identities[A], room.federation[A], **join).step()
     assert (status.stage, room.files("request")) == ("refused", [])
-    assert "who agrees joins with waits_for_all=False" in status.note
+    assert "Who agrees joins with waits_for_all=False" in status.note
 
 
 def test_two_of_one_name_are_told_apart_by_their_keys(tmp_path):

@@ -831,6 +831,18 @@ def test_a_log_that_somebody_wrote_is_read_or_refused_with_a_sentence(tmp_path):
             events(tmp_path)
 
 
+def test_who_sends_more_letters_than_are_looked_at_is_named(tmp_path):
+    room, place, told = Class(tmp_path, federation(3)).open().until(3), rounds.place(ONE, 3), []
+    study, letter = room.maker.study, Letter.from_bytes(room.content(ONE, 3, C), room.maker.study.parameters)
+    room.coordinator.study.notice = lambda why, **_: told.append(why)
+    for number in range(9):
+        letter.hidden[0] = number << 20
+        content, about = letter.to_bytes(study.parameters), study.id + letter.about.hex()
+        room.post(room.identities[C], place, content, "update", 3, about)
+    room.coordinator.step()
+    assert f"{C} sent more than 8 letters of number 3." in told
+
+
 def test_an_opening_with_smaller_groups_than_were_agreed_on_is_refused(tmp_path, monkeypatch):
     room = Class(tmp_path, federation(6), quorum=6)
     names, post = list(room.federation.names), room.maker._post

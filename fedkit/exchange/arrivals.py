@@ -43,11 +43,9 @@ class Arrivals:
         def read(letter: Found) -> None:
             arrived = self._read(letter, what, step, size)
             before = [each.file for each in found if each.sender == arrived.sender]
-            if len(before) == _MOST:
-                raise MessageError(
-                    f"{arrived.sender} sent more than {_MOST} letters of number {step.number}: remove them."
-                )
             if arrived.file not in before:
+                if len(before) == _MOST:
+                    raise MessageError(f"{arrived.sender} sent more than {_MOST} letters of number {step.number}.")
                 found.append(arrived)
 
         study.take(rounds.place(what, step.number), read, size + letters.OVERHEAD, sender)

@@ -28,10 +28,8 @@ from fedkit.exchange.study import Closed, Tally
 from fedkit.exchange.work import Training
 from fedkit.hospitals import Hospital
 
-_SOME = (
-    "Its maker set a deadline or a budget, so that sums may be made without somebody, and be subtracted: who agrees \
-joins with waits_for_all=False. See SECURITY.md."
-)
+_SOME = """Its maker set a deadline or a budget: sums may be made without somebody, and be subtracted (SECURITY.md). \
+Who agrees joins with waits_for_all=False."""
 EVERYBODY = "everybody"  # whom the maker let in is trusted: nobody's fingerprint was compared here
 
 
