@@ -99,7 +99,7 @@ class Class:
             me, rows = self.identities[name], self.federation[name]
             more = how | {"known": self.known, "work": self.work, "waits_for_all": False}
             self.hospitals[name] = Participant(Folder(self.root), me, rows, **more)
-            self.hospitals[name].public = self.public
+            self.hospitals[name].public |= self.public  # else as it is in a hospital
         if not names:
             self.coordinator = Coordinator(Folder(self.root), coordinator or self.boss, **how)
 

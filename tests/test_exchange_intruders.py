@@ -76,8 +76,16 @@ def test_letters_that_a_hospital_signed_and_that_are_none(room, undisturbed):
 def test_who_sent_a_second_letter_that_is_none_for_the_list_is_named_and_waited_for(room, undisturbed, short):
     """And the study goes on with the right one, though the other is there."""
     keys, share = room.hospitals[A]._keys, room.hospitals[A]._keys.share
-    read = lambda of: Share.from_bytes(share(of), keys.parameters, 3)  # noqa: E731
-    keys.share = lambda of: share(of)[:2] if short else read(of)._replace(label=bytes(32)).to_bytes(keys.parameters, 3)
+
+    def useless(listed):
+        """One whose file's name comes before the right one's: it is looked at first."""
+        right = Share.from_bytes(share(listed), keys.parameters, 3)
+        labels = (number.to_bytes(32) for number in itertools.count())
+        made = (each if short else right._replace(label=each).to_bytes(keys.parameters, 3) for each in labels)
+        name = lambda data: digest(room.hospitals[A].letter(data, TWO, 3, keys.about.hex()))  # noqa: E731
+        return next(data for data in made if name(data) < name(share(listed)))
+
+    keys.share = useless
     room.until(3, LIST).step()
     assert [room.coordinator.step().waits_for for _ in range(2)] == [A, A]
     assert "Hospital 0's second letter is of no use. " in room.sentences
@@ -599,6 +607,8 @@ def test_an_older_invitation_by_the_same_maker_takes_the_place_of_none(tmp_path)
         with pytest.raises(ValueError, match=f"holds {found} studies of Teacher's, .* the invitation= that was read"):
             Maker(Folder(tmp_path / folder), new.boss).invite(old.settings)
     assert Maker(Folder(tmp_path / "new"), new.boss, invitation=new.fingerprint).resume()
+    third = Coordinator(Folder(tmp_path / "third"), new.boss, invitation=new.fingerprint)
+    assert third.step().stage == "invitation"
 
 
 def test_a_copy_under_another_name_hides_no_letter(tmp_path, undisturbed):

@@ -7,6 +7,7 @@ import contextlib
 import copy
 import functools
 import hashlib
+import itertools
 import pickle
 from collections import defaultdict
 from itertools import combinations
@@ -168,6 +169,8 @@ def test_who_copies_a_key_shares_no_masks_with_it():
     """X takes one's key but for a bit that nobody reads, and stands on another's other side: two masks would cancel."""
     one, other, third = parties.ordered(Parties()["Aarau"], NAMES[:3])
     exchange = Parties().members[one].exchange
+    with pytest.raises(ValueError, match="Two hospitals have the same key"):
+        Parties(members={"X": Member(b"\xff" * 32, exchange)})
     here = Parties(members={"X": Member(b"\xff" * 32, exchange[:31] + bytes([exchange[31] ^ 0x80]))})
     letter = here[other].encrypt("update", np.ones(3), 5)
     share = here[other].share({one: secret(third), other: digest(letter), "X": secret(third)})
@@ -180,6 +183,14 @@ def test_who_was_given_another_groups_key_shares_no_masks():
         Parties(group=group)[name]._state["pairs"] for name, group in (("Aarau", "a"), ("Basel", "a"), ("Basel", "b"))
     )
     assert one["Basel"] == other["Aarau"] != odd["Aarau"]
+
+
+def test_masks_come_from_a_secret_of_the_two_that_they_are_between():
+    one, other = (X25519PrivateKey.from_private_bytes(secret(f"{name} exchange")) for name in NAMES[:2])
+    both = sorted([(one.public_key().public_bytes_raw(), b"Aarau"), (other.public_key().public_bytes_raw(), b"Basel")])
+    parts = secret("study"), secret("group"), *itertools.chain(*both)
+    pair = hashed(one.exchange(other.public_key()), "pair", *parts)
+    assert Parties()["Aarau"]._state["pairs"]["Basel"] == Parties()["Basel"]._state["pairs"]["Aarau"] == pair
 
 
 @pytest.mark.parametrize("honest", [1, 2])
@@ -289,7 +300,16 @@ def test_if_all_memory_of_a_letter_is_lost_the_same_numbers_give_the_same_letter
     difference = (first + np.uint64(SMALL.modulus) - second) % np.uint64(SMALL.modulus)
     read = ring.Ring(SMALL).show(difference, bytes(32), np.zeros(1024, np.int64))
     assert np.mean(read == encoded(own["Aarau"], LAYOUT) - encoded(own["Chur"], LAYOUT)) < 0.1
-    assert Parties(own=secret("another"))["Aarau"].encrypt("update", own["Aarau"], 5, LAYOUT) != one
+
+
+def test_a_letter_s_key_and_its_noise_come_from_what_its_hospital_alone_holds():
+    found = []
+    for one in (Parties(parameters=WHOLE, own=secret(own))["Aarau"] for own in ("own", "another")):
+        hidden = Letter.from_bytes(one.encrypt("update", np.ones(2000), 5, WIDE), WHOLE).hidden
+        key, values = (np.frombuffer(kept(one)[each], np.int64) for each in ("key", "values"))
+        known = ring.Ring(WHOLE).hide(values, hashed(one.about, "public"), key, bytes(32))
+        found.append((key, (hidden - known) % np.uint64(WHOLE.modulus)))
+    assert max(np.mean(one == other) for one, other in zip(*found, strict=True)) < 0.2
 
 
 def test_what_rounding_draws_is_known_to_the_hospital_alone_and_is_never_the_same():
