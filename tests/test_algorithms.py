@@ -393,6 +393,7 @@ def test_a_method_without_a_name_is_called_by_its_class_and_stands_in_the_settin
         (ClassWeights, {"weights": "12"}),
         (ClassWeights, {"weights": (1.0, "3")}),
         (ClassWeights, {"weights": 3.0}),
+        (ClassWeights, {"weights": ()}),
     ],
     ids=str,
 )
@@ -400,6 +401,16 @@ def test_a_setting_that_is_no_number_is_refused_with_its_name(how, setting):
     what = f"{how.__name__}'s {next(iter(setting))} must be like "
     with pytest.raises(ValueError, match=what):
         how(**setting)
+
+
+def test_a_method_of_ones_own_may_have_any_other_settings_too():
+    @dataclass(frozen=True)
+    class Mine(FedProx):
+        kind: str = "x"
+        on: bool = True
+        after: int | None = None
+
+    assert Mine(after=3).after == 3
 
 
 def test_newton_needs_an_aggregator_and_settings_as_a_plan_does(heart):

@@ -8,7 +8,7 @@ import pytest
 
 from fedkit import aggregators, learning, models, preparation
 from fedkit.chapters import clock
-from fedkit.chapters.heterogeneity import Scaffold
+from fedkit.chapters.heterogeneity import ClassWeights, Scaffold
 from fedkit.learning import Plan, Task
 from fedkit.studies import policies
 
@@ -123,6 +123,7 @@ def test_what_would_never_end_is_refused(heart, costs):
             clock.train(heart, wrong)
     with pytest.raises(ValueError, match="algorithm must be"):
         clock.train(heart, diary, algorithm=Scaffold)
+    assert clock.train(heart, diary, algorithm=ClassWeights((1.0, 2.0))).method.endswith("class weights")
 
 
 def test_late_updates_begin_at_old_models_and_count_less_as_the_paper_says(heart, costs):

@@ -31,8 +31,14 @@ class _Weighed(Algorithm):
 
     def __post_init__(self) -> None:
         for each in fields(self):
-            right = is_number if is_number(each.default) else lambda it: is_list(it, is_number)
-            require(f"{type(self).__name__}'s {each.name}", getattr(self, each.name), right, f"like {each.default}")
+            for right in (is_number, _are_numbers):
+                if right(each.default):
+                    what = f"{type(self).__name__}'s {each.name}"
+                    require(what, getattr(self, each.name), right, f"like {each.default}")
+
+
+def _are_numbers(value: object) -> bool:
+    return is_list(value, is_number) and len(value) > 0
 
 
 @dataclass(frozen=True)
@@ -207,11 +213,11 @@ class ClassWeights(_Weighed):
     weights: tuple[float, ...] = (1.0, 1.0)  # of label 0, of label 1, and so on
     name = "class weights"
 
-    def own(self, weights: Arrays) -> Arrays:
-        """Return nothing; ValueError if there is not one weight for each class."""
+    def local(self, weights: Arrays, own: Arrays) -> Arrays:
+        """Return the model; ValueError if there is not one weight for each class."""
         if len(self.weights) != (classes := max(weights[-1].size, 2)):
             raise ValueError(f"{classes} classes need a weight each, and the weights are {self.weights}.")
-        return []
+        return weights
 
     def gradient(self, model: Model, weights: tuple, start: tuple, own: tuple, features: tf.Tensor, labels: tf.Tensor):
         """Return the gradient of the weighted mean."""
@@ -358,7 +364,7 @@ def _split(run: Run, federation: Federation) -> Split:
     """Return the split that a run was trained on; ValueError if it was another federation's."""
     require("federation", federation, *RULES["federation"])
     same = lambda it: isinstance(it, Run) and it.provenance["sha256"] == federation.sha256  # noqa: E731
-    require("run", run, same, f"one of {federation!r}")
+    require("run", run, same, f"one that was trained on {federation!r}")
     return preparation.split(federation, run.settings["seed"], leave_out=run.settings["leave_out"])
 
 
