@@ -135,7 +135,7 @@ def replaced_in(said, name, code):
 
 
 HOSTILE_LISTS = {
-    "leaves C out": (lambda room, said: without(said, C), "leaves Hospital 2 out, whose letter has long been here"),
+    "leaves C out": (lambda room, said: without(said, C), "leaves Hospital 2 out, and all are waited for"),
     "two are no quorum": (lambda room, said: without(said, B, C), "are the fewest here"),
     "a letter that is not there": (lambda room, said: replaced_in(said, B, "ab" * 32), "that are listed are not in"),
     "an old letter": (

@@ -22,14 +22,14 @@ ROOMS = {
     "encryption": (1938, {"compat"}),
     "core": (2800, {"compat", "encryption", "reading"}),
     "reading": (1072, {"core"}),
-    "chapters": (3649, {"core", "compat", "encryption"}),
+    "chapters": (3665, {"core", "compat", "encryption"}),
     "studies": (881, {"core", "compat", "encryption", "chapters"}),
-    "exchange": (2862, {"core", "compat", "encryption", "chapters"}),
+    "exchange": (2868, {"core", "compat", "encryption", "chapters"}),
     "network": (1022, {"core", "compat", "encryption", "exchange"}),
     "sources": (722, {"core"}),
 }
-WHOLE = 15_397  # the most lines of all rooms together
-TESTED = 21_084  # and of the tests, with what measures and the answers to exercises
+WHOLE = 15_419  # the most lines of all rooms together
+TESTED = 21_107  # and of the tests, with what measures and the answers to exercises
 # The core in the order in which it is read, and the one module of it that opens the door to an engine.
 CORE = "hospitals tables checks preparation models learning aggregators records evaluation plots".split()
 BEHIND = {"encryption": "aggregators", "reading": "hospitals"}

@@ -134,6 +134,8 @@ class Participant(Player):
             raise MessageError(str(problem)) from problem
         late = closed is not None and not closed.of(name)
         note = f"Sum {step.number} is made without you." if late else study.why_not
+        if (late or missed) and study.settings.deadline_seconds is None:
+            note = "A list came before your letter, and nobody answers it: somebody else must add up."
         return Status("round", step.round, rounds_, study.in_charge(step.number).name, note, acted)
 
     @property
@@ -323,7 +325,8 @@ class Participant(Player):
         long_here = {each.sender for each in every if each.since < late and each.file in shown}
         long_here = could if study.settings.deadline_seconds is None else long_here
         if left_out := sorted(could & long_here - listed.keys()):
-            return f"The list leaves {', '.join(left_out)} out, whose letter has long been here: it is not answered."
+            why = "whose letter has long been here" if study.settings.deadline_seconds else "and all are waited for"
+            return f"The list leaves {', '.join(left_out)} out, {why}: it is not answered."
         # Who answered a list that did not open is in the next one: else the two sums would differ by what they sent.
         answered = self._arrivals.answered(keys.unopened)
         if left_out := sorted(answered & {*(keys.within or ())} - listed.keys()):

@@ -138,7 +138,7 @@ class Settings:
         yield "bits", _whole(12, 52), "12 to 52"
         yield "learning_rate most_change", _number(1e6), "a positive number"
         yield "penalty", lambda penalty: type(penalty) in (int, float) and 0 <= penalty <= 1e6, "a number from 0 on"
-        yield "test_fraction", _number(0.5), "a number above 0, up to 0.5: each trains on half of its rows or more"
+        yield "test_fraction", _number(0.5), "a number above 0, up to 0.5: who trains on few rows tells of each"
         yield "deadline_seconds share_seconds", optional(_number(1e9)), "a positive number, or None"
         yield "security", (128, 192, 256).__contains__, "128, 192 or 256 bits"
 

@@ -1,11 +1,12 @@
 """A head read from the gradient of a convolutional network."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from honest import sent
 from matplotlib import cbook
 
-from fedkit import models
+from fedkit import aggregators, hospitals, learning, models
 from fedkit.chapters.attacks import inversion, matching
 
 SIDE = 32
@@ -46,3 +47,15 @@ def test_other_shapes_than_squares_are_refused():
         MODEL.initial_weights(12, 0)
     with pytest.raises(ValueError, match="13 pixels"):
         matching.reconstruct(models.logistic_regression(), [], [], [1], 13)
+
+
+def test_the_network_trains_as_any_other_model():
+    rows = pd.DataFrame(np.random.default_rng(0).normal(size=(90, 16)), columns=[f"pixel {at}" for at in range(16)])
+    rows = rows.assign(
+        light=(rows["pixel 5"] > rows["pixel 6"]).astype(int), hospital=np.repeat(["Basel", "Bern", "Chur"], 30)
+    )
+    images = hospitals.from_frame(rows, site="hospital", label="light")
+    how = {"model": matching.Convolutional(4), "rounds": 2, "aggregator": aggregators.EncryptedMean()}
+    run = learning.train_federated(images, **how)
+    assert run.settings["model"] == "convolutions"
+    assert run.predictions["probability"].between(0, 1).all()

@@ -26,6 +26,8 @@ class Convolutional:
     """
 
     channels: int = 12  # of each convolution
+    name = "convolutions"
+    layers = tuple(f"{part} {number}" for number in range(1, 5) for part in ("kernel", "bias"))
 
     def initial_weights(self, features: int, seed: int) -> list[np.ndarray]:
         """Weights before the first round, uniform in -0.5 to 0.5 (Zhu et al.); ValueError unless they are a square."""
@@ -36,12 +38,20 @@ class Convolutional:
 
     def loss(self, weights: Sequence[tf.Tensor], features: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """Mean cross-entropy of a batch, in nats."""
+        return cross_entropy(self.logits(weights, features), labels)
+
+    def predict(self, weights: Arrays, features: np.ndarray) -> np.ndarray:
+        """Return the probability of label 1 of each image, float32."""
+        return tf.sigmoid(self.logits(tuple(map(tf.constant, weights)), tf.constant(features))).numpy()
+
+    def logits(self, weights: Sequence[tf.Tensor], features: tf.Tensor) -> tf.Tensor:
+        """Log-odds of label 1, of each image."""
         side = _side(features.shape[1])
         layer = tf.reshape(features, [-1, side, side, 1])
         for kernel, bias, stride in zip(weights[:-2:2], weights[1:-2:2], (2, 2, 1), strict=True):
             layer = tf.sigmoid(tf.nn.conv2d(layer, kernel, stride, "SAME") + bias)
         flat = tf.reshape(layer, [-1, weights[-2].shape[0]])
-        return cross_entropy(tf.squeeze(flat @ weights[-2] + weights[-1], axis=1), labels)
+        return tf.squeeze(flat @ weights[-2] + weights[-1], axis=1)
 
 
 def reconstruct(
