@@ -380,23 +380,11 @@ def test_a_method_without_a_name_is_called_by_its_class_and_stands_in_the_settin
     assert type("Child", (FedProx,), {})().name == "Child"
 
 
-@pytest.mark.parametrize(
-    ("how", "setting"),
-    [
-        (FedProx, {"mu": "0.1"}),
-        (FedProx, {"mu": np.nan}),
-        (FedProx, {"mu": True}),
-        (AFL, {"q": "0.1"}),
-        (AFL, {"rate": "0.1"}),
-        (Ditto, {"mu": None}),
-        (AtHome, {"arrays": "1"}),
-        (ClassWeights, {"weights": "12"}),
-        (ClassWeights, {"weights": (1.0, "3")}),
-        (ClassWeights, {"weights": 3.0}),
-        (ClassWeights, {"weights": ()}),
-    ],
-    ids=str,
-)
+WRONG = [(FedProx, {"mu": wrong}) for wrong in ("0.1", np.nan, True)] + [(AFL, {name: "0.1"}) for name in ("q", "rate")]
+WRONG += [(ClassWeights, {"weights": wrong}) for wrong in ("12", (1.0, "3"), 3.0, ())]
+
+
+@pytest.mark.parametrize(("how", "setting"), [*WRONG, (Ditto, {"mu": None}), (AtHome, {"arrays": "1"})], ids=str)
 def test_a_setting_that_is_no_number_is_refused_with_its_name(how, setting):
     what = f"{how.__name__}'s {next(iter(setting))} must be like "
     with pytest.raises(ValueError, match=what):

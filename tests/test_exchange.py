@@ -583,6 +583,16 @@ def test_where_there_is_no_deadline_a_list_that_is_short_is_not_answered(tmp_pat
 # To look at, and to tidy up
 
 
+def test_what_is_no_letter_may_have_any_size_and_counts_as_one(tmp_path):
+    room = Class(tmp_path, federation(3), rounds=1).open()
+    room.play()
+    before = results.ledger(room.hospitals[A].study)["bytes"].sum()
+    for path, *_ in (room.files(ONE, 1), room.files(TWO, 1)):
+        with open(path.with_name("0" * 32 + path.name[32:]), "wb") as planted:
+            planted.truncate(10**12)
+        assert before <= results.ledger(room.hospitals[A].study)["bytes"].sum() < 2 * before
+
+
 def test_the_monitor_tells_who_is_waited_for(room, capsys):
     empty = Watch(room.root / "nothing", "AAAA-BBBB-CCCC-DDDD").look()
     assert str(empty) == "There is no invitation with this fingerprint here yet."
